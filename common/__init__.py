@@ -1,0 +1,1 @@
+"""LASeR-JND: just noticeable difference levels predicted from one frame."""

@@ -1,0 +1,70 @@
+"""Image files, and the frames the models see: 640x352, blue-green-red, 0 to 255."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from natsort import natsort_keygen
+from natsort import ns as order
+from PIL import Image, ImageOps
+
+from common.errors import UserError
+
+HEIGHT, WIDTH = 352, 640
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+# A dataset may hold gigapixel pictures; Pillow's guard against them is for web servers.
+Image.MAX_IMAGE_PIXELS = None
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Image files below `folder`, subfolders included, in natural order of their relative path.
+
+    Natural order compares runs of digits as numbers (img2 before img10) and ignores case; folders
+    compare part by part. Hidden files are passed over.
+
+    Raises:
+        UserError: the folder is missing, is no folder, or holds no image.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; images were expected in it")
+    images = [
+        path.relative_to(folder)
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+    if not images:
+        raise UserError(f"{folder}: no images in it ({', '.join(sorted(SUFFIXES))})")
+    natural = natsort_keygen(alg=order.PATH | order.IGNORECASE)
+    # The path itself breaks ties between names that differ in case or in leading zeros alone.
+    return [folder / path for path in sorted(images, key=lambda path: (natural(path), str(path)))]
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Pixels of an image file as viewers see them: uint8 [height, width, 3], red-green-blue.
+
+    EXIF orientation is applied, alpha is dropped, grey is repeated, 16 bits keep their upper 8.
+
+    Raises:
+        UserError: the file cannot be read or is not a whole image.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith(("I", "F")):
+                wide = np.asarray(image)
+                image = Image.fromarray(np.clip(wide / 256, 0, 255).astype(np.uint8))
+            # Palettes go through RGBA: their transparency is an alpha to drop, not a colour.
+            if image.mode in ("P", "PA"):
+                image = image.convert("RGBA")
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    # Pillow answers damaged files with whatever its decoders stumble on.
+    except Exception as error:
+        raise UserError(f"{path}: cannot be read as an image ({error})") from None

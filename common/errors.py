@@ -1,0 +1,38 @@
+"""What a user can mend, and how a command says so."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from collections.abc import Iterator
+
+
+class UserError(Exception):
+    """One line: what is wrong, where, and what to do about it."""
+
+
+@contextlib.contextmanager
+def reported(command: str) -> Iterator[None]:
+    """Turn what a user can mend into one line on stderr and exit code 1, Ctrl-C into 130."""
+    try:
+        yield
+    except UserError as error:
+        sys.exit(_said(command, str(error)))
+    except KeyboardInterrupt:
+        print(f"{command}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away (`... | head`): nothing left to say, nor to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        sys.exit(_said(command, f"{error.filename or 'writing'}: {error.strerror}"))
+
+
+def _said(command: str, message: str) -> int:
+    print(f"{command}: error: " + " ".join(message.split()), file=sys.stderr)
+    return 1
