@@ -68,3 +68,32 @@ def read_rgb(path: Path) -> np.ndarray:
     # Pillow answers damaged files with whatever its decoders stumble on.
     except Exception as error:
         raise UserError(f"{path}: cannot be read as an image ({error})") from None
+
+
+def resized(rgb: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """uint8 [height, width, 3] from uint8 [any, any, 3], as the published models see a frame.
+
+    Bilinear with half-pixel centres, no antialiasing, any aspect. In fixed point with 11-bit
+    weights and the truncations of OpenCV's 8-bit resize, which is what those models were fed: the
+    result is the same to the bit.
+    """
+    top, bottom, above, below = _neighbours(rgb.shape[0], height)
+    left, right, before, after = _neighbours(rgb.shape[1], width)
+    wide = rgb.astype(np.int32)
+    rows = (wide[:, left] * before[:, None] + wide[:, right] * after[:, None]) >> 4
+    upper = rows[top] * above[:, None, None] >> 16
+    lower = rows[bottom] * below[:, None, None] >> 16
+    return ((upper + lower + 2) >> 2).astype(np.uint8)
+
+
+def _neighbours(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Along one side, for each new pixel: its two old neighbours and their weights, 2048 in sum."""
+    at = ((np.arange(new) + 0.5) * (old / new) - 0.5).astype(np.float32)
+    first = np.floor(at).astype(np.int32)
+    weight = at - first.astype(np.float32)
+    return (
+        np.clip(first, 0, old - 1),
+        np.clip(first + 1, 0, old - 1),
+        np.rint((1 - weight) * 2048).astype(np.int32),
+        np.rint(weight * 2048).astype(np.int32),
+    )
