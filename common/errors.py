@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import errno
 import os
 import sys
 from collections.abc import Iterator
+from typing import NoReturn
 
 
 class UserError(Exception):
     """One line: what is wrong, where, and what to do about it."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that keeps examples' line breaks and whose errors are one line, exit 2."""
+
+    def __init__(self, **options):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (--help tells more)\n")
 
 
 @contextlib.contextmanager

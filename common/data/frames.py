@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from natsort import natsort_keygen
@@ -10,6 +11,9 @@ from natsort import ns as order
 from PIL import Image, ImageOps
 
 from common.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 HEIGHT, WIDTH = 352, 640
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -97,3 +101,35 @@ def _neighbours(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray,
         np.rint((1 - weight) * 2048).astype(np.int32),
         np.rint(weight * 2048).astype(np.int32),
     )
+
+
+def frame_batches(
+    images: list[Path], batch_size: int, bad: list[UserError]
+) -> tf.data.Dataset:
+    """The frames of `images`, decoded in parallel and ahead of their use.
+
+    Batches of (numbers int64 [batch], frames uint8 [batch, 352, 640, 3]); a number is the place in
+    `images`. An image that cannot be read is left out and its error added to `bad`.
+
+    Resized with half-pixel centres, bilinear, without antialiasing, as the published models were
+    trained; Pillow's own resize antialiases.
+    """
+    import tensorflow as tf
+
+    def read(number: int) -> tuple[np.ndarray, bool]:
+        try:
+            return read_rgb(images[number]), True
+        except UserError as error:
+            bad.append(error)
+            return np.zeros((1, 1, 3), np.uint8), False
+
+    def frame(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        pixels, whole = tf.numpy_function(read, [number], (tf.uint8, tf.bool))
+        pixels = tf.image.resize(tf.ensure_shape(pixels, (None, None, 3)), (HEIGHT, WIDTH))
+        blue_green_red = tf.cast(tf.round(pixels), tf.uint8)[..., ::-1]
+        return number, blue_green_red, whole
+
+    frames = tf.data.Dataset.range(len(images)).map(frame, tf.data.AUTOTUNE)
+    frames = frames.filter(lambda number, pixels, whole: whole)
+    frames = frames.map(lambda number, pixels, whole: (number, pixels))
+    return frames.batch(batch_size).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,8 @@
+"""E2E-REC: one level, from a reconstruction that is trained along."""
+
+import sys
+
+from common.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main("E2EREC"))

@@ -1,0 +1,8 @@
+"""LAT: one level, from the latent of its JND backbone."""
+
+import sys
+
+from common.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main("LAT"))

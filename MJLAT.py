@@ -1,0 +1,8 @@
+"""MJ-LAT: the three levels at once, from the latents of three JND backbones."""
+
+import sys
+
+from common.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main("MJLAT"))

@@ -1,0 +1,8 @@
+"""MJ-REC: the three levels at once, from the reconstructions of three JND backbones."""
+
+import sys
+
+from common.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main("MJREC"))

@@ -1,0 +1,8 @@
+"""REC: one level, from the reconstruction of its JND backbone."""
+
+import sys
+
+from common.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main("REC"))

@@ -1,0 +1,1 @@
+"""Testing, and what it measures."""

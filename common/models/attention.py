@@ -1,0 +1,29 @@
+"""Channel attention: squeeze-and-excitation with two squeezes."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow.keras import layers
+
+
+def channel_attention(features: tf.Tensor, ratio: int = 8) -> tf.Tensor:
+    """Weigh each channel by what the whole map says of it.
+
+        features ─┬─ global average ─┐
+                  │                  ├─ Dense(C/ratio, ReLU) ─ Dense(C) ─ sum ─ sigmoid ─┐
+                  ├─ global maximum ─┘  (the same two layers for both)                   │
+                  └──────────────────────────────────────────────────────── times ───────┴─ out
+
+    Shapes: [batch, height, width, C] to the same. Source: Hu et al., "Squeeze-and-Excitation
+    Networks", CVPR 2018, with the second squeeze of Woo et al., "CBAM", ECCV 2018.
+    """
+    channels = features.shape[-1]
+    squeezed = [
+        layers.GlobalAveragePooling2D()(features),
+        layers.GlobalMaxPooling2D()(features),
+    ]
+    squeezed = [layers.Reshape((1, 1, channels))(squeeze) for squeeze in squeezed]
+    reduce = layers.Dense(channels // ratio, activation="relu", kernel_initializer="he_normal")
+    expand = layers.Dense(channels, kernel_initializer="he_normal")
+    excitation = layers.Add()([expand(reduce(squeeze)) for squeeze in squeezed])
+    return layers.Multiply()([features, layers.Activation("sigmoid")(excitation)])

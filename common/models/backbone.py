@@ -1,0 +1,45 @@
+"""The backbone: a learned-compression autoencoder, 2,887,363 weights.
+
+    frame ─ analysis transform ─ latent ─ synthesis transform ─ reconstruction
+    352x640x3                   22x40x192                       352x640x3
+
+Source: Ballé et al., "End-to-end Optimized Image Compression", ICLR 2017, with leaky ReLUs.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow.keras import layers
+
+HEIGHT, WIDTH = 352, 640
+FRAME_SHAPE = (HEIGHT, WIDTH, 3)
+FILTERS, LATENT_FILTERS = 128, 192
+LEAK = 0.05
+
+
+def analysis_transform(frames: tf.Tensor) -> tf.Tensor:
+    """Frames [batch, H, W, 3], 0 to 255, to latents [batch, H/16, W/16, 192]."""
+    x = frames
+    for _ in range(3):
+        x = layers.Conv2D(FILTERS, 5, strides=2, padding="same")(x)
+        x = layers.LeakyReLU(LEAK)(x)
+    return layers.Conv2D(LATENT_FILTERS, 5, strides=2, padding="same")(x)
+
+
+def synthesis_transform(latents: tf.Tensor, name: str | None = None) -> tf.Tensor:
+    """Latents [batch, H/16, W/16, 192] to reconstructions [batch, H, W, 3], nominally 0 to 255.
+
+    `name` is the last layer's. That layer stays in float32: 8 bits of a pixel are all that bfloat16
+    has.
+    """
+    x = latents
+    for _ in range(3):
+        x = layers.Conv2DTranspose(FILTERS, 5, strides=2, padding="same")(x)
+        x = layers.LeakyReLU(LEAK)(x)
+    return layers.Conv2DTranspose(3, 5, strides=2, padding="same", name=name, dtype="float32")(x)
+
+
+def build_backbone() -> tf.keras.Model:
+    """The whole autoencoder: frames to reconstructions. What the Reconstruction.h5 files hold."""
+    frames = layers.Input(FRAME_SHAPE)
+    return tf.keras.Model(frames, synthesis_transform(analysis_transform(frames)))

@@ -1,0 +1,54 @@
+"""The six models, side by side. They differ in this table and in nothing else.
+
+Source: Nami, Pakdaman, Hashemi, Shirmohammadi, Gabbouj, "Lightweight Multitask Learning for Robust
+JND Prediction using Latent Space and Reconstructed Frames", IEEE TCSVT 2024.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LEVELS = ("JND1", "JND2", "JND3")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What makes a model this one of the six."""
+
+    name: str
+    """As the weight files are called."""
+    title: str
+    """As the paper calls it."""
+    sees: str
+    """What the head looks at: 'latent' or 'reconstruction' of the backbone."""
+    multitask: bool
+    """All three levels from three backbones, else one level from one."""
+    end_to_end: bool
+    """The backbone starts from ImgReconstruction.h5, trains along, and has the JND frame as a second
+    output; else the backbones are the frozen JNDkReconstruction.h5."""
+    test_batch: int
+    """Frames a batch when testing."""
+
+    @property
+    def backbone_option(self) -> str:
+        """The command-line option for the folder of the backbones' weight files."""
+        return "ImgReconstrution_Model_Path" if self.end_to_end else "JND_Recon_Models_Path"
+
+    def weight_files(self, level: str | None) -> list[str]:
+        """Names of this model's weight files: the published one, then what training writes."""
+        return [f"{self.name}{level or ''}.h5", f"BestModel{level or ''}.h5"]
+
+
+# A head on reconstructions takes some 90 billion multiply-accumulates a frame and half a gigabyte
+# for its first layer: one frame at a time fills any machine.
+MODELS = {
+    model.name: model
+    for model in (
+        Description("LAT", "LAT", "latent", False, False, 8),
+        Description("REC", "REC", "reconstruction", False, False, 1),
+        Description("E2ELAT", "E2E-LAT", "latent", False, True, 8),
+        Description("E2EREC", "E2E-REC", "reconstruction", False, True, 1),
+        Description("MJLAT", "MJ-LAT", "latent", True, False, 8),
+        Description("MJREC", "MJ-REC", "reconstruction", True, False, 1),
+    )
+}

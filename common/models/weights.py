@@ -1,0 +1,97 @@
+"""Weight files: Keras 2 HDF5, in the layout of the published ones.
+
+Layers pair by their order. Of a layer's name only the kind counts: Keras numbers layers as a process
+makes them, so the same layer may be conv2d in one file and conv2d_37 in another.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.errors import UserError
+from common.files import replaced
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+PUBLISHED = "the published weights are at zenodo.org, record 11080876"
+
+
+def find_weights(path: Path, names: list[str]) -> Path:
+    """The weight file at `path`: itself, or in a folder the first of `names` that is there.
+
+    Raises:
+        UserError: none is there; the message names what was looked for.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    for name in names:
+        if (path / name).is_file():
+            return path / name
+    looked_for = f"neither {names[0]} nor {names[1]} is in it" if path.is_dir() else "no such folder or file"
+    raise UserError(f"{path}: {looked_for}; train a model, or {PUBLISHED}")
+
+
+def read_weights(model: tf.keras.Model, path: Path) -> None:
+    """Fill `model` with the weights in the file `path`.
+
+    Raises:
+        UserError: the file is damaged, or holds another model: says what was expected and found.
+    """
+    import h5py
+
+    expected = [
+        (layer.name, [tuple(weight.shape) for weight in layer.weights])
+        for layer in model.layers
+        if layer.weights
+    ]
+    try:
+        with h5py.File(path, "r") as file:
+            found = _layers(file["model_weights"] if "model_weights" in file else file)
+            _compare(path, expected, found)
+        model.load_weights(path)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise UserError(f"{path}: not a whole Keras HDF5 weight file ({error})") from None
+
+
+def _layers(group) -> list[tuple[str, list[tuple[int, ...]]]]:
+    """Name and weight shapes of each layer that has weights, in the file's order."""
+    layers = []
+    for name in group.attrs["layer_names"]:
+        name = name.decode() if isinstance(name, bytes) else name
+        shapes = [group[name][weight].shape for weight in group[name].attrs["weight_names"]]
+        if shapes:
+            layers.append((name, shapes))
+    return layers
+
+
+def _compare(path: Path, expected: list, found: list) -> None:
+    for number, (wanted, given) in enumerate(zip(expected, found), 1):
+        if (_kind(wanted[0]), wanted[1]) != (_kind(given[0]), given[1]):
+            raise UserError(
+                f"{path}: holds another model: its layer {number} with weights should be "
+                f"{_described(wanted)}, but is {_described(given)}"
+            )
+    if len(expected) != len(found):
+        raise UserError(
+            f"{path}: holds another model: {len(expected)} layers with weights expected, "
+            f"{len(found)} found"
+        )
+
+
+def _kind(name: str) -> str:
+    return re.sub(r"_\d+$", "", name)
+
+
+def _described(layer: tuple[str, list[tuple[int, ...]]]) -> str:
+    name, shapes = layer
+    return f"{_kind(name)} {' '.join('x'.join(map(str, shape)) for shape in shapes)}"
+
+
+def write_weights(model: tf.keras.Model, path: Path) -> None:
+    """Write the weights of `model` to the file `path`, whole or not at all."""
+    with replaced(Path(path)) as beside:
+        model.save_weights(beside, save_format="h5")
