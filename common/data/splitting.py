@@ -1,0 +1,93 @@
+"""Which content goes to which split: by content, so that no picture is in two of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from PIL import Image
+
+from common.errors import UserError
+
+SPLITS = ("train", "valid", "test")
+THUMBNAIL = (16, 16)
+# Correlation of thumbnails. Of 108 photographs the most alike two that differ reach 0.85; the two
+# pairs that are the same photograph, from two collections, reach 1.00.
+SAME_PICTURE = 0.95
+
+
+def split_contents(
+    groups: Sequence[Sequence[str]],
+    shares: Sequence[float],
+    seed: int,
+    test_contents: Iterable[str] = (),
+) -> dict[str, str]:
+    """The split of each content.
+
+    Args:
+        groups: names of contents; those of one group stay together.
+        shares: of train, valid and test, of any sum. A split with a share gets at least one
+            content where there are enough.
+        seed: another seed, another draw.
+        test_contents: these go to test, with their groups; train and valid share the rest.
+
+    Raises:
+        UserError: `test_contents` names what is not there.
+    """
+    groups = sorted(sorted(group) for group in groups)
+    wanted = set(test_contents)
+    unknown = wanted.difference(*groups)
+    if unknown:
+        raise UserError(f"no content to test with is named {', '.join(sorted(unknown))}")
+    chosen = [group for group in groups if wanted.intersection(group)]
+    rest = [group for group in groups if not wanted.intersection(group)]
+    if wanted:
+        shares = (*shares[:2], 0) if any(shares[:2]) else (0, 0, 1)
+    random.Random(seed).shuffle(rest)
+    rest.sort(key=len, reverse=True)  # what is large is placed while there is room
+    room = _counts(sum(map(len, rest)), shares)
+    split = {name: "test" for group in chosen for name in group}
+    for group in rest:
+        roomiest = max(range(3), key=lambda index: room[index])
+        room[roomiest] -= len(group)
+        split.update(dict.fromkeys(group, SPLITS[roomiest]))
+    return split
+
+
+def _counts(total: int, shares: Sequence[float]) -> list[int]:
+    """Whole numbers in proportion to the shares, with `total` as their sum."""
+    exact = [total * share / sum(shares) for share in shares]
+    counts = [int(number) for number in exact]
+    by_remainder = sorted(range(3), key=lambda index: counts[index] - exact[index])
+    for index in by_remainder[: total - sum(counts)]:
+        counts[index] += 1
+    for index, share in enumerate(shares):
+        largest = max(range(3), key=lambda index: counts[index])
+        if share and not counts[index] and counts[largest] > 1:
+            counts[index] += 1
+            counts[largest] -= 1
+    return counts
+
+
+def thumbnail(rgb: np.ndarray) -> np.ndarray:
+    """What `alike` compares: float [256], the luma of a tiny copy, mean 0, length 1 (0 if flat)."""
+    tiny = Image.fromarray(rgb).convert("L").resize(THUMBNAIL, Image.Resampling.BOX)
+    luma = np.asarray(tiny, float).ravel()
+    luma -= luma.mean()
+    length = np.linalg.norm(luma)
+    # Flat pictures differ by nothing but noise; they count as different.
+    return luma / length if length > len(luma) ** 0.5 else np.zeros_like(luma)
+
+
+def alike(names: Sequence[str], thumbnails: Sequence[np.ndarray]) -> list[list[str]]:
+    """Groups of contents that show the same picture; most groups have one member."""
+    group = list(range(len(names)))
+    stacked = np.stack(thumbnails)
+    for first, second in np.argwhere(np.triu(stacked @ stacked.T > SAME_PICTURE, 1)):
+        old, new = group[second], group[first]
+        group = [new if number == old else number for number in group]
+    members: dict[int, list[str]] = {}
+    for name, number in zip(names, group):
+        members.setdefault(number, []).append(name)
+    return list(members.values())
