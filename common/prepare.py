@@ -154,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     add["videoset"](
         "--frames",
         type=_frames,
-        help="frame numbers, as 0,30,60 (default: the first of each second)",
+        help="numbers, as 0,30,60 (default: first of each second)",
     )
     add["mcl-jci"]("--images", type=Path, required=True, help="folder of ImageJND_SRC*.bmp")
     add["mcl-jci"]("--samples", type=Path, required=True, help="MCL-JCI_JND_samples.xlsx")

@@ -103,9 +103,7 @@ def _neighbours(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray,
     )
 
 
-def frame_batches(
-    images: list[Path], batch_size: int, bad: list[UserError]
-) -> tf.data.Dataset:
+def frame_batches(images: list[Path], batch_size: int, bad: list[UserError]) -> tf.data.Dataset:
     """The frames of `images`, decoded in parallel and ahead of their use.
 
     Batches of (numbers int64 [batch], frames uint8 [batch, 352, 640, 3]); a number is the place in

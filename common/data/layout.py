@@ -1,8 +1,8 @@
 """The folder the models read: images, and the level at which viewers notice, image by image.
 
-    rootdir/
-      train/  valid/  test/       images; JND-Levels.txt (in test/ it is optional)
-      jnd1train/ .. jnd3valid/    the JND-quality version of each image, in the same order
+rootdir/
+  train/  valid/  test/       images; JND-Levels.txt (in test/ it is optional)
+  jnd1train/ .. jnd3valid/    the JND-quality version of each image, in the same order
 """
 
 from __future__ import annotations
@@ -33,10 +33,14 @@ def read_levels(path: Path, images: list[Path]) -> np.ndarray:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; it holds one line of three levels an image") from None
+        raise UserError(
+            f"{path}: no such file; it holds one line of three levels an image"
+        ) from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text file") from None
-    rows = [(number, *_row(path, number, line)) for number, line in enumerate(lines, 1) if line.strip()]
+    rows = [
+        (number, *_row(path, number, line)) for number, line in enumerate(lines, 1) if line.strip()
+    ]
     named = [name for _, name, _ in rows if name]
     if named and len(named) < len(rows):
         number = next(number for number, name, _ in rows if not name)
@@ -73,7 +77,9 @@ def _row(path: Path, number: int, line: str) -> tuple[str, list[float]]:
         levels = [float(word) for word in words[-3:]]
     except ValueError as error:
         wrong = str(error).rsplit(": ", 1)[1]
-        raise UserError(f"{path}, line {number}: {wrong} is not a level; three numbers expected") from None
+        raise UserError(
+            f"{path}, line {number}: {wrong} is not a level; three numbers expected"
+        ) from None
     if len(levels) < 3:
         raise UserError(f"{path}, line {number}: {len(levels)} levels; three expected")
     for level in levels:

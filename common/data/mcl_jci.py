@@ -14,7 +14,7 @@ from PIL import Image, features
 
 from common.data.frames import list_images, read_rgb
 from common.data.manifest import QUALITY, VIEWERS
-from common.data.preparation import Content, Dataset, Frame
+from common.data.preparation import Content, Dataset, Frame, listed
 from common.data.viewers import aggregate, read_mcl_jci, whole
 from common.errors import UserError
 
@@ -43,12 +43,8 @@ def dataset(images: Path, samples: Path, statistic: str = "sur75") -> Dataset:
     if not both:
         raise UserError(f"{images}: no picture (as in ImageJND_SRC01.bmp) with a row in {samples}")
     notes = [
-        f"{len(numbers)} {what}: {', '.join(map(str, sorted(numbers)))}"
-        for numbers, what in (
-            (set(rows) - set(by_number), "row(s) of samples without a picture"),
-            (set(by_number) - set(rows), "picture(s) without a row of samples"),
-        )
-        if numbers
+        *listed(sorted(set(rows) - set(by_number)), "row(s) of samples without a picture"),
+        *listed(sorted(set(by_number) - set(rows)), "picture(s) without a row of samples"),
     ]
     contents = []
     for number in both:

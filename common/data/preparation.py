@@ -121,6 +121,20 @@ def prepare(
         return _finish(root, [*dataset.notes, *dict.fromkeys(notes)])
 
 
+def listed(numbers: list[int], what: str) -> list[str]:
+    """`["3 clips without labels: 1-2, 7"]` of `clip(s) without labels`; nothing for no numbers."""
+    if not numbers:
+        return []
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    plural = what.replace("(s)", "" if len(numbers) == 1 else "s")
+    return [f"{len(numbers)} {plural}: {', '.join('-'.join(map(str, run)) for run in runs)}"]
+
+
 @contextlib.contextmanager
 def _begun(root: Path, options: dict[str, object]) -> Iterator[None]:
     """Have the folder to ourselves, new or begun with the same options."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from common.data import video
 from common.data.manifest import QP, VIEWERS
 from common.data.parallel import in_parallel
-from common.data.preparation import Content, Dataset, Frame
+from common.data.preparation import Content, Dataset, Frame, listed
 from common.data.viewers import Samples, aggregate, read_videoset, whole
 from common.errors import UserError
 
@@ -52,10 +52,10 @@ def dataset(
     without_source = [number for number, clip in clips.items() if 0 not in clip.streams]
     usable = [clip for number, clip in clips.items() if number in samples and 0 in clip.streams]
     notes = [
-        *_note(sorted(set(samples) - set(clips)), f"label row(s) without a {size} clip"),
-        *_note(sorted(set(clips) - set(samples) - set(partly)), "clip(s) without a label row"),
-        *_note(partly, "clip(s) with a label row in some files only"),
-        *_note(without_source, "clip(s) without their source stream (qp_00)"),
+        *listed(sorted(set(samples) - set(clips)), f"label row(s) without a {size} clip"),
+        *listed(sorted(set(clips) - set(samples) - set(partly)), "clip(s) without a label row"),
+        *listed(partly, "clip(s) with a label row in some files only"),
+        *listed(without_source, "clip(s) without a source stream (qp_00)"),
     ]
     if not usable:
         raise UserError(f"{videos}: no {size} clip with labels ({'; '.join(notes)})")
@@ -106,20 +106,6 @@ def _clips(videos: Path, size: str) -> dict[int, Clip]:
             f"{videos}: no streams of {size} (as in videoSRC001_{size}_30_qp_23.264); {there}"
         )
     return dict(sorted(clips.items()))
-
-
-def _note(numbers: list[int], what: str) -> list[str]:
-    """`3 clips ...: 1-2, 7`, or nothing for none."""
-    if not numbers:
-        return []
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1][1:] = [number]
-        else:
-            runs.append([number])
-    plural = what.replace("(s)", "" if len(numbers) == 1 else "s")
-    return [f"{len(numbers)} {plural}: {', '.join('-'.join(map(str, run)) for run in runs)}"]
 
 
 def _frame_numbers(clip: Clip, size: str, frames: Sequence[int] | None) -> list[int] | UserError:

@@ -1,0 +1,57 @@
+"""Pictures and clips made by the tests, with enough in them for a codec to lose something."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+
+
+def picture(seed: int, height: int = 352, width: int = 640) -> np.ndarray:
+    """Shapes and textures at many scales: uint8 [height, width, 3]."""
+    random = np.random.default_rng(seed)
+    total = np.zeros((height, width, 3))
+    for cell in (2, 8, 32, 128):
+        small = random.normal(size=(height // cell + 2, width // cell + 2, 3))
+        image = [
+            Image.fromarray(small[:, :, channel].astype(np.float32)).resize(
+                (width, height), Image.Resampling.BICUBIC
+            )
+            for channel in range(3)
+        ]
+        total += np.stack(image, axis=2) * cell**0.5
+    total = 128 + total * 40 / total.std()
+    return np.clip(np.rint(total), 0, 255).astype(np.uint8)
+
+
+def ffmpeg(*arguments, data: bytes = b"") -> bytes:
+    """What ffmpeg, run on its own, writes to its standard output."""
+    return subprocess.run(
+        [FFMPEG, "-v", "error", *map(str, arguments)],
+        input=data,
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+
+
+def write_clip(path: Path, pictures: list[np.ndarray], qp: int, rate: int = 5) -> None:
+    """A clip of these pictures as H.264 at constant QP; `qp` 0 loses nothing but colour detail."""
+    height, width = pictures[0].shape[:2]
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", rate, "-i", "-"]
+    coded = ["-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-qp", qp]
+    data = b"".join(image.tobytes() for image in pictures)
+    ffmpeg("-y", *raw, *coded, f"file:{path}", data=data)
+
+
+def moving(seed: int, count: int, height: int, width: int) -> list[np.ndarray]:
+    """Pictures of a clip: a view that moves over a larger picture."""
+    large = picture(seed, height + 2 * count, width + 3 * count)
+    return [
+        np.ascontiguousarray(large[2 * step : 2 * step + height, 3 * step : 3 * step + width])
+        for step in range(count)
+    ]

@@ -1,0 +1,77 @@
+"""Bisection against the full sweep."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from synthetic import picture
+
+from common.data import video
+from common.data.objective import LOOK_BACK, THRESHOLDS, find_levels, lowest_below
+from common.errors import UserError
+
+
+@given(
+    st.lists(st.floats(0, 3), min_size=52, max_size=52),
+    st.lists(st.integers(-1, 1), min_size=52, max_size=52),
+    st.floats(1, 99),
+)
+def test_finds_the_sweeps_answer_where_scores_rise_again_only_briefly(falls, noise, threshold):
+    # A fall of at least 1 a QP outweighs noise of 1 up or down within two QPs.
+    scores = 100 - np.cumsum(np.array(falls) + 1) + noise
+    expected = next((qp for qp, score in enumerate(scores) if score < threshold), None)
+    assert LOOK_BACK >= 3
+    assert lowest_below(scores.__getitem__, threshold) == expected
+
+
+def test_looks_at_few_qps():
+    asked = []
+
+    def score(qp):
+        asked.append(qp)
+        return 100 - qp
+
+    assert lowest_below(score, 70.5) == 30
+    assert len(set(asked)) <= 1 + 6 + LOOK_BACK
+
+
+def test_begins_at_the_finest_allowed():
+    assert lowest_below(lambda qp: 0, 50, finest=17) == 17
+    assert lowest_below(lambda qp: 99, 50) is None
+
+
+def sweep(rgb):
+    def vmaf(qp):
+        return video.measure(rgb, video.encode(rgb, qp), ["vmaf"])["vmaf"]
+
+    with ThreadPoolExecutor(2) as pool:
+        scores = list(pool.map(vmaf, range(52)))
+    return [next(qp for qp in range(52) if scores[qp] < limit) for limit in THRESHOLDS], scores
+
+
+def test_levels_of_a_synthetic_frame_are_the_sweeps():
+    rgb = picture(5, 144, 256)
+    expected, scores = sweep(rgb)
+    levels = find_levels(rgb)
+    assert [level.qp for level in levels] == expected
+    assert [level.vmaf for level in levels] == [scores[qp] for qp in expected]
+    assert all(level.stream == video.encode(rgb, level.qp) for level in levels)
+
+
+def test_levels_of_a_photograph_are_the_sweeps(shared):
+    # Its VMAF rises and falls about the first threshold: plain bisection lands 2 QP off.
+    with Image.open(shared / "photos" / "photo_fossa.jpg") as image:
+        box = ((image.width - 1920) // 2, (image.height - 1056) // 2)
+        cut = image.convert("RGB").crop((*box, box[0] + 1920, box[1] + 1056))
+    rgb = np.asarray(cut.resize((640, 352), Image.Resampling.LANCZOS))
+    assert [level.qp for level in find_levels(rgb)] == sweep(rgb)[0]
+
+
+def test_a_flat_frame_has_no_levels():
+    with pytest.raises(UserError, match=r"VMAF stays at 97\.4 up to QP 51"):
+        find_levels(np.full((64, 64, 3), 100, np.uint8))
