@@ -11,12 +11,9 @@ import tensorflow as tf
 def choose_device(precision: str) -> str:
     """Set TensorFlow up for the machine; 'GPU' or 'CPU'. One line on stderr says which.
 
-    A visible CUDA GPU is used, with memory taken as needed. `precision` is 'float32' or 'bfloat16':
-    the arithmetic of all models built from now on, whose weights are float32 in either.
+    A visible CUDA GPU is used, with memory taken as needed. `precision` ('float32' or 'bfloat16')
+    is only spoken of.
     """
-    tf.keras.mixed_precision.set_global_policy(
-        "mixed_bfloat16" if precision == "bfloat16" else "float32"
-    )
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)

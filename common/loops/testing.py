@@ -23,7 +23,7 @@ from common.models.weights import read_weights
 
 
 def predict(
-    model: tf.keras.Model, batches: tf.data.Dataset, device: str
+    model: tf.keras.Model, batches: tf.data.Dataset, device: str, precision: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Image numbers [batch] and levels float32 [batch, levels], batch by batch.
 
@@ -31,7 +31,7 @@ def predict(
     batches gain nothing there and only take memory.
     """
     if device == "CPU":
-        model = fast_form(model)
+        model = fast_form(model, precision)
 
     def levels_of_frame(frame: tf.Tensor) -> tf.Tensor:
         return tf.concat(tf.nest.flatten(model(frame[tf.newaxis], training=False)), axis=1)[0]
@@ -70,6 +70,8 @@ def test(
         UserError: the weights are not this model's, or an image is bad and `skip_bad` is not set.
     """
     device = choose_device(precision)
+    if device == "GPU" and precision == "bfloat16":
+        tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     model = build_model(description)
     read_weights(model, weights_file)
     names = [level] if level else list(LEVELS)
@@ -79,7 +81,7 @@ def test(
     predicted = np.zeros((len(images), len(names)), np.float32)
     batches = frame_batches(images, batch_size, bad)
     with tqdm(total=len(images), unit="frame", disable=None) as progress:
-        for numbers, levels in predict(levels_of(model), batches, device):
+        for numbers, levels in predict(levels_of(model), batches, device, precision):
             if bad and not skip_bad:
                 break
             predicted[numbers], kept[numbers] = levels, True
@@ -91,7 +93,9 @@ def test(
     if not kept.any():
         raise UserError(f"{folder}: not one of {len(images)} images can be read")
     if not np.isfinite(predicted).all():
-        raise UserError(f"{weights_file}: gives levels that are no numbers; its weights are damaged")
+        raise UserError(
+            f"{weights_file}: gives levels that are no numbers; its weights are damaged"
+        )
 
     table = pd.DataFrame(predicted, columns=names)[kept]
     prefix = level or ""
@@ -103,7 +107,9 @@ def test(
     table.insert(0, "image", [images[n].relative_to(folder).as_posix() for n in kept.nonzero()[0]])
     with replaced(result_path / f"{prefix}test_predictions.csv") as beside:
         table.to_csv(beside, index=False, float_format="%.6f")
-    print(f"{len(table)} images, {len(bad)} skipped: {result_path / f'{prefix}test_predictions.csv'}")
+    print(
+        f"{len(table)} images, {len(bad)} skipped: {result_path / f'{prefix}test_predictions.csv'}"
+    )
     if true_levels is not None:
         errors = pd.DataFrame(
             {name: level_errors(table[name], table[f"{name}_label"]) for name in names}

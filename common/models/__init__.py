@@ -1,1 +1,1 @@
-"""The backbone, the attention, the heads, the six models, their weight files and their fast form."""
+"""The backbone, the attention, the heads, the six models, and their weight files."""

@@ -24,8 +24,8 @@ class Description:
     multitask: bool
     """All three levels from three backbones, else one level from one."""
     end_to_end: bool
-    """The backbone starts from ImgReconstruction.h5, trains along, and has the JND frame as a second
-    output; else the backbones are the frozen JNDkReconstruction.h5."""
+    """The backbone starts from ImgReconstruction.h5, trains along, and has the JND frame as a
+    second output; else the backbones are the frozen JNDkReconstruction.h5."""
     test_batch: int
     """Frames a batch when testing."""
 

@@ -1,7 +1,7 @@
 """Weight files: Keras 2 HDF5, in the layout of the published ones.
 
-Layers pair by their order. Of a layer's name only the kind counts: Keras numbers layers as a process
-makes them, so the same layer may be conv2d in one file and conv2d_37 in another.
+Layers pair by their order. Of a layer's name only the kind counts: Keras numbers layers as a
+process makes them, so the same layer may be conv2d in one file and conv2d_37 in another.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def find_weights(path: Path, names: list[str]) -> Path:
     for name in names:
         if (path / name).is_file():
             return path / name
-    looked_for = f"neither {names[0]} nor {names[1]} is in it" if path.is_dir() else "no such folder or file"
+    looked_for = (
+        f"neither {names[0]} nor {names[1]} is in it" if path.is_dir() else "no such folder or file"
+    )
     raise UserError(f"{path}: {looked_for}; train a model, or {PUBLISHED}")
 
 
@@ -50,7 +52,7 @@ def read_weights(model: tf.keras.Model, path: Path) -> None:
     ]
     try:
         with h5py.File(path, "r") as file:
-            found = _layers(file["model_weights"] if "model_weights" in file else file)
+            found = _layers(file.get("model_weights", file))
             _compare(path, expected, found)
         model.load_weights(path)
     except (OSError, KeyError, RuntimeError) as error:

@@ -1,8 +1,7 @@
 """3x3 convolution with a quarter of the multiplications.
 
 Winograd's F(4x4, 3x3) makes 4x4 outputs from a 6x6 tile of inputs with 36 products where the plain
-sum takes 144. A stride-2 5x5 convolution, or its transpose, becomes a 3x3 one when the four pixels
-of each 2x2 square are counted as channels, and then gains 2.8 times.
+sum takes 144.
 
 Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016.
 """
@@ -75,25 +74,3 @@ def _combine(matrix: np.ndarray, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
         tf.add_n([tensor * float(factor) for factor, tensor in zip(row, tensors) if factor])
         for row in matrix
     ]
-
-
-def pixels_to_channels(kernel: np.ndarray) -> np.ndarray:
-    """A stride-2 5x5 kernel [5, 5, in, out] as a 3x3 one, [3, 3, 4 in, out].
-
-    It takes the input after `tf.nn.space_to_depth(..., 2)`. With TensorFlow's 'same' padding of an
-    even size, tap u of output i reads pixel 2 i + u - 1: phase p of square i + t, u = 2 t + p + 1.
-    """
-    _, _, inputs, outputs = kernel.shape
-    padded = np.zeros((6, 6, inputs, outputs), kernel.dtype)
-    padded[1:, 1:] = kernel
-    squares = padded.reshape(3, 2, 3, 2, inputs, outputs)
-    return squares.transpose(0, 2, 1, 3, 4, 5).reshape(3, 3, 4 * inputs, outputs)
-
-
-def channels_to_pixels(kernel: np.ndarray) -> np.ndarray:
-    """A stride-2 5x5 transposed kernel [5, 5, out, in] as a 3x3 one, [3, 3, in, 4 out].
-
-    `tf.nn.depth_to_space(..., 2)` of what it gives is the transposed convolution, the adjoint of
-    `pixels_to_channels`: taps mirrored, inputs and outputs exchanged.
-    """
-    return pixels_to_channels(kernel)[::-1, ::-1].transpose(0, 1, 3, 2)
