@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from common.data.layout import read_split
-from common.errors import Parser, UserError, reported
+from common.errors import Parser, UserError, positive, reported
 from common.models.descriptions import LEVELS, MODELS, Description
 from common.models.weights import find_weights
 
@@ -32,7 +32,7 @@ def _test(description: Description, options: argparse.Namespace) -> None:
     images, true_levels = read_split(options.data_dir, "test")
     weights_file = find_weights(options.model_weights_path, description.weight_files(level))
     _make_writable(options.result_path)
-    _quiet_tensorflow()
+    quiet_tensorflow()
     from common.loops.testing import test
 
     test(
@@ -59,8 +59,8 @@ def _make_writable(folder: Path) -> None:
         raise UserError(f"{folder}: no permission to write into it")
 
 
-def _quiet_tensorflow() -> None:
-    # Its start-up notices say nothing that a user could act on; real errors come as exceptions.
+def quiet_tensorflow() -> None:
+    """Keep TensorFlow's start-up notices away: no user can act on them, and errors are raised."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
@@ -105,7 +105,7 @@ def _parser(description: Description) -> Parser:
     )
     test.add_argument(
         "--batch_size",
-        type=_positive,
+        type=positive,
         default=description.test_batch,
         metavar="N",
         help="frames at a time; bounds memory, changes no result (default: %(default)s)",
@@ -126,10 +126,3 @@ def _parser(description: Description) -> Parser:
         help="not needed: the weight file holds the backbone; accepted for older scripts",
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not a positive number")
-    return number

@@ -25,6 +25,14 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (--help tells more)\n")
 
 
+def positive(text: str) -> int:
+    """The whole number above 0 that `text` says: a type for an argument."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not above 0")
+    return number
+
+
 @contextlib.contextmanager
 def reported(command: str) -> Iterator[None]:
     """Turn what a user can mend into one line on stderr and exit code 1, Ctrl-C into 130."""

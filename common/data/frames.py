@@ -81,13 +81,17 @@ def resized(rgb: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.nda
     weights and the truncations of OpenCV's 8-bit resize, which is what those models were fed: the
     result is the same to the bit.
     """
+    if rgb.shape[:2] == (height, width):
+        return rgb
     top, bottom, above, below = _neighbours(rgb.shape[0], height)
     left, right, before, after = _neighbours(rgb.shape[1], width)
-    wide = rgb.astype(np.int32)
-    rows = (wide[:, left] * before[:, None] + wide[:, right] * after[:, None]) >> 4
-    upper = rows[top] * above[:, None, None] >> 16
-    lower = rows[bottom] * below[:, None, None] >> 16
-    return ((upper + lower + 2) >> 2).astype(np.uint8)
+
+    def sampled(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        rows = rgb[rows].astype(np.int32)
+        rows = (rows[:, left] * before[:, None] + rows[:, right] * after[:, None]) >> 4
+        return rows * weights[:, None, None] >> 16
+
+    return ((sampled(top, above) + sampled(bottom, below) + 2) >> 2).astype(np.uint8)
 
 
 def _neighbours(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -106,26 +110,21 @@ def _neighbours(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray,
 def frame_batches(images: list[Path], batch_size: int, bad: list[UserError]) -> tf.data.Dataset:
     """The frames of `images`, decoded in parallel and ahead of their use.
 
-    Batches of (numbers int64 [batch], frames uint8 [batch, 352, 640, 3]); a number is the place in
-    `images`. An image that cannot be read is left out and its error added to `bad`.
-
-    Resized with half-pixel centres, bilinear, without antialiasing, as the published models were
-    trained; Pillow's own resize antialiases.
+    Batches of (numbers int64 [batch], frames uint8 [batch, 352, 640, 3], blue-green-red); a number
+    is the place in `images`. An image that cannot be read is left out and its error added to `bad`.
     """
     import tensorflow as tf
 
     def read(number: int) -> tuple[np.ndarray, bool]:
         try:
-            return read_rgb(images[number]), True
+            return resized(read_rgb(images[number]))[..., ::-1], True
         except UserError as error:
             bad.append(error)
-            return np.zeros((1, 1, 3), np.uint8), False
+            return np.zeros((HEIGHT, WIDTH, 3), np.uint8), False
 
     def frame(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         pixels, whole = tf.numpy_function(read, [number], (tf.uint8, tf.bool))
-        pixels = tf.image.resize(tf.ensure_shape(pixels, (None, None, 3)), (HEIGHT, WIDTH))
-        blue_green_red = tf.cast(tf.round(pixels), tf.uint8)[..., ::-1]
-        return number, blue_green_red, whole
+        return number, tf.ensure_shape(pixels, (HEIGHT, WIDTH, 3)), tf.ensure_shape(whole, ())
 
     frames = tf.data.Dataset.range(len(images)).map(frame, tf.data.AUTOTUNE)
     frames = frames.filter(lambda number, pixels, whole: whole)

@@ -22,14 +22,26 @@ from common.models.inference import fast_form
 from common.models.weights import read_weights
 
 
+def prepare_model(description: Description, precision: str) -> tuple[tf.keras.Model, str]:
+    """The model of `description`, freshly initialised, for the device it will run on: 'CPU', 'GPU'.
+
+    With `precision` 'bfloat16' a GPU's model computes in it; a CPU's becomes `fast_form` later.
+    """
+    device = choose_device(precision)
+    rounded = device == "GPU" and precision == "bfloat16"
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16" if rounded else "float32")
+    return build_model(description), device
+
+
 def predict(
     model: tf.keras.Model, batches: tf.data.Dataset, device: str, precision: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Image numbers [batch] and levels float32 [batch, levels], batch by batch.
 
-    `model` gives levels only (`levels_of`). The CPU takes its fast form a frame at a time: larger
-    batches gain nothing there and only take memory.
+    The CPU takes the fast form of `model` a frame at a time: larger batches gain nothing there and
+    only take memory.
     """
+    model = levels_of(model)
     if device == "CPU":
         model = fast_form(model, precision)
 
@@ -69,10 +81,7 @@ def test(
     Raises:
         UserError: the weights are not this model's, or an image is bad and `skip_bad` is not set.
     """
-    device = choose_device(precision)
-    if device == "GPU" and precision == "bfloat16":
-        tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    model = build_model(description)
+    model, device = prepare_model(description, precision)
     read_weights(model, weights_file)
     names = [level] if level else list(LEVELS)
 
@@ -81,7 +90,7 @@ def test(
     predicted = np.zeros((len(images), len(names)), np.float32)
     batches = frame_batches(images, batch_size, bad)
     with tqdm(total=len(images), unit="frame", disable=None) as progress:
-        for numbers, levels in predict(levels_of(model), batches, device, precision):
+        for numbers, levels in predict(model, batches, device, precision):
             if bad and not skip_bad:
                 break
             predicted[numbers], kept[numbers] = levels, True
