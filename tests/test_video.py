@@ -223,6 +223,12 @@ def test_an_ffmpeg_without_a_feature_says_what_needs_it(tmp_path, monkeypatch, f
         video.binary("libvmaf")
 
 
+def test_an_ffmpeg_that_is_not_there(monkeypatch, fresh):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/absent/ffmpeg")
+    with pytest.raises(UserError, match="/absent/ffmpeg: does not run as ffmpeg"):
+        video.binary()
+
+
 def test_the_systems_ffmpeg_is_taken_only_if_it_can_do_both(tmp_path, monkeypatch, fresh):
     monkeypatch.delenv("IMAGEIO_FFMPEG_EXE", raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")

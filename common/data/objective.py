@@ -52,7 +52,8 @@ def find_levels(rgb: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> li
     for threshold in thresholds:
         # What is below this threshold was below the one before too.
         finest = levels[-1].qp if levels else 0
-        qp = lowest_below(vmaf, threshold, finest)
+        below = [qp for qp, level in seen.items() if level.vmaf < threshold]
+        qp = lowest_below(vmaf, threshold, finest, min(below, default=video.COARSEST_QP))
         if qp is None:
             raise UserError(f"VMAF stays at {vmaf(video.COARSEST_QP):.1f} up to QP 51")
         if qp == 0:
@@ -72,8 +73,6 @@ def lowest_below(
     By bisection, then a look at the `LOOK_BACK` QPs before each crossing found. It errs only where
     scores fall below the threshold and rise above it again over more QPs than that.
     """
-    if score(coarsest) >= threshold:
-        return None
     low, found = finest, coarsest
     while low < found:
         middle = (low + found) // 2
@@ -81,6 +80,8 @@ def lowest_below(
             found = middle
         else:
             low = middle + 1
+    if score(found) >= threshold:
+        return None
     while True:
         before = range(max(found - LOOK_BACK, finest), found)
         earlier = next((qp for qp in before if score(qp) < threshold), None)

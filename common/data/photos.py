@@ -200,15 +200,14 @@ def _frame(
         cut = cut.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
     source = np.asarray(cut)
     levels = find_levels(source, thresholds)
-    versions = video.versions()
     row = {
         **row,
         "level_kind": f"{STAND_IN} (VMAF below {', '.join(f'{value:g}' for value in thresholds)})",
         "levels_from": "lowest QPs below; VMAF there "
         + "/".join(f"{level.vmaf:.2f}" for level in levels),
         "codec": QP,
-        "encoder": f"x264 {versions['x264']}, ffmpeg {versions['ffmpeg']}",
-        "metric": versions["vmaf"],
+        "encoder": video.encoder(),
+        "metric": video.versions()["vmaf"],
     }
     for order, level in enumerate(levels, 1):
         row[f"jnd{order}"] = row[f"coded{order}"] = str(level.qp)

@@ -213,6 +213,11 @@ def bits(stream: bytes) -> int:
     return 8 * len(stream)
 
 
+def encoder() -> str:
+    """Name and version of what `encode` encodes with."""
+    return f"x264 {versions()['x264']}, ffmpeg {versions()['ffmpeg']}"
+
+
 @functools.cache
 def versions() -> dict[str, str]:
     """Names and versions of the tools: `ffmpeg`, and `x264` and `vmaf` where there are such."""
@@ -259,7 +264,7 @@ def binary(needs: str | None = None) -> str:
         if not system:
             raise UserError("no ffmpeg found: pip install imageio-ffmpeg brings one") from None
         path = system
-    if needs and needs in _lacking(path):
+    if needs in _lacking(path):
         purpose = {"libx264": "encoding frames (x264)", "libvmaf": "measuring VMAF"}[needs]
         raise UserError(
             f"{path} was built without {needs}, which {purpose} needs: "

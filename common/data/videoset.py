@@ -133,7 +133,7 @@ def _content(clip: Clip, numbers: list[int], levels: list[float], levels_from: s
         "levels_from": levels_from,
         "level_kind": VIEWERS,
         "codec": QP,
-        "encoder": f"x264 {video.versions()['x264']}" if missing else "the dataset's",
+        "encoder": video.encoder() if missing else "the dataset's",
         "metric": "none",
     }
     for order, (level, qp) in enumerate(zip(levels, coded), 1):
