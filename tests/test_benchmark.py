@@ -1,0 +1,23 @@
+"""The benchmark's lines say what they seem to say."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_predict_prints_both_speeds_and_their_ratio(command):
+    finished = command("-m", "common.benchmark", "predict", "--models", "LAT", "--frames", 8)
+    assert finished.returncode == 0, finished.stderr
+    name, ours, our_memory, keras, keras_memory, ratio = finished.stdout.splitlines()[-1].split()
+    assert name == "LAT"
+    assert float(ratio) == pytest.approx(float(ours) / float(keras), rel=0.05)
+    # TensorFlow alone takes 0.3 GB, and a batch of 8 latents far less than 2.5.
+    assert 0.3 < float(our_memory) < 2.5
+    assert 0.3 < float(keras_memory) < 4
+
+
+def test_an_unknown_model_is_a_usage_error(command):
+    finished = command("-m", "common.benchmark", "predict", "--models", "CAT")
+    assert finished.returncode == 2
+    assert len(finished.stderr.splitlines()) == 1
+    assert "CAT" in finished.stderr

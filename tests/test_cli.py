@@ -1,0 +1,264 @@
+"""The six scripts as a user runs them: processes, files, exit codes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from common.models.descriptions import MODELS
+from tests import golden
+
+REPO = Path(__file__).resolve().parents[1]
+LEVEL = {
+    name: None if model.multitask else f"JND{len(name) % 3 + 1}" for name, model in MODELS.items()
+}
+
+
+@dataclass
+class Finished:
+    """What a process left behind: exit code, output, CPU seconds and peak memory in GB."""
+
+    code: int
+    out: str
+    err: str
+    cpu: float
+    memory: float
+
+
+def run(*arguments, env: dict | None = None) -> Finished:
+    process = subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=REPO,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # What it prints is far less than a pipe holds, so it can be read after the end.
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    cpu = usage.ru_utime + usage.ru_stime
+    out, err = process.stdout.read(), process.stderr.read()
+    return Finished(process.returncode, out, err, cpu, usage.ru_maxrss * 1024 / 1e9)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A rootdir that has a test set and nothing else: nine frames, the seeded three in turn."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "test").mkdir()
+    frames = golden.frames()
+    for number in range(9):
+        Image.fromarray(frames[number % 3][..., ::-1]).save(
+            root / "test" / f"frame{number + 2}.bmp"
+        )
+    return root
+
+
+@pytest.fixture(scope="module")
+def lat_weights(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("lat")
+    golden.write_weights("LAT", folder / "LATJND1.h5")
+    return folder
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_published_test_command(name, data, tmp_path):
+    description, level = MODELS[name], LEVEL[name]
+    weights, results = tmp_path / "weights", tmp_path / "new" / "results"
+    weights.mkdir()
+    golden.write_weights(name, weights / f"{name}{level or ''}.h5")
+    few = data
+    if description.sees == "reconstruction":  # a second a frame; three show it too
+        few = tmp_path / "few"
+        (few / "test").mkdir(parents=True)
+        for number in (2, 3, 4):
+            (few / "test" / f"frame{number}.bmp").symlink_to(data / "test" / f"frame{number}.bmp")
+    count = len(list((few / "test").iterdir()))
+    end_to_end = (
+        "--ImgReconstrution_Model_Path" if description.end_to_end else "--JND_Recon_Models_Path"
+    )
+    finished = run(
+        f"{name}.py", "test", *(["--jnd_value", level] if level else []),
+        "--data_dir", f"{few}/", "--model_weights_path", f"{weights}/",
+        "--result_path", f"{results}/", end_to_end, "nowhere/",
+    )  # fmt: skip
+    assert (finished.code, finished.err.splitlines()) == (0, ["Running on the CPU in float32."])
+
+    prefix = level or ""
+    assert sorted(path.name for path in results.iterdir()) == [
+        f"{prefix}test_predictions.csv",
+        f"{prefix}test_results.csv",
+    ]
+    expected = np.tile(golden.EXPECTED[name]["levels"], (count // 3, 1))
+    plain = np.loadtxt(results / f"{prefix}test_results.csv", delimiter=",", ndmin=2)
+    assert plain == pytest.approx(expected, rel=1e-3)
+    named = pd.read_csv(results / f"{prefix}test_predictions.csv")
+    assert list(named.columns) == ["image", *([level] if level else ["JND1", "JND2", "JND3"])]
+    assert list(named.image) == [f"frame{number}.bmp" for number in range(2, 2 + count)]
+    assert named.iloc[:, 1:].to_numpy() == pytest.approx(plain)
+    assert finished.memory < 2.5
+
+
+def test_known_levels_give_errors_beside_the_baseline(data, lat_weights, tmp_path):
+    root = tmp_path / "root"
+    (root / "test").mkdir(parents=True)
+    for number in (2, 3, 4):
+        (root / "test" / f"frame{number}.bmp").symlink_to(data / "test" / f"frame{number}.bmp")
+    # In any order, by name; LAT says 20.15, 19.81, 19.88.
+    (root / "test" / "JND-Levels.txt").write_text(
+        "frame4.bmp 20 40 41\nframe2.bmp 22 40 41\nframe3.bmp 24 40 41\n"
+    )
+    finished = run(
+        "LAT.py", "test", "--jnd_value", "JND1", "--data_dir", root,
+        "--model_weights_path", lat_weights / "LATJND1.h5", "--result_path", tmp_path,
+        "--batch_size", 2,
+    )  # fmt: skip
+    assert finished.code == 0
+    metrics = pd.read_csv(tmp_path / "JND1test_metrics.csv").iloc[0]
+    error = (22 - 20.1508 + 24 - 19.8089 + 20 - 19.8770) / 3
+    assert metrics.mean_absolute_error == pytest.approx(error, abs=1e-3)
+    assert metrics.median_label_error == pytest.approx((0 + 2 + 2) / 3, abs=1e-5)
+    assert metrics.interval_low < error < metrics.interval_high
+    assert f"{error:.2f}" in finished.out
+    assert "1.33  (median 22)" in finished.out
+    named = pd.read_csv(tmp_path / "JND1test_predictions.csv")
+    assert list(named.JND1_label) == [22, 24, 20]
+
+
+@pytest.fixture
+def no_tensorflow(tmp_path) -> dict:
+    """An environment in which importing TensorFlow fails the process."""
+    trap = tmp_path / "trap" / "tensorflow.py"
+    trap.parent.mkdir()
+    trap.write_text("raise SystemExit('TensorFlow was imported')")
+    return {"PYTHONPATH": str(trap.parent)}
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("test", "--help")])
+@pytest.mark.parametrize("name", MODELS)
+def test_help_is_quick_and_shows_an_example(name, arguments, no_tensorflow):
+    finished = run(f"{name}.py", *arguments, env=no_tensorflow)
+    assert (finished.code, finished.err) == (0, "")
+    assert f"python3 {name}.py test" in finished.out
+    assert finished.cpu < 0.5
+
+
+def _one_line(finished: Finished, code: int, *parts: object) -> None:
+    assert finished.code == code
+    assert finished.out == ""
+    lines = [line for line in finished.err.splitlines() if not line.startswith("Running on")]
+    assert len(lines) == 1, finished.err
+    for part in parts:
+        assert str(part) in lines[0]
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ((), "COMMAND"),
+        (("tset",), "invalid choice: 'tset'"),
+        (("test", "--data_dir", "d"), "--model_weights_path"),
+        (("test", "--data_dir", "d", "--model_weights_path", "w"), "choose JND1, JND2, JND3"),
+        (("test", "--jnd_value", "JND4"), "JND4"),
+        (("test", "--batch_size", "0"), "0 is not above 0"),
+        (("test", "--batch", "many"), "many"),
+        (("test", "--precision", "half"), "half"),
+    ],
+)
+def test_usage_errors_are_one_line_and_exit_2(arguments, said, no_tensorflow):
+    _one_line(run("LAT.py", *arguments, env=no_tensorflow), 2, said)
+
+
+def test_what_is_missing_is_named_before_tensorflow(data, lat_weights, tmp_path, no_tensorflow):
+    def test(root, weights, results=tmp_path / "r", level="JND1"):
+        return run(
+            "LAT.py", "test", "--jnd_value", level, "--data_dir", root,
+            "--model_weights_path", weights, "--result_path", results, env=no_tensorflow,
+        )  # fmt: skip
+
+    _one_line(test(tmp_path / "no", lat_weights), 1, tmp_path / "no" / "test: no such folder")
+    (tmp_path / "empty" / "test").mkdir(parents=True)
+    _one_line(test(tmp_path / "empty", lat_weights), 1, "no images in it")
+    _one_line(test(data, lat_weights, level="JND3"), 1, "LATJND3.h5", "BestModelJND3.h5", 11080876)
+    _one_line(test(data, tmp_path / "no.h5"), 1, "no.h5: no such folder or file")
+    (tmp_path / "file").touch()
+    _one_line(test(data, lat_weights, tmp_path / "file"), 1, tmp_path / "file")
+    _one_line(test(data, lat_weights, tmp_path / "file" / "r"), 1, tmp_path / "file")
+    labelled = tmp_path / "labelled" / "test"
+    labelled.mkdir(parents=True)
+    (labelled / "a.png").touch()
+    (labelled / "JND-Levels.txt").write_text("25 30 35\n26 31 36\n")
+    _one_line(test(labelled.parent, lat_weights), 1, "2 lines of levels for 1 images")
+    (labelled / "JND-Levels.txt").write_text("25 nan 35\n")
+    _one_line(test(labelled.parent, lat_weights), 1, labelled / "JND-Levels.txt, line 1: level nan")
+    assert not (tmp_path / "r").exists() or not list((tmp_path / "r").iterdir())
+
+
+def test_bad_images_stop_it_or_are_skipped(data, lat_weights, tmp_path):
+    root = tmp_path / "root"
+    (root / "test").mkdir(parents=True)
+    (root / "test" / "frame2.bmp").symlink_to(data / "test" / "frame2.bmp")
+    half = (data / "test" / "frame3.bmp").read_bytes()[:9000]
+    (root / "test" / "frame3.bmp").write_bytes(half)
+    (root / "test" / "frame4.png").touch()
+    (root / "test" / "JND-Levels.txt").write_text("20 1 1\n21 1 1\n22 1 1\n")
+    arguments = (
+        "LAT.py", "test", "--jnd_value", "JND1", "--data_dir", root,
+        "--model_weights_path", lat_weights, "--result_path", tmp_path / "results",
+    )  # fmt: skip
+    finished = run(*arguments)
+    _one_line(finished, 1, root / "test" / "frame", "cannot be read as an image", "--skip_bad")
+    assert list((tmp_path / "results").iterdir()) == []
+
+    finished = run(*arguments, "--skip_bad")
+    assert finished.code == 0
+    assert "1 images, 2 skipped" in finished.out
+    assert "frame3.bmp: cannot be read" in finished.err
+    assert "frame4.png: cannot be read" in finished.err
+    named = pd.read_csv(tmp_path / "results" / "JND1test_predictions.csv")
+    assert named.image.tolist() == ["frame2.bmp"]
+    assert named.JND1_label.tolist() == [20]
+
+
+def test_another_models_weights_are_refused(data, tmp_path):
+    golden.write_weights("Backbone", tmp_path / "LATJND1.h5")
+    finished = run(
+        "LAT.py", "test", "--jnd_value", "JND1", "--data_dir", data,
+        "--model_weights_path", tmp_path, "--result_path", tmp_path / "results",
+    )  # fmt: skip
+    _one_line(finished, 1, tmp_path / "LATJND1.h5", "holds another model", "should be", "but is")
+    assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_a_terminal_shows_a_progress_bar(data, lat_weights, tmp_path):
+    shown, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        [
+            sys.executable, "LAT.py", "test", "--jnd_value", "JND1", "--data_dir", str(data),
+            "--model_weights_path", str(lat_weights), "--result_path", str(tmp_path),
+        ],
+        cwd=REPO, stdout=subprocess.PIPE, stderr=terminal,
+    )  # fmt: skip
+    os.close(terminal)
+    text = b""
+    while process.poll() is None or b"100%" not in text:
+        try:
+            text += os.read(shown, 4096)
+        except OSError:  # the other side is closed
+            break
+    process.communicate()
+    assert b"9/9" in text

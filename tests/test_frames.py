@@ -1,0 +1,121 @@
+"""Image files: which, in what order, and what the models get of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.data.frames import HEIGHT, WIDTH, frame_batches, list_images, read_rgb
+from common.errors import UserError
+
+
+def _save(path, array, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(array, np.uint8)).save(path, **options)
+
+
+def test_natural_order_through_subfolders(tmp_path):
+    in_order = [
+        "Img1.PNG",
+        "img2.jpg",
+        "img10.png",
+        "sub2/a.bmp",
+        "sub10/a.webp",
+        "z.TIF",
+        "z1.tiff",
+    ]
+    for name in reversed(in_order):
+        _save(tmp_path / name, np.zeros((2, 2, 3)))
+    for name in ("notes.txt", ".hidden.png", ".cache/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [p.relative_to(tmp_path).as_posix() for p in list_images(tmp_path)] == in_order
+
+
+def test_a_missing_or_empty_folder_is_named(tmp_path):
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        list_images(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="no images in it"):
+        list_images(tmp_path)
+
+
+COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [10, 20, 30]]], np.uint8)
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "tiff"])
+def test_lossless_files_give_their_pixels(tmp_path, suffix):
+    _save(tmp_path / f"a.{suffix}", COLOURS)
+    assert np.array_equal(read_rgb(tmp_path / f"a.{suffix}"), COLOURS)
+
+
+def test_alpha_is_dropped_not_blended(tmp_path):
+    alpha = np.full((2, 2, 1), 7, np.uint8)
+    _save(tmp_path / "a.png", np.concatenate([COLOURS, alpha], 2))
+    assert np.array_equal(read_rgb(tmp_path / "a.png"), COLOURS)
+    Image.fromarray(COLOURS).quantize(4).save(tmp_path / "palette.png", transparency=0)
+    assert np.array_equal(read_rgb(tmp_path / "palette.png"), COLOURS)
+
+
+def test_grey_is_repeated_and_16_bits_keep_their_upper_8(tmp_path):
+    grey = np.array([[0, 128], [255, 3]], np.uint8)
+    _save(tmp_path / "grey.png", grey)
+    deep = Image.fromarray(grey.astype(np.uint16) * 256 + 200)
+    deep.save(tmp_path / "deep.png")
+    for name in ("grey.png", "deep.png"):
+        assert np.array_equal(read_rgb(tmp_path / name), np.repeat(grey[..., None], 3, 2))
+
+
+# What EXIF says of row 0 and column 0 of the stored pixels, as a numpy operation that mends it.
+ORIENTATIONS = {
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    _save(tmp_path / "a.png", pixels, exif=exif)
+    assert np.array_equal(read_rgb(tmp_path / "a.png"), ORIENTATIONS[orientation](pixels))
+
+
+def test_batches_are_frames_in_blue_green_red(tmp_path):
+    colours = [[200, 100, 50], [1, 2, 3], [250, 251, 252]]
+    for number, colour in enumerate(colours):
+        _save(tmp_path / f"{number}.png", np.full((30, 50, 3), colour))
+    bad = []
+    batches = [
+        (numbers.numpy().tolist(), frames.numpy())
+        for numbers, frames in frame_batches(list_images(tmp_path), 2, bad)
+    ]
+    assert [numbers for numbers, _ in batches] == [[0, 1], [2]]
+    assert batches[0][1].shape == (2, HEIGHT, WIDTH, 3)
+    frames = np.concatenate([frames for _, frames in batches])
+    assert frames.dtype == np.uint8
+    assert np.array_equal(frames[:, 5, 7], np.array(colours)[:, ::-1])
+    assert bad == []
+
+
+def test_bad_files_are_left_out_and_named(tmp_path):
+    _save(tmp_path / "0.png", np.zeros((400, 400, 3)))
+    whole = np.random.default_rng(0).integers(0, 256, (99, 99, 3), np.uint8)
+    _save(tmp_path / "1.jpg", whole)
+    (tmp_path / "1.jpg").write_bytes((tmp_path / "1.jpg").read_bytes()[:2000])
+    (tmp_path / "2.png").touch()
+    (tmp_path / "3.bmp").write_text("no image")
+    _save(tmp_path / "4.png", whole)
+    bad = []
+    batches = frame_batches(list_images(tmp_path), 8, bad)
+    assert [n for numbers, _ in batches for n in numbers.numpy()] == [0, 4]
+    named = sorted(str(error).split(":")[0] for error in bad)
+    assert named == [str(tmp_path / name) for name in ("1.jpg", "2.png", "3.bmp")]
+    assert all("cannot be read as an image" in str(error) for error in bad)

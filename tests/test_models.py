@@ -1,0 +1,135 @@
+"""Backbone and models against what the published implementation gave for the same weights."""
+
+from __future__ import annotations
+
+import re
+
+import h5py
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.models.backbone import build_backbone
+from common.models.build import build_model, levels_of
+from common.models.descriptions import MODELS
+from common.models.inference import fast_form
+from common.models.weights import read_weights, write_weights
+from tests import golden
+
+# SPEC.md's table of weights; and by hand, those that train: without frozen backbones (1,443,776
+# weights of analysis, 2,887,363 of both transforms, three times for MJ) and moving statistics.
+WEIGHTS = {
+    "LAT": (9_783_225, 9_783_225 - 1_443_776 - 2 * (192 + 64 + 128 + 256 + 512)),
+    "REC": (8_078_384, 8_078_384 - 2_887_363 - 2 * (3 + 512 + 256 + 128 + 64 + 32)),
+    "E2ELAT": (11_226_812, 11_226_812 - 2 * (192 + 64 + 128 + 256 + 512)),
+    "E2EREC": (8_078_384, 8_078_384 - 2 * (3 + 512 + 256 + 128 + 64 + 32)),
+    "MJLAT": (26_070_091, 26_070_091 - 3 * 1_443_776 - 2 * (3 * (192 + 64) + 128 + 256 + 512)),
+    "MJREC": (13_886_928, 13_886_928 - 3 * 2_887_363 - 2 * (3 * (3 + 512) + 256 + 128 + 64 + 32)),
+}
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    return golden.frames().astype(np.float32)
+
+
+def test_backbone_matches_the_published_one(frames, tmp_path):
+    golden.write_weights("Backbone", tmp_path / "Backbone.h5")
+    backbone = build_backbone()
+    read_weights(backbone, tmp_path / "Backbone.h5")
+    latent_layer = next(layer for layer in backbone.layers if layer.output_shape[-1] == 192)
+    both = tf.keras.Model(backbone.inputs, [latent_layer.output, backbone.output])
+    latents, reconstructions = (output.numpy() for output in both(frames))
+    expected = golden.EXPECTED["Backbone"]
+    assert backbone.count_params() == 2_887_363
+    assert list(latents.shape) == expected["latent_shape"]
+    some_latents = latents[:, 5::8, 7::16, ::48]
+    assert np.abs(some_latents - expected["latent[:,5::8,7::16,::48]"]).max() < 1e-3
+    _assert_reconstructions(reconstructions, expected)
+
+
+def _assert_reconstructions(reconstructions: np.ndarray, expected: dict) -> None:
+    some = reconstructions[:, 40::100, 50::180]
+    assert np.abs(some - expected["reconstruction[:,40::100,50::180,:]"]).max() < 0.05
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request, tmp_path_factory) -> tuple[str, tf.keras.Model]:
+    """Name and Keras model, with the seeded weights."""
+    name = request.param
+    path = tmp_path_factory.mktemp("weights") / f"{name}.h5"
+    golden.write_weights(name, path)
+    built = build_model(MODELS[name])
+    read_weights(built, path)
+    path.unlink()
+    return name, built
+
+
+def _levels(model: tf.keras.Model, frames: np.ndarray) -> np.ndarray:
+    """[frames, levels], a frame at a time: REC takes gigabytes for more."""
+    run = tf.function(lambda frame: tf.nest.flatten(model(frame, training=False)))
+    return np.array([np.ravel(np.array(run(frame[np.newaxis]))) for frame in frames])
+
+
+def test_keras_model_matches_the_published_one(model, frames):
+    name, built = model
+    expected = golden.EXPECTED[name]
+    one = [np.array(output) for output in tf.nest.flatten(built(frames[:1], training=False))]
+    if MODELS[name].end_to_end:
+        reconstruction = one.pop(0)
+        some = np.array(expected["reconstruction[:,40::100,50::180,:]"])[:1]
+        assert np.abs(reconstruction[:, 40::100, 50::180] - some).max() < 0.05
+    assert np.ravel(one) == pytest.approx(expected["levels"][0], rel=1e-3)
+
+
+def test_fast_form_matches_the_published_one(model, frames):
+    name, built = model
+    levels = _levels(fast_form(levels_of(built)), frames)
+    assert levels == pytest.approx(np.array(golden.EXPECTED[name]["levels"]), rel=1e-3)
+
+
+def test_bfloat16_stays_within_one_percent(model, frames):
+    name, built = model
+    levels = _levels(fast_form(levels_of(built), "bfloat16"), frames)
+    expected = np.array(golden.EXPECTED[name]["levels"])
+    assert levels == pytest.approx(expected, rel=1e-2)
+    assert np.abs(levels / expected - 1).max() > 1e-5, "computed in float32 after all"
+
+
+def test_counts_of_weights(model):
+    name, built = model
+    trainable = sum(int(np.prod(weight.shape)) for weight in built.trainable_weights)
+    assert (built.count_params(), trainable) == WEIGHTS[name]
+
+
+def test_written_file_has_the_published_layout(model, tmp_path):
+    name, built = model
+    write_weights(built, tmp_path / "written.h5")
+    with h5py.File(tmp_path / "written.h5") as file:
+        written = [
+            [
+                _unnumbered(layer),
+                [
+                    [_unnumbered(w), list(file[layer][w].shape)]
+                    for w in file[layer].attrs["weight_names"]
+                ],
+            ]
+            for layer in file.attrs["layer_names"]
+        ]
+    published = [
+        [_unnumbered(layer), [[_unnumbered(w), shape] for w, shape in weights]]
+        for layer, weights in golden.LAYOUT[name]
+    ]
+    assert written == published
+
+
+def _unnumbered(name: str) -> str:
+    """The name without the number that Keras gives layers as a process makes them."""
+    return re.sub(r"_\d+(?=/|$)", "", name)
+
+
+def test_training_along_or_frozen(model):
+    name, built = model
+    backbone = [layer for layer in built.layers if getattr(layer, "kernel_size", ()) == (5, 5)]
+    assert len(backbone) > 3
+    assert {layer.trainable for layer in backbone} == {MODELS[name].end_to_end}

@@ -1,0 +1,114 @@
+"""Weight files: found, read, refused, written."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.errors import UserError
+from common.models.backbone import build_backbone
+from common.models.build import build_model
+from common.models.descriptions import MODELS
+from common.models.weights import find_weights, read_weights, write_weights
+from tests import golden
+
+
+@pytest.fixture(scope="module")
+def lat() -> tf.keras.Model:
+    return build_model(MODELS["LAT"])
+
+
+@pytest.fixture
+def lat_file(tmp_path):
+    golden.write_weights("LAT", tmp_path / "LATJND1.h5")
+    return tmp_path / "LATJND1.h5"
+
+
+def test_a_folder_gives_the_published_name_first(tmp_path):
+    names = MODELS["LAT"].weight_files("JND2")
+    assert names == ["LATJND2.h5", "BestModelJND2.h5"]
+    (tmp_path / "BestModelJND2.h5").touch()
+    assert find_weights(tmp_path, names).name == "BestModelJND2.h5"
+    (tmp_path / "LATJND2.h5").touch()
+    assert find_weights(tmp_path, names).name == "LATJND2.h5"
+    assert find_weights(tmp_path / "BestModelJND2.h5", names).name == "BestModelJND2.h5"
+
+
+def test_nothing_found_names_files_and_record(tmp_path):
+    with pytest.raises(UserError, match=r"MJLAT\.h5.*BestModel\.h5.*11080876"):
+        find_weights(tmp_path, MODELS["MJLAT"].weight_files(None))
+    with pytest.raises(UserError, match=r"nowhere: no such folder"):
+        find_weights(tmp_path / "nowhere", MODELS["MJLAT"].weight_files(None))
+
+
+def test_numbers_in_layer_names_do_not_count(lat, lat_file):
+    with h5py.File(lat_file, "r+") as file:
+        names = [layer.encode() for layer, _ in golden.LAYOUT["LAT"]]
+        names[names.index(b"conv2d_1")] = b"conv2d_37"
+        file.move("conv2d_1", "conv2d_37")
+        file.attrs["layer_names"] = names
+    read_weights(lat, lat_file)
+    kernel = golden._value("LAT", "conv2d_1/kernel:0", [5, 5, 128, 128])
+    convolutions = [layer for layer in lat.layers if isinstance(layer, tf.keras.layers.Conv2D)]
+    assert np.allclose(convolutions[1].kernel, kernel)
+
+
+def test_another_models_file_says_what_was_expected_and_found(lat, tmp_path):
+    golden.write_weights("REC", tmp_path / "LATJND1.h5")
+    with pytest.raises(UserError, match=r"LATJND1\.h5.*should be .*192.*but is conv2d_transpose"):
+        read_weights(lat, tmp_path / "LATJND1.h5")
+
+
+def test_models_of_equal_shapes_are_told_apart(tmp_path):
+    golden.write_weights("E2EREC", tmp_path / "REC.h5")
+    with pytest.raises(UserError, match="JNDImg"):
+        read_weights(build_model(MODELS["REC"]), tmp_path / "REC.h5")
+
+
+def test_a_file_with_too_few_layers_gives_both_counts(lat, tmp_path, lat_file):
+    with h5py.File(lat_file, "r+") as file:
+        file.attrs["layer_names"] = file.attrs["layer_names"][:-1]
+    with pytest.raises(UserError, match="24 layers with weights expected, 23 found"):
+        read_weights(lat, lat_file)
+
+
+def test_a_wrong_shape_is_named(lat, lat_file):
+    with h5py.File(lat_file, "r+") as file:
+        del file["dense_8/dense_8/kernel:0"]
+        file["dense_8"].create_dataset("dense_8/kernel:0", data=np.zeros((12800, 256)))
+    with pytest.raises(
+        UserError, match=r"should be dense 25600x256 256, but is dense 12800x256 256"
+    ):
+        read_weights(lat, lat_file)
+
+
+@pytest.mark.parametrize("size", [0, 100, 1_000_000])
+def test_a_truncated_file_is_refused(lat, lat_file, size):
+    with lat_file.open("r+b") as file:
+        file.truncate(size)
+    with pytest.raises(UserError, match=r"LATJND1\.h5: not a whole Keras HDF5 weight file"):
+        read_weights(lat, lat_file)
+
+
+def test_what_is_written_plain_keras_reads(tmp_path):
+    written, read = build_backbone(), build_backbone()
+    write_weights(written, tmp_path / "new" / "ImgReconstruction.h5")
+    read.load_weights(tmp_path / "new" / "ImgReconstruction.h5")
+    for ours, theirs in zip(written.get_weights(), read.get_weights()):
+        assert np.array_equal(ours, theirs)
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["ImgReconstruction.h5"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    class Broken:
+        def save_weights(self, path, save_format):
+            path.write_text("half")
+            raise OSError("disk full")
+
+    (tmp_path / "LAT.h5").write_text("old")
+    with pytest.raises(OSError):
+        write_weights(Broken(), tmp_path / "LAT.h5")
+    assert (tmp_path / "LAT.h5").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
