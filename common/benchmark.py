@@ -18,8 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure what `arguments` (of the process, if None) ask for; the exit code."""
     parser = Parser(
         prog="python3 -m common.benchmark",
-        description="Measure this project beside plain Keras. Each measurement has its own process\n"
-        "and so its own peak memory. Weights are random, frames are noise.",
+        description="Measure this project beside plain Keras. Each measurement has its own\n"
+        "process and so its own peak memory. Weights are random, frames are noise.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     predicting = commands.add_parser(
@@ -30,20 +30,20 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="example:\n  python3 -m common.benchmark predict --models LAT MJLAT",
     )
     predicting.add_argument(
-        "--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: all six"
+        "--models", nargs="+", choices=MODELS, default=list(MODELS), metavar="MODEL"
     )
     predicting.add_argument(
         "--frames",
         type=positive,
         default=16,
         metavar="N",
-        help="frames a pass (default: %(default)s)",
+        help="frames a pass",
     )
     predicting.add_argument(
         "--precision",
         choices=("float32", "bfloat16"),
         default="float32",
-        help="this project's; Keras computes in float32 (default: %(default)s)",
+        help="this project's; Keras computes in float32",
     )
     options = parser.parse_args(arguments)
     with reported(parser.prog):

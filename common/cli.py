@@ -101,20 +101,20 @@ def _parser(description: Description) -> Parser:
         type=Path,
         default=Path("results"),
         metavar="DIR",
-        help="folder for the results; made if missing (default: %(default)s)",
+        help="folder for the results; made if missing",
     )
     test.add_argument(
         "--batch_size",
         type=positive,
         default=description.test_batch,
         metavar="N",
-        help="frames at a time; bounds memory, changes no result (default: %(default)s)",
+        help="frames at a time; bounds memory, changes no result",
     )
     test.add_argument(
         "--precision",
         choices=("float32", "bfloat16"),
         default="float32",
-        help="bfloat16 is faster where the processor has it (default: %(default)s)",
+        help="bfloat16 is faster where the processor has it",
     )
     test.add_argument(
         "--skip_bad", action="store_true", help="go on without images that cannot be read"

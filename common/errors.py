@@ -15,11 +15,19 @@ class UserError(Exception):
     """One line: what is wrong, where, and what to do about it."""
 
 
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults where there are any, and leaves examples as they are written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        none = action.default is None or action.default is False
+        return action.help if none else super()._get_help_string(action)
+
+
 class Parser(argparse.ArgumentParser):
-    """An argparse parser that keeps examples' line breaks and whose errors are one line, exit 2."""
+    """An argparse parser whose help shows defaults and examples, and whose errors are one line."""
 
     def __init__(self, **options):
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        super().__init__(formatter_class=_Formatter, **options)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (--help tells more)\n")

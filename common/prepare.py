@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from common.errors import UserError, reported
+from common.errors import Parser, UserError, positive, reported
 
 COMMAND = "common.prepare"
 LISTED = 10  # lines of one kind before the rest is only counted
@@ -117,19 +117,11 @@ def _names(path: Path | None) -> list[str]:
         raise UserError(f"{path}: no such text file; it lists contents, one a line") from None
 
 
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows defaults where there are any, and leaves the examples as they are written."""
-
-    def _get_help_string(self, action: argparse.Action) -> str:
-        return super()._get_help_string(action) if action.default else action.help
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog=f"python3 -m {COMMAND}",
         description=__doc__,
         epilog="examples:\n" + "\n".join(f"  {example}" for _, example in EXAMPLES.values()),
-        formatter_class=_Formatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add = {
@@ -138,7 +130,6 @@ def _parser() -> argparse.ArgumentParser:
             help=summary,
             description=summary,
             epilog=f"example:\n  {example}",
-            formatter_class=_Formatter,
         ).add_argument
         for name, (summary, example) in EXAMPLES.items()
     }
@@ -166,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
             help="of the viewers' samples; sur75: 75 %% see no change yet",
         )
     add["photos"]("--images", type=Path, required=True, help="folder of pictures or videos")
-    add["photos"]("--crops", type=_count, default=1, help="cut-outs of each picture")
+    add["photos"]("--crops", type=positive, default=1, help="cut-outs of each picture")
     add["photos"](
         "--vmaf",
         type=_thresholds,
@@ -187,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
             metavar="FILE",
             help="names of contents, one a line, that go to test; the rest goes to train and valid",
         )
-        argument("--seed", type=int, default=0, help="of the split and of cut-outs (default: 0)")
+        argument("--seed", type=int, default=0, help="of the split and of cut-outs")
         argument("--keep_size", action="store_true", help="do not resize to 640x352")
     return parser
 
@@ -196,12 +187,6 @@ def _size(text: str) -> str:
     if not re.fullmatch(r"\d+x\d+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 640x360")
     return text
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 1 or more")
-    return int(text)
 
 
 def _frames(text: str) -> list[int]:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from common.data.frames import frame_batches
+from common.data.manifest import provenance
 from common.errors import UserError
 from common.files import replaced
 from common.loops.device import choose_device
@@ -126,6 +127,9 @@ def test(
         with replaced(result_path / f"{prefix}test_metrics.csv") as beside:
             errors.to_csv(beside, float_format="%.6g")
         print(_described(errors))
+        made = provenance(folder.parent)
+        if made and made.objective:
+            print(f"Labels: {made.caption}.")
 
 
 def _described(errors: pd.DataFrame) -> str:
