@@ -1,0 +1,236 @@
+"""Stage 1 on the command line: train and test the backbone as a learned-compression autoencoder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from common.cli import _make_writable, quiet_tensorflow
+from common.data.frames import HEIGHT, list_images
+from common.data.layout import LEVELS, read_jnd_frames
+from common.errors import Parser, UserError, positive, reported
+from common.models.weights import find_weights
+
+IMAGE = "Img"
+PROGRAM = "python3 -m common.reconstruct"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what `arguments` (of the process, if None) ask for; the exit code.
+
+    0: done; 1: could not be done, said in one line on stderr; 2: the arguments are wrong.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command == "train" and options.target != IMAGE and options.init is None:
+        parser.error(f"--target {options.target} needs --init ImgReconstruction.h5")
+    with reported(parser.prog):
+        (_train if options.command == "train" else _test)(options)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> None:
+    pairs = []
+    for split in ("train", "valid"):
+        images = list_images(options.data_dir / split)
+        if options.target == IMAGE:
+            pairs.append((images, images))
+        else:
+            jnd_frames = read_jnd_frames(options.data_dir, split, options.target, images)
+            pairs.append((images, jnd_frames))
+    initial = options.init and find_weights(options.init, [_weights_name(IMAGE)])
+    best = options.checkpoint_path / _weights_name(options.target)
+    if best.exists() and not options.resume:
+        raise UserError(
+            f"{best}: is there already; --resume goes on with its training, "
+            "another --checkpoint_path begins anew"
+        )
+    _make_writable(options.checkpoint_path)
+    _make_writable(options.csv_log_path)
+    quiet_tensorflow()
+    from common.loops.backbone_training import Files, Pairs, Settings, train
+
+    train(
+        Settings(
+            options.target,
+            None if options.no_rate else options.distortion_weight,
+            options.crop,
+            options.batch_size,
+            options.learning_rate,
+            options.seed,
+            options.precision,
+        ),
+        Pairs(*pairs[0]),
+        Pairs(*pairs[1]),
+        initial,
+        Files(
+            best,
+            best.with_suffix(".state.npz"),
+            options.csv_log_path / f"logs{best.stem}.csv",
+        ),
+        options.epochs,
+        options.resume,
+    )
+    print(
+        f"Next: {PROGRAM} test --target {options.target} --data_dir {options.data_dir} "
+        f"--model_weights_path {options.checkpoint_path}"
+    )
+
+
+def _test(options: argparse.Namespace) -> None:
+    images = list_images(options.data_dir / "test")
+    jnd_frames = None
+    if options.target != IMAGE and (options.data_dir / f"{options.target.lower()}test").exists():
+        jnd_frames = read_jnd_frames(options.data_dir, "test", options.target, images)
+    weights_file = find_weights(options.model_weights_path, [_weights_name(options.target)])
+    _make_writable(options.result_path)
+    quiet_tensorflow()
+    from common.loops.backbone_testing import test
+
+    test(
+        options.target,
+        options.data_dir / "test",
+        images,
+        jnd_frames,
+        weights_file,
+        options.result_path,
+    )
+
+
+def _weights_name(target: str) -> str:
+    return f"{target}Reconstruction.h5"
+
+
+def _crop_side(text: str) -> int:
+    side = int(text)
+    if side % 16 or not 0 < side <= HEIGHT:
+        raise argparse.ArgumentTypeError(f"{side} is not a multiple of 16 from 16 to {HEIGHT}")
+    return side
+
+
+def _positive_real(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog=PROGRAM,
+        description="The backbone, which turns a frame into a latent and that into a frame again:\n"
+        "either itself (Img) or its JND-quality version (JND1, JND2, JND3).",
+        epilog=f"'{PROGRAM} train --help' tells more and shows examples.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    training = commands.add_parser(
+        "train",
+        help="train a backbone",
+        description="Train on DIR/train/ and keep the epoch that is best on DIR/valid/. For JNDk,\n"
+        "the frames to reproduce are those in DIR/jndktrain/ and DIR/jndkvalid/.",
+        epilog="examples:\n"
+        f"  {PROGRAM} train --target Img --data_dir data/ --checkpoint_path backbones/\n"
+        f"  {PROGRAM} train --target JND1 --init backbones/ --data_dir data/ "
+        "--checkpoint_path backbones/",
+    )
+    _add_target(training)
+    training.add_argument(
+        "--init",
+        type=Path,
+        metavar="PATH",
+        help="weight file to start from, or folder with ImgReconstruction.h5; needed for JND1 to 3",
+    )
+    training.add_argument(
+        "--checkpoint_path",
+        type=Path,
+        default=Path("backbones"),
+        metavar="DIR",
+        help="folder for the weight file; made if missing",
+    )
+    training.add_argument(
+        "--csv_log_path",
+        type=Path,
+        default=Path("logs"),
+        metavar="DIR",
+        help="folder for the log, a line an epoch; made if missing",
+    )
+    training.add_argument(
+        "--epochs", type=positive, default=100, metavar="N", help="how often each frame is seen"
+    )
+    training.add_argument("--batch_size", type=positive, default=8, metavar="N")
+    training.add_argument("--learning_rate", type=_positive_real, default=1e-4, metavar="X")
+    rate = training.add_mutually_exclusive_group()
+    rate.add_argument(
+        "--lambda",
+        dest="distortion_weight",
+        type=_positive_real,
+        default=0.01,
+        metavar="X",
+        help="the loss is bits per pixel + X times the mean squared error of levels 0 to 255; more "
+        "gives finer frames in more bits",
+    )
+    rate.add_argument(
+        "--no_rate", action="store_true", help="the loss is the mean squared error alone"
+    )
+    training.add_argument(
+        "--crop",
+        type=_crop_side,
+        default=256,
+        metavar="N",
+        help="side of the random crops, a multiple of 16 in pixels",
+    )
+    training.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="bfloat16 is faster where the processor has it; weights stay in float32",
+    )
+    training.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="the same seed gives the same weights"
+    )
+    training.add_argument(
+        "--resume", action="store_true", help="go on after the last whole epoch in DIR"
+    )
+
+    testing = commands.add_parser(
+        "test",
+        help="measure a backbone",
+        description="PSNR, SSIM and bits per pixel of the frames in DIR/test/, also against those\n"
+        "in DIR/jndktest/ where they are there, and a picture of some, side by side.",
+        epilog=f"example:\n  {PROGRAM} test --target JND1 --data_dir data/ "
+        "--model_weights_path backbones/",
+    )
+    _add_target(testing)
+    testing.add_argument(
+        "--model_weights_path",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="weight file, or folder with ImgReconstruction.h5 or JNDkReconstruction.h5",
+    )
+    testing.add_argument(
+        "--result_path",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder for the results; made if missing",
+    )
+    return parser
+
+
+def _add_target(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--data_dir", type=Path, required=True, metavar="DIR", help="the prepared folder"
+    )
+    command.add_argument(
+        "--target",
+        choices=(IMAGE, *LEVELS),
+        required=True,
+        help="what a frame becomes: itself (Img) or its JND-quality version",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,464 @@
+"""Stage 1 as a user runs it: training a backbone, resuming, testing it; and its entropy model."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+import tensorflow_compression as tfc
+from PIL import Image
+
+from common import reconstruct
+from common.data.pairs import paired_frames
+from common.models.backbone import build_backbone, initialise_for_pixels, transforms
+from common.models.entropy import build_coder, build_prior, entropy_file, noisy, read_prior, rounded
+from common.models.weights import read_weights, write_weights
+from tests import golden
+from tests.conftest import REPO
+from tests.synthetic import picture
+
+PIXELS = 352 * 640
+# Small crops of few frames, and steps large enough to see the loss fall.
+QUICK = ("--crop", 64, "--batch_size", 2, "--learning_rate", 1e-3, "--epochs", 3)
+BLUE, GREEN, RED = 30, 60, 200  # a JND frame unlike any raw one
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A rootdir: six, two and two pictures; its JND1 frames are of one colour."""
+    root = tmp_path_factory.mktemp("data")
+    for split, count in (("train", 6), ("valid", 2), ("test", 2)):
+        for number in range(count):
+            for folder in (split, f"jnd1{split}"):
+                (root / folder).mkdir(exist_ok=True)
+            name = f"img{number + 9}.png"
+            frame = picture(100 * len(split) + number)
+            Image.fromarray(frame).save(root / split / name)
+            plain = np.full_like(frame, (RED, GREEN, BLUE))
+            Image.fromarray(plain).save(root / f"jnd1{split}" / name)
+    return root
+
+
+def training(data: Path, folder: Path, *more: object) -> list[str]:
+    where = ("--checkpoint_path", folder, "--csv_log_path", folder)
+    given = ("train", "--target", "Img", "--data_dir", data, *where, *QUICK, *more)
+    return [str(argument) for argument in given]
+
+
+@pytest.fixture(scope="module")
+def trained(data, command, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    """What an undisturbed run writes and says."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = command("-m", "common.reconstruct", *training(data, folder))
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_training_lowers_the_loss_and_logs_each_epoch_once(trained):
+    folder, done = trained
+    log = pd.read_csv(folder / "logsImgReconstruction.csv", sep=";")
+    measures = ["loss", "bits_per_pixel", "mse", "psnr"]
+    assert list(log.columns) == ["epoch", *measures, *(f"val_{name}" for name in measures)]
+    assert list(log.epoch) == [1, 2, 3]
+    assert log.loss.iloc[-1] < 0.8 * log.loss.iloc[0]
+    assert np.allclose(log.loss, log.bits_per_pixel + 0.01 * log.mse, rtol=1e-4)
+    assert np.allclose(log.val_loss, log.val_bits_per_pixel + 0.01 * log.val_mse, rtol=1e-4)
+
+    lines = done.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines[:3]] == [f"epoch {n}/3" for n in (1, 2, 3)]
+    assert str(folder / "ImgReconstruction.h5") in lines[3]
+    assert lines[4].startswith("Next: python3 -m common.reconstruct test --target Img")
+    assert done.stderr == "Running on the CPU in float32.\n"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "ImgReconstruction.entropy.npz",
+        "ImgReconstruction.h5",
+        "ImgReconstruction.state.npz",
+        "logsImgReconstruction.csv",
+    ]
+
+
+def test_what_test_measures(data, trained, command, tmp_path):
+    weights = trained[0] / "ImgReconstruction.h5"
+    done = command(
+        "-m", "common.reconstruct", "test", "--target", "Img", "--data_dir", data,
+        "--model_weights_path", weights, "--result_path", tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "ImgReconstruction_frames.csv")
+    assert list(table.columns) == ["image", "bits_per_pixel", "psnr", "ssim"]
+    assert list(table.image) == ["img9.png", "img10.png"]
+
+    backbone, prior = build_backbone(), build_prior()
+    backbone.load_weights(weights)  # by plain Keras
+    read_prior(prior, backbone, entropy_file(weights))
+    analysis, synthesis = transforms(backbone)
+    offset = tfc.quantization_offset(prior).numpy()
+    for row in table.itertuples():
+        raw = np.asarray(Image.open(data / "test" / row.image))[..., ::-1].astype(np.float64)
+        latent = analysis(raw[np.newaxis].astype(np.float32)).numpy()
+        latent = np.rint(latent - offset) + offset
+        reconstruction = np.clip(np.rint(synthesis(latent)[0].numpy()), 0, 255)
+        error = np.mean((raw - reconstruction) ** 2)
+        assert row.psnr == pytest.approx(10 * np.log10(255**2 / error), abs=0.01)
+        estimate = -np.log2(prior.prob(latent).numpy().astype(np.float64)).sum() / PIXELS
+        assert row.bits_per_pixel == pytest.approx(estimate, rel=0.03)
+        # A string is whole bytes.
+        assert row.bits_per_pixel * PIXELS / 8 == pytest.approx(
+            round(row.bits_per_pixel * PIXELS / 8), abs=0.02
+        )
+        assert 0 < row.ssim < 1
+    metrics = pd.read_csv(tmp_path / "ImgReconstruction_metrics.csv").iloc[0]
+    assert metrics.psnr == pytest.approx(table.psnr.mean(), abs=1e-5)
+    assert metrics.images == 2
+    assert f"{table.psnr.mean():.2f}" in done.stdout
+    assert f"{table.bits_per_pixel.mean():.4f} bits per pixel" in done.stdout
+    with Image.open(tmp_path / "ImgReconstruction.png") as sheet:
+        assert sheet.width > 2 * 640
+        assert sheet.height > 2 * 352
+
+
+def test_validation_measures_whole_frames_with_rounded_latents(data, trained):
+    folder, _ = trained
+    log = pd.read_csv(folder / "logsImgReconstruction.csv", sep=";")
+    best = log.loc[log.val_loss.idxmin()]
+    backbone, prior = build_backbone(), build_prior()
+    read_weights(backbone, folder / "ImgReconstruction.h5")
+    read_prior(prior, backbone, folder / "ImgReconstruction.entropy.npz")
+    analysis, synthesis = transforms(backbone)
+    coder = build_coder(prior)
+    errors, bits = [], []
+    for path in sorted((data / "valid").iterdir()):
+        raw = np.asarray(Image.open(path))[..., ::-1].astype(np.float32)
+        latent = analysis(raw[np.newaxis])
+        strings = coder.compress(latent)
+        bits.append(8 * len(strings.numpy()[0]) / PIXELS)
+        decoded = coder.decompress(strings, (22, 40))
+        errors.append(np.mean((raw - synthesis(decoded)[0].numpy()) ** 2))
+    assert np.mean(errors) == pytest.approx(best.val_mse, rel=1e-3)
+    assert np.mean(bits) == pytest.approx(best.val_bits_per_pixel, rel=0.03)
+
+
+def test_a_killed_run_resumes_to_the_same_weights(data, trained, command, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "common.reconstruct", *training(data, tmp_path)],
+        cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline().startswith("epoch 1/3")
+    time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    state = tmp_path / "ImgReconstruction.state.npz"
+    assert "epoch 3" not in state.read_bytes().decode("latin1")
+    backbone = build_backbone()
+    read_weights(backbone, tmp_path / "ImgReconstruction.h5")  # whole, whatever the moment
+
+    done = command("-m", "common.reconstruct", *training(data, tmp_path, "--resume"))
+    assert done.returncode == 0, done.stderr
+    assert not done.stdout.startswith("epoch 1/3")
+    undisturbed = trained[0]
+    for name in ("logsImgReconstruction.csv",):
+        assert (tmp_path / name).read_text() == (undisturbed / name).read_text()
+    for name in ("ImgReconstruction.state.npz", "ImgReconstruction.entropy.npz"):
+        with np.load(tmp_path / name) as resumed, np.load(undisturbed / name) as expected:
+            assert set(resumed) == set(expected)
+            for key in expected:
+                assert np.array_equal(resumed[key], expected[key]), f"{name}: {key}"
+    other = build_backbone()
+    read_weights(backbone, tmp_path / "ImgReconstruction.h5")
+    read_weights(other, undisturbed / "ImgReconstruction.h5")
+    for weight, expected in zip(backbone.get_weights(), other.get_weights()):
+        assert np.array_equal(weight, expected)
+
+
+def refused(arguments: list[str], capsys, *parts: object) -> None:
+    """The command line, run in this process, ends in one line that holds the `parts`."""
+    with pytest.raises(SystemExit) as stopped:
+        reconstruct.main(arguments)
+    assert stopped.value.code == 1
+    lines = [x for x in capsys.readouterr().err.splitlines() if not x.startswith("Running on")]
+    assert len(lines) == 1
+    for part in parts:
+        assert str(part) in lines[0]
+
+
+def test_resuming_needs_the_same_settings_and_a_new_run_its_own_folder(data, trained, capsys):
+    folder, _ = trained
+    before = (folder / "ImgReconstruction.h5").read_bytes()
+    refused(training(data, folder, "--resume", "--lambda", 0.1), capsys, "other settings", "0.01")
+    refused(training(data, folder), capsys, folder / "ImgReconstruction.h5: is there", "--resume")
+    assert (folder / "ImgReconstruction.h5").read_bytes() == before
+
+
+def test_jnd_target_without_rate(data, trained, tmp_path, capsys):
+    arguments = training(
+        data, tmp_path, "--target", "JND1", "--init", trained[0], "--no_rate", "--epochs", 2
+    )
+    assert reconstruct.main(arguments) == 0
+    log = pd.read_csv(tmp_path / "logsJND1Reconstruction.csv", sep=";")
+    assert log.bits_per_pixel.isna().all()
+    assert np.allclose(log.loss, log.mse)
+    assert log.loss.iloc[1] < log.loss.iloc[0]
+    assert not (tmp_path / "JND1Reconstruction.entropy.npz").exists()
+    said = capsys.readouterr().out
+    assert "bits per pixel" not in said
+
+    results = tmp_path / "results"
+    arguments = [
+        "test", "--target", "JND1", "--data_dir", str(data),
+        "--model_weights_path", str(tmp_path), "--result_path", str(results),
+    ]  # fmt: skip
+    assert reconstruct.main(arguments) == 0
+    assert "No bits" in capsys.readouterr().out
+    table = pd.read_csv(results / "JND1Reconstruction_frames.csv")
+    assert list(table.columns) == ["image", "psnr", "ssim", "jnd_psnr", "jnd_ssim"]
+    assert (table.jnd_psnr > table.psnr).all()
+    backbone = build_backbone()
+    backbone.load_weights(tmp_path / "JND1Reconstruction.h5")
+    raw = np.asarray(Image.open(data / "test" / "img9.png"))[np.newaxis, ..., ::-1]
+    made = np.clip(np.rint(backbone(raw.astype(np.float32))[0].numpy()), 0, 255)
+    error = np.mean((made - (BLUE, GREEN, RED)) ** 2)
+    assert table.jnd_psnr[0] == pytest.approx(10 * np.log10(255**2 / error), abs=0.01)
+    with Image.open(results / "JND1Reconstruction.png") as sheet:
+        assert sheet.width > 3 * 640
+
+
+def test_a_jnd_backbone_starts_from_the_given_weights_and_prior(data, trained, tmp_path):
+    arguments = training(
+        data, tmp_path, "--target", "JND1", "--init", trained[0] / "ImgReconstruction.h5",
+        "--epochs", 1, "--learning_rate", 1e-9,
+    )  # fmt: skip
+    assert reconstruct.main(arguments) == 0
+    name = "Reconstruction.entropy.npz"
+    with np.load(trained[0] / f"Img{name}") as given, np.load(tmp_path / f"JND1{name}") as made:
+        for key in set(given) - {"backbone"}:
+            assert np.allclose(given[key], made[key], atol=1e-6)
+    backbone, other = build_backbone(), build_backbone()
+    read_weights(backbone, trained[0] / "ImgReconstruction.h5")
+    read_weights(other, tmp_path / "JND1Reconstruction.h5")
+    for weight, expected in zip(other.get_weights(), backbone.get_weights()):
+        assert np.allclose(weight, expected, atol=1e-6)
+
+
+def test_bfloat16_trains_float32_weights(data, tmp_path):
+    try:
+        arguments = training(data, tmp_path, "--precision", "bfloat16", "--epochs", 2)
+        assert reconstruct.main(arguments) == 0
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    log = pd.read_csv(tmp_path / "logsImgReconstruction.csv", sep=";")
+    assert log.loss.iloc[1] < log.loss.iloc[0]
+    with np.load(tmp_path / "ImgReconstruction.state.npz") as state:
+        assert state["variable0"].dtype == np.float32
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_frames(data, tmp_path, capsys):
+    refused(
+        training(data, tmp_path, "--learning_rate", 1e30),
+        capsys,
+        "epoch 1, step 2: the loss is",
+        data / "train" / "img",
+    )
+    assert not list(tmp_path.glob("*.h5"))
+
+
+def test_images_that_cannot_be_read_are_named(data, tmp_path, capsys):
+    root = tmp_path / "root"
+    for split in ("train", "valid"):
+        (root / split).mkdir(parents=True)
+        (root / split / "a.png").symlink_to(data / split / "img9.png")
+    (root / "train" / "b.png").write_bytes(b"no picture")
+    refused(training(root, tmp_path), capsys, root / "train" / "b.png", "cannot be read")
+    assert not list(tmp_path.glob("*.h5"))
+
+
+def test_another_models_weights_are_refused(data, tmp_path, capsys):
+    golden.write_weights("LAT", tmp_path / "LATJND1.h5")
+    refused(
+        training(data, tmp_path, "--init", tmp_path / "LATJND1.h5"),
+        capsys,
+        tmp_path / "LATJND1.h5: holds another model",
+    )
+
+
+def test_a_full_disk_is_one_line(data, tmp_path, capsys):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a small disk")
+    try:
+        # There is room for the weights, but not for the state.
+        refused(training(data, disk, "--epochs", 1), capsys, "No space left on device")
+        assert sorted(path.name for path in disk.iterdir()) == [
+            "ImgReconstruction.entropy.npz",
+            "ImgReconstruction.h5",
+        ]
+        read_weights(build_backbone(), disk / "ImgReconstruction.h5")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+# Before TensorFlow
+
+
+@pytest.fixture
+def without_tensorflow(command, tmp_path):
+    """The command, in a process that fails when it imports TensorFlow; what it said on stderr."""
+    trap = tmp_path / "trap" / "tensorflow.py"
+    trap.parent.mkdir()
+    trap.write_text("raise SystemExit('TensorFlow was imported')")
+
+    def run(*arguments: object, code: int) -> str:
+        environment = {**os.environ, "PYTHONPATH": str(trap.parent)}
+        done = command("-m", "common.reconstruct", *arguments, env=environment)
+        assert done.returncode == code, done.stderr
+        return done.stderr if code else done.stdout
+
+    return run
+
+
+def test_help_shows_examples(without_tensorflow):
+    assert "--target JND1 --init backbones/" in without_tensorflow("train", "--help", code=0)
+    assert "common.reconstruct test --target" in without_tensorflow("test", "--help", code=0)
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        (("--target", "JND1"), "--target JND1 needs --init"),
+        (("--target", "JND4"), "JND4"),
+        (("--crop", 100), "100 is not a multiple of 16"),
+        (("--crop", 368), "368 is not a multiple of 16 from 16 to 352"),
+        (("--lambda", 0), "0 is not a number above 0"),
+        (("--learning_rate", "nan"), "nan is not a number above 0"),
+        (("--lambda", 1, "--no_rate"), "not allowed with"),
+    ],
+)
+def test_usage_errors_are_one_line(data, without_tensorflow, tmp_path, more, said):
+    error = without_tensorflow(*training(data, tmp_path, *more), code=2)
+    assert error.count("\n") == 1
+    assert said in error
+
+
+def test_what_is_missing_is_named_before_tensorflow(data, without_tensorflow, tmp_path):
+    def error(root: Path, *more: object) -> str:
+        said = without_tensorflow(*training(root, tmp_path / "new", *more), code=1)
+        assert said.count("\n") == 1
+        return said
+
+    assert f"{tmp_path / 'no' / 'train'}: no such folder" in error(tmp_path / "no")
+    jnd2 = ("--target", "JND2", "--init", tmp_path)
+    assert f"{data / 'jnd2train'}: no such folder" in error(data, *jnd2)
+    assert "ImgReconstruction.h5" in error(data, "--init", tmp_path)
+    root = tmp_path / "root"
+    for folder in ("train", "valid", "jnd1train"):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "a.png").touch()
+    (root / "jnd1train" / "b.png").touch()
+    said = error(root, "--target", "JND1", "--init", tmp_path)
+    assert f"{root / 'jnd1train'}: 2 JND frames for 1 images in {root / 'train'}" in said
+    (tmp_path / "file").touch()
+    assert f"{tmp_path / 'file'}" in error(data, "--checkpoint_path", tmp_path / "file")
+    assert not (tmp_path / "new").exists()
+
+
+# The parts
+
+
+@pytest.fixture(scope="module")
+def latents() -> np.ndarray:
+    """Latents of a spread that the fresh prior is made for: float32 [2, 22, 40, 192]."""
+    return np.random.default_rng(0).normal(0.3, 5, (2, 22, 40, 192)).astype(np.float32)
+
+
+def test_strings_hold_the_rounded_latents(latents):
+    coder = build_coder(build_prior())
+    strings = coder.compress(latents)
+    decoded = coder.decompress(strings, (22, 40)).numpy()
+    assert np.array_equal(decoded, coder.quantize(latents).numpy())
+    assert np.abs(decoded - latents).max() <= 0.5 + 1e-5
+    again = coder.compress(decoded)
+    assert np.array_equal(strings, again)
+
+
+def test_noise_follows_from_the_seed_and_costs_what_the_entropy_model_says(latents):
+    prior = build_prior()
+    one, bits = noisy(prior, latents, tf.constant([1, 2]))
+    same, _ = noisy(prior, latents, tf.constant([1, 2]))
+    other, _ = noisy(prior, latents, tf.constant([1, 3]))
+    noise = one.numpy() - latents
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+    assert np.abs(noise).max() < 0.5 + 1e-5
+    assert noise.std() == pytest.approx(12**-0.5, rel=0.01)
+    model = tfc.ContinuousBatchedEntropyModel(prior, coding_rank=3)
+    assert bits.numpy() == pytest.approx(model(latents, training=True)[1].numpy(), rel=1e-3)
+    offset = tfc.quantization_offset(prior)
+    values, estimate = rounded(prior, latents, offset)
+    assert np.array_equal(values, model.quantize(latents))
+    assert estimate.numpy() == pytest.approx(model(latents, training=False)[1].numpy(), rel=1e-6)
+
+
+def test_an_entropy_model_of_other_weights_is_refused(trained, tmp_path, capsys):
+    folder, _ = trained
+    golden.write_weights("Backbone", tmp_path / "ImgReconstruction.h5")
+    prior = (folder / "ImgReconstruction.entropy.npz").read_bytes()
+    (tmp_path / "ImgReconstruction.entropy.npz").write_bytes(prior)
+    root = tmp_path / "root" / "test"
+    root.mkdir(parents=True)
+    Image.fromarray(picture(0)).save(root / "a.png")
+    arguments = [
+        "test", "--target", "Img", "--data_dir", str(root.parent),
+        "--model_weights_path", str(tmp_path), "--result_path", str(tmp_path),
+    ]  # fmt: skip
+    refused(arguments, capsys, "ImgReconstruction.entropy.npz: belongs to other weights")
+    (tmp_path / "ImgReconstruction.entropy.npz").write_bytes(prior[:1000])
+    refused(arguments, capsys, "not a whole file of an entropy model")
+
+
+def test_initial_weights_suit_pixels():
+    backbone = build_backbone()
+    initialise_for_pixels(backbone, seed=3)
+    analysis, synthesis = transforms(backbone)
+    latent = analysis(golden.frames(1).astype(np.float32))
+    assert 1 < latent.numpy().std() < 20
+    reconstruction = synthesis(latent).numpy()
+    assert reconstruction.mean() == pytest.approx(128, abs=5)
+    assert reconstruction.std() < 20
+    other = build_backbone()
+    initialise_for_pixels(other, seed=3)
+    for weight, same in zip(backbone.get_weights(), other.get_weights()):
+        assert np.array_equal(weight, same)
+
+
+def test_crops_of_any_size_take_the_same_weights(tmp_path):
+    backbone = build_backbone((None, None, 3))
+    write_weights(backbone, tmp_path / "w.h5")
+    whole = build_backbone()
+    read_weights(whole, tmp_path / "w.h5")
+    frame = golden.frames(1).astype(np.float32)
+    assert np.array_equal(whole(frame), backbone(frame))
+    assert backbone(frame[:, :64, :32]).shape == (1, 64, 32, 3)
+
+
+def test_pairs_come_in_order_and_bad_ones_are_named(data, tmp_path):
+    images = sorted((data / "train").iterdir())[:3]
+    targets = [data / "jnd1train" / image.name for image in images]
+    targets[1] = tmp_path / "none.png"
+    bad = []
+    pairs = list(paired_frames(images, targets, np.array([2, 1, 0]), bad))
+    assert [int(number) for number, _, _ in pairs] == [2, 0]
+    for number, frame, target in pairs:
+        raw = np.asarray(Image.open(images[int(number)]))[..., ::-1]
+        assert np.array_equal(frame, raw)
+        assert np.all(target.numpy() == (BLUE, GREEN, RED))
+    assert [str(error) for error in bad] == [f"{tmp_path / 'none.png'}: no such file"]
