@@ -13,6 +13,8 @@ from common.cli import quiet_tensorflow
 from common.errors import Parser, positive, reported
 from common.models.descriptions import MODELS
 
+_PASSES = 3
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure what `arguments` (of the process, if None) ask for; the exit code."""
@@ -37,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         type=positive,
         default=16,
         metavar="N",
-        help="frames a pass",
+        help="frames a pass; the fastest of three counts",
     )
     predicting.add_argument(
         "--precision",
@@ -81,8 +83,7 @@ def _peak_memory() -> float:
 
 
 def _predict_ours(name: str, count: int, precision: str) -> float:
-    """Frames/s from image files to levels; the first batch, which compiles, is not timed."""
-    import numpy as np
+    """Frames/s from image files to levels, in the fastest of the passes."""
     from PIL import Image
 
     from common.data.frames import frame_batches
@@ -91,31 +92,36 @@ def _predict_ours(name: str, count: int, precision: str) -> float:
     description = MODELS[name]
     model, device = prepare_model(description, precision)
     with tempfile.TemporaryDirectory() as folder:
-        images = [
-            Path(folder) / f"{number}.png" for number in range(count + description.test_batch)
-        ]
-        for image, frame in zip(images, _noise(len(images))):
+        images = [Path(folder) / f"{number}.png" for number in range(count)]
+        for image, frame in zip(images, _noise(count)):
             Image.fromarray(frame).save(image, compress_level=1)
-        batches = frame_batches(images, description.test_batch, bad=[])
-        predictions = predict(model, batches, device, precision)
-        done = 0
-        next(predictions)
-        start = time.perf_counter()
-        for numbers, _ in predictions:
-            done += len(np.atleast_1d(numbers))
-        return done / (time.perf_counter() - start)
+        batches = frame_batches(images, description.test_batch, bad=[]).repeat(_PASSES + 1)
+        return count / _fastest(predict(model, batches, device, precision), count)
 
 
 def _predict_keras(name: str, count: int) -> float:
-    """Frames/s from frames in memory to levels, by plain Keras; a first batch is not timed."""
+    """Frames/s from frames in memory to levels by plain Keras, in the fastest of the passes."""
     from common.models.build import build_model
 
     model = build_model(MODELS[name])
     frames = _noise(count).astype("float32")
-    model.predict(frames[:8], batch_size=8, verbose=0)
-    start = time.perf_counter()
-    model.predict(frames, batch_size=8, verbose=0)
-    return count / (time.perf_counter() - start)
+
+    def passes():
+        for _ in range(_PASSES + 1):
+            model.predict(frames, batch_size=8, verbose=0)
+            yield frames, None
+
+    return count / _fastest(passes(), count)
+
+
+def _fastest(batches, count: int) -> float:
+    """Seconds of the fastest pass over `count` frames, but for the first, which compiles."""
+    ends, done = [], 0
+    for frames, _ in batches:
+        done += len(frames)
+        if done % count == 0:
+            ends.append(time.perf_counter())
+    return min(end - start for start, end in zip(ends, ends[1:]))
 
 
 def _noise(count: int):

@@ -6,10 +6,12 @@ import argparse
 import os
 from pathlib import Path
 
-from common.data.layout import read_split
+from common.data.layout import LEVELS_FILE, read_jnd_frames, read_levels, read_split
 from common.errors import Parser, UserError, positive, reported
 from common.models.descriptions import LEVELS, MODELS, Description
 from common.models.weights import find_weights
+
+_SPLITS = ("train", "valid")
 
 
 def main(name: str, arguments: list[str] | None = None) -> int:
@@ -23,7 +25,7 @@ def main(name: str, arguments: list[str] | None = None) -> int:
     if not description.multitask and options.jnd_value is None:
         parser.error(f"--jnd_value is missing: choose {', '.join(LEVELS)}")
     with reported(parser.prog):
-        _test(description, options)
+        {"train": _train, "test": _test}[options.command](description, options)
     return 0
 
 
@@ -49,6 +51,69 @@ def _test(description: Description, options: argparse.Namespace) -> None:
     )
 
 
+def _train(description: Description, options: argparse.Namespace) -> None:
+    level = options.jnd_value
+    predicted = None if description.multitask else level
+    files = [
+        find_weights(getattr(options, description.backbone_option), [name])
+        for name in description.backbone_files(level)
+    ]
+    splits = [_training_split(description, options.data_dir, name, predicted) for name in _SPLITS]
+    suffix = predicted or ""
+    checkpoints, logs = options.checkpoint_path, options.csv_log_path
+    best, state = checkpoints / f"BestModel{suffix}.h5", checkpoints / f"state{suffix}.npz"
+    if best.exists() and not options.resume:
+        raise UserError(
+            f"{best}: is there already; --resume goes on with its training, "
+            "another --checkpoint_path begins anew"
+        )
+    for folder in (checkpoints, logs):
+        _make_writable(folder)
+    quiet_tensorflow()
+    from common.loops.training import Files, Settings, Split, train
+
+    train(
+        description,
+        Settings(
+            description.name,
+            level,
+            options.batch_size,
+            options.learning_rate,
+            options.seed,
+            options.precision,
+        ),
+        *(Split(*split) for split in splits),
+        files,
+        Files(
+            best,
+            state,
+            logs / f"logs{suffix}.csv",
+            logs / f"logs{suffix}.png",
+            options.tensorboard,
+            None if options.no_cache else options.cache_dir or checkpoints / "features",
+        ),
+        options.epochs,
+        options.resume,
+    )
+    value = f"--jnd_value {predicted} " if predicted else ""
+    print(f"best epoch: {best}")
+    print(
+        f"next: python3 {description.name}.py test {value}--data_dir {options.data_dir} "
+        f"--model_weights_path {checkpoints} --result_path results/"
+    )
+
+
+def _training_split(
+    description: Description, root: Path, name: str, level: str | None
+) -> tuple[list[Path], object, str | None, list[Path] | None]:
+    """Images, levels, predicted level and JND frames: the fields of loops.training.Split."""
+    images, levels = read_split(root, name)
+    if levels is None:
+        read_levels(root / name / LEVELS_FILE, images)  # says that it is missing
+    jnd_frames = read_jnd_frames(root, name, level, images) if description.end_to_end else None
+    return images, levels, level, jnd_frames
+
+
 def _make_writable(folder: Path) -> None:
     """Make `folder`; better to fail now than after hours of work."""
     try:
@@ -68,13 +133,22 @@ def _parser(description: Description) -> Parser:
     script = f"{description.name}.py"
     what = "the three JND levels" if description.multitask else "one JND level"
     level = "" if description.multitask else "--jnd_value JND1 "
+    backbone = f"--{description.backbone_option}"
     parser = Parser(
         prog=script,
         description=f"{description.title} predicts {what} of an image: "
         "at which compression viewers first notice a difference.",
-        epilog=f"'python3 {script} test --help' tells more and shows an example.",
+        epilog=f"'python3 {script} test --help' tells more and shows an example; so for train.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    train = commands.add_parser(
+        "train",
+        help="train on your own dataset",
+        description=f"Train {description.title} to predict {what} of the images in DIR/train/\n"
+        "and pick the best epoch by those in DIR/valid/; both hold a JND-Levels.txt.",
+        epilog=f"example:\n  python3 {script} train {level}--data_dir data/ "
+        f"--checkpoint_path checkpoints/ --csv_log_path logs/ {backbone} backbones/",
+    )
     test = commands.add_parser(
         "test",
         help="predict the levels of a folder of images",
@@ -83,18 +157,43 @@ def _parser(description: Description) -> Parser:
         epilog=f"example:\n  python3 {script} test {level}--data_dir data/ "
         "--model_weights_path weights/ --result_path results/",
     )
+    for command in (train, test):
+        command.add_argument(
+            "--data_dir",
+            type=Path,
+            required=True,
+            metavar="DIR",
+            help="folder that holds the above",
+        )
+    _train_options(train, description)
+    _test_options(test, description)
+    for command, backbone_help in (
+        (train, f"folder of {', '.join(description.backbone_files('JNDk'))}"),
+        (test, "not needed: the weight file holds the backbone; accepted for older scripts"),
+    ):
+        command.add_argument(
+            "--precision",
+            choices=("float32", "bfloat16"),
+            default="float32",
+            help="bfloat16 is faster where the processor has it",
+        )
+        command.add_argument(
+            backbone, type=Path, required=command is train, metavar="DIR", help=backbone_help
+        )
+    return parser
+
+
+def _test_options(test: Parser, description: Description) -> None:
+    level = None
     if not description.multitask:
+        level = "JNDk"
         test.add_argument("--jnd_value", choices=LEVELS, help="which level; no default")
-    test.add_argument(
-        "--data_dir", type=Path, required=True, metavar="DIR", help="folder that holds test/"
-    )
     test.add_argument(
         "--model_weights_path",
         type=Path,
         required=True,
         metavar="PATH",
-        help="weight file, or folder with "
-        + " or ".join(description.weight_files(None if description.multitask else "JNDk")),
+        help=f"weight file, or folder with {' or '.join(description.weight_files(level))}",
     )
     test.add_argument(
         "--result_path",
@@ -111,18 +210,47 @@ def _parser(description: Description) -> Parser:
         help="frames at a time; bounds memory, changes no result",
     )
     test.add_argument(
-        "--precision",
-        choices=("float32", "bfloat16"),
-        default="float32",
-        help="bfloat16 is faster where the processor has it",
-    )
-    test.add_argument(
         "--skip_bad", action="store_true", help="go on without images that cannot be read"
     )
-    test.add_argument(
-        f"--{description.backbone_option}",
+
+
+def _train_options(train: Parser, description: Description) -> None:
+    train.add_argument(
+        "--jnd_value",
+        choices=LEVELS,
+        help="level whose validation error picks the best epoch, in place of the sum of the three"
+        if description.multitask
+        else "which level; no default",
+    )
+    train.add_argument(
+        "--checkpoint_path",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for the best epoch's weights, and for what --resume needs",
+    )
+    train.add_argument(
+        "--csv_log_path", type=Path, required=True, metavar="DIR", help="folder for the log"
+    )
+    train.add_argument("--epochs", type=positive, default=300, metavar="N", help="how many in all")
+    train.add_argument("--batch_size", type=positive, default=8, metavar="N", help="frames a step")
+    train.add_argument(
+        "--learning_rate", type=float, default=1e-5, metavar="X", help="of the optimizer, Adam"
+    )
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same weights")
+    train.add_argument("--resume", action="store_true", help="go on with an interrupted training")
+    train.add_argument(
+        "--tensorboard", type=Path, metavar="DIR", help="folder for TensorBoard's logs"
+    )
+    if description.end_to_end:
+        train.set_defaults(cache_dir=None, no_cache=True)
+        return
+    train.add_argument(
+        "--cache_dir",
         type=Path,
         metavar="DIR",
-        help="not needed: the weight file holds the backbone; accepted for older scripts",
+        help="for what the frozen backbones give (default: features/ in --checkpoint_path)",
     )
-    return parser
+    train.add_argument(
+        "--no_cache", action="store_true", help="run the backbones in every epoch instead"
+    )

@@ -107,6 +107,15 @@ def _neighbours(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray,
     )
 
 
+def read_frame(path: Path) -> np.ndarray:
+    """What the models see of an image file: uint8 [352, 640, 3], blue-green-red.
+
+    Raises:
+        UserError: as `read_rgb`.
+    """
+    return resized(read_rgb(path))[..., ::-1]
+
+
 def frame_batches(images: list[Path], batch_size: int, bad: list[UserError]) -> tf.data.Dataset:
     """The frames of `images`, decoded in parallel and ahead of their use.
 
@@ -117,7 +126,7 @@ def frame_batches(images: list[Path], batch_size: int, bad: list[UserError]) -> 
 
     def read(number: int) -> tuple[np.ndarray, bool]:
         try:
-            return resized(read_rgb(images[number]))[..., ::-1], True
+            return read_frame(images[number]), True
         except UserError as error:
             bad.append(error)
             return np.zeros((HEIGHT, WIDTH, 3), np.uint8), False

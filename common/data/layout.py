@@ -88,6 +88,21 @@ def _row(path: Path, number: int, line: str) -> tuple[str, list[float]]:
     return name, levels
 
 
+def read_jnd_frames(root: Path, split: str, level: str, images: list[Path]) -> list[Path]:
+    """The JND-quality frames of the `images` of rootdir/`split` at `level`, in their order.
+
+    Raises:
+        UserError: the folder is missing or empty, or does not hold a frame an image.
+    """
+    folder = Path(root) / f"{level.lower()}{split}"
+    frames = list_images(folder)
+    if len(frames) != len(images):
+        raise UserError(
+            f"{folder}: {len(frames)} JND frames for {len(images)} images in {Path(root) / split}"
+        )
+    return frames
+
+
 def read_split(root: Path, split: str) -> tuple[list[Path], np.ndarray | None]:
     """Images of rootdir/`split` in their order, and their levels; None where no file gives them.
 

@@ -46,6 +46,34 @@ def build_model(description: Description) -> tf.keras.Model:
     return tf.keras.Model(frames, seen + levels)
 
 
+def split_model(model: tf.keras.Model) -> tuple[tf.keras.Model, tf.keras.Model]:
+    """A model with frozen backbones in two, which share its weights: the backbones, and the head.
+
+    The backbones give what the head takes: a latent or reconstruction [batch, ...] a level.
+    """
+    seen = [
+        layer.input
+        for layer in model.layers
+        if isinstance(layer, layers.BatchNormalization)
+        and not layer.inbound_nodes[0].inbound_layers.trainable
+    ]
+    return tf.keras.Model(model.inputs, seen), tf.keras.Model(seen, model.outputs)
+
+
+def start_from(model: tf.keras.Model, backbones: list[tf.keras.Model]) -> None:
+    """Give `model` the weights of its backbones, in the order of the levels.
+
+    It takes the layers that it has; a last layer called JNDImg starts afresh.
+    """
+    own = [layer for layer in model.layers if getattr(layer, "kernel_size", None) == (5, 5)]
+    for number, backbone in enumerate(backbones):
+        given = [layer for layer in backbone.layers if layer.weights]
+        # Keras lists layers by depth: those of the backbones take turns.
+        for layer, source in zip(own[number :: len(backbones)], given):
+            if layer.name != JND_FRAME:
+                layer.set_weights(source.get_weights())
+
+
 def levels_of(model: tf.keras.Model) -> tf.keras.Model:
     """`model` without the JND frame: what predicting needs, and nothing that it does not."""
     return tf.keras.Model(model.inputs, [x for x in model.outputs if x.shape[1:] == (1,)])

@@ -38,6 +38,12 @@ class Description:
         """Names of this model's weight files: the published one, then what training writes."""
         return [f"{self.name}{level or ''}.h5", f"BestModel{level or ''}.h5"]
 
+    def backbone_files(self, level: str | None) -> list[str]:
+        """Names of the backbones' weight files that training starts from, one a backbone."""
+        if self.end_to_end:
+            return ["ImgReconstruction.h5"]
+        return [f"{each}Reconstruction.h5" for each in (LEVELS if self.multitask else [level])]
+
 
 # A head on reconstructions takes some 90 billion multiply-accumulates a frame and half a gigabyte
 # for its first layer: one frame at a time fills any machine.

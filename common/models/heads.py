@@ -20,7 +20,13 @@ def rec_block(features: tf.Tensor, filters: int) -> tf.Tensor:
 
 def _convolution(features: tf.Tensor, filters: int) -> tf.Tensor:
     x = layers.Conv2D(filters, 3, padding="same")(features)
-    return tf.nn.relu(layers.BatchNormalization()(x))
+    return tf.nn.relu(_normalisation()(x))
+
+
+def _normalisation() -> layers.Layer:
+    # Several processors see the statistics of the whole batch, as one would.
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    return layers.BatchNormalization(synchronized=several)
 
 
 def _product(branches: list[tf.Tensor]) -> tf.Tensor:
@@ -34,7 +40,7 @@ def _dense(x: tf.Tensor, units: int, name: str | None = None) -> tf.Tensor:
 
 def lat_head(latents: list[tf.Tensor], outputs: list[str]) -> list[tf.Tensor]:
     """One latent [batch, 22, 40, 192] a level to one level [batch, 1] an output name."""
-    normalised = [layers.BatchNormalization()(latent) for latent in latents]
+    normalised = [_normalisation()(latent) for latent in latents]
     x = _product([lat_block(latent, 64) for latent in normalised])
     x = layers.MaxPooling2D()(lat_block(x, 128))
     x = layers.MaxPooling2D()(lat_block(lat_block(x, 256), 512))
@@ -44,7 +50,7 @@ def lat_head(latents: list[tf.Tensor], outputs: list[str]) -> list[tf.Tensor]:
 
 def rec_head(reconstructions: list[tf.Tensor], outputs: list[str]) -> list[tf.Tensor]:
     """One reconstruction [batch, 352, 640, 3] a level to one level [batch, 1] an output name."""
-    normalised = [layers.BatchNormalization()(frame) for frame in reconstructions]
+    normalised = [_normalisation()(frame) for frame in reconstructions]
     x = _product([rec_block(frame, 512) for frame in normalised])
     for filters in (256, 128, 64, 32):
         x = rec_block(x, filters)

@@ -31,9 +31,7 @@ def find_weights(path: Path, names: list[str]) -> Path:
     for name in names:
         if (path / name).is_file():
             return path / name
-    looked_for = (
-        f"neither {names[0]} nor {names[1]} is in it" if path.is_dir() else "no such folder or file"
-    )
+    looked_for = f"no {' or '.join(names)} in it" if path.is_dir() else "no such folder or file"
     raise UserError(f"{path}: {looked_for}; train a model, or {PUBLISHED}")
 
 

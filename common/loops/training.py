@@ -1,0 +1,317 @@
+"""Stage 2: training a predictor on frames whose levels are known."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from tqdm import tqdm
+
+from common.data.frames import HEIGHT, WIDTH, read_frame
+from common.errors import UserError
+from common.files import replaced
+from common.loops.device import choose_device
+from common.loops.features import cached_features
+from common.models.backbone import build_backbone
+from common.models.build import JND_FRAME, build_model, split_model, start_from
+from common.models.descriptions import LEVELS, Description
+from common.models.weights import read_weights, write_weights
+
+# Of an end-to-end model's loss: squared error of the JND frame, absolute error of the level.
+FRAME_WEIGHT, LEVEL_WEIGHT = 0.01, 0.99
+
+
+class Split(NamedTuple):
+    """The frames of train or valid, and what is to be made of them."""
+
+    images: list[Path]
+    levels: np.ndarray  # float32 [images, 3]
+    level: str | None  # the one that is predicted; None: all three
+    jnd_frames: list[Path] | None  # if trained end to end
+
+
+class Settings(NamedTuple):
+    """What a training run is made of; a run is only resumed with the same."""
+
+    model: str
+    level: str | None  # that is predicted; if multitask, that picks the best epoch, or the sum
+    batch_size: int
+    learning_rate: float
+    seed: int
+    precision: str
+
+
+class Files(NamedTuple):
+    """What a training run writes."""
+
+    best: Path  # weights of the best epoch
+    state: Path  # all that --resume needs
+    log: Path  # a line an epoch
+    curve: Path  # the same as a picture
+    tensorboard: Path | None
+    cache_dir: Path | None  # features of frozen backbones; None: computed in every epoch
+
+
+def train(
+    description: Description,
+    settings: Settings,
+    train_split: Split,
+    valid_split: Split,
+    backbone_files: list[Path],
+    files: Files,
+    epochs: int,
+    resume: bool,
+) -> None:
+    """Train the model up to `epochs`, keep the weights of its best epoch, and log every epoch.
+
+    Losses: the mean absolute error of the level, the sum of the three if multitask; if end to end,
+    0.01 x mean squared error of the JND frame + 0.99 x that of the level. The best epoch is that
+    of the least validation loss, or of `settings.level`'s alone if multitask.
+
+    Raises:
+        UserError: a file that cannot be read, another model's weights, a loss that is no number,
+            or a state of other settings.
+    """
+    tf.keras.utils.set_random_seed(settings.seed)
+    choose_device(settings.precision)
+    tf.keras.mixed_precision.set_global_policy(
+        "mixed_bfloat16" if settings.precision == "bfloat16" else "float32"
+    )
+    strategy = _strategy()
+    with strategy.scope():
+        model = build_model(description)
+        backbones = []
+        for file in backbone_files:
+            backbones.append(build_backbone())
+            read_weights(backbones[-1], file)
+        start_from(model, backbones)
+        for name in model.output_names:
+            if name != JND_FRAME:
+                # A last ReLU that starts below zero for all frames would never learn.
+                column = LEVELS.index(train_split.level or name[:4])
+                model.get_layer(name).bias.assign([np.median(train_split.levels[:, column])])
+        trained, inputs = model, None
+        if files.cache_dir and not description.end_to_end:
+            frozen, trained = split_model(model)
+            inputs = [
+                cached_features(frozen, split.images, files.cache_dir)
+                for split in (train_split, valid_split)
+            ]
+        _compile(trained, settings)
+
+    levels = [name for name in trained.output_names if name != JND_FRAME]
+    monitor = "val_loss"
+    if description.multitask and settings.level:
+        monitor = f"val_{settings.level}_output_loss"
+    rows = _restored(files.state, settings, trained) if resume else []
+    if not _writes(strategy):
+        # Reading a weight takes all workers, so all write; but only the first one's files count.
+        elsewhere = Path(tempfile.mkdtemp())
+        atexit.register(shutil.rmtree, elsewhere)
+        files = Files(*(elsewhere / path.name for path in files[:4]), None, None)
+    bad: list[UserError] = []
+    count, size = len(train_split.images), settings.batch_size
+    train_features, valid_features = inputs or (None, None)
+    in_order = np.arange(len(valid_split.images))
+    valid = _batches(valid_split, in_order, size, levels, valid_features, bad)
+    board = [tf.keras.callbacks.TensorBoard(files.tensorboard)] if files.tensorboard else []
+    for epoch in range(len(rows), epochs):
+        # The order depends on seed and epoch alone, so a resumed run sees the same.
+        order = np.random.default_rng((settings.seed, epoch)).permutation(count)
+        title = f"epoch {epoch + 1}/{epochs}"
+        with tqdm(total=count, desc=title, disable=None, leave=False) as bar:
+            history = trained.fit(
+                _batches(train_split, order, size, levels, train_features, bad),
+                validation_data=valid,
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                verbose=0,
+                callbacks=[_watched(bar, train_split.images, order, size, bad), *board],
+            )
+        if bad:
+            raise bad[0]
+        row = {name: values[0] for name, values in history.history.items()}
+        best = all(row[monitor] < earlier[monitor] for earlier in rows)
+        rows.append({"epoch": epoch + 1, **row})
+        if best:
+            write_weights(model, files.best)
+        with replaced(files.log) as beside:
+            pd.DataFrame(rows).to_csv(beside, sep=";", index=False)
+        _save_state(files.state, settings, trained, rows)
+        _draw(files.curve, rows)
+        print(_epoch_line(rows[-1], epochs, levels, train_split, valid_split), flush=True)
+
+
+def _strategy() -> tf.distribute.Strategy:
+    """Several machines where TF_CONFIG names them, several GPUs where there are, else this one."""
+    if "TF_CONFIG" in os.environ:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def _writes(strategy: tf.distribute.Strategy) -> bool:
+    """Whether the files of this process count: of several workers, those of the first do."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or resolver.task_id == 0
+
+
+def _compile(model: tf.keras.Model, settings: Settings) -> None:
+    losses = {name: "mse" if name == JND_FRAME else "mae" for name in model.output_names}
+    end_to_end = JND_FRAME in losses
+    weights = {
+        name: (FRAME_WEIGHT if name == JND_FRAME else LEVEL_WEIGHT) if end_to_end else 1.0
+        for name in losses
+    }
+    metrics = {JND_FRAME: [psnr, ssim, "mae"]} if end_to_end else None
+    optimizer = tf.keras.optimizers.Adam(settings.learning_rate)
+    model.compile(optimizer, losses, loss_weights=weights, metrics=metrics)
+    optimizer.build(model.trainable_variables)
+
+
+def psnr(true: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
+    """Peak signal-to-noise ratio in dB of each frame [batch, height, width, 3], 0 to 255."""
+    return tf.image.psnr(true, made, 255)
+
+
+def ssim(true: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
+    """Structural similarity of each frame [batch, height, width, 3], 0 to 255."""
+    return tf.image.ssim(true, made, 255)
+
+
+def _batches(
+    split: Split,
+    order: np.ndarray,
+    batch_size: int,
+    outputs: list[str],
+    features: list[np.ndarray] | None,
+    bad: list[UserError],
+) -> tf.data.Dataset:
+    """Batches (inputs, targets by output name) of a split in `order`, read ahead of their use.
+
+    Inputs are frames, or the `features` of each backbone. A file that cannot be read becomes a
+    black frame, and its error is added to `bad`.
+    """
+
+    def frames(paths: list[Path], numbers: np.ndarray) -> np.ndarray:
+        made = np.zeros((len(numbers), HEIGHT, WIDTH, 3), np.float32)
+        for place, number in enumerate(numbers):
+            try:
+                made[place] = read_frame(paths[number])
+            except UserError as error:
+                bad.append(error)
+        return made
+
+    def gather(numbers: np.ndarray) -> list[np.ndarray]:
+        inputs = [array[numbers] for array in features or []] or [frames(split.images, numbers)]
+        levels = [
+            split.levels[numbers, LEVELS.index(split.level or name[:4]), np.newaxis]
+            for name in outputs
+        ]
+        targets = [frames(split.jnd_frames, numbers)] if split.jnd_frames else []
+        return inputs + levels + targets
+
+    inputs = [array.shape[1:] for array in features or []] or [(HEIGHT, WIDTH, 3)]
+    targets = [*outputs, *([JND_FRAME] if split.jnd_frames else [])]
+    shapes = inputs + [(1,)] * len(outputs) + [(HEIGHT, WIDTH, 3)] * (len(targets) - len(outputs))
+
+    def batch(numbers: tf.Tensor) -> tuple:
+        made = tf.numpy_function(gather, [numbers], [tf.float32] * len(shapes))
+        made = [tf.ensure_shape(one, (None, *shape)) for one, shape in zip(made, shapes)]
+        seen, wanted = made[: len(inputs)], made[len(inputs) :]
+        return seen[0] if len(seen) == 1 else tuple(seen), dict(zip(targets, wanted))
+
+    data = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+    data = data.map(batch, tf.data.AUTOTUNE).prefetch(2)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return data.with_options(options)
+
+
+def _watched(
+    bar: tqdm, images: list[Path], order: np.ndarray, batch_size: int, bad: list[UserError]
+) -> tf.keras.callbacks.Callback:
+    """Moves the bar on, and stops at a file that cannot be read or a loss that is no number."""
+
+    def after_batch(step: int, logs: dict[str, float]) -> None:
+        numbers = order[step * batch_size : (step + 1) * batch_size]
+        if bad:
+            raise bad[0]
+        if not np.isfinite(logs["loss"]):
+            names = ", ".join(str(images[number]) for number in numbers)
+            raise UserError(
+                f"the loss is {logs['loss']} at step {step + 1} of this epoch ({names}); "
+                "a lower --learning_rate may help; the last good epoch is kept"
+            )
+        bar.update(len(numbers))
+        bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+
+    return tf.keras.callbacks.LambdaCallback(on_batch_end=after_batch)
+
+
+def _save_state(path: Path, settings: Settings, model: tf.keras.Model, rows: list[dict]) -> None:
+    """Write weights, optimizer and log, whole or not at all: what `_restored` reads."""
+    values = [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
+    about = json.dumps({"settings": settings._asdict(), "rows": rows})
+    with replaced(path) as beside:
+        np.savez(beside, *values, about=about)
+
+
+def _restored(path: Path, settings: Settings, model: tf.keras.Model) -> list[dict]:
+    """Give `model` the state in the file `path`; a log row an epoch that is done."""
+    try:
+        with np.load(path) as state:
+            about = json.loads(str(state["about"]))
+            values = [state[f"arr_{number}"] for number in range(len(state.files) - 1)]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; there is nothing to --resume") from None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not the state of a training run ({error})") from None
+    for name, value in settings._asdict().items():
+        if about["settings"][name] != value:
+            raise UserError(
+                f"{path}: was trained with {name} {about['settings'][name]}, not {value}; "
+                "--resume goes on with the same settings only"
+            )
+    for variable, value in zip((*model.variables, *model.optimizer.variables), values):
+        variable.assign(value)
+    return about["rows"]
+
+
+def _epoch_line(
+    row: dict, epochs: int, levels: list[str], train_split: Split, valid_split: Split
+) -> str:
+    """What a person wants to know of an epoch: validation errors beside the median label's."""
+    told = []
+    for name in levels:
+        column = LEVELS.index(train_split.level or name[:4])
+        median = np.median(train_split.levels[:, column])
+        baseline = np.abs(valid_split.levels[:, column] - median).mean()
+        error = row.get(f"val_{name}_loss", row["val_loss"])
+        told.append(f"{LEVELS[column]} {error:.2f} (median {baseline:.2f})")
+    errors = ", ".join(told)
+    return f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.3f}; error on valid: {errors}"
+
+
+def _draw(path: Path, rows: list[dict]) -> None:
+    """The losses of all epochs as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, label in (("loss", "train"), ("val_loss", "valid")):
+        axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], label=label)
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.legend()
+    with replaced(path) as beside:
+        figure.savefig(beside, dpi=120)

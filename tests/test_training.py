@@ -1,0 +1,257 @@
+"""Training the six models as a user does, interrupted and not, cached and not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from common.models.descriptions import MODELS
+from tests import golden
+from tests.conftest import REPO
+
+TRAIN, VALID = 4, 2
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A rootdir of noisy waves whose levels fall as their noise grows; test is valid once more."""
+    root = tmp_path_factory.mktemp("data")
+    frames = golden.frames()
+    random = np.random.default_rng(0)
+    for split, count in (("train", TRAIN), ("valid", VALID), ("test", VALID)):
+        lines = []
+        for number in range(count):
+            frame = np.roll(frames[number % 3], 40 * (number + count), axis=1)
+            for folder in (split, f"jnd1{split}", f"jnd2{split}", f"jnd3{split}"):
+                (root / folder).mkdir(exist_ok=True)
+                Image.fromarray(frame[..., ::-1]).save(root / folder / f"{number}.png")
+                frame = np.clip(frame + random.normal(0, 5, frame.shape), 0, 255).astype(np.uint8)
+            lines.append(f"{30 - 4 * (number % 3)} {34 - 4 * (number % 3)} {38 - 4 * (number % 3)}")
+        (root / split / "JND-Levels.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def backbones(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("backbones")
+    golden.write_weights("Backbone", folder / "ImgReconstruction.h5")
+    for level in ("JND1", "JND2", "JND3"):
+        (folder / f"{level}Reconstruction.h5").symlink_to(folder / "ImgReconstruction.h5")
+    return folder
+
+
+def _arguments(name, data, backbones, out, *more, level="JND1", epochs=2, rate=1e-5):
+    description = MODELS[name]
+    value = [] if description.multitask else ["--jnd_value", level]
+    return [
+        f"{name}.py", "train", *value, "--data_dir", f"{data}/", "--checkpoint_path", f"{out}/c/",
+        "--csv_log_path", f"{out}/l/", f"--{description.backbone_option}", f"{backbones}/",
+        "--epochs", epochs, "--batch_size", 2, "--learning_rate", rate, *more,
+    ]  # fmt: skip
+
+
+def _weights(path: Path) -> dict[str, np.ndarray]:
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, node: found.update({name: node[()]}) if hasattr(node, "dtype") else None
+        )
+    return found
+
+
+def _same(one: Path, other: Path, tolerance: float = 0.0) -> None:
+    first, second = _weights(one), _weights(other)
+    assert len(first) == len(second) > 10
+    for (name, a), b in zip(sorted(first.items()), (second[key] for key in sorted(second))):
+        assert np.abs(a - b).max() <= tolerance, name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_two_epochs_learn_and_what_is_written_test_reads(name, command, data, backbones, tmp_path):
+    # An MJ model takes the level that picks the best epoch; MJREC shows what it does without.
+    more = ["--jnd_value", "JND2"] if name == "MJLAT" else []
+    done = command(*_arguments(name, data, backbones, tmp_path, *more))
+    assert done.returncode == 0, done.stderr
+    suffix = "" if MODELS[name].multitask else "JND1"
+    log = pd.read_csv(tmp_path / "l" / f"logs{suffix}.csv", sep=";")
+    assert log.epoch.tolist() == [1, 2]
+    assert log.loss[1] < log.loss[0]
+    assert (tmp_path / "l" / f"logs{suffix}.png").stat().st_size > 5000
+    lines = done.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
+    # The median of train's levels (30 26 22 30) is 28; valid's are 30 and 26.
+    assert "JND1" in lines[0] and "(median 2.00)" in lines[0]
+    assert lines[-2] == f"best epoch: {tmp_path}/c/BestModel{suffix}.h5"
+
+    tested = command(*lines[-1].replace("results/", f"{tmp_path}/r").split()[2:])
+    assert tested.returncode == 0, tested.stderr
+    metrics = pd.read_csv(tmp_path / "r" / f"{suffix}test_metrics.csv", index_col="level")
+    monitored = "val_JND2_output_loss" if more else "val_loss"
+    best = log.loc[log[monitored].idxmin()]
+    for level in metrics.index:
+        column = {"MJ": f"val_{level}_output_loss", "E2": "val_JND_output_loss"}.get(name[:2])
+        error = best[column or "val_loss"]
+        assert metrics.mean_absolute_error[level] == pytest.approx(error, abs=2e-3)
+
+
+def test_the_cache_changes_nothing_and_is_checked(command, data, backbones, tmp_path):
+    cached = _arguments("LAT", data, backbones, tmp_path / "a", "--cache_dir", tmp_path / "f")
+    assert command(*cached).returncode == 0
+    plain = _arguments("LAT", data, backbones, tmp_path / "b", "--no_cache")
+    assert command(*plain).returncode == 0
+    _same(tmp_path / "a/c/BestModelJND1.h5", tmp_path / "b/c/BestModelJND1.h5", 2e-4)
+
+    # A damaged cache is seen and made anew; a whole one is used as it is.
+    files = sorted((tmp_path / "f").glob("*.npy"))
+    assert len(files) == 2  # train and valid
+    whole = [file.read_bytes() for file in files]
+    files[0].write_bytes(whole[0][:-4] + b"\0\0\0\1")
+    again = _arguments("LAT", data, backbones, tmp_path / "d", "--cache_dir", tmp_path / "f")
+    assert command(*again).returncode == 0
+    assert [file.read_bytes() for file in files] == whole
+    _same(tmp_path / "a/c/BestModelJND1.h5", tmp_path / "d/c/BestModelJND1.h5")
+
+
+def test_killed_and_resumed_is_as_undisturbed(command, data, backbones, tmp_path):
+    arguments = _arguments(
+        "LAT", data, backbones, tmp_path / "a", "--cache_dir", tmp_path / "f", epochs=6
+    )
+    assert command(*arguments).returncode == 0
+
+    arguments = list(map(str, arguments))
+    arguments = [text.replace(f"{tmp_path}/a/", f"{tmp_path}/b/") for text in arguments]
+    process = subprocess.Popen(
+        [sys.executable, *arguments], cwd=REPO, stdout=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if line.startswith("epoch 3/6"):
+            time.sleep(0.05)  # into the next epoch
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    assert process.wait() == -signal.SIGKILL
+    resumed = command(*arguments, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    log = pd.read_csv(tmp_path / "b/l/logsJND1.csv", sep=";")
+    assert log.epoch.tolist() == [1, 2, 3, 4, 5, 6]
+    pd.testing.assert_frame_equal(log, pd.read_csv(tmp_path / "a/l/logsJND1.csv", sep=";"))
+    with np.load(tmp_path / "a/c/stateJND1.npz") as a, np.load(tmp_path / "b/c/stateJND1.npz") as b:
+        for name in a.files:
+            assert np.array_equal(a[name], b[name]), name
+    _same(tmp_path / "a/c/BestModelJND1.h5", tmp_path / "b/c/BestModelJND1.h5")
+
+    # Neither begun anew over the old, nor resumed with other settings.
+    refused = command(*arguments)
+    assert refused.returncode == 1
+    assert "--resume" in refused.stderr and len(refused.stderr.splitlines()) == 1
+    other = command(*arguments, "--resume", "--seed", 7)
+    assert other.returncode == 1
+    assert "was trained with seed 0, not 7" in other.stderr
+
+
+def test_bfloat16_learns_with_float32_weights(command, data, backbones, tmp_path):
+    done = command(*_arguments("LAT", data, backbones, tmp_path, "--precision", "bfloat16"))
+    assert done.returncode == 0, done.stderr
+    log = pd.read_csv(tmp_path / "l/logsJND1.csv", sep=";")
+    assert log.loss[1] < log.loss[0]
+    kernels = _weights(tmp_path / "c/BestModelJND1.h5")
+    assert {value.dtype for value in kernels.values()} == {np.dtype(np.float32)}
+
+
+def test_two_workers_give_the_result_of_one(command, data, backbones, tmp_path):
+    # A small step: Adam's first steps are as large for a gradient of rounding errors as for any.
+    common = {"epochs": 2, "rate": 1e-6}
+    assert command(*_arguments("LAT", data, backbones, tmp_path / "one", **common)).returncode == 0
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    workers = []
+    for index in range(2):
+        cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+        config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+        arguments = _arguments(
+            "LAT", data, backbones, tmp_path / "two", "--cache_dir", tmp_path / str(index), **common
+        )
+        workers.append(
+            subprocess.Popen(
+                [sys.executable, *map(str, arguments)],
+                cwd=REPO,
+                env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for worker in workers:
+        _, said = worker.communicate(timeout=300)
+        assert worker.returncode == 0, said
+    _same(tmp_path / "one/c/BestModelJND1.h5", tmp_path / "two/c/BestModelJND1.h5", 1e-4)
+    one, two = (pd.read_csv(tmp_path / n / "l/logsJND1.csv", sep=";") for n in ("one", "two"))
+    assert two.loss.tolist() == pytest.approx(one.loss.tolist(), rel=1e-3)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good(command, data, backbones, tmp_path):
+    done = command(*_arguments("LAT", data, backbones, tmp_path, rate=1e30))
+    assert done.returncode == 1
+    line = done.stderr.splitlines()[-1]
+    assert "the loss is" in line and "step" in line and f"{data}/train/" in line
+    assert "Traceback" not in done.stderr
+
+
+def test_wrong_data_is_named_before_tensorflow(command, data, backbones, tmp_path):
+    trap = tmp_path / "trap" / "tensorflow.py"
+    trap.parent.mkdir()
+    trap.write_text("raise SystemExit('TensorFlow was imported')")
+    env = {**os.environ, "PYTHONPATH": str(trap.parent)}
+
+    def refused(*parts, name="E2ELAT", backbones=backbones):
+        done = command(*_arguments(name, root, backbones, tmp_path), env=env)
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        for part in parts:
+            assert part in done.stderr
+
+    root = tmp_path / "root"
+    refused(f"{root}/train: no such folder")
+    for folder in ("train", "valid"):
+        (root / folder).mkdir(parents=True)
+        for file in (data / folder).iterdir():
+            (root / folder / file.name).write_bytes(file.read_bytes())
+    refused("jnd1train: no such folder")
+    (root / "jnd1train").mkdir()
+    (root / "jnd1train" / "0.png").symlink_to(data / "jnd1train" / "0.png")
+    refused("jnd1train: 1 JND frames for 4 images")
+    (root / "valid" / "JND-Levels.txt").write_text("30 31 32\n")
+    refused("1 lines of levels for 2 images", name="LAT")
+    (root / "valid" / "JND-Levels.txt").write_text("30 31 32\n30 31 132\n")
+    refused("line 2: level 132 is not within 0 to 100", name="LAT")
+    (root / "valid" / "JND-Levels.txt").unlink()
+    refused("valid/JND-Levels.txt: no such file", name="LAT")
+    refused("no JND1Reconstruction.h5 in it", name="LAT", backbones=tmp_path)
+
+
+def test_a_damaged_image_is_named(command, data, backbones, tmp_path):
+    root = tmp_path / "root"
+    for folder in ("train", "valid"):
+        (root / folder).mkdir(parents=True)
+        for file in (data / folder).iterdir():
+            (root / folder / file.name).write_bytes(file.read_bytes())
+    half = (root / "train" / "2.png").read_bytes()[:9000]
+    (root / "train" / "2.png").write_bytes(half)
+    for more in ([], ["--no_cache"]):
+        done = command(*_arguments("LAT", root, backbones, tmp_path / "out", *more))
+        assert done.returncode == 1
+        assert "2.png: cannot be read as an image" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
