@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 
 @contextlib.contextmanager
@@ -24,3 +27,12 @@ def replaced(path: Path) -> Iterator[Path]:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_arrays(path: Path, **arrays: np.ndarray | str) -> None:
+    """Write a file that `np.load` reads, whole or not at all."""
+    # NumPy's own writing keeps the file open, and complains a second time, when the disk is full.
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    with replaced(path) as beside:
+        beside.write_bytes(file.getbuffer())

@@ -185,7 +185,7 @@ def _parser() -> Parser:
         "--precision",
         choices=("float32", "bfloat16"),
         default="float32",
-        help="bfloat16 is faster where the processor has it; weights stay in float32",
+        help="bfloat16 is for GPUs; weights stay in float32",
     )
     training.add_argument(
         "--seed", type=int, default=0, metavar="N", help="the same seed gives the same weights"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -27,20 +28,20 @@ from tests.synthetic import picture
 
 PIXELS = 352 * 640
 # Small crops of few frames, and steps large enough to see the loss fall.
-QUICK = ("--crop", 64, "--batch_size", 2, "--learning_rate", 1e-3, "--epochs", 3)
+QUICK = ("--crop", 64, "--batch_size", 2, "--learning_rate", 2e-4, "--epochs", 3)
 BLUE, GREEN, RED = 30, 60, 200  # a JND frame unlike any raw one
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """A rootdir: six, two and two pictures; its JND1 frames are of one colour."""
+    """A rootdir: six, two and two bright pictures; its JND1 frames are of one colour."""
     root = tmp_path_factory.mktemp("data")
     for split, count in (("train", 6), ("valid", 2), ("test", 2)):
         for number in range(count):
             for folder in (split, f"jnd1{split}"):
                 (root / folder).mkdir(exist_ok=True)
             name = f"img{number + 9}.png"
-            frame = picture(100 * len(split) + number)
+            frame = 150 + picture(100 * len(split) + number) // 4
             Image.fromarray(frame).save(root / split / name)
             plain = np.full_like(frame, (RED, GREEN, BLUE))
             Image.fromarray(plain).save(root / f"jnd1{split}" / name)
@@ -68,7 +69,7 @@ def test_training_lowers_the_loss_and_logs_each_epoch_once(trained):
     measures = ["loss", "bits_per_pixel", "mse", "psnr"]
     assert list(log.columns) == ["epoch", *measures, *(f"val_{name}" for name in measures)]
     assert list(log.epoch) == [1, 2, 3]
-    assert log.loss.iloc[-1] < 0.8 * log.loss.iloc[0]
+    assert log.loss.iloc[-1] < 0.7 * log.loss.iloc[0]
     assert np.allclose(log.loss, log.bits_per_pixel + 0.01 * log.mse, rtol=1e-4)
     assert np.allclose(log.val_loss, log.val_bits_per_pixel + 0.01 * log.val_mse, rtol=1e-4)
 
@@ -100,7 +101,7 @@ def test_what_test_measures(data, trained, command, tmp_path):
     backbone.load_weights(weights)  # by plain Keras
     read_prior(prior, backbone, entropy_file(weights))
     analysis, synthesis = transforms(backbone)
-    offset = tfc.quantization_offset(prior).numpy()
+    offset = tf.function(tfc.quantization_offset)(prior).numpy()
     for row in table.itertuples():
         raw = np.asarray(Image.open(data / "test" / row.image))[..., ::-1].astype(np.float64)
         latent = analysis(raw[np.newaxis].astype(np.float32)).numpy()
@@ -157,7 +158,8 @@ def test_a_killed_run_resumes_to_the_same_weights(data, trained, command, tmp_pa
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     state = tmp_path / "ImgReconstruction.state.npz"
-    assert "epoch 3" not in state.read_bytes().decode("latin1")
+    with np.load(state) as killed:
+        assert len(json.loads(str(killed["about"]))["rows"]) < 3
     backbone = build_backbone()
     read_weights(backbone, tmp_path / "ImgReconstruction.h5")  # whole, whatever the moment
 
@@ -193,7 +195,13 @@ def refused(arguments: list[str], capsys, *parts: object) -> None:
 def test_resuming_needs_the_same_settings_and_a_new_run_its_own_folder(data, trained, capsys):
     folder, _ = trained
     before = (folder / "ImgReconstruction.h5").read_bytes()
-    refused(training(data, folder, "--resume", "--lambda", 0.1), capsys, "other settings", "0.01")
+    refused(
+        training(data, folder, "--resume", "--lambda", 0.1),
+        capsys,
+        "distortion_weight",
+        "0.01",
+        "0.1",
+    )
     refused(training(data, folder), capsys, folder / "ImgReconstruction.h5: is there", "--resume")
     assert (folder / "ImgReconstruction.h5").read_bytes() == before
 
@@ -220,13 +228,18 @@ def test_jnd_target_without_rate(data, trained, tmp_path, capsys):
     assert "No bits" in capsys.readouterr().out
     table = pd.read_csv(results / "JND1Reconstruction_frames.csv")
     assert list(table.columns) == ["image", "psnr", "ssim", "jnd_psnr", "jnd_ssim"]
-    assert (table.jnd_psnr > table.psnr).all()
     backbone = build_backbone()
     backbone.load_weights(tmp_path / "JND1Reconstruction.h5")
-    raw = np.asarray(Image.open(data / "test" / "img9.png"))[np.newaxis, ..., ::-1]
-    made = np.clip(np.rint(backbone(raw.astype(np.float32))[0].numpy()), 0, 255)
-    error = np.mean((made - (BLUE, GREEN, RED)) ** 2)
-    assert table.jnd_psnr[0] == pytest.approx(10 * np.log10(255**2 / error), abs=0.01)
+
+    def error(path: Path) -> float:
+        raw = np.asarray(Image.open(path))[np.newaxis, ..., ::-1].astype(np.float32)
+        return np.mean((backbone(raw)[0].numpy() - (BLUE, GREEN, RED)) ** 2)
+
+    valid = [error(path) for path in (data / "valid").iterdir()]
+    assert np.mean(valid) == pytest.approx(log.val_mse.min(), rel=1e-3)
+    psnr = 10 * np.log10(255**2 / error(data / "test" / "img9.png"))
+    # A reconstruction is rounded and clipped before it is measured.
+    assert table.jnd_psnr[0] == pytest.approx(psnr, abs=0.1)
     with Image.open(results / "JND1Reconstruction.png") as sheet:
         assert sheet.width > 3 * 640
 
@@ -246,18 +259,6 @@ def test_a_jnd_backbone_starts_from_the_given_weights_and_prior(data, trained, t
     read_weights(other, tmp_path / "JND1Reconstruction.h5")
     for weight, expected in zip(other.get_weights(), backbone.get_weights()):
         assert np.allclose(weight, expected, atol=1e-6)
-
-
-def test_bfloat16_trains_float32_weights(data, tmp_path):
-    try:
-        arguments = training(data, tmp_path, "--precision", "bfloat16", "--epochs", 2)
-        assert reconstruct.main(arguments) == 0
-    finally:
-        tf.keras.mixed_precision.set_global_policy("float32")
-    log = pd.read_csv(tmp_path / "logsImgReconstruction.csv", sep=";")
-    assert log.loss.iloc[1] < log.loss.iloc[0]
-    with np.load(tmp_path / "ImgReconstruction.state.npz") as state:
-        assert state["variable0"].dtype == np.float32
 
 
 def test_a_loss_that_is_no_number_stops_and_names_the_frames(data, tmp_path, capsys):
@@ -402,7 +403,7 @@ def test_noise_follows_from_the_seed_and_costs_what_the_entropy_model_says(laten
     assert noise.std() == pytest.approx(12**-0.5, rel=0.01)
     model = tfc.ContinuousBatchedEntropyModel(prior, coding_rank=3)
     assert bits.numpy() == pytest.approx(model(latents, training=True)[1].numpy(), rel=1e-3)
-    offset = tfc.quantization_offset(prior)
+    offset = tf.function(tfc.quantization_offset)(prior)
     values, estimate = rounded(prior, latents, offset)
     assert np.array_equal(values, model.quantize(latents))
     assert estimate.numpy() == pytest.approx(model(latents, training=False)[1].numpy(), rel=1e-6)

@@ -20,7 +20,7 @@ import tensorflow as tf
 import tensorflow_compression as tfc
 
 from common.errors import UserError
-from common.files import replaced
+from common.files import write_arrays
 from common.models.backbone import LATENT_FILTERS
 
 
@@ -93,8 +93,7 @@ def write_prior(prior: tfc.NoisyDeepFactorized, backbone: tf.keras.Model, path: 
     With them goes a checksum of the weights of `backbone`, whose latents they describe.
     """
     values = {_name(weight): weight.numpy() for weight in prior.trainable_variables}
-    with replaced(path) as beside:
-        np.savez(beside, backbone=_checksum(backbone), **values)
+    write_arrays(path, backbone=_checksum(backbone), **values)
 
 
 def read_prior(prior: tfc.NoisyDeepFactorized, backbone: tf.keras.Model, path: Path) -> None:
