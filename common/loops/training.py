@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import shutil
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +19,7 @@ from common.errors import UserError
 from common.files import replaced
 from common.loops.device import choose_device
 from common.loops.features import cached_features
+from common.loops.state import read_state, write_state
 from common.models.backbone import build_backbone
 from common.models.build import JND_FRAME, build_model, split_model, start_from
 from common.models.descriptions import LEVELS, Description
@@ -112,7 +111,9 @@ def train(
     monitor = "val_loss"
     if description.multitask and settings.level:
         monitor = f"val_{settings.level}_output_loss"
-    rows = _restored(files.state, settings, trained) if resume else []
+    run = {**settings._asdict(), "frames": len(train_split.images)}
+    variables = [*trained.variables, *trained.optimizer.variables]
+    rows = read_state(files.state, run, variables) if resume else []
     if not _writes(strategy):
         # Reading a weight takes all workers, so all write; but only the first one's files count.
         elsewhere = Path(tempfile.mkdtemp())
@@ -146,7 +147,7 @@ def train(
             write_weights(model, files.best)
         with replaced(files.log) as beside:
             pd.DataFrame(rows).to_csv(beside, sep=";", index=False)
-        _save_state(files.state, settings, trained, rows)
+        write_state(files.state, run, rows, variables)
         _draw(files.curve, rows)
         print(_epoch_line(rows[-1], epochs, levels, train_split, valid_split), flush=True)
 
@@ -257,35 +258,6 @@ def _watched(
         bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
 
     return tf.keras.callbacks.LambdaCallback(on_batch_end=after_batch)
-
-
-def _save_state(path: Path, settings: Settings, model: tf.keras.Model, rows: list[dict]) -> None:
-    """Write weights, optimizer and log, whole or not at all: what `_restored` reads."""
-    values = [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
-    about = json.dumps({"settings": settings._asdict(), "rows": rows})
-    with replaced(path) as beside:
-        np.savez(beside, *values, about=about)
-
-
-def _restored(path: Path, settings: Settings, model: tf.keras.Model) -> list[dict]:
-    """Give `model` the state in the file `path`; a log row an epoch that is done."""
-    try:
-        with np.load(path) as state:
-            about = json.loads(str(state["about"]))
-            values = [state[f"arr_{number}"] for number in range(len(state.files) - 1)]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; there is nothing to --resume") from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not the state of a training run ({error})") from None
-    for name, value in settings._asdict().items():
-        if about["settings"][name] != value:
-            raise UserError(
-                f"{path}: was trained with {name} {about['settings'][name]}, not {value}; "
-                "--resume goes on with the same settings only"
-            )
-    for variable, value in zip((*model.variables, *model.optimizer.variables), values):
-        variable.assign(value)
-    return about["rows"]
 
 
 def _epoch_line(
