@@ -19,15 +19,16 @@ from PIL import Image
 
 from common import reconstruct
 from common.data.pairs import paired_frames
-from common.models.backbone import build_backbone, initialise_for_pixels, transforms
+from common.models.backbone import build_backbone, transforms
 from common.models.entropy import build_coder, build_prior, entropy_file, noisy, read_prior, rounded
+from common.models.wavelets import initialise_as_wavelets
 from common.models.weights import read_weights, write_weights
 from tests import golden
 from tests.conftest import REPO
 from tests.synthetic import picture
 
 PIXELS = 352 * 640
-# Small crops of few frames, and steps large enough to see the loss fall.
+# Small crops of few frames.
 QUICK = ("--crop", 64, "--batch_size", 2, "--learning_rate", 2e-4, "--epochs", 3)
 BLUE, GREEN, RED = 30, 60, 200  # a JND frame unlike any raw one
 
@@ -69,7 +70,7 @@ def test_training_lowers_the_loss_and_logs_each_epoch_once(trained):
     measures = ["loss", "bits_per_pixel", "mse", "psnr"]
     assert list(log.columns) == ["epoch", *measures, *(f"val_{name}" for name in measures)]
     assert list(log.epoch) == [1, 2, 3]
-    assert log.loss.iloc[-1] < 0.7 * log.loss.iloc[0]
+    assert log.loss.iloc[-1] < 0.95 * log.loss.iloc[0]
     assert np.allclose(log.loss, log.bits_per_pixel + 0.01 * log.mse, rtol=1e-4)
     assert np.allclose(log.val_loss, log.val_bits_per_pixel + 0.01 * log.val_mse, rtol=1e-4)
 
@@ -208,8 +209,9 @@ def test_resuming_needs_the_same_settings_and_a_new_run_its_own_folder(data, tra
 
 def test_jnd_target_without_rate(data, trained, tmp_path, capsys):
     arguments = training(
-        data, tmp_path, "--target", "JND1", "--init", trained[0], "--no_rate", "--epochs", 2
-    )
+        data, tmp_path, "--target", "JND1", "--init", trained[0], "--no_rate",
+        "--epochs", 2, "--learning_rate", 1e-2,
+    )  # fmt: skip
     assert reconstruct.main(arguments) == 0
     log = pd.read_csv(tmp_path / "logsJND1Reconstruction.csv", sep=";")
     assert log.bits_per_pixel.isna().all()
@@ -231,15 +233,16 @@ def test_jnd_target_without_rate(data, trained, tmp_path, capsys):
     backbone = build_backbone()
     backbone.load_weights(tmp_path / "JND1Reconstruction.h5")
 
-    def error(path: Path) -> float:
+    def reconstruction(path: Path) -> np.ndarray:
         raw = np.asarray(Image.open(path))[np.newaxis, ..., ::-1].astype(np.float32)
-        return np.mean((backbone(raw)[0].numpy() - (BLUE, GREEN, RED)) ** 2)
+        return backbone(raw)[0].numpy()
 
-    valid = [error(path) for path in (data / "valid").iterdir()]
-    assert np.mean(valid) == pytest.approx(log.val_mse.min(), rel=1e-3)
-    psnr = 10 * np.log10(255**2 / error(data / "test" / "img9.png"))
-    # A reconstruction is rounded and clipped before it is measured.
-    assert table.jnd_psnr[0] == pytest.approx(psnr, abs=0.1)
+    jnd_frame = np.array((BLUE, GREEN, RED), np.float64)
+    valid = [reconstruction(path) for path in (data / "valid").iterdir()]
+    assert np.mean((valid - jnd_frame) ** 2) == pytest.approx(log.val_mse.min(), rel=1e-3)
+    eight_bits = np.clip(np.rint(reconstruction(data / "test" / "img9.png")), 0, 255)
+    psnr = 10 * np.log10(255**2 / np.mean((eight_bits - jnd_frame) ** 2))
+    assert table.jnd_psnr[0] == pytest.approx(psnr, abs=0.01)
     with Image.open(results / "JND1Reconstruction.png") as sheet:
         assert sheet.width > 3 * 640
 
@@ -426,17 +429,23 @@ def test_an_entropy_model_of_other_weights_is_refused(trained, tmp_path, capsys)
     refused(arguments, capsys, "not a whole file of an entropy model")
 
 
-def test_initial_weights_suit_pixels():
+def test_initial_weights_reconstruct_frames_already():
     backbone = build_backbone()
-    initialise_for_pixels(backbone, seed=3)
+    initialise_as_wavelets(backbone, seed=3)
     analysis, synthesis = transforms(backbone)
-    latent = analysis(golden.frames(1).astype(np.float32))
-    assert 1 < latent.numpy().std() < 20
-    reconstruction = synthesis(latent).numpy()
-    assert reconstruction.mean() == pytest.approx(128, abs=5)
-    assert reconstruction.std() < 20
+    frame = picture(0).astype(np.float32)[np.newaxis]
+    # What 192 Haar bands of 16x16 blocks keep, by hand: at least their means, for each colour.
+    means = frame.reshape(1, 22, 16, 40, 16, 3).mean(axis=(2, 4), keepdims=True)
+    coarse = np.broadcast_to(means, (1, 22, 16, 40, 16, 3)).reshape(frame.shape)
+    latent = analysis(frame).numpy()
+    error = np.mean((synthesis(latent).numpy() - frame) ** 2)
+    assert error < 0.5 * np.mean((coarse - frame) ** 2)
+    # The grey band of a flat frame, by hand: 16 pixels' side, three colours, 29 levels a unit.
+    flat = analysis(np.full((1, 352, 640, 3), 158, np.float32)).numpy()
+    assert flat[0, 5:-5, 5:-5, 0] == pytest.approx(30 * 16 * 3**0.5 / 29, rel=1e-3)
+    assert np.abs(flat[0, 5:-5, 5:-5, 1:]).max() < 1e-3
     other = build_backbone()
-    initialise_for_pixels(other, seed=3)
+    initialise_as_wavelets(other, seed=3)
     for weight, same in zip(backbone.get_weights(), other.get_weights()):
         assert np.array_equal(weight, same)
 

@@ -8,7 +8,6 @@ Source: Ballé et al., "End-to-end Optimized Image Compression", ICLR 2017, with
 
 from __future__ import annotations
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.keras import layers
 
@@ -53,29 +52,3 @@ def transforms(backbone: tf.keras.Model) -> tuple[tf.keras.Model, tf.keras.Model
     """The analysis and the synthesis transform of `backbone`, sharing its weights."""
     latents = next(x.output for x in backbone.layers if x.output_shape[-1] == LATENT_FILTERS)
     return tf.keras.Model(backbone.input, latents), tf.keras.Model(latents, backbone.output)
-
-
-def initialise_for_pixels(backbone: tf.keras.Model, seed: int) -> None:
-    """Initial weights for pixels from 0 to 255, which the layers see as they are.
-
-    He's variances keep the scale of a signal through leaky ReLUs; where a stride makes an output
-    see a quarter of the taps, through a transposed convolution too (Keras's defaults halve it at
-    each). From the pixels' spread of some 60 levels to latents of some units, which is what
-    rounding is fit for, each of the four layers takes a half, and the synthesis gives it back; in
-    the last layer less, so that the first reconstruction is a flat grey rather than noise. The
-    biases of the first and last layer take the pixels' mean, 128, away and add it.
-
-    Source: He et al., "Delving Deep into Rectifiers", ICCV 2015.
-    """
-    random = np.random.default_rng(seed)
-    convolutions = [layer for layer in backbone.layers if layer.weights]
-    for layer in convolutions:
-        transposed = isinstance(layer, layers.Conv2DTranspose)
-        shape = layer.kernel.shape
-        inputs = np.prod(shape[:2]) * (shape[3] / 4 if transposed else shape[2])
-        gain = 2.0 if transposed else 0.5
-        layer.kernel.assign(gain * np.sqrt(2 / inputs) * random.standard_normal(shape))
-    first, last = convolutions[0], convolutions[-1]
-    last.kernel.assign(last.kernel / 10)
-    first.bias.assign(-128 * tf.reduce_sum(first.kernel, axis=(0, 1, 2)))
-    last.bias.assign(tf.fill(last.bias.shape, 128.0))
