@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import multiprocessing
 import resource
 import sys
@@ -12,8 +14,26 @@ from pathlib import Path
 from common.cli import quiet_tensorflow
 from common.errors import Parser, positive, reported
 from common.models.descriptions import MODELS
+from common.options import add_option
 
 _PASSES = 3
+# An epoch ends with files to write, whatever its length: of 128 frames that is no small part.
+_TRAINING_FRAMES = {"latent": 128, "reconstruction": 8}
+
+COMMANDS = {
+    "predict": (
+        "frames/s and peak memory of predicting",
+        "From image files to levels (this project, default batch) and from frames in\n"
+        "memory to levels (Keras, Model.predict, float32, batch 8).",
+        "frames a pass, the fastest of three counts (default: 16)",
+    ),
+    "train": (
+        "frames/s and peak memory of training",
+        "An epoch after the first, of three, by the model's own train command with its files\n"
+        "and by Keras (Model.fit of the same graph, float32, frames in memory). Batch 8.",
+        "frames an epoch, the fastest counts (default: 128; 8 if the model sees reconstructions)",
+    ),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,47 +44,39 @@ def main(arguments: list[str] | None = None) -> int:
         "process and so its own peak memory. Weights are random, frames are noise.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    predicting = commands.add_parser(
-        "predict",
-        help="frames/s and peak memory of predicting",
-        description="From image files to levels (this project, default batch) and from frames in\n"
-        "memory to levels (Keras, Model.predict, float32, batch 8).",
-        epilog="example:\n  python3 -m common.benchmark predict --models LAT MJLAT",
-    )
-    predicting.add_argument(
-        "--models", nargs="+", choices=MODELS, default=list(MODELS), metavar="MODEL"
-    )
-    predicting.add_argument(
-        "--frames",
-        type=positive,
-        default=16,
-        metavar="N",
-        help="frames a pass; the fastest of three counts",
-    )
-    predicting.add_argument(
-        "--precision",
-        choices=("float32", "bfloat16"),
-        default="float32",
-        help="this project's; Keras computes in float32",
-    )
+    for name, (summary, description, frames_help) in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=description,
+            epilog=f"example:\n  {parser.prog} {name} --models LAT MJLAT",
+        )
+        command.add_argument(
+            "--models", nargs="+", choices=MODELS, default=list(MODELS), metavar="MODEL"
+        )
+        command.add_argument("--frames", type=positive, metavar="N", help=frames_help)
+        add_option(command, "precision", help="this project's; Keras computes in float32")
     options = parser.parse_args(arguments)
     with reported(parser.prog):
-        _compare_predictions(options.models, options.frames, options.precision)
+        _compare(options.command, options.models, options.frames, options.precision)
     return 0
 
 
-def _compare_predictions(models: list[str], frames: int, precision: str) -> None:
+def _compare(command: str, models: list[str], frames: int | None, precision: str) -> None:
     quiet_tensorflow()
-    print(
-        f"{_processor()}, {multiprocessing.cpu_count()} cores; {frames} frames; ours: {precision}"
-    )
-    print("model    ours frames/s   GB    Keras frames/s   GB    ratio")
+    print(f"{_processor()}, {multiprocessing.cpu_count()} cores; ours: {precision}")
+    print("model    frames   ours frames/s   GB    Keras frames/s   GB    ratio")
     for name in models:
-        ours, our_memory = _in_own_process(_predict_ours, name, frames, precision)
-        keras, keras_memory = _in_own_process(_predict_keras, name, frames)
+        ours, keras, usual = {
+            "predict": (_predict_ours, _predict_keras, lambda _: 16),
+            "train": (_train_ours, _train_keras, _TRAINING_FRAMES.get),
+        }[command]
+        count = frames or usual(MODELS[name].sees)
+        our_speed, our_memory = _in_own_process(ours, name, count, precision)
+        keras_speed, keras_memory = _in_own_process(keras, name, count)
         print(
-            f"{name:7}  {ours:13.2f} {our_memory:4.1f}  {keras:15.2f} {keras_memory:5.1f}"
-            f"  {ours / keras:6.2f}",
+            f"{name:7}  {count:6} {our_speed:15.2f} {our_memory:4.1f}  {keras_speed:15.2f} "
+            f"{keras_memory:5.1f}  {our_speed / keras_speed:6.2f}",
             flush=True,
         )
 
@@ -114,6 +126,78 @@ def _predict_keras(name: str, count: int) -> float:
     return count / _fastest(passes(), count)
 
 
+def _train_ours(name: str, count: int, precision: str) -> float:
+    """Frames/s of the fastest epoch but the first, by the train command."""
+    from PIL import Image
+
+    from common import cli
+    from common.data.layout import LEVELS_FILE
+    from common.models.backbone import build_backbone
+    from common.models.descriptions import LEVELS
+    from common.models.weights import write_weights
+
+    description = MODELS[name]
+    level = None if description.multitask else LEVELS[0]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for split, frames in (("train", _noise(count)), ("valid", _noise(1))):
+            for kind in (split, f"jnd1{split}") if description.end_to_end else (split,):
+                (root / kind).mkdir()
+                for number, frame in enumerate(frames):
+                    path = root / kind / f"{number:06}.png"
+                    Image.fromarray(frame).save(path, compress_level=1)
+            (root / split / LEVELS_FILE).write_text("27 31 35\n" * len(frames))
+        for file in description.backbone_files(level):
+            write_weights(build_backbone(), root / file)
+        clock = _Clock()
+        with contextlib.redirect_stdout(clock):
+            cli.main(
+                name,
+                ["train", "--data_dir", folder, "--checkpoint_path", folder]
+                + ["--csv_log_path", folder, f"--{description.backbone_option}", folder]
+                + ["--epochs", "3", "--precision", precision]
+                + (["--jnd_value", level] if level else []),
+            )
+    return count / _shortest(clock.ends)
+
+
+class _Clock(io.StringIO):
+    """Notes the time of each line on an epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.ends: list[float] = []
+
+    def write(self, text: str) -> int:
+        if text.startswith("epoch"):
+            self.ends.append(time.perf_counter())
+        return super().write(text)
+
+
+def _train_keras(name: str, count: int) -> float:
+    """Frames/s of the fastest epoch but the first, by plain Keras."""
+    import tensorflow as tf
+
+    from common.loops.training import FRAME_WEIGHT, LEVEL_WEIGHT
+    from common.models.build import JND_FRAME, build_model
+
+    model = build_model(MODELS[name])
+    frames = _noise(count).astype("float32")
+    targets, losses, weights = {}, {}, {}
+    for output in model.output_names:
+        is_frame = output == JND_FRAME
+        targets[output] = frames if is_frame else frames[:, 0, 0, :1] / 8
+        losses[output] = "mse" if is_frame else "mae"
+        weights[output] = FRAME_WEIGHT if is_frame else LEVEL_WEIGHT
+    model.compile(tf.keras.optimizers.Adam(1e-5), losses, loss_weights=weights)
+    ends: list[float] = []
+    timed = tf.keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: ends.append(time.perf_counter())
+    )
+    model.fit(frames, targets, batch_size=8, epochs=3, verbose=0, callbacks=[timed])
+    return count / _shortest(ends)
+
+
 def _fastest(batches, count: int) -> float:
     """Seconds of the fastest pass over `count` frames, but for the first, which compiles."""
     ends, done = [], 0
@@ -121,6 +205,10 @@ def _fastest(batches, count: int) -> float:
         done += len(frames)
         if done % count == 0:
             ends.append(time.perf_counter())
+    return _shortest(ends)
+
+
+def _shortest(ends: list[float]) -> float:
     return min(end - start for start, end in zip(ends, ends[1:]))
 
 

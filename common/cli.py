@@ -7,9 +7,11 @@ import os
 from pathlib import Path
 
 from common.data.layout import LEVELS_FILE, read_jnd_frames, read_levels, read_split
-from common.errors import Parser, UserError, positive, reported
+from common.errors import Parser, UserError, reported
+from common.files import make_writable
 from common.models.descriptions import LEVELS, MODELS, Description
 from common.models.weights import find_weights
+from common.options import add_option
 
 _SPLITS = ("train", "valid")
 
@@ -33,7 +35,7 @@ def _test(description: Description, options: argparse.Namespace) -> None:
     level = None if description.multitask else options.jnd_value
     images, true_levels = read_split(options.data_dir, "test")
     weights_file = find_weights(options.model_weights_path, description.weight_files(level))
-    _make_writable(options.result_path)
+    make_writable(options.result_path)
     quiet_tensorflow()
     from common.loops.testing import test
 
@@ -68,7 +70,7 @@ def _train(description: Description, options: argparse.Namespace) -> None:
             "another --checkpoint_path begins anew"
         )
     for folder in (checkpoints, logs):
-        _make_writable(folder)
+        make_writable(folder)
     quiet_tensorflow()
     from common.loops.training import Files, Settings, Split, train
 
@@ -114,16 +116,6 @@ def _training_split(
     return images, levels, level, jnd_frames
 
 
-def _make_writable(folder: Path) -> None:
-    """Make `folder`; better to fail now than after hours of work."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made as a folder ({error.strerror})") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"{folder}: no permission to write into it")
-
-
 def quiet_tensorflow() -> None:
     """Keep TensorFlow's start-up notices away: no user can act on them, and errors are raised."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -158,25 +150,14 @@ def _parser(description: Description) -> Parser:
         "--model_weights_path weights/ --result_path results/",
     )
     for command in (train, test):
-        command.add_argument(
-            "--data_dir",
-            type=Path,
-            required=True,
-            metavar="DIR",
-            help="folder that holds the above",
-        )
+        add_option(command, "data_dir")
     _train_options(train, description)
     _test_options(test, description)
     for command, backbone_help in (
         (train, f"folder of {', '.join(description.backbone_files('JNDk'))}"),
         (test, "not needed: the weight file holds the backbone; accepted for older scripts"),
     ):
-        command.add_argument(
-            "--precision",
-            choices=("float32", "bfloat16"),
-            default="float32",
-            help="bfloat16 is faster where the processor has it",
-        )
+        add_option(command, "precision")
         command.add_argument(
             backbone, type=Path, required=command is train, metavar="DIR", help=backbone_help
         )
@@ -195,18 +176,11 @@ def _test_options(test: Parser, description: Description) -> None:
         metavar="PATH",
         help=f"weight file, or folder with {' or '.join(description.weight_files(level))}",
     )
-    test.add_argument(
-        "--result_path",
-        type=Path,
-        default=Path("results"),
-        metavar="DIR",
-        help="folder for the results; made if missing",
-    )
-    test.add_argument(
-        "--batch_size",
-        type=positive,
+    add_option(test, "result_path")
+    add_option(
+        test,
+        "batch_size",
         default=description.test_batch,
-        metavar="N",
         help="frames at a time; bounds memory, changes no result",
     )
     test.add_argument(
@@ -222,23 +196,13 @@ def _train_options(train: Parser, description: Description) -> None:
         if description.multitask
         else "which level; no default",
     )
-    train.add_argument(
-        "--checkpoint_path",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder for the best epoch's weights, and for what --resume needs",
-    )
-    train.add_argument(
-        "--csv_log_path", type=Path, required=True, metavar="DIR", help="folder for the log"
-    )
-    train.add_argument("--epochs", type=positive, default=300, metavar="N", help="how many in all")
-    train.add_argument("--batch_size", type=positive, default=8, metavar="N", help="frames a step")
-    train.add_argument(
-        "--learning_rate", type=float, default=1e-5, metavar="X", help="of the optimizer, Adam"
-    )
-    train.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same weights")
-    train.add_argument("--resume", action="store_true", help="go on with an interrupted training")
+    add_option(train, "checkpoint_path", required=True)
+    add_option(train, "csv_log_path", required=True)
+    add_option(train, "epochs", default=300)
+    add_option(train, "batch_size")
+    add_option(train, "learning_rate", default=1e-5)
+    add_option(train, "seed")
+    add_option(train, "resume")
     train.add_argument(
         "--tensorboard", type=Path, metavar="DIR", help="folder for TensorBoard's logs"
     )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import UserError
+
 
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[Path]:
@@ -36,3 +38,17 @@ def write_arrays(path: Path, **arrays: np.ndarray | str) -> None:
     np.savez(file, **arrays)
     with replaced(path) as beside:
         beside.write_bytes(file.getbuffer())
+
+
+def make_writable(folder: Path) -> None:
+    """Make `folder`: better to fail now than after hours of work.
+
+    Raises:
+        UserError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made as a folder ({error.strerror})") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{folder}: no permission to write into it")

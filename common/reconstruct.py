@@ -6,11 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.cli import _make_writable, quiet_tensorflow
+from common.cli import quiet_tensorflow
 from common.data.frames import HEIGHT, list_images
 from common.data.layout import LEVELS, read_jnd_frames
-from common.errors import Parser, UserError, positive, reported
+from common.errors import Parser, UserError, reported
+from common.files import make_writable
 from common.models.weights import find_weights
+from common.options import add_option, positive_real
 
 IMAGE = "Img"
 PROGRAM = "python3 -m common.reconstruct"
@@ -46,8 +48,8 @@ def _train(options: argparse.Namespace) -> None:
             f"{best}: is there already; --resume goes on with its training, "
             "another --checkpoint_path begins anew"
         )
-    _make_writable(options.checkpoint_path)
-    _make_writable(options.csv_log_path)
+    make_writable(options.checkpoint_path)
+    make_writable(options.csv_log_path)
     quiet_tensorflow()
     from common.loops.backbone_training import Files, Pairs, Settings, train
 
@@ -84,7 +86,7 @@ def _test(options: argparse.Namespace) -> None:
     if options.target != IMAGE and (options.data_dir / f"{options.target.lower()}test").exists():
         jnd_frames = read_jnd_frames(options.data_dir, "test", options.target, images)
     weights_file = find_weights(options.model_weights_path, [_weights_name(options.target)])
-    _make_writable(options.result_path)
+    make_writable(options.result_path)
     quiet_tensorflow()
     from common.loops.backbone_testing import test
 
@@ -107,13 +109,6 @@ def _crop_side(text: str) -> int:
     if side % 16 or not 0 < side <= HEIGHT:
         raise argparse.ArgumentTypeError(f"{side} is not a multiple of 16 from 16 to {HEIGHT}")
     return side
-
-
-def _positive_real(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return number
 
 
 def _parser() -> Parser:
@@ -142,30 +137,16 @@ def _parser() -> Parser:
         metavar="PATH",
         help="weight file to start from, or folder with ImgReconstruction.h5; needed for JND1 to 3",
     )
-    training.add_argument(
-        "--checkpoint_path",
-        type=Path,
-        default=Path("backbones"),
-        metavar="DIR",
-        help="folder for the weight file; made if missing",
-    )
-    training.add_argument(
-        "--csv_log_path",
-        type=Path,
-        default=Path("logs"),
-        metavar="DIR",
-        help="folder for the log, a line an epoch; made if missing",
-    )
-    training.add_argument(
-        "--epochs", type=positive, default=100, metavar="N", help="how often each frame is seen"
-    )
-    training.add_argument("--batch_size", type=positive, default=8, metavar="N")
-    training.add_argument("--learning_rate", type=_positive_real, default=1e-4, metavar="X")
+    add_option(training, "checkpoint_path", default=Path("backbones"))
+    add_option(training, "csv_log_path", default=Path("logs"))
+    add_option(training, "epochs", default=100)
+    add_option(training, "batch_size")
+    add_option(training, "learning_rate", default=1e-4)
     rate = training.add_mutually_exclusive_group()
     rate.add_argument(
         "--lambda",
         dest="distortion_weight",
-        type=_positive_real,
+        type=positive_real,
         default=0.01,
         metavar="X",
         help="the loss is bits per pixel + X times the mean squared error of levels 0 to 255; more "
@@ -181,18 +162,9 @@ def _parser() -> Parser:
         metavar="N",
         help="side of the random crops, a multiple of 16 in pixels",
     )
-    training.add_argument(
-        "--precision",
-        choices=("float32", "bfloat16"),
-        default="float32",
-        help="bfloat16 is for GPUs; weights stay in float32",
-    )
-    training.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="the same seed gives the same weights"
-    )
-    training.add_argument(
-        "--resume", action="store_true", help="go on after the last whole epoch in DIR"
-    )
+    add_option(training, "precision", help="bfloat16 is for GPUs; weights stay in float32")
+    add_option(training, "seed")
+    add_option(training, "resume")
 
     testing = commands.add_parser(
         "test",
@@ -210,20 +182,12 @@ def _parser() -> Parser:
         metavar="PATH",
         help="weight file, or folder with ImgReconstruction.h5 or JNDkReconstruction.h5",
     )
-    testing.add_argument(
-        "--result_path",
-        type=Path,
-        default=Path("results"),
-        metavar="DIR",
-        help="folder for the results; made if missing",
-    )
+    add_option(testing, "result_path")
     return parser
 
 
 def _add_target(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--data_dir", type=Path, required=True, metavar="DIR", help="the prepared folder"
-    )
+    add_option(command, "data_dir")
     command.add_argument(
         "--target",
         choices=(IMAGE, *LEVELS),

@@ -14,7 +14,7 @@ ALLOWED = {
     "data": {"data", "errors", "files"},
     "loops": {"loops", "models", "data", "errors", "files"},
     "errors.py": set(),
-    "files.py": set(),
+    "files.py": {"errors"},
 }
 MODULES = sorted((REPO / "common").rglob("*.py"))
 

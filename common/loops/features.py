@@ -17,12 +17,10 @@ from common.errors import UserError
 from common.files import replaced
 
 
-def cached_features(
-    backbones: tf.keras.Model, images: list[Path], cache_dir: Path
-) -> list[np.ndarray]:
+def cached_features(backbones: tf.keras.Model, images: list[Path], cache_dir: Path) -> list[Path]:
     """The output of each of `backbones` for the frames of `images`, in their order.
 
-    One float32 array [images, ...] a backbone, memory-mapped from a file in `cache_dir`. Files are
+    One file in `cache_dir` a backbone: a float32 array [images, ...] for `np.load`. Files are
     named by a checksum of the backbones' weights and the images' bytes, hold a checksum of their
     own, and are made anew where either does not match.
 
@@ -35,7 +33,7 @@ def cached_features(
     paths = [cache_dir / f"{key}-{number}.npy" for number in range(len(shapes))]
     if not all(_whole(path, shape) for path, shape in zip(paths, shapes)):
         _compute(backbones, images, paths, shapes)
-    return [np.load(path, mmap_mode="r") for path in paths]
+    return paths
 
 
 def _compute(

@@ -23,6 +23,7 @@ from common.loops.state import read_state, write_state
 from common.models.backbone import build_backbone
 from common.models.build import JND_FRAME, build_model, split_model, start_from
 from common.models.descriptions import LEVELS, Description
+from common.models.recomputation import training_form
 from common.models.weights import read_weights, write_weights
 
 # Of an end-to-end model's loss: squared error of the JND frame, absolute error of the level.
@@ -81,10 +82,9 @@ def train(
             or a state of other settings.
     """
     tf.keras.utils.set_random_seed(settings.seed)
-    choose_device(settings.precision)
-    tf.keras.mixed_precision.set_global_policy(
-        "mixed_bfloat16" if settings.precision == "bfloat16" else "float32"
-    )
+    device = choose_device(settings.precision)
+    policy = "mixed_bfloat16" if settings.precision == "bfloat16" else "float32"
+    tf.keras.mixed_precision.set_global_policy(policy)
     strategy = _strategy()
     with strategy.scope():
         model = build_model(description)
@@ -105,6 +105,8 @@ def train(
                 cached_features(frozen, split.images, files.cache_dir)
                 for split in (train_split, valid_split)
             ]
+        if device == "CPU" and strategy.num_replicas_in_sync == 1 and policy == "float32":
+            trained = training_form(trained)
         _compile(trained, settings)
 
     levels = [name for name in trained.output_names if name != JND_FRAME]
@@ -195,13 +197,13 @@ def _batches(
     order: np.ndarray,
     batch_size: int,
     outputs: list[str],
-    features: list[np.ndarray] | None,
+    features: list[Path] | None,
     bad: list[UserError],
 ) -> tf.data.Dataset:
     """Batches (inputs, targets by output name) of a split in `order`, read ahead of their use.
 
-    Inputs are frames, or the `features` of each backbone. A file that cannot be read becomes a
-    black frame, and its error is added to `bad`.
+    Inputs are frames, or the features of each backbone from the files `features`. A frame that
+    cannot be read becomes a black one, and its error is added to `bad`.
     """
 
     def frames(paths: list[Path], numbers: np.ndarray) -> np.ndarray:
@@ -214,7 +216,9 @@ def _batches(
         return made
 
     def gather(numbers: np.ndarray) -> list[np.ndarray]:
-        inputs = [array[numbers] for array in features or []] or [frames(split.images, numbers)]
+        # Mapped anew for each batch, or pages once read would count as this process's memory.
+        inputs = [np.load(path, mmap_mode="r")[numbers] for path in features or []]
+        inputs = inputs or [frames(split.images, numbers)]
         levels = [
             split.levels[numbers, LEVELS.index(split.level or name[:4]), np.newaxis]
             for name in outputs
@@ -222,7 +226,8 @@ def _batches(
         targets = [frames(split.jnd_frames, numbers)] if split.jnd_frames else []
         return inputs + levels + targets
 
-    inputs = [array.shape[1:] for array in features or []] or [(HEIGHT, WIDTH, 3)]
+    inputs = [np.load(path, mmap_mode="r").shape[1:] for path in features or []]
+    inputs = inputs or [(HEIGHT, WIDTH, 3)]
     targets = [*outputs, *([JND_FRAME] if split.jnd_frames else [])]
     shapes = inputs + [(1,)] * len(outputs) + [(HEIGHT, WIDTH, 3)] * (len(targets) - len(outputs))
 

@@ -38,8 +38,8 @@ def fast_form(model: tf.keras.Model, precision: str = "float32") -> tf.keras.Mod
         # A ReLU that was taken in may stay: it changes nothing the second time.
         if layer.name in taken_in and not layer.name.startswith(_RELU):
             return layers.Activation("linear", name=layer.name)
-        if _in_head(layer):
-            followers = _followers(layer)
+        if in_head(layer):
+            followers = followers_of(layer)
             taken_in.update(follower.name for follower in followers)
             return StripedConvolution(layer, followers, precision)
         config = layer.get_config()
@@ -57,8 +57,15 @@ def fast_form(model: tf.keras.Model, precision: str = "float32") -> tf.keras.Mod
     return fast_model
 
 
-def _in_head(layer: layers.Layer) -> bool:
+def in_head(layer: layers.Layer) -> bool:
+    """Whether `layer` is a convolution of a head."""
     return type(layer) is layers.Conv2D and layer.kernel_size == (3, 3)
+
+
+def is_large(layer: layers.Conv2D) -> bool:
+    """Whether Winograd's method pays for `layer`."""
+    _, height, width, channels = layer.input_shape
+    return channels > 3 and height * width * 9 * channels * layer.filters >= _LARGE
 
 
 def _may_be_rounded(layer: layers.Layer) -> bool:
@@ -83,11 +90,12 @@ def _rounded(kernel: np.ndarray) -> np.ndarray:
     return rounded.reshape(kernel.shape)
 
 
-def _followers(layer: layers.Conv2D) -> list[layers.Layer]:
+def followers_of(layer: layers.Conv2D) -> list[layers.Layer]:
     """The normalisation, ReLU and pooling that alone consume what `layer` gives."""
     followers = []
-    while len(layer.outbound_nodes) == 1:
-        layer = layer.outbound_nodes[0].outbound_layer
+    # A layer that several models share has a node in each.
+    while len(next_layers := {node.outbound_layer for node in layer.outbound_nodes}) == 1:
+        (layer,) = next_layers
         kinds = (layers.BatchNormalization, layers.MaxPooling2D)
         if not isinstance(layer, kinds) and not layer.name.startswith(_RELU):
             break
@@ -101,8 +109,7 @@ class StripedConvolution(layers.Layer):
     def __init__(self, layer: layers.Conv2D, followers: list[layers.Layer], precision: str):
         super().__init__(name=layer.name)
         kernel, bias = _folded(layer, followers)
-        _, height, width, channels = layer.input_shape
-        large = channels > 3 and height * width * kernel.size >= _LARGE
+        large = is_large(layer)
         self.by_winograd = large and precision == "float32"
         self.product_dtype = precision if large else "float32"
         if self.by_winograd:

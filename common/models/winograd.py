@@ -8,10 +8,13 @@ Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVP
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 TILE = 4
+_AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))
 _INPUT = np.array(
     [
         [4, 0, -5, 0, 1, 0],
@@ -59,6 +62,11 @@ def transform_input(rows: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tiles, (36, down * across, channels))
 
 
+@tf.function(jit_compile=True)
+def _compiled_output(products: tf.Tensor, across: int) -> tf.Tensor:
+    return transform_output(products, across)
+
+
 def transform_output(products: tf.Tensor, across: int) -> tf.Tensor:
     """Products [36, a b, channels] as rows [1, 4 a, 4 b, channels], where b is `across`."""
     channels = products.shape[-1]
@@ -66,6 +74,81 @@ def transform_output(products: tf.Tensor, across: int) -> tf.Tensor:
     tiles = tf.stack(_combine(_OUTPUT, tf.unstack(tiles)), axis=2)
     tiles = tf.stack(_combine(_OUTPUT, tf.unstack(tiles)), axis=3)
     return tf.reshape(tiles, (1, -1, TILE * across, channels))
+
+
+@tf.autograph.experimental.do_not_convert
+@tf.custom_gradient
+def convolution(frames: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    """`frames` [batch, height, width, in] through `kernel` [3, 3, in, out], 'same' padding.
+
+    Height and width are multiples of 4. Both gradients go by Winograd's method too, and nothing is
+    kept for them but the arguments.
+    """
+
+    def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
+        return _convolve(upstream, turned), _kernel_gradient(frames, upstream)
+
+    return _convolve(frames, kernel), gradients
+
+
+def _convolve(frames: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    _, height, width, _ = frames.shape
+    across, filters = width // TILE, kernel.shape[-1]
+    matrices = tf.einsum("ai,bj,ijcd->abcd", *[tf.constant(_KERNEL, kernel.dtype)] * 2, kernel)
+    matrices = tf.reshape(matrices, (-1, *kernel.shape[2:]))
+
+    def row_of_tiles(place: tf.Tensor) -> tf.Tensor:
+        products = tf.matmul(transform_input(_taken(padded, place, TILE)), matrices)
+        return _compiled_output(products, across)[0]
+
+    padded = tf.pad(frames, _AROUND)
+    done = tf.map_fn(
+        row_of_tiles,
+        tf.range(tf.shape(frames)[0] * (height // TILE)),
+        fn_output_signature=tf.TensorSpec((TILE, width, filters)),
+        parallel_iterations=1,
+    )
+    return tf.reshape(done, (-1, height, width, filters))
+
+
+def _kernel_gradient(frames: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+    _, height, _, channels = frames.shape
+    # A larger stripe than above: each adds to a sum as large as the 36 matrices.
+    rows = next(TILE * n for n in (4, 2, 1) if height % (TILE * n) == 0)
+    padded = tf.pad(frames, _AROUND)
+
+    def add_stripe(total: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+        inputs = transform_input(_taken(padded, place, rows))
+        slopes = _transform_upstream(_taken(upstream, place, rows, around=0))
+        return total + tf.matmul(inputs, slopes, transpose_a=True)
+
+    total = tf.foldl(
+        add_stripe,
+        tf.range(tf.shape(frames)[0] * (height // rows)),
+        tf.zeros(((TILE + 2) ** 2, channels, upstream.shape[-1])),
+        parallel_iterations=1,
+    )
+    total = tf.reshape(total, (TILE + 2, TILE + 2, *total.shape[1:]))
+    return tf.einsum("ai,bj,abcd->ijcd", *[tf.constant(_KERNEL, total.dtype)] * 2, total)
+
+
+def _taken(frames: tf.Tensor, place: tf.Tensor, rows: int, around: int = 1) -> tf.Tensor:
+    """Stripe number `place` of `rows` rows of all frames, and `around` it; frames are padded so."""
+    _, height, width, channels = frames.shape
+    stripes = (height - 2 * around) // rows
+    start = (place // stripes, place % stripes * rows, 0, 0)
+    return tf.slice(frames, start, (1, rows + 2 * around, width, channels))
+
+
+@tf.function(jit_compile=True)
+def _transform_upstream(rows: tf.Tensor) -> tf.Tensor:
+    """The transpose of `transform_output`: rows [1, 4 a, 4 b, channels] as [36, a b, channels]."""
+    tiles = [rows[0, i::TILE] for i in range(TILE)]
+    tiles = tf.stack(_combine(_OUTPUT.T, tiles))
+    tiles = [tiles[:, :, j::TILE] for j in range(TILE)]
+    tiles = tf.stack(_combine(_OUTPUT.T, tiles), axis=1)
+    return tf.reshape(tiles, ((TILE + 2) ** 2, -1, rows.shape[-1]))
 
 
 def _combine(matrix: np.ndarray, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
