@@ -121,6 +121,11 @@ def quiet_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+def _bundled(folder: str) -> Path:
+    """A folder that comes with the project, as seen from where the user is."""
+    return Path(os.path.relpath(Path(__file__).parents[1] / folder))
+
+
 def _parser(description: Description) -> Parser:
     script = f"{description.name}.py"
     what = "the three JND levels" if description.multitask else "one JND level"
@@ -145,12 +150,20 @@ def _parser(description: Description) -> Parser:
         "test",
         help="predict the levels of a folder of images",
         description=f"Predict {what} of each image in DIR/test/, in natural order (img2 before\n"
-        "img10). With a DIR/test/JND-Levels.txt, measure the error too.",
+        "img10). With a DIR/test/JND-Levels.txt, measure the error too. Of up to 10 images, each\n"
+        "one's levels are printed; if DIR/manifest.csv says what a level is, they are also shown\n"
+        "beside themselves encoded at the first predicted level.",
         epilog=f"example:\n  python3 {script} test {level}--data_dir data/ "
         "--model_weights_path weights/ --result_path results/",
     )
-    for command in (train, test):
-        add_option(command, "data_dir")
+    add_option(train, "data_dir")
+    add_option(
+        test,
+        "data_dir",
+        required=False,
+        default=_bundled("samples"),
+        help="folder that holds the above",
+    )
     _train_options(train, description)
     _test_options(test, description)
     for command, backbone_help in (
@@ -172,7 +185,7 @@ def _test_options(test: Parser, description: Description) -> None:
     test.add_argument(
         "--model_weights_path",
         type=Path,
-        required=True,
+        default=_bundled("weights"),
         metavar="PATH",
         help=f"weight file, or folder with {' or '.join(description.weight_files(level))}",
     )

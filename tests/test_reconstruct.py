@@ -18,7 +18,7 @@ import tensorflow_compression as tfc
 from PIL import Image
 
 from common import reconstruct
-from common.data.pairs import paired_frames
+from common.data.frames import decoded_frames
 from common.models.backbone import build_backbone, transforms
 from common.models.entropy import build_coder, build_prior, entropy_file, noisy, read_prior, rounded
 from common.models.wavelets import initialise_as_wavelets
@@ -465,7 +465,7 @@ def test_pairs_come_in_order_and_bad_ones_are_named(data, tmp_path):
     targets = [data / "jnd1train" / image.name for image in images]
     targets[1] = tmp_path / "none.png"
     bad = []
-    pairs = list(paired_frames(images, targets, np.array([2, 1, 0]), bad))
+    pairs = list(decoded_frames([images, targets], np.array([2, 1, 0]), bad))
     assert [int(number) for number, _, _ in pairs] == [2, 0]
     for number, frame, target in pairs:
         raw = np.asarray(Image.open(images[int(number)]))[..., ::-1]

@@ -116,26 +116,40 @@ def read_frame(path: Path) -> np.ndarray:
     return resized(read_rgb(path))[..., ::-1]
 
 
-def frame_batches(images: list[Path], batch_size: int, bad: list[UserError]) -> tf.data.Dataset:
-    """The frames of `images`, decoded in parallel and ahead of their use.
+def decoded_frames(
+    columns: list[list[Path]], order: np.ndarray, bad: list[UserError]
+) -> tf.data.Dataset:
+    """The frames of each of `columns`, such as images and JND frames, row by row in `order`.
 
-    Batches of (numbers int64 [batch], frames uint8 [batch, 352, 640, 3], blue-green-red); a number
-    is the place in `images`. An image that cannot be read is left out and its error added to `bad`.
+    Elements (number int64 [], a frame uint8 [352, 640, 3], blue-green-red, a column); a number is
+    the place in a column, `order` int64 [any] holds such numbers. Decoded in parallel and ahead of
+    their use. A row that cannot be read is left out and its error added to `bad`.
     """
     import tensorflow as tf
 
-    def read(number: int) -> tuple[np.ndarray, bool]:
+    def read(number: int) -> tuple[np.ndarray | bool, ...]:
+        paths = [column[number] for column in columns]
         try:
-            return read_frame(images[number]), True
+            frames = {path: read_frame(path) for path in set(paths)}
         except UserError as error:
             bad.append(error)
-            return np.zeros((HEIGHT, WIDTH, 3), np.uint8), False
+            frames = dict.fromkeys(paths, np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+            return *(frames[path] for path in paths), False
+        return *(frames[path] for path in paths), True
 
-    def frame(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        pixels, whole = tf.numpy_function(read, [number], (tf.uint8, tf.bool))
-        return number, tf.ensure_shape(pixels, (HEIGHT, WIDTH, 3)), tf.ensure_shape(whole, ())
+    def row(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        *frames, whole = tf.numpy_function(read, [number], [tf.uint8] * len(columns) + [tf.bool])
+        frames = [tf.ensure_shape(frame, (HEIGHT, WIDTH, 3)) for frame in frames]
+        return tf.ensure_shape(whole, ()), number, *frames
 
-    frames = tf.data.Dataset.range(len(images)).map(frame, tf.data.AUTOTUNE)
-    frames = frames.filter(lambda number, pixels, whole: whole)
-    frames = frames.map(lambda number, pixels, whole: (number, pixels))
+    rows = tf.data.Dataset.from_tensor_slices(np.asarray(order, np.int64))
+    rows = rows.map(row, tf.data.AUTOTUNE, deterministic=True)
+    return rows.filter(lambda whole, *_: whole).map(lambda _, *row: tuple(row))
+
+
+def frame_batches(images: list[Path], batch_size: int, bad: list[UserError]) -> tf.data.Dataset:
+    """All frames of `images` in their order, as `decoded_frames`: batches (numbers, frames)."""
+    import tensorflow as tf
+
+    frames = decoded_frames([images], np.arange(len(images)), bad)
     return frames.batch(batch_size).prefetch(tf.data.AUTOTUNE)

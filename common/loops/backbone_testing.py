@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from common.data.pairs import paired_frames
+from common.data.frames import decoded_frames
+from common.data.side_by_side import write_side_by_side
 from common.errors import UserError
 from common.files import replaced
 from common.loops.device import choose_device
@@ -19,7 +19,6 @@ from common.models.entropy import build_coder, build_prior, entropy_file, read_p
 from common.models.weights import read_weights
 
 SHOWN = 4  # frames in the picture
-GAP, LINE = 8, 24
 
 
 def test(
@@ -56,7 +55,7 @@ def test(
 
     rows, shown = [], []
     bad: list[UserError] = []
-    pairs = paired_frames(images, jnd_frames or images, np.arange(len(images)), bad)
+    pairs = decoded_frames([images, jnd_frames or images], np.arange(len(images)), bad)
     analyse, synthesise = tf.function(analysis), tf.function(synthesis)
     for number, frame, jnd_frame in tqdm(pairs, total=len(images), unit="frame", disable=None):
         latent = analyse(tf.cast(frame[tf.newaxis], tf.float32))
@@ -71,7 +70,13 @@ def test(
             row["jnd_psnr"], row["jnd_ssim"] = _likeness(jnd_frame, reconstruction)
         rows.append(row)
         if len(shown) < SHOWN:
-            shown.append([frame, *([jnd_frame] if jnd_frames else []), reconstruction])
+            shown.append([(row["image"], _rgb(frame))])
+            if jnd_frames:
+                shown[-1].append((f"{target} frame", _rgb(jnd_frame)))
+            caption = f"reconstruction, {row.get('jnd_psnr', row['psnr']):.2f} dB"
+            if coder:
+                caption += f", {row['bits_per_pixel']:.3f} bits per pixel"
+            shown[-1].append((caption, _rgb(reconstruction)))
     if bad:
         raise bad[0]
 
@@ -84,8 +89,7 @@ def test(
         means.to_frame().T.assign(images=len(table)).to_csv(
             beside, index=False, float_format="%.6f"
         )
-    names = ["raw frame", *([f"{target} frame"] if jnd_frames else []), "reconstruction"]
-    _write_picture(Path(f"{start}.png"), shown, names, table)
+    write_side_by_side(Path(f"{start}.png"), shown)
     print(f"{len(table)} images: {start}_frames.csv, {start}.png")
     print(f"{'against the':14} PSNR dB    SSIM")
     print(f"{'raw frame':14} {means.psnr:7.2f}  {means.ssim:6.4f}")
@@ -97,30 +101,11 @@ def test(
         print(f"No bits: {entropy_file(weights_file)}, the entropy model, is not there.")
 
 
+def _rgb(frame: tf.Tensor) -> np.ndarray:
+    return frame.numpy()[..., ::-1]
+
+
 def _likeness(frame: tf.Tensor, reconstruction: tf.Tensor) -> tuple[float, float]:
     """PSNR in dB and SSIM of uint8 frames [height, width, 3]."""
     pair = frame, reconstruction
     return float(tf.image.psnr(*pair, max_val=255)), float(tf.image.ssim(*pair, max_val=255))
-
-
-def _write_picture(
-    path: Path, rows: list[list[tf.Tensor]], names: list[str], table: pd.DataFrame
-) -> None:
-    """Frames [height, width, 3], blue-green-red, side by side as they are, with captions."""
-    height, width = rows[0][0].shape[:2]
-    size = len(names) * (width + GAP) + GAP, len(rows) * (height + LINE + GAP) + GAP
-    picture = Image.new("RGB", size, "white")
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(16)
-    for number, frames in enumerate(rows):
-        measured = table.iloc[number]
-        captions = [measured["image"], *names[1:]]
-        captions[-1] += f", {measured.get('jnd_psnr', measured.psnr):.2f} dB"
-        if "bits_per_pixel" in measured:
-            captions[-1] += f", {measured.bits_per_pixel:.3f} bits per pixel"
-        top = GAP + number * (height + LINE + GAP)
-        for column, (frame, caption) in enumerate(zip(frames, captions)):
-            left = GAP + column * (width + GAP)
-            draw.text((left, top), caption, "black", font)
-            picture.paste(Image.fromarray(frame.numpy()[..., ::-1]), (left, top + LINE))
-    with replaced(path) as beside:
-        picture.save(beside)

@@ -24,7 +24,7 @@ import tensorflow as tf
 import tensorflow_compression as tfc
 from tqdm import tqdm
 
-from common.data.pairs import paired_frames
+from common.data.frames import decoded_frames
 from common.errors import UserError
 from common.files import replaced
 from common.loops.device import choose_device
@@ -252,7 +252,7 @@ def _crops(settings: Settings, pairs: Pairs, epoch: int, bad: list[UserError]) -
         both = tf.image.stateless_random_flip_left_right(both, seed + 1)
         return place, both[..., :3], both[..., 3:]
 
-    crops = paired_frames(pairs.images, pairs.targets, order, bad).map(crop, tf.data.AUTOTUNE)
+    crops = decoded_frames(list(pairs), order, bad).map(crop, tf.data.AUTOTUNE)
     return crops.batch(settings.batch_size).prefetch(tf.data.AUTOTUNE)
 
 
@@ -262,7 +262,7 @@ def _validate(
     """The mean MEASURES of whole frames, with rounded latents."""
     bad: list[UserError] = []
     offset = tf.function(tfc.quantization_offset)(prior) if settings.distortion_weight else 0.0
-    frames = paired_frames(pairs.images, pairs.targets, np.arange(len(pairs.images)), bad)
+    frames = decoded_frames(list(pairs), np.arange(len(pairs.images)), bad)
     frames = frames.batch(1).prefetch(tf.data.AUTOTUNE)
     measured = [step(*pair, tf.constant(offset)).numpy() for _, *pair in frames]
     if bad:

@@ -11,8 +11,10 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from common.data.frames import frame_batches
-from common.data.manifest import provenance
+from common.data import jpeg, video
+from common.data.frames import HEIGHT, WIDTH, frame_batches, read_frame
+from common.data.manifest import QP, provenance
+from common.data.side_by_side import write_side_by_side
 from common.errors import UserError
 from common.files import replaced
 from common.loops.device import choose_device
@@ -21,6 +23,9 @@ from common.models.build import build_model, levels_of
 from common.models.descriptions import LEVELS, Description
 from common.models.inference import fast_form
 from common.models.weights import read_weights
+
+# So many images are told one by one.
+FEW = 10
 
 
 def prepare_model(description: Description, precision: str) -> tuple[tf.keras.Model, str]:
@@ -76,8 +81,9 @@ def test(
     """Predict the levels of the `images` in `folder` and write them to `result_path`.
 
     Writes, with `level` (None if multitask) in front of each name: test_results.csv (levels only,
-    as the published code does), test_predictions.csv (with a header and image names) and, given
-    `true_levels` float32 [images, 3], test_metrics.csv.
+    as the published code does), test_predictions.csv (with a header and image names), given
+    `true_levels` float32 [images, 3] test_metrics.csv, and of FEW images, whose manifest says what
+    a level is, test_frames.png: each beside itself encoded at the first level predicted.
 
     Raises:
         UserError: the weights are not this model's, or an image is bad and `skip_bad` is not set.
@@ -120,6 +126,9 @@ def test(
     print(
         f"{len(table)} images, {len(bad)} skipped: {result_path / f'{prefix}test_predictions.csv'}"
     )
+    if len(table) <= FEW:
+        print(_image_lines(table, names))
+    made = provenance(folder.parent)
     if true_levels is not None:
         errors = pd.DataFrame(
             {name: level_errors(table[name], table[f"{name}_label"]) for name in names}
@@ -127,9 +136,53 @@ def test(
         with replaced(result_path / f"{prefix}test_metrics.csv") as beside:
             errors.to_csv(beside, float_format="%.6g")
         print(_described(errors))
-        made = provenance(folder.parent)
         if made and made.objective:
             print(f"Labels: {made.caption}.")
+    if made and len(table) <= FEW:
+        picture = result_path / f"{prefix}test_frames.png"
+        _write_frames(picture, folder, table, names[0], made.codec)
+        print(f"each image beside itself encoded at the predicted {names[0]}: {picture}")
+
+
+def _image_lines(table: pd.DataFrame, names: list[str]) -> str:
+    """The levels of each image, with the true ones and errors where they are known."""
+    width = max(len("image"), *table.image.str.len())
+    known = f"{names[0]}_label" in table
+    lines = ["image".ljust(width) + "".join(f"{n:>7}{'   true  error' * known}" for n in names)]
+    for _, row in table.iterrows():
+        lines.append(row.image.ljust(width))
+        for name in names:
+            lines[-1] += f"{row[name]:7.1f}"
+            if known:
+                label = row[f"{name}_label"]
+                lines[-1] += f"{label:7.1f}{row[name] - label:+7.1f}"
+    return "\n".join(lines)
+
+
+def _write_frames(path: Path, folder: Path, table: pd.DataFrame, level: str, codec: str) -> None:
+    """Each image, as the model saw it, beside itself encoded at the predicted `level`."""
+    rows = []
+    for _, row in table.iterrows():
+        frame = read_frame(folder / row.image)[..., ::-1]
+        seen, stream = _encoded(frame, row[level], codec)
+        caption = f"{codec} {row[level]:.1f}"
+        if f"{level}_label" in row:
+            caption += f" (true: {row[f'{level}_label']:g})"
+        decibels = video.measure(frame, seen, ["psnr"])["psnr"]
+        rate = video.bits(stream) / (HEIGHT * WIDTH)
+        caption += f", {rate:.2f} bits per pixel, {decibels:.1f} dB"
+        rows.append([(row.image, frame), (caption, seen)])
+    title = [f"Left: the image. Right: encoded at the predicted {level}, as a whole number."]
+    write_side_by_side(path, rows, title)
+
+
+def _encoded(frame: np.ndarray, level: float, codec: str) -> tuple[np.ndarray, bytes]:
+    """`frame` encoded at a level, and the bytes that it takes."""
+    if codec == QP:
+        stream = video.encode(frame, int(np.clip(round(level), 0, video.COARSEST_QP)))
+        return video.decode(stream), stream
+    stream = jpeg.encode(frame, int(np.clip(round(level), 1, 100)))
+    return jpeg.decode(stream), stream
 
 
 def _described(errors: pd.DataFrame) -> str:
@@ -139,5 +192,11 @@ def _described(errors: pd.DataFrame) -> str:
             f"{level}   {row.mean_absolute_error:5.2f}  ({row.interval_low:.2f} to "
             f"{row.interval_high:.2f})          {row.median_label_error:5.2f}  "
             f"(median {row.median_label:g})"
+        )
+    if len(errors) > 1:
+        mean = errors.mean()
+        lines.append(
+            f"mean   {mean.mean_absolute_error:5.2f}{'':25}{mean.median_label_error:5.2f}  "
+            f"(ratio {mean.mean_absolute_error / mean.median_label_error:.2f})"
         )
     return "\n".join(lines)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +16,7 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from common.data.frames import HEIGHT, WIDTH, read_frame
+from common.data.frames import decoded_frames
 from common.errors import UserError
 from common.files import replaced
 from common.loops.device import choose_device
@@ -131,7 +133,7 @@ def train(
         # The order depends on seed and epoch alone, so a resumed run sees the same.
         order = np.random.default_rng((settings.seed, epoch)).permutation(count)
         title = f"epoch {epoch + 1}/{epochs}"
-        with tqdm(total=count, desc=title, disable=None, leave=False) as bar:
+        with tqdm(total=count, desc=title, disable=None, leave=False) as bar, _first_of(bad):
             history = trained.fit(
                 _batches(train_split, order, size, levels, train_features, bad),
                 validation_data=valid,
@@ -140,8 +142,6 @@ def train(
                 verbose=0,
                 callbacks=[_watched(bar, train_split.images, order, size, bad), *board],
             )
-        if bad:
-            raise bad[0]
         row = {name: values[0] for name, values in history.history.items()}
         best = all(row[monitor] < earlier[monitor] for earlier in rows)
         rows.append({"epoch": epoch + 1, **row})
@@ -203,45 +203,48 @@ def _batches(
     """Batches (inputs, targets by output name) of a split in `order`, read ahead of their use.
 
     Inputs are frames, or the features of each backbone from the files `features`. A frame that
-    cannot be read becomes a black one, and its error is added to `bad`.
+    cannot be read is left out and its error added to `bad`.
     """
-
-    def frames(paths: list[Path], numbers: np.ndarray) -> np.ndarray:
-        made = np.zeros((len(numbers), HEIGHT, WIDTH, 3), np.float32)
-        for place, number in enumerate(numbers):
-            try:
-                made[place] = read_frame(paths[number])
-            except UserError as error:
-                bad.append(error)
-        return made
+    columns = [LEVELS.index(split.level or name[:4]) for name in outputs]
+    levels = tf.constant(split.levels[:, columns])
 
     def gather(numbers: np.ndarray) -> list[np.ndarray]:
         # Mapped anew for each batch, or pages once read would count as this process's memory.
-        inputs = [np.load(path, mmap_mode="r")[numbers] for path in features or []]
-        inputs = inputs or [frames(split.images, numbers)]
-        levels = [
-            split.levels[numbers, LEVELS.index(split.level or name[:4]), np.newaxis]
-            for name in outputs
-        ]
-        targets = [frames(split.jnd_frames, numbers)] if split.jnd_frames else []
-        return inputs + levels + targets
+        return [np.load(path, mmap_mode="r")[numbers] for path in features]
 
-    inputs = [np.load(path, mmap_mode="r").shape[1:] for path in features or []]
-    inputs = inputs or [(HEIGHT, WIDTH, 3)]
-    targets = [*outputs, *([JND_FRAME] if split.jnd_frames else [])]
-    shapes = inputs + [(1,)] * len(outputs) + [(HEIGHT, WIDTH, 3)] * (len(targets) - len(outputs))
+    def stored(numbers: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        arrays = tf.numpy_function(gather, [numbers], [tf.float32] * len(features))
+        shapes = [np.load(path, mmap_mode="r").shape[1:] for path in features]
+        return numbers, *(tf.ensure_shape(a, (None, *shape)) for a, shape in zip(arrays, shapes))
 
-    def batch(numbers: tf.Tensor) -> tuple:
-        made = tf.numpy_function(gather, [numbers], [tf.float32] * len(shapes))
-        made = [tf.ensure_shape(one, (None, *shape)) for one, shape in zip(made, shapes)]
-        seen, wanted = made[: len(inputs)], made[len(inputs) :]
-        return seen[0] if len(seen) == 1 else tuple(seen), dict(zip(targets, wanted))
+    def batch(numbers: tf.Tensor, *arrays: tf.Tensor) -> tuple:
+        arrays = [tf.cast(array, tf.float32) for array in arrays]
+        wanted = tf.split(tf.gather(levels, numbers), len(outputs), axis=1)
+        targets = dict(zip(outputs, wanted))
+        if split.jnd_frames:
+            targets[JND_FRAME] = arrays.pop()
+        return arrays[0] if len(arrays) == 1 else tuple(arrays), targets
 
-    data = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+    if features:
+        data = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        data = data.map(stored, tf.data.AUTOTUNE)
+    else:
+        frames = [split.images, *([split.jnd_frames] if split.jnd_frames else [])]
+        data = decoded_frames(frames, order, bad).batch(batch_size)
     data = data.map(batch, tf.data.AUTOTUNE).prefetch(2)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return data.with_options(options)
+
+
+@contextlib.contextmanager
+def _first_of(bad: list[UserError]) -> Iterator[None]:
+    """Raise the first of the errors that the block adds to `bad`, whatever else it may raise."""
+    try:
+        yield
+    finally:
+        if bad:
+            raise bad[0]
 
 
 def _watched(

@@ -32,7 +32,7 @@ def find_weights(path: Path, names: list[str]) -> Path:
         if (path / name).is_file():
             return path / name
     looked_for = f"no {' or '.join(names)} in it" if path.is_dir() else "no such folder or file"
-    raise UserError(f"{path}: {looked_for}; train a model, or {PUBLISHED}")
+    raise UserError(f"{path}: {looked_for}; {PUBLISHED}, and `train --help` tells how to make some")
 
 
 def read_weights(model: tf.keras.Model, path: Path) -> None:
