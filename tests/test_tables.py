@@ -1,0 +1,301 @@
+"""`python3 -m common.tables` as a user runs it: files, second runs, bad input; and complexity."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from synthetic import picture
+from test_cli import run
+
+from common.data.manifest import COLUMNS, QP, write_manifest
+from common.models.descriptions import MODELS
+from tests import golden
+
+# SPEC.md's.
+WEIGHTS = {
+    "LAT": 9_783_225,
+    "REC": 8_078_384,
+    "E2E-LAT": 11_226_812,
+    "E2E-REC": 8_078_384,
+    "MJ-LAT": 26_070_091,
+    "MJ-REC": 13_886_928,
+}
+STAND_IN = "objective stand-in (VMAF below 94.5, 91.25, 87)"
+TABLES = ("prediction_error", "quality_error", "bitrate", "complexity")
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    """Three frames of two contents, with levels that no viewer gave."""
+    folder = tmp_path_factory.mktemp("root")
+    (folder / "test").mkdir()
+    rows = []
+    for number, (content, levels) in enumerate(
+        [("a", (24, 30, 36)), ("a", (25, 31, 35)), ("b", (30, 34, 38))]
+    ):
+        file = f"test/{number}.png"
+        Image.fromarray(picture(number)).save(folder / file)
+        named = {f"jnd{order}": str(level) for order, level in enumerate(levels, 1)}
+        row = dict.fromkeys(COLUMNS, "")
+        row.update(file=file, content=content, codec=QP, level_kind=STAND_IN, **named)
+        rows.append(row)
+    write_manifest(folder, rows)
+    lines = [" ".join(row[f"jnd{order}"] for order in (1, 2, 3)) for row in rows]
+    (folder / "test" / "JND-Levels.txt").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """MJ-LAT as training names it, so that it might be MJ-REC too."""
+    folder = tmp_path_factory.mktemp("weights")
+    golden.write_weights("MJLAT", folder / "BestModel.h5")
+    return folder
+
+
+def tables(root, weights, out, *more, **options):
+    return run(
+        *("-m", "common.tables", "--data_dir", root),
+        *("--model_weights_path", weights, "--out", out, *more),
+        **options,
+    )
+
+
+@pytest.fixture(scope="session")
+def made(root, weights, tmp_path_factory):
+    """A finished run, and the folder it wrote."""
+    out = tmp_path_factory.mktemp("made") / "new" / "out"
+    return tables(root, weights, out), out
+
+
+def test_what_it_writes(made, root):
+    finished, out = made
+    assert finished.code == 0, finished.err
+    assert finished.err == "Running on the CPU in float32.\n"
+    assert str(out / "report.html") in finished.out
+    plots = [
+        f"{plot}_JND{order}{suffix}"
+        for plot in ("predicted_against_true", "error_distribution", "error_against_complexity")
+        for order in (1, 2, 3)
+        for suffix in (".png", ".svg")
+    ]
+    csvs = [f"{table}.csv" for table in TABLES]
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        [*plots, *csvs, "tables.md", "report.html", "cache"]
+    )
+
+    text = (out / "tables.md").read_text()
+    assert text.count(f"{STAND_IN}, not viewers' answers") == 4  # every table's caption
+    assert "3 frames of 2 contents" in text
+    assert f"python3 -m common.tables --data_dir {root}" in text
+    assert "cores" in text
+
+    errors = pd.read_csv(out / "prediction_error.csv")
+    assert errors.model.tolist() == ["MJ-LAT"] * 3
+    assert errors.level.tolist() == ["JND1", "JND2", "JND3"]
+    assert errors.median_label.tolist() == [25, 31, 36]
+    assert errors.median_label_error.tolist() == pytest.approx([2, 4 / 3, 1])
+    assert f"{errors.mean_absolute_error[0]:.2f}" in finished.out
+    for path in out.glob("*.png"):
+        Image.open(path).verify()
+
+
+def test_the_error_is_that_of_test(made, root, weights, tmp_path):
+    finished = run(
+        *("MJLAT.py", "test", "--data_dir", root, "--model_weights_path", weights),
+        *("--result_path", tmp_path),
+    )
+    assert finished.code == 0
+    expected = pd.read_csv(tmp_path / "test_metrics.csv")
+    errors = pd.read_csv(made[1] / "prediction_error.csv")
+    assert errors.mean_absolute_error.tolist() == pytest.approx(
+        expected.mean_absolute_error.tolist(), rel=1e-4
+    )
+
+
+def test_a_second_run_takes_up_what_is_there(made, root, weights):
+    finished, out = made
+    before = {path: path.stat().st_mtime_ns for path in (out / "cache").rglob("*.npz")}
+    levels = [path for path in before if "levels" in path.parts]
+    assert len(levels) == 3
+    levels[0].unlink()  # as if it had been stopped before the last frame
+    encodes = [path for path in before if "encodes" in path.parts]
+    encodes[0].unlink()
+    kept = pd.read_csv(out / "quality_error.csv")
+    again = tables(root, weights, out)
+    assert again.code == 0
+    after = {path: path.stat().st_mtime_ns for path in (out / "cache").rglob("*.npz")}
+    assert set(after) == set(before)
+    assert {path for path in after if after[path] != before[path]} == {levels[0], encodes[0]}
+    pd.testing.assert_frame_equal(pd.read_csv(out / "quality_error.csv"), kept)
+
+
+def test_complexity_needs_no_data_and_no_weights(made):
+    """Of the model measured above: weights of SPEC.md, and what a process can be."""
+    (row,) = pd.read_csv(made[1] / "complexity.csv").to_dict("records")
+    assert (row["model"], row["weights"]) == ("MJ-LAT", WEIGHTS["MJ-LAT"])
+    assert 0.3 < row["peak_memory_gb"] < 3
+    assert 0.05 < row["frames_per_second"] < 200
+
+
+def test_multiply_accumulates_of_lat_by_hand():
+    import tensorflow as tf
+
+    from common.models.build import build_model, levels_of
+    from common.report.complexity import multiply_accumulates
+
+    # Positions x 5x5 x channels in x channels out; each of four halves the 352x640 frame.
+    analysis = (
+        176 * 320 * 25 * 3 * 128
+        + 88 * 160 * 25 * 128 * 128
+        + 44 * 80 * 25 * 128 * 128
+        + 22 * 40 * 25 * 128 * 192
+    )
+    head = 22 * 40 * 9 * (192 * 64 + 64 * 128) + 11 * 20 * 9 * (128 * 256 + 256 * 512)
+    # Two squeezes through C to C/8 to C each.
+    attention = sum(2 * (c * (c // 8) + (c // 8) * c) for c in (64, 128, 256, 512))
+    dense = 5 * 10 * 512 * 256 + 256 * 128 + 128 * 1
+    lat = build_model(MODELS["LAT"])
+    assert multiply_accumulates(lat) == {"Conv2D": analysis + head, "Dense": attention + dense}
+    # A forward pass runs the graph; it must not count twice.
+    lat(tf.zeros((1, 352, 640, 3)))
+    assert sum(multiply_accumulates(levels_of(lat)).values()) == 8_783_669_376
+
+
+def test_multiply_accumulates_of_a_transposed_convolution_by_hand():
+    from common.models.backbone import build_backbone
+    from common.report.complexity import multiply_accumulates
+
+    # Each value of what goes in meets 5x5 weights for each channel that comes out.
+    synthesis = (
+        22 * 40 * 25 * 192 * 128
+        + 44 * 80 * 25 * 128 * 128
+        + 88 * 160 * 25 * 128 * 128
+        + 176 * 320 * 25 * 128 * 3
+    )
+    assert multiply_accumulates(build_backbone())["Conv2DTranspose"] == synthesis
+
+
+def test_weights_of_all_six_are_those_of_the_paper(monkeypatch):
+    from common.report import complexity
+    from common.report.tables import complexity as table
+
+    # Only what is counted: measuring the largest takes minutes.
+    monkeypatch.setattr(complexity, "in_own_process", lambda *_: (1.0, 1.0))
+    made = table(complexity.measure_complexity(list(MODELS)), "no machine")
+    assert dict(zip(made.values.model, made.values.weights)) == WEIGHTS
+    shown = {line[0]: line[1] for line in made.cells()}
+    assert shown["MJ-REC"] == "13,886,928"
+    # Without its JND frame E2E-LAT predicts as LAT does.
+    counts = made.values.set_index("model").multiply_accumulates
+    assert counts["E2E-LAT"] == counts["LAT"] == 8_783_669_376
+
+
+@pytest.fixture
+def no_tensorflow(tmp_path) -> dict:
+    """An environment in which importing TensorFlow fails the process."""
+    trap = tmp_path / "trap" / "tensorflow.py"
+    trap.parent.mkdir()
+    trap.write_text("raise SystemExit('TensorFlow was imported')")
+    return {"PYTHONPATH": str(trap.parent)}
+
+
+def test_help_is_quick_and_shows_examples(no_tensorflow):
+    finished = run("-m", "common.tables", "--help", env=no_tensorflow)
+    assert (finished.code, finished.err) == (0, "")
+    assert "python3 -m common.tables --complexity" in finished.out
+    assert "cache/ in --out" in finished.out
+    assert finished.cpu < 0.5
+
+
+def one_line(finished, code: int, *parts: object) -> None:
+    assert finished.code == code, finished.err
+    assert finished.out == ""
+    assert len(finished.err.splitlines()) == 1, finished.err
+    for part in parts:
+        assert str(part) in finished.err
+
+
+def test_usage_errors(no_tensorflow, tmp_path):
+    one_line(run("-m", "common.tables", env=no_tensorflow), 2, "--data_dir is missing")
+    arguments = ("-m", "common.tables", "--complexity", "--data_dir", tmp_path)
+    one_line(run(*arguments, env=no_tensorflow), 2, "--complexity needs no --data_dir")
+
+
+def test_what_is_missing_is_named_before_tensorflow(root, weights, tmp_path, no_tensorflow):
+    def failing(root, weights, *parts, more=()):
+        out = tmp_path / "out"
+        one_line(tables(root, weights, out, *more, env=no_tensorflow), 1, *parts)
+        assert not out.exists()
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    every = [file for model in MODELS.values() for file in model.weight_files("JND2")]
+    single = [name for name in every if not name.startswith(("MJ", "BestModelJND"))]
+    failing(root, empty, empty, *[name for name in single if "MJ" not in name], "MJREC.h5")
+    failing(root, empty / "no", "no folder", "LATJND1.h5", "BestModel.h5")
+    other = tmp_path / "mine.h5"
+    other.touch()
+    failing(root, other, other, "is none of", "LATJND1.h5")
+
+    failing(empty, weights, empty / "test: no such folder")
+    (empty / "test").mkdir()
+    failing(empty, weights, empty / "test: no images in it")
+    shutil.copy(root / "test" / "0.png", empty / "test")
+    failing(empty, weights, empty / "test" / "JND-Levels.txt: no such file")
+    labels = ("--labels", empty)
+    failing(root, weights, "common.tables: error", empty, more=labels)
+    failing(root, weights, "no such file", tmp_path / "no.xlsx", more=("--labels", tmp_path / "no.xlsx"))
+
+
+def test_samples_of_other_pictures_are_no_floor(root, weights, shared, tmp_path, no_tensorflow):
+    labels = ("--labels", shared / "labels")
+    finished = tables(root, weights, tmp_path / "out", *labels, env=no_tensorflow)
+    one_line(finished, 1, shared / "labels", "no viewer's answers")
+    workbook = ("--labels", shared / "labels" / "MCL-JCI_JND_samples.xlsx")
+    finished = tables(root, weights, tmp_path / "out", *workbook, env=no_tensorflow)
+    one_line(finished, 1, "H.264 QP")
+
+
+def test_the_floor_is_that_of_the_clips_in_test(shared, tmp_path):
+    from common.data.viewers import read_videoset
+    from common.report.errors import label_floor
+    from common.report.tables import prediction_error
+    from common.report.truth import read_samples, read_truth
+
+    (tmp_path / "test").mkdir()
+    for clip in (7, 11):
+        Image.fromarray(picture(clip, 32, 64)).save(tmp_path / "test" / f"videoSRC{clip:03d}.png")
+    (tmp_path / "test" / "JND-Levels.txt").write_text("25 30 35\n26 31 36\n")
+    truth = read_truth(tmp_path)
+    viewers = read_samples(shared / "labels", truth)
+    samples, _ = read_videoset(shared / "labels", "1280x720")
+    assert viewers == ([samples[7], samples[11]], "sur75")
+    table = prediction_error(truth, {("LAT", "JND2"): truth.levels[:, 1]}, viewers)
+    floor = label_floor([samples[7][1], samples[11][1]])
+    assert table.values.label_floor.tolist() == pytest.approx([floor])
+
+
+def test_a_file_named_after_another_model_is_refused(root, tmp_path):
+    golden.write_weights("Backbone", tmp_path / "MJLAT.h5")
+    finished = tables(root, tmp_path, tmp_path / "out")
+    assert finished.code == 1
+    assert finished.err.splitlines()[-1].startswith("python3 -m common.tables: error: ")
+    assert "holds another model" in finished.err
+    assert not list((tmp_path / "out").glob("*.*"))
+
+
+def test_a_bad_image_is_named(root, weights, tmp_path):
+    copy = tmp_path / "root"
+    shutil.copytree(root, copy)
+    half = (copy / "test" / "1.png").read_bytes()[:9000]
+    (copy / "test" / "1.png").write_bytes(half)
+    finished = tables(copy, weights, tmp_path / "out")
+    assert finished.code == 1
+    assert "1.png: cannot be read as an image" in finished.err
+    assert "Traceback" not in finished.err
+    assert not np.any([path.suffix == ".html" for path in (tmp_path / "out").iterdir()])
