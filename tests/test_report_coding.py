@@ -1,4 +1,4 @@
-"""Encodes and what is worked out from them: by hand, against the codec used on its own, and kept."""
+"""Encodes and what follows from them: by hand, and against the codec used on its own."""
 
 from __future__ import annotations
 

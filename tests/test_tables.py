@@ -11,9 +11,9 @@ from PIL import Image
 from synthetic import picture
 from test_cli import run
 
-from common.data.manifest import COLUMNS, QP, write_manifest
 from common.models.descriptions import MODELS
 from tests import golden
+from tests.conftest import STAND_IN
 
 # SPEC.md's.
 WEIGHTS = {
@@ -24,37 +24,7 @@ WEIGHTS = {
     "MJ-LAT": 26_070_091,
     "MJ-REC": 13_886_928,
 }
-STAND_IN = "objective stand-in (VMAF below 94.5, 91.25, 87)"
 TABLES = ("prediction_error", "quality_error", "bitrate", "complexity")
-
-
-@pytest.fixture(scope="session")
-def root(tmp_path_factory):
-    """Three frames of two contents, with levels that no viewer gave."""
-    folder = tmp_path_factory.mktemp("root")
-    (folder / "test").mkdir()
-    rows = []
-    for number, (content, levels) in enumerate(
-        [("a", (24, 30, 36)), ("a", (25, 31, 35)), ("b", (30, 34, 38))]
-    ):
-        file = f"test/{number}.png"
-        Image.fromarray(picture(number)).save(folder / file)
-        named = {f"jnd{order}": str(level) for order, level in enumerate(levels, 1)}
-        row = dict.fromkeys(COLUMNS, "")
-        row.update(file=file, content=content, codec=QP, level_kind=STAND_IN, **named)
-        rows.append(row)
-    write_manifest(folder, rows)
-    lines = [" ".join(row[f"jnd{order}"] for order in (1, 2, 3)) for row in rows]
-    (folder / "test" / "JND-Levels.txt").write_text("\n".join(lines))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory):
-    """MJ-LAT as training names it, so that it might be MJ-REC too."""
-    folder = tmp_path_factory.mktemp("weights")
-    golden.write_weights("MJLAT", folder / "BestModel.h5")
-    return folder
 
 
 def tables(root, weights, out, *more, **options):
@@ -65,17 +35,10 @@ def tables(root, weights, out, *more, **options):
     )
 
 
-@pytest.fixture(scope="session")
-def made(root, weights, tmp_path_factory):
-    """A finished run, and the folder it wrote."""
-    out = tmp_path_factory.mktemp("made") / "new" / "out"
-    return tables(root, weights, out), out
-
-
-def test_what_it_writes(made, root):
-    finished, out = made
-    assert finished.code == 0, finished.err
-    assert finished.err == "Running on the CPU in float32.\n"
+def test_what_it_writes(report, labelled_root):
+    finished, out = report
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == "Running on the CPU in float32.\n"
     assert str(out / "report.html") in finished.out
     plots = [
         f"{plot}_JND{order}{suffix}"
@@ -91,7 +54,7 @@ def test_what_it_writes(made, root):
     text = (out / "tables.md").read_text()
     assert text.count(f"{STAND_IN}, not viewers' answers") == 4  # every table's caption
     assert "3 frames of 2 contents" in text
-    assert f"python3 -m common.tables --data_dir {root}" in text
+    assert f"python3 -m common.tables --data_dir {labelled_root}" in text
     assert "cores" in text
 
     errors = pd.read_csv(out / "prediction_error.csv")
@@ -104,21 +67,21 @@ def test_what_it_writes(made, root):
         Image.open(path).verify()
 
 
-def test_the_error_is_that_of_test(made, root, weights, tmp_path):
+def test_the_error_is_that_of_test(report, labelled_root, mj_weights, tmp_path):
     finished = run(
-        *("MJLAT.py", "test", "--data_dir", root, "--model_weights_path", weights),
+        *("MJLAT.py", "test", "--data_dir", labelled_root, "--model_weights_path", mj_weights),
         *("--result_path", tmp_path),
     )
     assert finished.code == 0
     expected = pd.read_csv(tmp_path / "test_metrics.csv")
-    errors = pd.read_csv(made[1] / "prediction_error.csv")
+    errors = pd.read_csv(report[1] / "prediction_error.csv")
     assert errors.mean_absolute_error.tolist() == pytest.approx(
         expected.mean_absolute_error.tolist(), rel=1e-4
     )
 
 
-def test_a_second_run_takes_up_what_is_there(made, root, weights):
-    finished, out = made
+def test_a_second_run_takes_up_what_is_there(report, labelled_root, mj_weights):
+    out = report[1]
     before = {path: path.stat().st_mtime_ns for path in (out / "cache").rglob("*.npz")}
     levels = [path for path in before if "levels" in path.parts]
     assert len(levels) == 3
@@ -126,7 +89,7 @@ def test_a_second_run_takes_up_what_is_there(made, root, weights):
     encodes = [path for path in before if "encodes" in path.parts]
     encodes[0].unlink()
     kept = pd.read_csv(out / "quality_error.csv")
-    again = tables(root, weights, out)
+    again = tables(labelled_root, mj_weights, out)
     assert again.code == 0
     after = {path: path.stat().st_mtime_ns for path in (out / "cache").rglob("*.npz")}
     assert set(after) == set(before)
@@ -134,9 +97,9 @@ def test_a_second_run_takes_up_what_is_there(made, root, weights):
     pd.testing.assert_frame_equal(pd.read_csv(out / "quality_error.csv"), kept)
 
 
-def test_complexity_needs_no_data_and_no_weights(made):
+def test_complexity_needs_no_data_and_no_weights(report):
     """Of the model measured above: weights of SPEC.md, and what a process can be."""
-    (row,) = pd.read_csv(made[1] / "complexity.csv").to_dict("records")
+    (row,) = pd.read_csv(report[1] / "complexity.csv").to_dict("records")
     assert (row["model"], row["weights"]) == ("MJ-LAT", WEIGHTS["MJ-LAT"])
     assert 0.3 < row["peak_memory_gb"] < 3
     assert 0.05 < row["frames_per_second"] < 200
@@ -187,7 +150,7 @@ def test_weights_of_all_six_are_those_of_the_paper(monkeypatch):
     # Only what is counted: measuring the largest takes minutes.
     monkeypatch.setattr(complexity, "in_own_process", lambda *_: (1.0, 1.0))
     made = table(complexity.measure_complexity(list(MODELS)), "no machine")
-    assert dict(zip(made.values.model, made.values.weights)) == WEIGHTS
+    assert dict(zip(made.values.model, made.values.mj_weights)) == WEIGHTS
     shown = {line[0]: line[1] for line in made.cells()}
     assert shown["MJ-REC"] == "13,886,928"
     # Without its JND frame E2E-LAT predicts as LAT does.
@@ -226,7 +189,9 @@ def test_usage_errors(no_tensorflow, tmp_path):
     one_line(run(*arguments, env=no_tensorflow), 2, "--complexity needs no --data_dir")
 
 
-def test_what_is_missing_is_named_before_tensorflow(root, weights, tmp_path, no_tensorflow):
+def test_what_is_missing_is_named_before_tensorflow(
+    labelled_root, mj_weights, tmp_path, no_tensorflow
+):
     def failing(root, weights, *parts, more=()):
         out = tmp_path / "out"
         one_line(tables(root, weights, out, *more, env=no_tensorflow), 1, *parts)
@@ -236,28 +201,36 @@ def test_what_is_missing_is_named_before_tensorflow(root, weights, tmp_path, no_
     empty.mkdir()
     every = [file for model in MODELS.values() for file in model.weight_files("JND2")]
     single = [name for name in every if not name.startswith(("MJ", "BestModelJND"))]
-    failing(root, empty, empty, *[name for name in single if "MJ" not in name], "MJREC.h5")
-    failing(root, empty / "no", "no folder", "LATJND1.h5", "BestModel.h5")
+    failing(labelled_root, empty, empty, *[name for name in single if "MJ" not in name], "MJREC.h5")
+    failing(labelled_root, empty / "no", "no folder", "LATJND1.h5", "BestModel.h5")
     other = tmp_path / "mine.h5"
     other.touch()
-    failing(root, other, other, "is none of", "LATJND1.h5")
+    failing(labelled_root, other, other, "is none of", "LATJND1.h5")
 
-    failing(empty, weights, empty / "test: no such folder")
+    failing(empty, mj_weights, empty / "test: no such folder")
     (empty / "test").mkdir()
-    failing(empty, weights, empty / "test: no images in it")
-    shutil.copy(root / "test" / "0.png", empty / "test")
-    failing(empty, weights, empty / "test" / "JND-Levels.txt: no such file")
+    failing(empty, mj_weights, empty / "test: no images in it")
+    shutil.copy(labelled_root / "test" / "0.png", empty / "test")
+    failing(empty, mj_weights, empty / "test" / "JND-Levels.txt: no such file")
     labels = ("--labels", empty)
-    failing(root, weights, "common.tables: error", empty, more=labels)
-    failing(root, weights, "no such file", tmp_path / "no.xlsx", more=("--labels", tmp_path / "no.xlsx"))
+    failing(labelled_root, mj_weights, "common.tables: error", empty, more=labels)
+    failing(
+        labelled_root,
+        mj_weights,
+        "no such file",
+        tmp_path / "no.xlsx",
+        more=("--labels", tmp_path / "no.xlsx"),
+    )
 
 
-def test_samples_of_other_pictures_are_no_floor(root, weights, shared, tmp_path, no_tensorflow):
+def test_samples_of_other_pictures_are_no_floor(
+    labelled_root, mj_weights, shared, tmp_path, no_tensorflow
+):
     labels = ("--labels", shared / "labels")
-    finished = tables(root, weights, tmp_path / "out", *labels, env=no_tensorflow)
+    finished = tables(labelled_root, mj_weights, tmp_path / "out", *labels, env=no_tensorflow)
     one_line(finished, 1, shared / "labels", "no viewer's answers")
     workbook = ("--labels", shared / "labels" / "MCL-JCI_JND_samples.xlsx")
-    finished = tables(root, weights, tmp_path / "out", *workbook, env=no_tensorflow)
+    finished = tables(labelled_root, mj_weights, tmp_path / "out", *workbook, env=no_tensorflow)
     one_line(finished, 1, "H.264 QP")
 
 
@@ -280,21 +253,21 @@ def test_the_floor_is_that_of_the_clips_in_test(shared, tmp_path):
     assert table.values.label_floor.tolist() == pytest.approx([floor])
 
 
-def test_a_file_named_after_another_model_is_refused(root, tmp_path):
+def test_a_file_named_after_another_model_is_refused(labelled_root, tmp_path):
     golden.write_weights("Backbone", tmp_path / "MJLAT.h5")
-    finished = tables(root, tmp_path, tmp_path / "out")
+    finished = tables(labelled_root, tmp_path, tmp_path / "out")
     assert finished.code == 1
     assert finished.err.splitlines()[-1].startswith("python3 -m common.tables: error: ")
     assert "holds another model" in finished.err
     assert not list((tmp_path / "out").glob("*.*"))
 
 
-def test_a_bad_image_is_named(root, weights, tmp_path):
+def test_a_bad_image_is_named(labelled_root, mj_weights, tmp_path):
     copy = tmp_path / "root"
-    shutil.copytree(root, copy)
+    shutil.copytree(labelled_root, copy)
     half = (copy / "test" / "1.png").read_bytes()[:9000]
     (copy / "test" / "1.png").write_bytes(half)
-    finished = tables(copy, weights, tmp_path / "out")
+    finished = tables(copy, mj_weights, tmp_path / "out")
     assert finished.code == 1
     assert "1.png: cannot be read as an image" in finished.err
     assert "Traceback" not in finished.err

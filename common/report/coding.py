@@ -88,9 +88,9 @@ def best_constant(
 ) -> tuple[float, float]:
     """The one level for all frames that gives the mean VMAF `vmaf`, and its mean bits a frame.
 
-    Whole levels seldom give that VMAF. Bisection finds the finest whole level whose mean VMAF is
-    below it; between that and the level before, the level and the logarithm of the mean bits are
-    interpolated linearly over the mean VMAF. Beyond the finest or coarsest level it is that one.
+    Whole levels seldom give that VMAF. Bisection finds the coarsest whole level whose mean VMAF
+    reaches it; between that and the next coarser one, the level and the logarithm of the mean bits
+    are interpolated linearly over the mean VMAF. Where no level reaches it, it is the finest.
 
     Args:
         of_constant: what `measured` gives where all frames are coded at a level.
@@ -98,17 +98,19 @@ def best_constant(
     """
     means: dict[int, pd.Series] = {}
 
-    def mean(index: int) -> pd.Series:
-        if index not in means:
-            means[index] = of_constant(levels[index]).mean()
-        return means[index]
+    def mean(back: int) -> pd.Series:
+        if back not in means:
+            means[back] = of_constant(levels[-1 - back]).mean()
+        return means[back]
 
-    below = lowest_below(lambda index: mean(index).vmaf, vmaf, 0, len(levels) - 1)
-    if not below:
-        index = 0 if below == 0 else len(levels) - 1
-        return float(levels[index]), float(mean(index).bits)
-    finer, coarser = mean(below - 1), mean(below)
+    # Counted back from the coarsest; the search asks for "below", and wanted is "at least".
+    least = np.nextafter(-vmaf, np.inf)
+    reached = lowest_below(lambda back: -mean(back).vmaf, least, 0, len(levels) - 1)
+    if not reached:
+        back = 0 if reached == 0 else len(levels) - 1
+        return float(levels[-1 - back]), float(mean(back).bits)
+    finer, coarser = mean(reached), mean(reached - 1)
     share = (finer.vmaf - vmaf) / (finer.vmaf - coarser.vmaf)
-    level = levels[below - 1] + share * levels.step
+    level = levels[-1 - reached] + share * levels.step
     bits = finer.bits ** (1 - share) * coarser.bits**share
     return float(level), float(bits)

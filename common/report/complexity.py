@@ -14,8 +14,8 @@ from common.loops.speed import in_own_process, prediction_speed
 from common.models.build import build_model, levels_of
 from common.models.descriptions import MODELS
 
-# Frames a pass: few, since a second run of a whole report spends its time here.
-FRAMES = {"latent": 4, "reconstruction": 2}
+# A pass: few, since a second run of a whole report spends its time here.
+FRAMES = 2
 
 
 def multiply_accumulates(model: tf.keras.Model) -> Counter[str]:
@@ -49,7 +49,7 @@ def measure_complexity(names: list[str]) -> pd.DataFrame:
     for name in tqdm(names, "complexity", unit="model", disable=None, leave=False):
         model = build_model(MODELS[name])
         counts = multiply_accumulates(levels_of(model))
-        speed, memory = in_own_process(prediction_speed, name, FRAMES[MODELS[name].sees], "float32")
+        speed, memory = in_own_process(prediction_speed, name, FRAMES, "float32")
         rows.append(
             {
                 "model": MODELS[name].title,

@@ -60,7 +60,7 @@ def gallery(truth: Truth, predictions: Predictions, title: str, cache: Path) -> 
             }
 
         return {
-            "name": truth.names[number],
+            "name": str(Path(truth.names[number]).with_suffix("")),
             "miss": float(misses[number]),
             "source": _picture(source),
             "levels": [at_level(level) for level in levels],

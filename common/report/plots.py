@@ -18,11 +18,11 @@ from common.report.truth import Predictions, Truth
 
 # Text and axes. The page puts its own colour of text in its place, light or dark.
 INK = "#1d2126"
-# Told apart by colour-blind readers, and readable on light and dark: Okabe and Ito, 2008.
+# Near those of Okabe and Ito, 2008, told apart by colour-blind readers; seen on light and dark.
 COLOURS = dict(
     zip(
         (model.title for model in MODELS.values()),
-        ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"),
+        ("#2f86c8", "#dd6a2c", "#1fa57c", "#c06c9c", "#c99000", "#5bb2dd"),
     )
 )
 STYLE = {
@@ -98,7 +98,7 @@ def _predicted_against_true(
         both = np.concatenate([true, predicted])
         ends = both.min() - 1, both.max() + 1
         axes.plot(ends, ends, color=INK, linewidth=0.8, alpha=0.5)
-        axes.scatter(true, predicted, 20, COLOURS[title], alpha=0.65, linewidths=0)
+        axes.scatter(true, predicted, 20, COLOURS[title], alpha=0.75, linewidths=0)
         axes.set(xlim=ends, ylim=ends, aspect="equal", title=title)
         axes.set(xlabel=f"true {unit}", ylabel=f"predicted {unit}")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -128,7 +128,7 @@ def _error_against_complexity(
     for (title, predicted), axes in zip(models.items(), panels):
         axes.axhline(0, color=INK, linewidth=0.8, alpha=0.5)
         error = predicted - true
-        axes.scatter(bits_per_pixel, error, 20, COLOURS[title], alpha=0.65, linewidths=0)
+        axes.scatter(bits_per_pixel, error, 20, COLOURS[title], alpha=0.75, linewidths=0)
         axes.set(xscale="log", title=title)
         axes.set(xlabel="bits per pixel", ylabel=f"predicted - true {unit}")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
