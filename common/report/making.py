@@ -10,7 +10,6 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from common.data.manifest import provenance
 from common.data.viewers import Samples
 from common.files import replaced
 from common.loops.speed import processor
@@ -72,11 +71,10 @@ def make_report(
         "Coded and measured by": truth.codec.version(),
         "Predicted by": f"TensorFlow {tf.__version__}",
     }
-    about = provenance(truth.root)
     stand_in = (
-        f"No viewer was asked: the levels are an {about.caption}. Do not read these errors as "
+        f"No viewer was asked: the levels are an {truth.stand_in}. Do not read these errors as "
         "errors against viewers."
-        if about and about.objective
+        if truth.stand_in
         else ""
     )
     write_page(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -82,6 +83,9 @@ def write_plots(
                 true = truth.levels[:, number]
                 figure = plot.draw(true, models, bits_per_pixel, truth.codec.unit)
                 figure.suptitle(level, x=0.02, ha="left", fontsize=11, fontweight="bold")
+                if truth.stand_in:
+                    said = textwrap.fill(f"Levels: {truth.stand_in}", 56)
+                    figure.supxlabel(said, x=0.02, ha="left", fontsize=7)
                 path = folder / f"{plot.name}_{level}"
                 for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
                     with replaced(path.with_suffix(suffix)) as beside:

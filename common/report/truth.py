@@ -39,6 +39,8 @@ class Truth(NamedTuple):
     """What must be said wherever the levels appear."""
     levels_from: str
     """How the manifest says that the levels were made; empty without one."""
+    stand_in: str
+    """What the levels are where no viewer gave them; else empty."""
 
     @property
     def codec(self) -> Codec:
@@ -65,7 +67,10 @@ def read_truth(root: Path) -> Truth:
     about = provenance(root)
     rows = {row["file"]: row for row in read_manifest(root)} if about else {}
     files = [image.relative_to(root).as_posix() for image in images]
-    contents = np.array([rows[file]["content"] if file in rows else file for file in files])
+    for file in files if about else ():
+        if file not in rows:
+            raise UserError(f"{root / MANIFEST}: no row for {file}")
+    contents = np.array([rows[file]["content"] if about else file for file in files])
     codec_name = about.codec if about else codec_by_order(levels)
     if codec_name not in CODECS:
         raise UserError(f"{root / MANIFEST}: levels in {codec_name}; {QP} or {QUALITY} expected")
@@ -82,7 +87,8 @@ def read_truth(root: Path) -> Truth:
         contents,
         codec_name,
         f"{counted}. Levels ({codec_name}): {given}.",
-        rows[files[0]]["levels_from"] if files[0] in rows else "",
+        rows[files[0]]["levels_from"] if about else "",
+        about.caption if about and about.objective else "",
     )
 
 
