@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from common.files import replaced
 from common.models.descriptions import LEVELS, MODELS
@@ -133,11 +133,8 @@ def _error_against_complexity(
         axes.axhline(0, color=INK, linewidth=0.8, alpha=0.5)
         error = predicted - true
         axes.scatter(bits_per_pixel, error, 20, COLOURS[title], alpha=0.75, linewidths=0)
-        axes.set(xscale="log", title=title)
+        axes.set(xlim=(0, None), title=title)
         axes.set(xlabel="bits per pixel", ylabel=f"predicted - true {unit}")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.minorticks_off()
     return figure
 
 
