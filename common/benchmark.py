@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
@@ -13,10 +12,18 @@ from pathlib import Path
 
 from common.cli import quiet_tensorflow
 from common.errors import Parser, positive, reported
+from common.loops.speed import (
+    PASSES,
+    fastest,
+    in_own_process,
+    noise,
+    prediction_speed,
+    processor,
+    shortest,
+)
 from common.models.descriptions import MODELS
 from common.options import add_option
 
-_PASSES = 3
 # An epoch ends with files to write, whatever its length: of 128 frames that is no small part.
 _TRAINING_FRAMES = {"latent": 128, "reconstruction": 8}
 
@@ -64,16 +71,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _compare(command: str, models: list[str], frames: int | None, precision: str) -> None:
     quiet_tensorflow()
-    print(f"{_processor()}, {multiprocessing.cpu_count()} cores; ours: {precision}")
+    print(f"{processor()}, {multiprocessing.cpu_count()} cores; ours: {precision}")
     print("model    frames   ours frames/s   GB    Keras frames/s   GB    ratio")
     for name in models:
         ours, keras, usual = {
-            "predict": (_predict_ours, _predict_keras, lambda _: 16),
+            "predict": (prediction_speed, _predict_keras, lambda _: 16),
             "train": (_train_ours, _train_keras, _TRAINING_FRAMES.get),
         }[command]
         count = frames or usual(MODELS[name].sees)
-        our_speed, our_memory = _in_own_process(ours, name, count, precision)
-        keras_speed, keras_memory = _in_own_process(keras, name, count)
+        our_speed, our_memory = in_own_process(ours, name, count, precision)
+        keras_speed, keras_memory = in_own_process(keras, name, count)
         print(
             f"{name:7}  {count:6} {our_speed:15.2f} {our_memory:4.1f}  {keras_speed:15.2f} "
             f"{keras_memory:5.1f}  {our_speed / keras_speed:6.2f}",
@@ -81,49 +88,19 @@ def _compare(command: str, models: list[str], frames: int | None, precision: str
         )
 
 
-def _in_own_process(measure, *arguments) -> tuple[float, float]:
-    """What `measure` gives, and the peak memory of the process that ran it, in GB."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        value = pool.apply(measure, arguments)
-        return value, pool.apply(_peak_memory)
-
-
-def _peak_memory() -> float:
-    # Linux counts in KiB, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-
-
-def _predict_ours(name: str, count: int, precision: str) -> float:
-    """Frames/s from image files to levels, in the fastest of the passes."""
-    from PIL import Image
-
-    from common.data.frames import frame_batches
-    from common.loops.testing import predict, prepare_model
-
-    description = MODELS[name]
-    model, device = prepare_model(description, precision)
-    with tempfile.TemporaryDirectory() as folder:
-        images = [Path(folder) / f"{number}.png" for number in range(count)]
-        for image, frame in zip(images, _noise(count)):
-            Image.fromarray(frame).save(image, compress_level=1)
-        batches = frame_batches(images, description.test_batch, bad=[]).repeat(_PASSES + 1)
-        return count / _fastest(predict(model, batches, device, precision), count)
-
-
 def _predict_keras(name: str, count: int) -> float:
     """Frames/s from frames in memory to levels by plain Keras, in the fastest of the passes."""
     from common.models.build import build_model
 
     model = build_model(MODELS[name])
-    frames = _noise(count).astype("float32")
+    frames = noise(count).astype("float32")
 
     def passes():
-        for _ in range(_PASSES + 1):
+        for _ in range(PASSES + 1):
             model.predict(frames, batch_size=8, verbose=0)
             yield frames, None
 
-    return count / _fastest(passes(), count)
+    return count / fastest(passes(), count)
 
 
 def _train_ours(name: str, count: int, precision: str) -> float:
@@ -140,7 +117,7 @@ def _train_ours(name: str, count: int, precision: str) -> float:
     level = None if description.multitask else LEVELS[0]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for split, frames in (("train", _noise(count)), ("valid", _noise(1))):
+        for split, frames in (("train", noise(count)), ("valid", noise(1))):
             for kind in (split, f"jnd1{split}") if description.end_to_end else (split,):
                 (root / kind).mkdir()
                 for number, frame in enumerate(frames):
@@ -158,7 +135,7 @@ def _train_ours(name: str, count: int, precision: str) -> float:
                 + ["--epochs", "3", "--precision", precision]
                 + (["--jnd_value", level] if level else []),
             )
-    return count / _shortest(clock.ends)
+    return count / shortest(clock.ends)
 
 
 class _Clock(io.StringIO):
@@ -182,7 +159,7 @@ def _train_keras(name: str, count: int) -> float:
     from common.models.build import JND_FRAME, build_model
 
     model = build_model(MODELS[name])
-    frames = _noise(count).astype("float32")
+    frames = noise(count).astype("float32")
     targets, losses, weights = {}, {}, {}
     for output in model.output_names:
         is_frame = output == JND_FRAME
@@ -195,39 +172,7 @@ def _train_keras(name: str, count: int) -> float:
         on_epoch_end=lambda *_: ends.append(time.perf_counter())
     )
     model.fit(frames, targets, batch_size=8, epochs=3, verbose=0, callbacks=[timed])
-    return count / _shortest(ends)
-
-
-def _fastest(batches, count: int) -> float:
-    """Seconds of the fastest pass over `count` frames, but for the first, which compiles."""
-    ends, done = [], 0
-    for frames, _ in batches:
-        done += len(frames)
-        if done % count == 0:
-            ends.append(time.perf_counter())
-    return _shortest(ends)
-
-
-def _shortest(ends: list[float]) -> float:
-    return min(end - start for start, end in zip(ends, ends[1:]))
-
-
-def _noise(count: int):
-    import numpy as np
-
-    random = np.random.default_rng(0)
-    return random.integers(0, 256, (count, 352, 640, 3), np.uint8)
-
-
-def _processor() -> str:
-    cpu = Path("/proc/cpuinfo")
-    if cpu.exists():
-        for line in cpu.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    import platform
-
-    return platform.processor() or platform.machine()
+    return count / shortest(ends)
 
 
 if __name__ == "__main__":

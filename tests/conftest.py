@@ -8,6 +8,10 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from PIL import Image
+
+from common.data.manifest import COLUMNS, QP, write_manifest
+from tests import golden
 
 # A busy machine is no failing test.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -41,3 +45,42 @@ def command():
         )
 
     return run
+
+
+STAND_IN = "objective stand-in (VMAF below 94.5, 91.25, 87)"
+
+
+@pytest.fixture(scope="session")
+def labelled_root(tmp_path_factory) -> Path:
+    """The three seeded frames, of two contents, with levels that no viewer gave."""
+    folder = tmp_path_factory.mktemp("root")
+    (folder / "test").mkdir()
+    contents = [("a", (24, 30, 36)), ("a", (25, 31, 35)), ("b", (30, 34, 38))]
+    frames = golden.frames()
+    rows = []
+    for number, (content, levels) in enumerate(contents):
+        file = f"test/{number}.png"
+        Image.fromarray(frames[number][..., ::-1]).save(folder / file)
+        named = {f"jnd{order}": str(level) for order, level in enumerate(levels, 1)}
+        told = {"file": file, "content": content, "codec": QP, "level_kind": STAND_IN}
+        rows.append({**dict.fromkeys(COLUMNS, ""), **told, **named})
+    write_manifest(folder, rows)
+    lines = [" ".join(map(str, levels)) for _, levels in contents]
+    (folder / "test" / "JND-Levels.txt").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mj_weights(tmp_path_factory) -> Path:
+    """Seeded weights of MJ-LAT as training names them, so that they might be MJ-REC's too."""
+    folder = tmp_path_factory.mktemp("weights")
+    golden.write_weights("MJLAT", folder / "BestModel.h5")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def report(command, labelled_root, mj_weights, tmp_path_factory):
+    """A finished `python3 -m common.tables`, and the folder it wrote."""
+    out = tmp_path_factory.mktemp("report") / "new" / "out"
+    given = ("--data_dir", labelled_root, "--model_weights_path", mj_weights, "--out", out)
+    return command("-m", "common.tables", *given), out

@@ -10,7 +10,14 @@ import numpy as np
 
 from common.data.frames import list_images, read_rgb
 from common.data.layout import LEVELS, LEVELS_FILE, read_levels
-from common.data.manifest import MANIFEST, QP, QUALITY, Provenance, provenance, read_manifest
+from common.data.manifest import (
+    MANIFEST,
+    QP,
+    Provenance,
+    codec_by_order,
+    provenance,
+    read_manifest,
+)
 from common.data.parallel import in_parallel
 from common.data.splitting import SPLITS
 from common.errors import UserError
@@ -55,7 +62,8 @@ def check(root: Path) -> Report:
     if not splits:
         errors.append(f"{root}: no images in any of {', '.join(SPLITS)}")
     about = _manifest(root, splits, warnings, errors)
-    codec = about.codec if about else _guessed(splits)
+    levels = [split.levels for split in splits if split.levels is not None]
+    codec = about.codec if about else codec_by_order(np.concatenate(levels)) if levels else QP
     if about:
         there.append(f"levels: {codec}, {about.caption}")
     else:
@@ -129,13 +137,6 @@ def _manifest(
         if len(names) > 1:
             errors.append(f"{content}: in more than one split ({', '.join(sorted(names))})")
     return about
-
-
-def _guessed(splits: list[Split]) -> str:
-    """QPs rise from JND1 to JND3, JPEG quality factors fall."""
-    levels = [split.levels for split in splits if split.levels is not None]
-    falls = levels and np.median(np.diff(np.concatenate(levels))) < 0
-    return QUALITY if falls else QP
 
 
 def _frames(

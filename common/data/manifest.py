@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from common.errors import UserError
 from common.files import replaced
 
@@ -69,6 +71,11 @@ def provenance(root: Path) -> Provenance | None:
     if len(codecs) > 1:
         raise UserError(f"{Path(root) / MANIFEST}: mixes {' and '.join(codecs)}")
     return Provenance(" and ".join(kinds) or VIEWERS, codecs[0])
+
+
+def codec_by_order(levels: np.ndarray) -> str:
+    """What levels [images, 3] are where no manifest tells: QPs rise, JPEG quality factors fall."""
+    return QUALITY if np.median(np.diff(levels)) < 0 else QP
 
 
 def read_manifest(root: Path) -> list[dict[str, str]]:

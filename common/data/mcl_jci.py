@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import PIL
-from PIL import Image, features
-
+from common.data import jpeg
 from common.data.frames import list_images, read_rgb
 from common.data.manifest import QUALITY, VIEWERS
 from common.data.preparation import Content, Dataset, Frame, listed
@@ -63,21 +59,9 @@ def dataset(images: Path, samples: Path, statistic: str = "sur75") -> Dataset:
         "command": "mcl-jci",
         "statistic": statistic,
         "inputs": hashlib.sha256(repr((files, rows)).encode()).hexdigest()[:16],
-        "tools": {"jpeg": _encoder()},
+        "tools": {"jpeg": jpeg.encoder()},
     }
     return Dataset([[content] for content in contents], options, notes)
-
-
-def jpeg(rgb: np.ndarray, quality: int) -> np.ndarray:
-    """A frame as JPEG at quality 1 to 100 shows it, with 4:2:0 chroma: uint8 of the same shape."""
-    file = io.BytesIO()
-    Image.fromarray(rgb).save(file, "JPEG", quality=quality, subsampling="4:2:0")
-    return np.asarray(Image.open(file).convert("RGB"))
-
-
-def _encoder() -> str:
-    library = "libjpeg-turbo" if features.check("libjpeg_turbo") else "libjpeg"
-    return f"Pillow {PIL.__version__}, {library} {features.version('jpg')}"
 
 
 def _content(number: int, path: Path, levels: list[float], levels_from: str) -> Content:
@@ -88,7 +72,7 @@ def _content(number: int, path: Path, levels: list[float], levels_from: str) -> 
         "levels_from": levels_from,
         "level_kind": VIEWERS,
         "codec": QUALITY,
-        "encoder": _encoder(),
+        "encoder": jpeg.encoder(),
         "metric": "none",
     }
     for order, (level, quality) in enumerate(zip(levels, coded), 1):
@@ -97,7 +81,8 @@ def _content(number: int, path: Path, levels: list[float], levels_from: str) -> 
 
     def make(names: list[str]) -> Iterator[Frame]:
         source = read_rgb(path)
+        coded_frames = [jpeg.decode(jpeg.encode(source, quality)) for quality in coded]
         for frame in names:
-            yield Frame(frame, [source, *(jpeg(source, quality) for quality in coded)], row)
+            yield Frame(frame, [source, *coded_frames], row)
 
     return Content(name, [name], make)

@@ -30,10 +30,16 @@ def aggregate(samples: list[int], statistic: str, falling: bool = False) -> floa
         statistic: one of `STATISTICS`.
         falling: coarser means lower, as for JPEG quality factors; the percentile is the 75th then.
     """
+    return float(aggregates(np.array(samples), statistic, falling))
+
+
+def aggregates(samples: np.ndarray, statistic: str, falling: bool = False) -> np.ndarray:
+    """`aggregate` of many lists at once: samples [..., viewers] to levels [...]."""
     if statistic == "sur75":
-        rank = np.percentile(np.array(samples) * (-1 if falling else 1), 25, method="nearest")
-        return float(abs(rank))
-    return round(float(np.median(samples) if statistic == "median" else np.mean(samples)), 2)
+        signed = samples * (-1 if falling else 1)
+        return np.abs(np.percentile(signed, 25, method="nearest", axis=-1))
+    of_viewers = np.median if statistic == "median" else np.mean
+    return np.round(of_viewers(samples, axis=-1), 2)
 
 
 def whole(level: float) -> int:
@@ -56,7 +62,7 @@ def read_videoset(folder: Path, size: str) -> tuple[dict[int, Samples], list[int
     paths = _files(folder, size)
     for path in paths:
         if not path.is_file():
-            there = _sizes(folder)
+            there = label_sizes(folder)
             mend = (
                 f"; viewers judged each size by itself, and there are labels of {', '.join(there)}:"
                 f" --label_size {there[0]} takes those"
@@ -70,8 +76,8 @@ def read_videoset(folder: Path, size: str) -> tuple[dict[int, Samples], list[int
     return {clip: tuple(level[clip] for level in levels) for clip in sorted(clips)}, sorted(partly)
 
 
-def _sizes(folder: Path) -> list[str]:
-    """Sizes of which the folder has all three files."""
+def label_sizes(folder: Path) -> list[str]:
+    """The sizes, as 1280x720, of which the folder has all three of VideoSet's label files."""
     found = [re.fullmatch(r"videoset_(\d+x\d+)_1st\.csv", path.name) for path in folder.iterdir()]
     sizes = sorted(match.group(1) for match in found if match)
     return [size for size in sizes if all(path.is_file() for path in _files(folder, size))]

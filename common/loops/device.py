@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
 import tensorflow as tf
 
 
+@functools.cache
 def choose_device(precision: str) -> str:
-    """Set TensorFlow up for the machine; 'GPU' or 'CPU'. One line on stderr says which.
+    """Set TensorFlow up for the machine; 'GPU' or 'CPU'. One line on stderr says which, once.
 
     A visible CUDA GPU is used, with memory taken as needed. `precision` ('float32' or 'bfloat16')
     is only spoken of.

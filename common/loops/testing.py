@@ -11,9 +11,10 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from common.data import jpeg, video
+from common.data import video
+from common.data.codecs import CODECS, Codec
 from common.data.frames import HEIGHT, WIDTH, frame_batches, read_frame
-from common.data.manifest import QP, provenance
+from common.data.manifest import provenance
 from common.data.side_by_side import write_side_by_side
 from common.errors import UserError
 from common.files import replaced
@@ -140,7 +141,7 @@ def test(
             print(f"Labels: {made.caption}.")
     if made and len(table) <= FEW:
         picture = result_path / f"{prefix}test_frames.png"
-        _write_frames(picture, folder, table, names[0], made.codec)
+        _write_frames(picture, folder, table, names[0], CODECS[made.codec])
         print(f"each image beside itself encoded at the predicted {names[0]}: {picture}")
 
 
@@ -159,30 +160,22 @@ def _image_lines(table: pd.DataFrame, names: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _write_frames(path: Path, folder: Path, table: pd.DataFrame, level: str, codec: str) -> None:
+def _write_frames(path: Path, folder: Path, table: pd.DataFrame, level: str, codec: Codec) -> None:
     """Each image, as the model saw it, beside itself encoded at the predicted `level`."""
     rows = []
     for _, row in table.iterrows():
         frame = read_frame(folder / row.image)[..., ::-1]
-        seen, stream = _encoded(frame, row[level], codec)
-        caption = f"{codec} {row[level]:.1f}"
+        stream = codec.encode(frame, codec.nearest(row[level]))
+        caption = f"{codec.unit} {row[level]:.1f}"
         if f"{level}_label" in row:
             caption += f" (true: {row[f'{level}_label']:g})"
+        seen = codec.decode(stream)
         decibels = video.measure(frame, seen, ["psnr"])["psnr"]
         rate = video.bits(stream) / (HEIGHT * WIDTH)
         caption += f", {rate:.2f} bits per pixel, {decibels:.1f} dB"
         rows.append([(row.image, frame), (caption, seen)])
     title = [f"Left: the image. Right: encoded at the predicted {level}, as a whole number."]
     write_side_by_side(path, rows, title)
-
-
-def _encoded(frame: np.ndarray, level: float, codec: str) -> tuple[np.ndarray, bytes]:
-    """`frame` encoded at a level, and the bytes that it takes."""
-    if codec == QP:
-        stream = video.encode(frame, int(np.clip(round(level), 0, video.COARSEST_QP)))
-        return video.decode(stream), stream
-    stream = jpeg.encode(frame, int(np.clip(round(level), 1, 100)))
-    return jpeg.decode(stream), stream
 
 
 def _described(errors: pd.DataFrame) -> str:

@@ -1,0 +1,110 @@
+"""Reproduce the paper's tables: errors, what they cost in quality and bits, and complexity."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from common.cli import _make_writable, quiet_tensorflow
+from common.errors import Parser, reported
+
+COMMAND = "python3 -m common.tables"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Make what `arguments` (of the process, if None) ask for; the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    of_data = ("data_dir", "model_weights_path", "labels", "cache_dir")
+    if options.complexity:
+        for name in of_data:
+            if getattr(options, name):
+                parser.error(f"--complexity needs no --{name}")
+    else:
+        for name in (*of_data[:2], "out"):
+            if not getattr(options, name):
+                parser.error(f"--{name} is missing")
+    command = shlex.join([*COMMAND.split(), *arguments])
+    with reported(COMMAND):
+        (_complexity if options.complexity else _report)(options, command)
+    return 0
+
+
+def _report(options: argparse.Namespace, command: str) -> None:
+    from common.report.truth import read_samples, read_truth
+    from common.report.weights import find_candidates
+
+    truth = read_truth(options.data_dir)
+    truth.codec.version()  # says where there is no encoder or no VMAF
+    candidates = find_candidates(options.model_weights_path)
+    viewers = read_samples(options.labels, truth) if options.labels else None
+    cache = options.cache_dir or options.out / "cache"
+    for folder in (options.out, cache):
+        _make_writable(folder)
+    quiet_tensorflow()
+    from common.report.making import PAGE, TABLES, make_report
+    from common.report.table import markdown
+
+    errors = make_report(truth, candidates, viewers, options.out, cache, command)
+    print(markdown(errors))
+    print(f"tables: {options.out / TABLES}\nlook at {options.out / PAGE}")
+
+
+def _complexity(options: argparse.Namespace, command: str) -> None:
+    if options.out:
+        _make_writable(options.out)
+    quiet_tensorflow()
+    from common.report.making import complexity_table, write_tables
+    from common.report.table import markdown
+
+    table = complexity_table()
+    print(markdown(table))
+    if options.out:
+        write_tables([table], options.out, command)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog=COMMAND,
+        description="Measure trained models on ROOT/test/ and write the paper's tables, plots and\n"
+        "a page to look at, report.html. Encodes and predictions are kept, so that the\n"
+        "same command takes an interrupted run up where it was.",
+        epilog="examples:\n"
+        f"  {COMMAND} --data_dir data/ --model_weights_path weights/ --out tables/\n"
+        f"  {COMMAND} --complexity",
+    )
+    parser.add_argument(
+        "--data_dir", type=Path, metavar="ROOT", help="folder with test/ and its JND-Levels.txt"
+    )
+    parser.add_argument(
+        "--model_weights_path",
+        type=Path,
+        metavar="PATH",
+        help="folder of weight files, of any of the six models, or one such file",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="PATH",
+        help="viewers' raw answers: VideoSet's folder of label CSVs, or MCL-JCI's workbook",
+    )
+    parser.add_argument(
+        "--cache_dir",
+        type=Path,
+        metavar="DIR",
+        help="for encodes and predictions; may be shared (default: cache/ in --out)",
+    )
+    parser.add_argument(
+        "--complexity",
+        action="store_true",
+        help="only what the six models cost; needs no data and no weights",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""Encodes and what follows from them: by hand, and against the codec used on its own."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from synthetic import picture
+
+from common.data import jpeg, video
+from common.data.codecs import CODECS
+from common.data.manifest import QP, QUALITY
+from common.report import tables
+from common.report.coding import best_constant, encoded, measured, read_even
+from common.report.truth import read_truth
+
+SIZE = (144, 256)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return picture(1, *SIZE)
+
+
+def test_an_encode_is_the_codecs_and_is_made_once(frame, tmp_path, monkeypatch):
+    codec = CODECS[QP]
+    encode = encoded(frame, 30, codec, tmp_path)
+    stream = video.encode(frame, 30)
+    assert encode.stream == stream
+    assert encode.bits == 8 * len(stream)
+    expected = video.measure(frame, stream)
+    assert encode[2:] == pytest.approx((expected["psnr"], expected["ssim"], expected["vmaf"]))
+
+    never = codec._replace(encode=None, measure=None)
+    assert encoded(frame, 30, never, tmp_path) == encode
+    # Another level, frame, or version of the tools is another encode.
+    for other in (
+        lambda: encoded(frame, 31, never, tmp_path),
+        lambda: encoded(frame[:, ::-1], 30, never, tmp_path),
+        lambda: encoded(frame, 30, never._replace(version=lambda: "x264 of tomorrow"), tmp_path),
+    ):
+        with pytest.raises(TypeError):
+            other()
+
+
+def test_a_killed_encode_leaves_nothing(frame, tmp_path):
+    def killed(rgb, stream):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encoded(frame, 30, CODECS[QP]._replace(measure=killed), tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_what_lost_nothing_has_a_number(tmp_path):
+    flat = np.full((*SIZE, 3), 128, np.uint8)
+    assert encoded(flat, 30, CODECS[QP], tmp_path).psnr == 100
+
+
+def test_jpeg_is_pillows_in_420(frame, tmp_path):
+    encode = encoded(frame, 60, CODECS[QUALITY], tmp_path)
+    file = io.BytesIO()
+    Image.fromarray(frame).save(file, "JPEG", quality=60, subsampling=2)  # 2 is 4:2:0
+    assert encode.stream == file.getvalue()
+    shown = np.asarray(Image.open(file))
+    assert np.array_equal(jpeg.decode(encode.stream), shown)
+    assert encode.psnr == pytest.approx(video.measure(frame, shown, ["psnr"])["psnr"])
+
+
+def test_directions():
+    qp, quality = CODECS[QP], CODECS[QUALITY]
+    assert (qp.levels[0], qp.levels[-1]) == (0, 51)
+    assert (quality.levels[0], quality.levels[-1]) == (100, 1)
+    assert qp.coarser_by(np.array([30, 20]), np.array([28, 25])).tolist() == [2, -5]
+    assert quality.coarser_by(np.array([30, 20]), np.array([28, 25])).tolist() == [-2, 5]
+    assert [qp.nearest(level) for level in (-3.0, 26.5, 60.0)] == [0, 27, 51]
+    assert [quality.nearest(level) for level in (0.0, 26.49, 120.0)] == [1, 26, 100]
+
+
+def test_odd_images_lose_a_row_and_a_column(tmp_path):
+    image = picture(2, 75, 101)
+    Image.fromarray(image).save(tmp_path / "odd.png")
+    assert np.array_equal(read_even(tmp_path / "odd.png"), image[:74, :100])
+
+
+@pytest.mark.parametrize("levels", [range(0, 52), range(100, 0, -1)])
+def test_the_best_constant_level(levels):
+    """VMAF 100 - index and 1000 x 2^-(index / 6) bits: between levels both are known exactly."""
+
+    def of_constant(level: int) -> pd.DataFrame:
+        index = levels.index(level)
+        # Two frames: their mean is what counts.
+        bits = 1000 * 2 ** (-index / 6)
+        return pd.DataFrame({"vmaf": [99.0 - index, 101.0 - index], "bits": [bits / 2, bits * 1.5]})
+
+    level, bits = best_constant(of_constant, 100 - 20.25, levels)
+    assert level == pytest.approx(levels[20] + 0.25 * levels.step)
+    assert bits == pytest.approx(1000 * 2 ** (-20.25 / 6))
+    assert best_constant(of_constant, 80.0, levels) == pytest.approx(
+        (levels[20], 1000 * 2 ** (-20 / 6))
+    )
+    assert best_constant(of_constant, 100.5, levels)[0] == levels[0]
+    assert best_constant(of_constant, 0.0, levels)[0] == levels[-1]
+
+
+@pytest.fixture(scope="module", params=[QP, QUALITY])
+def truth(request, tmp_path_factory):
+    """Three frames with levels: QPs that rise, or quality factors that fall."""
+    root = tmp_path_factory.mktemp("root")
+    (root / "test").mkdir()
+    for number in range(3):
+        Image.fromarray(picture(number, *SIZE)).save(root / "test" / f"{number}.png")
+    rows = ["24 30 36", "28 33 38", "32 36 40"]
+    if request.param == QUALITY:
+        rows = ["60 40 20", "50 30 15", "40 25 10"]
+    (root / "test" / "JND-Levels.txt").write_text("\n".join(rows))
+    found = read_truth(root)
+    assert found.codec_name == request.param
+    assert "each image counts as its own content" in found.caption
+    return found
+
+
+def test_quality_and_bitrate_tables(truth, tmp_path):
+    """One frame right, one finer by 2, one coarser by 4: each number from the codec itself."""
+    true, step = truth.levels[:, 0], truth.codec.levels.step
+    levels = true + np.array([0.3, -2.2, 3.9]) * step
+    wrong = [int(level) for level in true + np.array([0, -2, 4]) * step]
+    frames = [picture(number, *SIZE) for number in range(3)]
+
+    def by_hand(level, number):
+        stream = truth.codec.encode(frames[number], int(level))
+        return truth.codec.measure(frames[number], stream), 8 * len(stream)
+
+    at_true = [by_hand(level, number) for number, level in enumerate(true)]
+    at_wrong = [by_hand(level, number) for number, level in enumerate(wrong)]
+    predictions = {("MJ-LAT", "JND1"): levels}
+
+    table = tables.quality_error(truth, predictions, tmp_path)
+    row = table.values.set_index("model").loc["MJ-LAT"]
+    for metric in ("psnr", "ssim", "vmaf"):
+        expected = np.mean([abs(a[0][metric] - b[0][metric]) for a, b in zip(at_true, at_wrong)])
+        assert expected > 0
+        assert row[f"{metric}_error"] == pytest.approx(expected)
+    assert (row.published == 0.72) == (truth.codec_name == QP)
+    # The median label is the second frame's own: that frame is coded right.
+    assert table.values.set_index("model").loc["median label"].psnr_error > 0
+
+    rows = tables.bitrate(truth, predictions, tmp_path).values.set_index("levels")
+    row = rows.loc["MJ-LAT"]
+    total, total_true = sum(bits for _, bits in at_wrong), sum(bits for _, bits in at_true)
+    assert row.kbit_per_frame == pytest.approx(total / 3000)
+    assert row.bits_over_true_percent == pytest.approx(100 * (total / total_true - 1))
+    assert row.noticed_percent == pytest.approx(100 / 3)
+    assert (row.mean_excess, row.largest_excess) == (4, 4)
+    # Median 28 or 50: coarser than one frame's own level, by 4 or 10.
+    median = rows.loc["median label"]
+    assert median.constant == pytest.approx(np.median(true))
+    assert median.bits_over_constant_percent == pytest.approx(0)
+    assert median.largest_excess == abs(true[1] - true[0])
+    assert rows.loc["true levels"].noticed_percent == 0
+    # The constant's neighbours have the mean VMAF on either side.
+    constant = row.constant
+    sides = [
+        measured(truth.images, [int(side)] * 3, truth.codec, tmp_path, "").vmaf.mean()
+        for side in (np.floor(constant), np.ceil(constant))
+    ]
+    assert min(sides) <= row.vmaf <= max(sides)
+
+
+def test_prediction_table_names_the_published_error(truth):
+    predictions = {
+        ("LAT", "JND1"): truth.levels[:, 0],
+        ("MJ-LAT", "JND1"): truth.levels[:, 0] + 1,
+        ("MJ-LAT", "JND2"): truth.levels[:, 1],
+    }
+    table = tables.prediction_error(truth, predictions, None)
+    assert truth.caption in table.caption
+    published = table.values.published
+    assert published.isna().tolist() == [True, truth.codec_name != QP, True]
+    if truth.codec_name == QP:
+        assert published[1] == 1.57
+    assert table.values.label_floor.isna().all()
+    assert table.values.mean_absolute_error.tolist() == [0, 1, 0]
+
+
+def test_the_cache_takes_names_from_content_alone(frame, tmp_path):
+    Image.fromarray(frame).save(tmp_path / "a.png")
+    Image.fromarray(frame).save(tmp_path / "b.png")
+    cache = tmp_path / "cache"
+    measured([tmp_path / "a.png"], [30], CODECS[QP], cache, "")
+    before = {path: os.stat(path).st_mtime_ns for path in cache.rglob("*.npz")}
+    measured([tmp_path / "b.png"], [30], CODECS[QP], cache, "")
+    assert {path: os.stat(path).st_mtime_ns for path in cache.rglob("*.npz")} == before
+    assert len(before) == 1

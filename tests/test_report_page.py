@@ -1,0 +1,166 @@
+"""report.html in a real headless Chromium: loaded, dragged, driven by keys, narrow and dark."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM, reason="no chromium here: apt-get install chromium brings it"
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, report):
+    """The report in a window of a size and scheme. At the end nothing may have gone wrong in it."""
+    finished, out = report
+    assert finished.returncode == 0, finished.stderr
+    pages, said, asked = [], [], []
+
+    def opened(width=1280, height=900, scheme="light"):
+        page = browser.new_page(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            reduced_motion="reduce",
+        )
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"file://{out}/report.html")
+        pages.append(page)
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert said == []
+    assert [
+        url for url in asked if not url.startswith(("data:", f"file://{out}/report.html"))
+    ] == []
+
+
+def divider(page) -> float:
+    """Where the divider stands: 0 at the left edge of the viewer to 1 at the right."""
+    line, viewer = (page.locator(each).bounding_box() for each in (".divider", ".viewer"))
+    at = (line["x"] + line["width"] / 2 - viewer["x"]) / viewer["width"]
+    clip = page.locator(".coded").evaluate("image => getComputedStyle(image).clipPath")
+    assert float(clip.split()[-1].strip("%)")) / 100 == pytest.approx(at, abs=0.01)
+    return at
+
+
+def test_loads_with_pictures_and_what_was_measured(open_page, labelled_root):
+    page = open_page()
+    for image in (".source", ".coded"):
+        page.wait_for_function(f"document.querySelector('{image}').naturalWidth === 640")
+    assert page.locator(".source").get_attribute("src") != page.locator(".coded").get_attribute(
+        "src"
+    )
+    assert page.locator("section.tables").count() == 4
+    for caption in page.locator("section.tables caption").all_inner_texts():
+        assert "not viewers' answers" in caption
+    assert page.locator(".plots svg").count() == 9
+    assert "common.tables --data_dir" in page.locator("#made").inner_text()
+    assert str(labelled_root) in page.locator("header").inner_text()
+    assert page.locator("[role=note]").is_visible()
+
+
+def test_the_divider_is_dragged(open_page):
+    page = open_page()
+    page.locator(".viewer").scroll_into_view_if_needed()
+    assert divider(page) == pytest.approx(0.5, abs=0.01)
+    box = page.locator(".viewer").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.4, middle, steps=4)
+    page.mouse.move(box["x"] + box["width"] * 0.2, middle, steps=4)
+    page.mouse.up()
+    assert divider(page) == pytest.approx(0.2, abs=0.02)
+    page.mouse.move(box["x"] + box["width"] * 0.9, middle)  # let go is let go
+    assert divider(page) == pytest.approx(0.2, abs=0.02)
+
+
+def test_the_divider_obeys_keys(open_page):
+    page = open_page()
+    page.locator(".viewer input").focus()
+    before = divider(page)
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    assert divider(page) == pytest.approx(before + 0.02, abs=0.005)
+    page.keyboard.press("Home")
+    assert divider(page) == pytest.approx(0, abs=0.005)
+    page.keyboard.press("End")
+    assert divider(page) == pytest.approx(1, abs=0.005)
+
+
+def test_levels_and_frames_are_chosen_by_keys_and_the_worst_comes_first(open_page):
+    page = open_page()
+    misses = [float(text.split()[0]) for text in page.locator(".frames b").all_inner_texts()]
+    assert len(misses) == 3
+    assert misses == sorted(misses, reverse=True)
+    assert f"missed by {misses[0]:.2f}" in page.locator(".panel p").inner_text()
+
+    page.locator("fieldset input").first.focus()
+    coded = page.locator(".coded").get_attribute("src")
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".tag.right").inner_text().startswith("JND2, QP ")
+    assert page.locator(".coded").get_attribute("src") != coded
+    assert page.locator(".panel tr[aria-current]").inner_text().startswith("JND2")
+
+    name = page.locator(".panel h3").inner_text()
+    page.locator(".frames button").nth(1).focus()
+    page.keyboard.press("Enter")
+    assert page.locator(".panel h3").inner_text() != name
+    assert page.locator(".tag.right").inner_text().startswith("JND2, QP ")  # the level stays
+    assert page.locator(".frames button").nth(1).get_attribute("aria-pressed") == "true"
+
+
+@pytest.mark.parametrize("width", [360, 768, 1024, 1440])
+def test_nothing_is_wider_than_the_page(open_page, width):
+    page = open_page(width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    wider = page.evaluate(
+        """() => [...document.querySelectorAll("body *")].filter(element => {
+            const box = element.getBoundingClientRect();
+            return box.width && (box.right > innerWidth + 1 || box.left < -1);
+        }).filter(element => !element.closest("svg, thead, legend, fieldset input"))
+          .map(element => element.outerHTML.slice(0, 80))"""
+    )
+    assert wider == []
+
+
+def test_light_and_dark(open_page):
+    def brightness(page, what):
+        colour = page.evaluate(
+            f"getComputedStyle(document.querySelector('body')).{what}.match(/[0-9]+/g)"
+        )
+        return sum(map(int, colour[:3])) / 3
+
+    light, dark = open_page(), open_page(scheme="dark")
+    assert brightness(light, "backgroundColor") > 230 > 80 > brightness(light, "color")
+    assert brightness(dark, "backgroundColor") < 40 < 200 < brightness(dark, "color")
+    # Plots are drawn in the page's colour of text.
+    for page in (light, dark):
+        inks = page.evaluate(
+            """() => [...document.querySelectorAll(".plots svg")].map(svg =>
+                getComputedStyle(svg.querySelector("[style*=currentColor]")).color)"""
+        )
+        assert set(inks) == {page.evaluate("getComputedStyle(document.body).color")}
+        assert len(inks) == 9

@@ -1,0 +1,286 @@
+"""`python3 -m common.tables` as a user runs it: files, second runs, bad input; and complexity."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from synthetic import picture
+from test_cli import run
+
+from common.errors import UserError
+from common.models.descriptions import MODELS
+from tests import golden
+from tests.conftest import STAND_IN
+
+# SPEC.md's.
+WEIGHTS = {
+    "LAT": 9_783_225,
+    "REC": 8_078_384,
+    "E2E-LAT": 11_226_812,
+    "E2E-REC": 8_078_384,
+    "MJ-LAT": 26_070_091,
+    "MJ-REC": 13_886_928,
+}
+TABLES = ("prediction_error", "quality_error", "bitrate", "complexity")
+
+
+def tables(root, weights, out, *more, **options):
+    return run(
+        *("-m", "common.tables", "--data_dir", root),
+        *("--model_weights_path", weights, "--out", out, *more),
+        **options,
+    )
+
+
+def test_what_it_writes(report, labelled_root):
+    finished, out = report
+    assert finished.returncode == 0, finished.stderr
+    # Its own process and the one that is measured; no bars, no notices, nothing left out.
+    assert finished.stderr == 2 * "Running on the CPU in float32.\n"
+    assert str(out / "report.html") in finished.stdout
+    plots = [
+        f"{plot}_JND{order}{suffix}"
+        for plot in ("predicted_against_true", "error_distribution", "error_against_complexity")
+        for order in (1, 2, 3)
+        for suffix in (".png", ".svg")
+    ]
+    csvs = [f"{table}.csv" for table in TABLES]
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        [*plots, *csvs, "tables.md", "report.html", "cache"]
+    )
+
+    text = (out / "tables.md").read_text()
+    assert text.count(f"{STAND_IN}, not viewers' answers") == 4  # every table's caption
+    assert "3 frames of 2 contents" in text
+    assert f"python3 -m common.tables --data_dir {labelled_root}" in text
+    assert "cores" in text
+
+    errors = pd.read_csv(out / "prediction_error.csv")
+    assert errors.model.tolist() == ["MJ-LAT"] * 3
+    assert errors.level.tolist() == ["JND1", "JND2", "JND3"]
+    assert errors.median_label.tolist() == [25, 31, 36]
+    assert errors.median_label_error.tolist() == pytest.approx([2, 4 / 3, 1], rel=1e-5)
+    assert f"{errors.mean_absolute_error[0]:.2f}" in finished.stdout
+    for path in out.glob("*.png"):
+        Image.open(path).verify()
+
+
+def test_the_errors_are_those_of_the_published_levels(report):
+    predicted = np.array(golden.EXPECTED["MJLAT"]["levels"])
+    expected = np.abs(predicted - [(24, 30, 36), (25, 31, 35), (30, 34, 38)]).mean(axis=0)
+    errors = pd.read_csv(report[1] / "prediction_error.csv")
+    assert errors.mean_absolute_error.tolist() == pytest.approx(expected.tolist(), abs=0.02)
+
+
+def test_a_second_run_makes_nothing_anew(report, labelled_root, mj_weights):
+    out = report[1]
+    before = {path: path.stat().st_mtime_ns for path in (out / "cache").rglob("*.npz")}
+    assert len([path for path in before if "levels" in path.parts]) == 3
+    kept = [pd.read_csv(out / f"{table}.csv") for table in TABLES[:3]]
+    assert tables(labelled_root, mj_weights, out).code == 0
+    after = {path: path.stat().st_mtime_ns for path in (out / "cache").rglob("*.npz")}
+    assert after == before
+    for table, values in zip(TABLES, kept):
+        pd.testing.assert_frame_equal(pd.read_csv(out / f"{table}.csv"), values)
+
+
+def test_predictions_go_on_where_they_were_stopped(labelled_root, tmp_path):
+    from common.report.predictions import predict_all
+    from common.report.weights import find_candidates
+
+    golden.write_weights("LAT", tmp_path / "BestModelJND2.h5")
+    images = sorted((labelled_root / "test").glob("*.png"))
+    candidates = find_candidates(tmp_path)
+    titles = [candidate.description.title for candidate in candidates]
+    assert titles == ["LAT", "REC", "E2E-LAT", "E2E-REC"]  # any may have been trained there
+    first = predict_all(candidates, images, tmp_path / "cache")
+    assert list(first) == [("LAT", "JND2")]
+    expected = np.array(golden.EXPECTED["LAT"]["levels"])[:, 0]
+    assert first["LAT", "JND2"] == pytest.approx(expected, rel=1e-3)
+
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npz")}
+    stopped_before = min(kept)
+    stopped_before.unlink()
+    again = predict_all(candidates, images, tmp_path / "cache")
+    assert again["LAT", "JND2"] == pytest.approx(first["LAT", "JND2"])
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npz")}
+    assert {path for path in after if after[path] != kept[path]} == {stopped_before}
+
+
+def test_complexity_needs_no_data_and_no_weights(report):
+    """Of the model measured above: weights of SPEC.md, and what a process can be."""
+    (row,) = pd.read_csv(report[1] / "complexity.csv").to_dict("records")
+    assert (row["model"], row["weights"]) == ("MJ-LAT", WEIGHTS["MJ-LAT"])
+    assert 0.3 < row["peak_memory_gb"] < 3
+    assert 0.05 < row["frames_per_second"] < 200
+
+
+def test_multiply_accumulates_of_lat_by_hand():
+    import tensorflow as tf
+
+    from common.models.build import build_model, levels_of
+    from common.report.complexity import multiply_accumulates
+
+    # Positions x 5x5 x channels in x channels out; each of four halves the 352x640 frame.
+    analysis = (
+        176 * 320 * 25 * 3 * 128
+        + 88 * 160 * 25 * 128 * 128
+        + 44 * 80 * 25 * 128 * 128
+        + 22 * 40 * 25 * 128 * 192
+    )
+    head = 22 * 40 * 9 * (192 * 64 + 64 * 128) + 11 * 20 * 9 * (128 * 256 + 256 * 512)
+    # Two squeezes through C to C/8 to C each.
+    attention = sum(2 * (c * (c // 8) + (c // 8) * c) for c in (64, 128, 256, 512))
+    dense = 5 * 10 * 512 * 256 + 256 * 128 + 128 * 1
+    lat = build_model(MODELS["LAT"])
+    assert multiply_accumulates(lat) == {"Conv2D": analysis + head, "Dense": attention + dense}
+    # A forward pass runs the graph; it must not count twice.
+    lat(tf.zeros((1, 352, 640, 3)))
+    assert sum(multiply_accumulates(levels_of(lat)).values()) == 8_783_669_376
+
+
+def test_multiply_accumulates_of_a_transposed_convolution_by_hand():
+    from common.models.backbone import build_backbone
+    from common.report.complexity import multiply_accumulates
+
+    # Each value of what goes in meets 5x5 weights for each channel that comes out.
+    synthesis = (
+        22 * 40 * 25 * 192 * 128
+        + 44 * 80 * 25 * 128 * 128
+        + 88 * 160 * 25 * 128 * 128
+        + 176 * 320 * 25 * 128 * 3
+    )
+    assert multiply_accumulates(build_backbone())["Conv2DTranspose"] == synthesis
+
+
+def test_weights_of_all_six_are_those_of_the_paper(monkeypatch):
+    from common.report import complexity
+    from common.report.tables import complexity as table
+
+    # Only what is counted: measuring the largest takes minutes.
+    monkeypatch.setattr(complexity, "in_own_process", lambda *_: (1.0, 1.0))
+    made = table(complexity.measure_complexity(list(MODELS)), "no machine")
+    assert dict(zip(made.values.model, made.values.weights)) == WEIGHTS
+    shown = {line[0]: line[1] for line in made.cells()}
+    assert shown["MJ-REC"] == "13,886,928"
+    # Without its JND frame E2E-LAT predicts as LAT does.
+    counts = made.values.set_index("model").multiply_accumulates
+    assert counts["E2E-LAT"] == counts["LAT"] == 8_783_669_376
+
+
+@pytest.fixture
+def no_tensorflow(tmp_path) -> dict:
+    """An environment in which importing TensorFlow fails the process."""
+    trap = tmp_path / "trap" / "tensorflow.py"
+    trap.parent.mkdir()
+    trap.write_text("raise SystemExit('TensorFlow was imported')")
+    return {"PYTHONPATH": str(trap.parent)}
+
+
+def test_help_is_quick_and_shows_examples(no_tensorflow):
+    finished = run("-m", "common.tables", "--help", env=no_tensorflow)
+    assert (finished.code, finished.err) == (0, "")
+    assert "python3 -m common.tables --complexity" in finished.out
+    assert "cache/ in --out" in finished.out
+    assert finished.cpu < 0.5
+
+
+def one_line(finished, code: int, *parts: object) -> None:
+    assert finished.code == code, finished.err
+    assert finished.out == ""
+    assert len(finished.err.splitlines()) == 1, finished.err
+    for part in parts:
+        assert str(part) in finished.err
+
+
+def test_usage_errors(no_tensorflow, tmp_path):
+    one_line(run("-m", "common.tables", env=no_tensorflow), 2, "--data_dir is missing")
+    arguments = ("-m", "common.tables", "--complexity", "--data_dir", tmp_path)
+    one_line(run(*arguments, env=no_tensorflow), 2, "--complexity needs no --data_dir")
+
+
+def test_what_is_missing_is_named_before_tensorflow(
+    labelled_root, mj_weights, tmp_path, no_tensorflow
+):
+    def failing(root, weights, *parts, more=()):
+        out = tmp_path / "out"
+        one_line(tables(root, weights, out, *more, env=no_tensorflow), 1, *parts)
+        assert not out.exists()
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    every = [file for model in MODELS.values() for file in model.weight_files("JND2")]
+    single = [name for name in every if not name.startswith(("MJ", "BestModelJND"))]
+    failing(labelled_root, empty, empty, *[name for name in single if "MJ" not in name], "MJREC.h5")
+    failing(labelled_root, empty / "no", "no folder", "LATJND1.h5", "BestModel.h5")
+    other = tmp_path / "mine.h5"
+    other.touch()
+    failing(labelled_root, other, other, "is none of", "LATJND1.h5")
+
+    failing(empty, mj_weights, empty / "test: no such folder")
+    (empty / "test").mkdir()
+    failing(empty, mj_weights, empty / "test: no images in it")
+    shutil.copy(labelled_root / "test" / "0.png", empty / "test")
+    failing(empty, mj_weights, empty / "test" / "JND-Levels.txt: no such file")
+    labels = ("--labels", empty)
+    failing(labelled_root, mj_weights, "common.tables: error", empty, more=labels)
+    none = tmp_path / "none"
+    failing(labelled_root, mj_weights, none, "VideoSet's folder", more=("--labels", none))
+
+
+def test_samples_of_other_pictures_are_no_floor(
+    labelled_root, mj_weights, shared, tmp_path, no_tensorflow
+):
+    labels = ("--labels", shared / "labels")
+    finished = tables(labelled_root, mj_weights, tmp_path / "out", *labels, env=no_tensorflow)
+    one_line(finished, 1, shared / "labels", "no viewer's answers")
+    workbook = ("--labels", shared / "labels" / "MCL-JCI_JND_samples.xlsx")
+    finished = tables(labelled_root, mj_weights, tmp_path / "out", *workbook, env=no_tensorflow)
+    one_line(finished, 1, "H.264 QP")
+
+
+def test_the_floor_is_that_of_the_clips_in_test(shared, tmp_path):
+    from common.data.viewers import read_videoset
+    from common.report.errors import label_floor
+    from common.report.tables import prediction_error
+    from common.report.truth import read_samples, read_truth
+
+    (tmp_path / "test").mkdir()
+    for clip in (7, 11):
+        Image.fromarray(picture(clip, 32, 64)).save(tmp_path / "test" / f"videoSRC{clip:03d}.png")
+    (tmp_path / "test" / "JND-Levels.txt").write_text("25 30 35\n26 31 36\n")
+    truth = read_truth(tmp_path)
+    viewers = read_samples(shared / "labels", truth)
+    samples, _ = read_videoset(shared / "labels", "1280x720")
+    assert viewers == ([samples[7], samples[11]], "sur75")
+    table = prediction_error(truth, {("LAT", "JND2"): truth.levels[:, 1]}, viewers)
+    floor = label_floor([samples[7][1], samples[11][1]])
+    assert table.values.label_floor.tolist() == pytest.approx([floor])
+
+
+def test_a_file_named_after_another_model_is_refused(labelled_root, tmp_path):
+    from common.report.predictions import predict_all
+    from common.report.weights import find_candidates
+
+    images = sorted((labelled_root / "test").glob("*.png"))
+    golden.write_weights("Backbone", tmp_path / "MJLAT.h5")
+    with pytest.raises(UserError, match=r"MJLAT.h5: holds another model"):
+        predict_all(find_candidates(tmp_path), images, tmp_path / "cache")
+    (tmp_path / "MJLAT.h5").rename(tmp_path / "BestModelJND1.h5")  # of no model at all
+    with pytest.raises(UserError, match=r"BestModelJND1.h5: holds another model"):
+        predict_all(find_candidates(tmp_path), images, tmp_path / "cache")
+
+
+def test_a_bad_image_is_named(labelled_root, tmp_path):
+    from common.report.predictions import predict_all
+    from common.report.weights import find_candidates
+
+    golden.write_weights("LAT", tmp_path / "LATJND1.h5")
+    half = tmp_path / "half.png"
+    half.write_bytes((labelled_root / "test" / "1.png").read_bytes()[:9000])
+    with pytest.raises(UserError, match=r"half.png: cannot be read as an image"):
+        predict_all(find_candidates(tmp_path), [half], tmp_path / "cache")
