@@ -7,8 +7,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from common.cli import _make_writable, quiet_tensorflow
+from common.cli import quiet_tensorflow
 from common.errors import Parser, reported
+from common.files import make_writable
 
 COMMAND = "python3 -m common.tables"
 
@@ -43,7 +44,7 @@ def _report(options: argparse.Namespace, command: str) -> None:
     viewers = read_samples(options.labels, truth) if options.labels else None
     cache = options.cache_dir or options.out / "cache"
     for folder in (options.out, cache):
-        _make_writable(folder)
+        make_writable(folder)
     quiet_tensorflow()
     from common.report.making import PAGE, TABLES, make_report
     from common.report.table import markdown
@@ -55,7 +56,7 @@ def _report(options: argparse.Namespace, command: str) -> None:
 
 def _complexity(options: argparse.Namespace, command: str) -> None:
     if options.out:
-        _make_writable(options.out)
+        make_writable(options.out)
     quiet_tensorflow()
     from common.report.making import complexity_table, write_tables
     from common.report.table import markdown
