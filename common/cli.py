@@ -83,6 +83,8 @@ def _train(description: Description, options: argparse.Namespace) -> None:
             options.learning_rate,
             options.seed,
             options.precision,
+            options.flip,
+            options.epochs if options.cosine else None,
         ),
         *(Split(*split) for split in splits),
         files,
@@ -214,6 +216,12 @@ def _train_options(train: Parser, description: Description) -> None:
     add_option(train, "epochs", default=300)
     add_option(train, "batch_size")
     add_option(train, "learning_rate", default=1e-5)
+    train.add_argument(
+        "--cosine",
+        action="store_true",
+        help="let the learning rate fall to 0 over --epochs, along half a cosine",
+    )
+    train.add_argument("--flip", action="store_true", help="see each frame mirrored, too")
     add_option(train, "seed")
     add_option(train, "resume")
     train.add_argument(

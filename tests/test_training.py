@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from common.models.build import build_model
 from common.models.descriptions import MODELS
 from tests import golden
 from tests.conftest import REPO
@@ -265,3 +266,42 @@ def test_a_damaged_image_is_named(command, data, backbones, tmp_path):
         assert done.returncode == 1
         assert "2.png: cannot be read as an image" in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
+
+
+def test_flip_is_training_on_mirrored_copies(command, data, backbones, tmp_path):
+    """With --flip and without the cache, with it, and on files that are mirrored: one result."""
+    doubled = tmp_path / "doubled"
+    for folder in ("train", "valid"):
+        (doubled / folder).mkdir(parents=True)
+        for file in (data / folder).glob("*.png"):
+            (doubled / folder / file.name).write_bytes(file.read_bytes())
+        lines = (data / folder / "JND-Levels.txt").read_text().splitlines()
+        (doubled / folder / "JND-Levels.txt").write_text("\n".join(lines * 2) + "\n")
+    (doubled / "valid" / "JND-Levels.txt").write_text("\n".join(lines) + "\n")
+    for number in range(4):
+        with Image.open(data / "train" / f"{number}.png") as image:
+            image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(
+                doubled / "train" / f"{number + 4}.png"
+            )
+    runs = {"cached": (data, ["--flip"]), "plain": (data, ["--flip", "--no_cache"])}
+    runs["copies"] = (doubled, [])
+    for name, (root, more) in runs.items():
+        done = command(*_arguments("LAT", root, backbones, tmp_path / name, *more, epochs=1))
+        assert done.returncode == 0, done.stderr
+    for name in ("cached", "plain"):
+        best = "c/BestModelJND1.h5"
+        _same(tmp_path / "copies" / best, tmp_path / name / best, 2e-4)
+    with np.load(tmp_path / "cached/c/stateJND1.npz") as state:
+        assert json.loads(str(state["about"]))["run"]["frames"] == 8
+
+
+def test_cosine_brings_the_learning_rate_to_nothing_over_all_epochs():
+    from common.loops.training import Settings, _compile
+
+    model = build_model(MODELS["LAT"])
+    _compile(model, Settings("LAT", "JND1", 8, 1e-3, 0, "float32", False, cosine=10), steps=6)
+    schedule = model.optimizer.get_config()["learning_rate"]
+    assert schedule["class_name"] == "CosineDecay"
+    assert schedule["config"]["initial_learning_rate"] == pytest.approx(1e-3)
+    assert schedule["config"]["decay_steps"] == 60  # 10 epochs of 6 steps
+    assert schedule["config"]["alpha"] == 0

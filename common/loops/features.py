@@ -17,8 +17,12 @@ from common.errors import UserError
 from common.files import replaced
 
 
-def cached_features(backbones: tf.keras.Model, images: list[Path], cache_dir: Path) -> list[Path]:
+def cached_features(
+    backbones: tf.keras.Model, images: list[Path], cache_dir: Path, mirrored: int = 0
+) -> list[Path]:
     """The output of each of `backbones` for the frames of `images`, in their order.
+
+    The last images, `mirrored` in number, are seen mirrored.
 
     One file in `cache_dir` a backbone: a float32 array [images, ...] for `np.load`. Files are
     named by a checksum of the backbones' weights and the images' bytes, hold a checksum of their
@@ -28,16 +32,21 @@ def cached_features(backbones: tf.keras.Model, images: list[Path], cache_dir: Pa
         UserError: an image cannot be read.
     """
     weights = (weight.numpy().tobytes() for weight in backbones.weights)
-    key = _checksum(chain(weights, (image.read_bytes() for image in images)))
+    turned = [b"mirrored" * mirrored]
+    key = _checksum(chain(weights, (image.read_bytes() for image in images), turned))
     shapes = [(len(images), *output.shape[1:]) for output in backbones.outputs]
     paths = [cache_dir / f"{key}-{number}.npy" for number in range(len(shapes))]
     if not all(_whole(path, shape) for path, shape in zip(paths, shapes)):
-        _compute(backbones, images, paths, shapes)
+        _compute(backbones, images, paths, shapes, len(images) - mirrored)
     return paths
 
 
 def _compute(
-    backbones: tf.keras.Model, images: list[Path], paths: list[Path], shapes: list[tuple[int, ...]]
+    backbones: tf.keras.Model,
+    images: list[Path],
+    paths: list[Path],
+    shapes: list[tuple[int, ...]],
+    straight: int,
 ) -> None:
     run = tf.function(lambda frames: tf.nest.flatten(backbones(frames, training=False)))
     made = [path.with_name(f".{path.name}") for path in paths]
@@ -52,6 +61,8 @@ def _compute(
         for numbers, frames in frame_batches(images, 1, bad):
             if bad:
                 break
+            if numbers[0] >= straight:
+                frames = frames[:, :, ::-1]
             for array, output in zip(arrays, run(tf.cast(frames, tf.float32))):
                 array[numbers] = output
             progress.update()

@@ -39,6 +39,7 @@ class Split(NamedTuple):
     levels: np.ndarray  # float32 [images, 3]
     level: str | None  # the one that is predicted; None: all three
     jnd_frames: list[Path] | None  # if trained end to end
+    mirrored: int = 0  # so many images, the last ones, are seen mirrored
 
 
 class Settings(NamedTuple):
@@ -50,6 +51,8 @@ class Settings(NamedTuple):
     learning_rate: float
     seed: int
     precision: str
+    flip: bool  # each image is also seen mirrored
+    cosine: int | None  # the learning rate falls to 0 over so many epochs; None: it stays
 
 
 class Files(NamedTuple):
@@ -88,6 +91,8 @@ def train(
     policy = "mixed_bfloat16" if settings.precision == "bfloat16" else "float32"
     tf.keras.mixed_precision.set_global_policy(policy)
     strategy = _strategy()
+    if settings.flip:
+        train_split = _with_mirrored(train_split)
     with strategy.scope():
         model = build_model(description)
         backbones = []
@@ -104,12 +109,12 @@ def train(
         if files.cache_dir and not description.end_to_end:
             frozen, trained = split_model(model)
             inputs = [
-                cached_features(frozen, split.images, files.cache_dir)
+                cached_features(frozen, split.images, files.cache_dir, split.mirrored)
                 for split in (train_split, valid_split)
             ]
         if device == "CPU" and strategy.num_replicas_in_sync == 1 and policy == "float32":
             trained = training_form(trained)
-        _compile(trained, settings)
+        _compile(trained, settings, -(-len(train_split.images) // settings.batch_size))
 
     levels = [name for name in trained.output_names if name != JND_FRAME]
     monitor = "val_loss"
@@ -169,7 +174,14 @@ def _writes(strategy: tf.distribute.Strategy) -> bool:
     return resolver is None or resolver.task_id == 0
 
 
-def _compile(model: tf.keras.Model, settings: Settings) -> None:
+def _with_mirrored(split: Split) -> Split:
+    jnd_frames = split.jnd_frames and split.jnd_frames * 2
+    levels = np.tile(split.levels, (2, 1))
+    return Split(split.images * 2, levels, split.level, jnd_frames, len(split.images))
+
+
+def _compile(model: tf.keras.Model, settings: Settings, steps: int) -> None:
+    """Give `model` its losses and optimizer; an epoch has `steps`."""
     losses = {name: "mse" if name == JND_FRAME else "mae" for name in model.output_names}
     end_to_end = JND_FRAME in losses
     weights = {
@@ -177,7 +189,10 @@ def _compile(model: tf.keras.Model, settings: Settings) -> None:
         for name in losses
     }
     metrics = {JND_FRAME: [psnr, ssim, "mae"]} if end_to_end else None
-    optimizer = tf.keras.optimizers.Adam(settings.learning_rate)
+    rate = settings.learning_rate
+    if settings.cosine:
+        rate = tf.keras.optimizers.schedules.CosineDecay(rate, settings.cosine * steps)
+    optimizer = tf.keras.optimizers.Adam(rate)
     model.compile(optimizer, losses, loss_weights=weights, metrics=metrics)
     optimizer.build(model.trainable_variables)
 
@@ -217,6 +232,10 @@ def _batches(
         shapes = [np.load(path, mmap_mode="r").shape[1:] for path in features]
         return numbers, *(tf.ensure_shape(a, (None, *shape)) for a, shape in zip(arrays, shapes))
 
+    def turned(number: tf.Tensor, *frames: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        mirrored = number >= len(split.images) - split.mirrored
+        return number, *(tf.where(mirrored, frame[:, ::-1], frame) for frame in frames)
+
     def batch(numbers: tf.Tensor, *arrays: tf.Tensor) -> tuple:
         arrays = [tf.cast(array, tf.float32) for array in arrays]
         wanted = tf.split(tf.gather(levels, numbers), len(outputs), axis=1)
@@ -230,7 +249,7 @@ def _batches(
         data = data.map(stored, tf.data.AUTOTUNE)
     else:
         frames = [split.images, *([split.jnd_frames] if split.jnd_frames else [])]
-        data = decoded_frames(frames, order, bad).batch(batch_size)
+        data = decoded_frames(frames, order, bad).map(turned).batch(batch_size)
     data = data.map(batch, tf.data.AUTOTUNE).prefetch(2)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
