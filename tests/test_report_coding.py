@@ -26,43 +26,55 @@ def frame():
     return picture(1, *SIZE)
 
 
-def test_an_encode_is_the_codecs_and_is_made_once(frame, tmp_path, monkeypatch):
+@pytest.fixture
+def image(frame, tmp_path):
+    return saved(frame, tmp_path / "frame.png")
+
+
+def saved(frame, path):
+    Image.fromarray(frame).save(path)
+    return path
+
+
+def test_an_encode_is_the_codecs_and_is_made_once(frame, image, tmp_path):
     codec = CODECS[QP]
-    encode = encoded(frame, 30, codec, tmp_path)
+    encode = encoded(image, 30, codec, tmp_path)
     stream = video.encode(frame, 30)
     assert encode.stream == stream
     assert encode.bits == 8 * len(stream)
     expected = video.measure(frame, stream)
-    assert encode[2:] == pytest.approx((expected["psnr"], expected["ssim"], expected["vmaf"]))
+    assert encode.bits_per_pixel == 8 * len(stream) / (144 * 256)
+    assert encode[3:] == pytest.approx((expected["psnr"], expected["ssim"], expected["vmaf"]))
 
     never = codec._replace(encode=None, measure=None)
-    assert encoded(frame, 30, never, tmp_path) == encode
+    assert encoded(image, 30, never, tmp_path) == encode
+    flipped = saved(frame[:, ::-1], tmp_path / "flipped.png")
     # Another level, frame, or version of the tools is another encode.
     for other in (
-        lambda: encoded(frame, 31, never, tmp_path),
-        lambda: encoded(frame[:, ::-1], 30, never, tmp_path),
-        lambda: encoded(frame, 30, never._replace(version=lambda: "x264 of tomorrow"), tmp_path),
+        lambda: encoded(image, 31, never, tmp_path),
+        lambda: encoded(flipped, 30, never, tmp_path),
+        lambda: encoded(image, 30, never._replace(version=lambda: "x264 of tomorrow"), tmp_path),
     ):
         with pytest.raises(TypeError):
             other()
 
 
-def test_a_killed_encode_leaves_nothing(frame, tmp_path):
+def test_a_killed_encode_leaves_nothing(image, tmp_path):
     def killed(rgb, stream):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        encoded(frame, 30, CODECS[QP]._replace(measure=killed), tmp_path)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+        encoded(image, 30, CODECS[QP]._replace(measure=killed), tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [image]
 
 
 def test_what_lost_nothing_has_a_number(tmp_path):
-    flat = np.full((*SIZE, 3), 128, np.uint8)
+    flat = saved(np.full((*SIZE, 3), 128, np.uint8), tmp_path / "flat.png")
     assert encoded(flat, 30, CODECS[QP], tmp_path).psnr == 100
 
 
-def test_jpeg_is_pillows_in_420(frame, tmp_path):
-    encode = encoded(frame, 60, CODECS[QUALITY], tmp_path)
+def test_jpeg_is_pillows_in_420(frame, image, tmp_path):
+    encode = encoded(image, 60, CODECS[QUALITY], tmp_path)
     file = io.BytesIO()
     Image.fromarray(frame).save(file, "JPEG", quality=60, subsampling=2)  # 2 is 4:2:0
     assert encode.stream == file.getvalue()

@@ -27,6 +27,7 @@ class Encode(NamedTuple):
 
     stream: bytes
     bits: int
+    bits_per_pixel: float
     psnr: float
     """dB, of luma."""
     ssim: float
@@ -44,25 +45,31 @@ def read_even(image: Path) -> np.ndarray:
     return np.ascontiguousarray(rgb[:height, :width])
 
 
-def encoded(rgb: np.ndarray, level: int, codec: Codec, cache: Path) -> Encode:
-    """A frame coded at a level and measured, from the folder `cache` where it has been before.
+def encoded(image: Path, level: int, codec: Codec, cache: Path) -> Encode:
+    """An image coded at a level and measured, from the folder `cache` where it has been before.
 
-    A file there is named by all that its content depends on: the frame's bytes, the level, and the
-    tools with their versions. It is written whole or not at all, so a killed run leaves only what
-    the next one can use.
+    A file there is named by all that its content depends on: the bytes of the image, the level, and
+    the tools with their versions. It is written whole or not at all, so a killed run leaves only
+    what the next one can use.
+
+    Raises:
+        UserError: as `read_even`.
     """
-    told = repr((codec.version(), rgb.shape, level)).encode()
-    name = hashlib.sha256(told + rgb.tobytes()).hexdigest()
+    told = repr((codec.version(), level)).encode()
+    name = hashlib.sha256(told + image.read_bytes()).hexdigest()
     path = cache / "encodes" / name[:2] / f"{name}.npz"
     if not path.exists():
+        rgb = read_even(image)
         stream = codec.encode(rgb, level)
         measures = codec.measure(rgb, stream)
-        write_arrays(path, stream=np.frombuffer(stream, np.uint8), **measures)
+        pixels = rgb.shape[0] * rgb.shape[1]
+        write_arrays(path, stream=np.frombuffer(stream, np.uint8), pixels=pixels, **measures)
     with np.load(path) as file:
         stream = file["stream"].tobytes()
         return Encode(
             stream,
             video.bits(stream),
+            video.bits(stream) / int(file["pixels"]),
             min(float(file["psnr"]), LOSSLESS_DB),
             float(file["ssim"]),
             float(file["vmaf"]),
@@ -74,13 +81,11 @@ def measured(
 ) -> pd.DataFrame:
     """Bits, bits per pixel, PSNR (dB), SSIM and VMAF of images coded at levels, a row an image."""
 
-    def measures(pair: tuple[Path, int]) -> dict[str, float]:
-        rgb = read_even(pair[0])
-        encode = encoded(rgb, int(pair[1]), codec, cache)._asdict()
-        del encode["stream"]
-        return {**encode, "bits_per_pixel": encode["bits"] / (rgb.shape[0] * rgb.shape[1])}
+    def measures(pair: tuple[Path, int]) -> tuple[float, ...]:
+        return encoded(pair[0], int(pair[1]), codec, cache)[1:]
 
-    return pd.DataFrame(in_parallel(measures, zip(images, levels), doing))
+    rows = in_parallel(measures, zip(images, levels), doing)
+    return pd.DataFrame(rows, columns=list(Encode._fields[1:]))
 
 
 def best_constant(

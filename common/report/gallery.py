@@ -12,7 +12,7 @@ from PIL import Image
 from common.data.frames import HEIGHT, WIDTH
 from common.data.parallel import in_parallel
 from common.models.descriptions import LEVELS
-from common.report.coding import Encode, encoded, read_even
+from common.report.coding import encoded, read_even
 from common.report.truth import Predictions, Truth
 
 # Each frame takes about a megabyte and a half of the page.
@@ -47,7 +47,7 @@ def gallery(truth: Truth, predictions: Predictions, title: str, cache: Path) -> 
         def at_level(level: str) -> dict:
             predicted = float(predictions[title, level][number])
             coded = truth.codec.nearest(predicted)
-            encode: Encode = encoded(source, coded, truth.codec, cache)
+            encode = encoded(truth.images[number], coded, truth.codec, cache)
             return {
                 "name": level,
                 "predicted": predicted,

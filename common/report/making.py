@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 import multiprocessing
+import os
 from pathlib import Path
 
 import numpy as np
-import psutil
 import tensorflow as tf
 
 from common.data.viewers import Samples
@@ -114,7 +114,7 @@ def write_tables(made: list[Table], out: Path, command: str) -> None:
 
 def machine() -> str:
     """Processor, cores and memory of this machine."""
-    memory = psutil.virtual_memory().total / 1e9
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return f"{processor()}, {multiprocessing.cpu_count()} cores, {memory:.0f} GB"
 
 

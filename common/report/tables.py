@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -111,6 +112,7 @@ def bitrate(truth: Truth, predictions: Predictions, cache: Path) -> Table:
     coded_true = _coded(truth, true)
     at_true = _measured(truth, true, cache, "true JND1")
 
+    @functools.cache
     def of_constant(level: int) -> pd.DataFrame:
         return _measured(truth, np.full(len(true), level), cache, f"{unit} {level}")
 
