@@ -15,6 +15,7 @@ from tensorflow.keras import layers
 
 from common.models import winograd
 from common.models.backbone import FILTERS
+from common.models.rounding import rounded
 
 # What a stripe of rows may take between the steps, in bytes: about half of a last-level cache.
 _STRIPE_BYTES = 16 * 2**20
@@ -76,18 +77,9 @@ def _may_be_rounded(layer: layers.Layer) -> bool:
 
 
 def _rounded(kernel: np.ndarray) -> np.ndarray:
-    """`kernel` [height, width, a, b] in bfloat16, each tap making up for the rounding before it.
-
-    Neighbouring pixels are nearly alike, so the errors of neighbouring taps cancel in their sum,
-    where independent ones would shift whole channels.
-    """
+    """`kernel` [height, width, in, out] in bfloat16."""
     taps = kernel.reshape(-1, *kernel.shape[2:])
-    rounded = np.empty_like(taps)
-    error = np.zeros_like(taps[0])
-    for tap, value in zip(taps, rounded):
-        value[:] = (tap + error).astype(tf.bfloat16.as_numpy_dtype)
-        error = tap + error - value
-    return rounded.reshape(kernel.shape)
+    return rounded(taps, lambda tap: tap.astype(tf.bfloat16.as_numpy_dtype)).reshape(kernel.shape)
 
 
 def followers_of(layer: layers.Conv2D) -> list[layers.Layer]:

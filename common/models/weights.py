@@ -10,12 +10,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from common.errors import UserError
 from common.files import replaced
+from common.models.rounding import rounded
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+_LARGE_DENSE = 10**6
 PUBLISHED = "the published weights are at zenodo.org, record 11080876"
 
 
@@ -95,3 +99,42 @@ def write_weights(model: tf.keras.Model, path: Path) -> None:
     """Write the weights of `model` to the file `path`, whole or not at all."""
     with replaced(Path(path)) as beside:
         model.save_weights(beside, save_format="h5")
+
+
+def compact(source: Path, target: Path) -> None:
+    """Write the weight file `source` again in about a quarter of its size, as `target`.
+
+    Kernels are rounded (see `rounding`): those of convolutions to multiples of 2^-14, those of
+    large dense layers to three decimals. With few different values, HDF5's own filters do the rest:
+    shuffle and gzip, scale-offset and gzip.
+
+    Raises:
+        UserError: `source` is not a whole Keras HDF5 weight file.
+    """
+    import h5py
+
+    try:
+        with h5py.File(source, "r") as file, replaced(target) as new, h5py.File(new, "w") as small:
+            small.attrs.update(file.attrs)
+            channels = 1  # of what a dense layer sees, flattened
+            for layer in file.attrs["layer_names"]:
+                made = small.create_group(layer)
+                made.attrs.update(file[layer].attrs)
+                for name in file[layer].attrs["weight_names"]:
+                    weight, filters = _compacted(file[layer][name][()], channels)
+                    made.create_dataset(name, data=weight, compression=9, **filters)
+                    channels = weight.shape[-1] if weight.ndim == 4 else channels
+    except (OSError, KeyError, RuntimeError) as error:
+        raise UserError(f"{source}: not a whole Keras HDF5 weight file ({error})") from None
+
+
+def _compacted(weight: np.ndarray, channels: int) -> tuple[np.ndarray, dict[str, object]]:
+    """`weight` rounded, and the filters it is to be stored with."""
+    if weight.ndim == 2 and weight.size >= _LARGE_DENSE:
+        taps = weight.reshape(-1, channels, weight.shape[1])
+        taps = rounded(taps, lambda tap: np.rint(tap * 1e3) / 1e3)
+        return taps.reshape(weight.shape), {"scaleoffset": 3}
+    if weight.ndim == 4:
+        taps = weight.reshape(-1, *weight.shape[2:])
+        weight = rounded(taps, lambda tap: np.rint(tap * 2**14) / 2**14).reshape(weight.shape)
+    return weight, {"shuffle": True}

@@ -1,0 +1,127 @@
+"""What a newcomer sees first: the default model on the sample frames, with no argument."""
+
+from __future__ import annotations
+
+import csv
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from common.models.build import build_model
+from common.models.descriptions import LEVELS, MODELS
+from common.models.weights import compact, read_weights
+from tests.conftest import REPO
+
+SAMPLES, WEIGHTS = REPO / "samples", REPO / "weights" / "MJLAT.h5"
+
+
+@pytest.fixture(scope="module")
+def tested(command, tmp_path_factory):
+    """`python MJLAT.py test`, run elsewhere, so that its results land there."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    done = command(REPO / "MJLAT.py", "test", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, folder / "results"
+
+
+def test_the_samples_get_the_levels_of_the_training_run(tested):
+    """Those that the weights gave before they were compacted, within 0.05 QP, and rising."""
+    found = pd.read_csv(tested[1] / "test_predictions.csv", index_col="image")
+    stored = pd.read_csv(REPO / "weights" / "samples.csv", index_col="image")
+    assert list(found.index) == list(stored.index)
+    levels = found[list(LEVELS)]
+    assert (levels - stored[list(LEVELS)]).abs().to_numpy().max() < 0.05
+    assert (levels.JND1 < levels.JND2).all() and (levels.JND2 < levels.JND3).all()
+
+
+def test_it_tells_each_image_and_the_errors(tested):
+    said, results = tested
+    table = pd.read_csv(results / "test_predictions.csv")
+    for _, row in table.iterrows():
+        words = next(line for line in said.splitlines() if line.startswith(row.image)).split()
+        wanted = [(row[level], row[f"{level}_label"]) for level in LEVELS]
+        wanted = [number for one, label in wanted for number in (one, label, one - label)]
+        assert [float(word) for word in words[1:]] == pytest.approx(wanted, abs=0.051)
+    errors = pd.read_csv(results / "test_metrics.csv")
+    mean = next(line for line in said.splitlines() if line.startswith("mean")).split()
+    assert float(mean[1]) == pytest.approx(errors.mean_absolute_error.mean(), abs=0.006)
+    assert float(mean[2]) == pytest.approx(errors.median_label_error.mean(), abs=0.006)
+    assert "not viewers' answers" in said
+
+
+def test_the_picture_shows_each_image_beside_itself_at_jnd1(tested):
+    with Image.open(tested[1] / "test_frames.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    for number, path in enumerate(sorted((SAMPLES / "test").glob("*.webp"))):
+        # A line of 24 above each row of 352, gaps of 8, and one line of title.
+        top, height, width = 8 + 24 + number * (24 + 352 + 8) + 24, 352, 640
+        shown = pixels[top : top + height]
+        with Image.open(path) as image:
+            frame = np.asarray(image.convert("RGB")).astype(int)
+        assert (shown[:, 8 : 8 + width] == frame).all()
+        differs = np.abs(shown[:, 16 + width : 16 + 2 * width] - frame).mean()
+        assert 0.3 < differs < 6
+
+
+def test_no_sample_is_a_photograph_that_the_model_was_trained_on():
+    held_out = (REPO / "weights" / "held_out.txt").read_text().split()
+    with (SAMPLES / "manifest.csv").open(newline="") as file:
+        contents = {row["content"] for row in csv.DictReader(file)}
+    assert len(contents) == 6 and contents <= set(held_out)
+
+
+def test_what_comes_with_the_project_is_small():
+    assert sum(path.stat().st_size for path in SAMPLES.rglob("*") if path.is_file()) < 4e6
+    assert WEIGHTS.stat().st_size < 25e6
+
+
+def test_plain_keras_reads_the_default_weights():
+    ours, plain = build_model(MODELS["MJLAT"]), build_model(MODELS["MJLAT"])
+    read_weights(ours, WEIGHTS)
+    plain.load_weights(WEIGHTS)
+    for one, other in zip(ours.get_weights(), plain.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_other_models_say_how_to_get_weights(command):
+    for name in set(MODELS) - {"MJLAT"}:
+        value = [] if MODELS[name].multitask else ["--jnd_value", "JND2"]
+        done = command(f"{name}.py", "test", *value)
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert MODELS[name].weight_files(value[-1] if value else None)[0] in line
+        assert "zenodo.org, record 11080876" in line and "train --help" in line
+
+
+def test_compact_rounds_as_it_says(tmp_path):
+    """Dense kernels to 0.001, convolutions to 2^-14, the sums of neighbouring taps kept."""
+    random = np.random.default_rng(0)
+    kernels = {
+        "conv2d": random.normal(0, 0.1, (3, 3, 5, 8)),
+        "dense": random.normal(0, 0.01, (500 * 8, 256)),
+        "last": random.normal(0, 0.1, (256, 1)),
+    }
+    with h5py.File(tmp_path / "large.h5", "w") as file:
+        file.attrs["layer_names"] = list(kernels)
+        for layer, kernel in kernels.items():
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [f"{layer}/kernel:0", f"{layer}/bias:0"]
+            group[f"{layer}/kernel:0"] = kernel.astype(np.float32)
+            group[f"{layer}/bias:0"] = kernel[(0,) * (kernel.ndim - 1)].astype(np.float32)
+    compact(tmp_path / "large.h5", tmp_path / "small.h5")
+    with h5py.File(tmp_path / "small.h5") as file:
+        small = {layer: file[layer][f"{layer}/kernel:0"][()] for layer in kernels}
+        for layer, kernel in kernels.items():
+            bias = file[layer][f"{layer}/bias:0"][()]
+            np.testing.assert_array_equal(bias, kernel[(0,) * (kernel.ndim - 1)].astype(np.float32))
+    np.testing.assert_array_equal(small["last"], kernels["last"].astype(np.float32))
+    assert np.abs(small["conv2d"] * 2**14 % 1).max() == 0
+    assert np.abs(small["dense"] * 1e3 - np.rint(small["dense"] * 1e3)).max() < 1e-3
+    # Of all taps that see one channel the errors sum up to at most half a step, not to many.
+    sums = (small["conv2d"] - kernels["conv2d"]).sum(axis=(0, 1))
+    assert np.abs(sums).max() < 0.51 / 2**14
+    sums = (small["dense"] - kernels["dense"]).reshape(500, 8, 256).sum(axis=0)
+    assert np.abs(sums).max() < 0.51e-3
