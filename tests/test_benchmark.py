@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 
-def test_predict_prints_both_speeds_and_their_ratio(command):
-    finished = command("-m", "common.benchmark", "predict", "--models", "LAT", "--frames", 8)
+@pytest.mark.parametrize("what", ["predict", "train"])
+def test_it_prints_both_speeds_and_their_ratio(what, command):
+    finished = command("-m", "common.benchmark", what, "--models", "LAT", "--frames", 8)
     assert finished.returncode == 0, finished.stderr
-    name, ours, our_memory, keras, keras_memory, ratio = finished.stdout.splitlines()[-1].split()
-    assert name == "LAT"
+    last = finished.stdout.splitlines()[-1].split()
+    name, frames, ours, our_memory, keras, keras_memory, ratio = last
+    assert (name, frames) == ("LAT", "8")
     assert float(ratio) == pytest.approx(float(ours) / float(keras), rel=0.05)
     # TensorFlow alone takes 0.3 GB, and a batch of 8 latents far less than 2.5.
     assert 0.3 < float(our_memory) < 2.5

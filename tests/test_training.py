@@ -19,6 +19,7 @@ from PIL import Image
 
 from common.models.build import build_model
 from common.models.descriptions import MODELS
+from common.models.weights import read_weights
 from tests import golden
 from tests.conftest import REPO
 
@@ -305,3 +306,23 @@ def test_cosine_brings_the_learning_rate_to_nothing_over_all_epochs():
     assert schedule["config"]["initial_learning_rate"] == pytest.approx(1e-3)
     assert schedule["config"]["decay_steps"] == 60  # 10 epochs of 6 steps
     assert schedule["config"]["alpha"] == 0
+
+
+@pytest.mark.parametrize("size, left", [("20m", []), ("60m", ["BestModelJND1.h5"])])
+def test_a_full_disk_is_one_line(size, left, command, data, backbones, tmp_path):
+    """Room for nothing, or for the weights (39 MB) but not for the state (100 MB)."""
+    disk = tmp_path / "c"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a small disk")
+    try:
+        done = command(*_arguments("LAT", data, backbones, tmp_path, "--no_cache", epochs=1))
+        assert done.returncode == 1
+        assert "No space left on device" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+        assert [path.name for path in disk.iterdir()] == left
+        if left:
+            read_weights(build_model(MODELS["LAT"]), disk / left[0])
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

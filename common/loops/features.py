@@ -18,11 +18,9 @@ from common.files import replaced
 
 
 def cached_features(
-    backbones: tf.keras.Model, images: list[Path], cache_dir: Path, mirrored: int = 0
+    backbones: tf.keras.Model, images: list[Path], cache_dir: Path, mirrored: bool = False
 ) -> list[Path]:
-    """The output of each of `backbones` for the frames of `images`, in their order.
-
-    The last images, `mirrored` in number, are seen mirrored.
+    """The output of each of `backbones` for the frames of `images`, as they are or `mirrored`.
 
     One file in `cache_dir` a backbone: a float32 array [images, ...] for `np.load`. Files are
     named by a checksum of the backbones' weights and the images' bytes, hold a checksum of their
@@ -37,7 +35,7 @@ def cached_features(
     shapes = [(len(images), *output.shape[1:]) for output in backbones.outputs]
     paths = [cache_dir / f"{key}-{number}.npy" for number in range(len(shapes))]
     if not all(_whole(path, shape) for path, shape in zip(paths, shapes)):
-        _compute(backbones, images, paths, shapes, len(images) - mirrored)
+        _compute(backbones, images, paths, shapes, mirrored)
     return paths
 
 
@@ -46,7 +44,7 @@ def _compute(
     images: list[Path],
     paths: list[Path],
     shapes: list[tuple[int, ...]],
-    straight: int,
+    mirrored: bool,
 ) -> None:
     run = tf.function(lambda frames: tf.nest.flatten(backbones(frames, training=False)))
     made = [path.with_name(f".{path.name}") for path in paths]
@@ -61,7 +59,7 @@ def _compute(
         for numbers, frames in frame_batches(images, 1, bad):
             if bad:
                 break
-            if numbers[0] >= straight:
+            if mirrored:
                 frames = frames[:, :, ::-1]
             for array, output in zip(arrays, run(tf.cast(frames, tf.float32))):
                 array[numbers] = output

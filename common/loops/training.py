@@ -109,8 +109,7 @@ def train(
         if files.cache_dir and not description.end_to_end:
             frozen, trained = split_model(model)
             inputs = [
-                cached_features(frozen, split.images, files.cache_dir, split.mirrored)
-                for split in (train_split, valid_split)
+                _features(frozen, split, files.cache_dir) for split in (train_split, valid_split)
             ]
         if device == "CPU" and strategy.num_replicas_in_sync == 1 and policy == "float32":
             trained = training_form(trained)
@@ -180,6 +179,15 @@ def _with_mirrored(split: Split) -> Split:
     return Split(split.images * 2, levels, split.level, jnd_frames, len(split.images))
 
 
+def _features(frozen: tf.keras.Model, split: Split, cache_dir: Path) -> list[list[Path]]:
+    """The files of features, for each backbone: of the images, and of the mirrored ones if any."""
+    straight = split.images[: len(split.images) - split.mirrored]
+    files = [cached_features(frozen, straight, cache_dir)]
+    if split.mirrored:
+        files.append(cached_features(frozen, straight, cache_dir, mirrored=True))
+    return [list(of_backbone) for of_backbone in zip(*files)]
+
+
 def _compile(model: tf.keras.Model, settings: Settings, steps: int) -> None:
     """Give `model` its losses and optimizer; an epoch has `steps`."""
     losses = {name: "mse" if name == JND_FRAME else "mae" for name in model.output_names}
@@ -212,28 +220,32 @@ def _batches(
     order: np.ndarray,
     batch_size: int,
     outputs: list[str],
-    features: list[Path] | None,
+    features: list[list[Path]] | None,
     bad: list[UserError],
 ) -> tf.data.Dataset:
     """Batches (inputs, targets by output name) of a split in `order`, read ahead of their use.
 
-    Inputs are frames, or the features of each backbone from the files `features`. A frame that
-    cannot be read is left out and its error added to `bad`.
+    Inputs are frames, or what `_features` gave. A frame that cannot be read is left out and its
+    error added to `bad`.
     """
     columns = [LEVELS.index(split.level or name[:4]) for name in outputs]
     levels = tf.constant(split.levels[:, columns])
+    straight = len(split.images) - split.mirrored
 
     def gather(numbers: np.ndarray) -> list[np.ndarray]:
         # Mapped anew for each batch, or pages once read would count as this process's memory.
-        return [np.load(path, mmap_mode="r")[numbers] for path in features]
+        mapped = [[np.load(path, mmap_mode="r") for path in paths] for paths in features]
+        return [
+            np.stack([halves[n // straight][n % straight] for n in numbers]) for halves in mapped
+        ]
 
     def stored(numbers: tf.Tensor) -> tuple[tf.Tensor, ...]:
         arrays = tf.numpy_function(gather, [numbers], [tf.float32] * len(features))
-        shapes = [np.load(path, mmap_mode="r").shape[1:] for path in features]
+        shapes = [np.load(paths[0], mmap_mode="r").shape[1:] for paths in features]
         return numbers, *(tf.ensure_shape(a, (None, *shape)) for a, shape in zip(arrays, shapes))
 
     def turned(number: tf.Tensor, *frames: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        mirrored = number >= len(split.images) - split.mirrored
+        mirrored = number >= straight
         return number, *(tf.where(mirrored, frame[:, ::-1], frame) for frame in frames)
 
     def batch(numbers: tf.Tensor, *arrays: tf.Tensor) -> tuple:
