@@ -56,8 +56,8 @@ def test_the_picture_shows_each_image_beside_itself_at_jnd1(tested):
     with Image.open(tested[1] / "test_frames.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     for number, path in enumerate(sorted((SAMPLES / "test").glob("*.webp"))):
-        # A line of 24 above each row of 352, gaps of 8, and one line of title.
-        top, height, width = 8 + 24 + number * (24 + 352 + 8) + 24, 352, 640
+        # A line of 24 above each row of 352, gaps of 8, and two lines of title.
+        top, height, width = 8 + 2 * 24 + number * (24 + 352 + 8) + 24, 352, 640
         shown = pixels[top : top + height]
         with Image.open(path) as image:
             frame = np.asarray(image.convert("RGB")).astype(int)

@@ -12,9 +12,9 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from common.data import video
-from common.data.codecs import CODECS, Codec
+from common.data.codecs import CODECS
 from common.data.frames import HEIGHT, WIDTH, frame_batches, read_frame
-from common.data.manifest import provenance
+from common.data.manifest import Provenance, provenance
 from common.data.side_by_side import write_side_by_side
 from common.errors import UserError
 from common.files import replaced
@@ -141,7 +141,7 @@ def test(
             print(f"Labels: {made.caption}.")
     if made and len(table) <= FEW:
         picture = result_path / f"{prefix}test_frames.png"
-        _write_frames(picture, folder, table, names[0], CODECS[made.codec])
+        _write_frames(picture, folder, table, names[0], made)
         print(f"each image beside itself encoded at the predicted {names[0]}: {picture}")
 
 
@@ -160,9 +160,11 @@ def _image_lines(table: pd.DataFrame, names: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _write_frames(path: Path, folder: Path, table: pd.DataFrame, level: str, codec: Codec) -> None:
+def _write_frames(
+    path: Path, folder: Path, table: pd.DataFrame, level: str, made: Provenance
+) -> None:
     """Each image, as the model saw it, beside itself encoded at the predicted `level`."""
-    rows = []
+    codec, rows = CODECS[made.codec], []
     for _, row in table.iterrows():
         frame = read_frame(folder / row.image)[..., ::-1]
         stream = codec.encode(frame, codec.nearest(row[level]))
@@ -175,6 +177,8 @@ def _write_frames(path: Path, folder: Path, table: pd.DataFrame, level: str, cod
         caption += f", {rate:.2f} bits per pixel, {decibels:.1f} dB"
         rows.append([(row.image, frame), (caption, seen)])
     title = [f"Left: the image. Right: encoded at the predicted {level}, as a whole number."]
+    if f"{level}_label" in table:
+        title.append(f"True levels: {made.caption}.")
     write_side_by_side(path, rows, title)
 
 
