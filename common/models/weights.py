@@ -104,7 +104,7 @@ def write_weights(model: tf.keras.Model, path: Path) -> None:
 def compact(source: Path, target: Path) -> None:
     """Write the weight file `source` again in about a quarter of its size, as `target`.
 
-    Kernels are rounded (see `rounding`): those of convolutions to multiples of 2^-14, those of
+    Kernels are rounded (see `rounding`): those of convolutions to multiples of 2^-15, those of
     large dense layers to three decimals. With few different values, HDF5's own filters do the rest:
     shuffle and gzip, scale-offset and gzip.
 
@@ -136,5 +136,5 @@ def _compacted(weight: np.ndarray, channels: int) -> tuple[np.ndarray, dict[str,
         return taps.reshape(weight.shape), {"scaleoffset": 3}
     if weight.ndim == 4:
         taps = weight.reshape(-1, *weight.shape[2:])
-        weight = rounded(taps, lambda tap: np.rint(tap * 2**14) / 2**14).reshape(weight.shape)
+        weight = rounded(taps, lambda tap: np.rint(tap * 2**15) / 2**15).reshape(weight.shape)
     return weight, {"shuffle": True}
