@@ -170,8 +170,8 @@ def _one_line(finished: Finished, code: int, *parts: object) -> None:
     [
         ((), "COMMAND"),
         (("tset",), "invalid choice: 'tset'"),
-        (("test", "--data_dir", "d"), "--model_weights_path"),
-        (("test", "--data_dir", "d", "--model_weights_path", "w"), "choose JND1, JND2, JND3"),
+        (("train", "--jnd_value", "JND1"), "--data_dir"),
+        (("test",), "choose JND1, JND2, JND3"),
         (("test", "--jnd_value", "JND4"), "JND4"),
         (("test", "--batch_size", "0"), "0 is not above 0"),
         (("test", "--batch", "many"), "many"),

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from common.files import replaced
 
 GAP, LINE = 8, 24
+CAPTION = 480  # pixels that a caption may take, however small its frame
 
 
 def write_side_by_side(
@@ -18,11 +19,11 @@ def write_side_by_side(
 ) -> None:
     """Write an image file of `rows` of (caption, frame) below the lines of `title`.
 
-    Frames are RGB, uint8 [height, width, 3], shown pixel for pixel; captions that are too long for
-    their frame are cut.
+    Frames are RGB, uint8 [height, width, 3], shown pixel for pixel; long captions are cut.
     """
     frames = [frame for row in rows for _, frame in row]
-    height, width = (max(frame.shape[side] for frame in frames) for side in (0, 1))
+    height = max(frame.shape[0] for frame in frames)
+    width = max(CAPTION, *(frame.shape[1] for frame in frames))
     across, down = width + GAP, LINE + height + GAP
     top = GAP + len(title) * LINE
     size = max(map(len, rows)) * across + GAP, top + len(rows) * down

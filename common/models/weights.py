@@ -104,9 +104,10 @@ def write_weights(model: tf.keras.Model, path: Path) -> None:
 def compact(source: Path, target: Path) -> None:
     """Write the weight file `source` again in about a quarter of its size, as `target`.
 
-    Kernels are rounded (see `rounding`): those of convolutions to multiples of 2^-15, those of
-    large dense layers to three decimals. With few different values, HDF5's own filters do the rest:
-    shuffle and gzip, scale-offset and gzip.
+    Kernels are rounded (see `rounding`): those of large dense layers to three decimals, those of a
+    head's convolutions (3x3) to multiples of 2^-12, and those of the backbone (5x5), which see
+    values up to 255, of 2^-17. With few different values, HDF5's own filters do the rest:
+    scale-offset, or shuffle, and gzip.
 
     Raises:
         UserError: `source` is not a whole Keras HDF5 weight file.
@@ -135,6 +136,7 @@ def _compacted(weight: np.ndarray, channels: int) -> tuple[np.ndarray, dict[str,
         taps = rounded(taps, lambda tap: np.rint(tap * 1e3) / 1e3)
         return taps.reshape(weight.shape), {"scaleoffset": 3}
     if weight.ndim == 4:
+        steps = 2**17 if weight.shape[0] == 5 else 2**12
         taps = weight.reshape(-1, *weight.shape[2:])
-        weight = rounded(taps, lambda tap: np.rint(tap * 2**15) / 2**15).reshape(weight.shape)
+        weight = rounded(taps, lambda tap: np.rint(tap * steps) / steps).reshape(weight.shape)
     return weight, {"shuffle": True}
