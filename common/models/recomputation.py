@@ -40,7 +40,7 @@ def training_form(model: tf.keras.Model) -> tf.keras.Model:
             replaced[layer.name] = RecomputedBlock(layer, followers[0])
             for follower in followers:
                 replaced[follower.name] = TakenIn(name=follower.name)
-        elif is_large(layer) and any(isinstance(each, layers.MaxPooling2D) for each in followers):
+        elif is_large(layer):
             replaced[layer.name] = WinogradConvolution(layer)
     if not replaced:
         return model
