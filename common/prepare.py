@@ -64,6 +64,7 @@ def make(arguments: argparse.Namespace) -> int:
         dataset = photos.dataset(
             arguments.images,
             arguments.crops,
+            arguments.least_width,
             arguments.vmaf,
             arguments.seed,
             arguments.keep_size,
@@ -158,6 +159,13 @@ def _parser() -> Parser:
         )
     add["photos"]("--images", type=Path, required=True, help="folder of pictures or videos")
     add["photos"]("--crops", type=positive, default=1, help="cut-outs of each picture")
+    add["photos"](
+        "--least_width",
+        type=positive,
+        default=640,
+        metavar="PIXELS",
+        help="of a cut-out; those under 640 are enlarged, which makes smoother frames",
+    )
     add["photos"](
         "--vmaf",
         type=_thresholds,

@@ -20,6 +20,7 @@ from PIL import Image
 from synthetic import ffmpeg, moving, picture, write_clip
 from test_video import fake_ffmpeg
 
+from common.data import photos
 from common.data.frames import list_images, resized
 from common.data.layout import read_split
 from common.data.manifest import provenance, read_manifest
@@ -373,6 +374,17 @@ def test_crops_differ_and_are_the_models_shape(prepared):
     for first, second in crops.values():
         assert first != second
         assert 0.74 * first[2] <= second[2] <= first[2]
+
+
+def test_cut_outs_may_be_narrow():
+    """Of any width from the largest to the least, on a scale of ratios."""
+    first, *others = photos.boxes(768, 512, 500, "any", least_width=192)
+    assert first == (0, 45, 768, 422)
+    widths = [width for _, _, width, _ in others]
+    assert 192 <= min(widths) < 196
+    assert 750 < max(widths) <= 768
+    assert np.median(widths) == pytest.approx(384, rel=0.06)  # half way, as ratios
+    assert all(x >= 0 and y >= 0 and x + w <= 768 and y + h <= 512 for x, y, w, h in others)
 
 
 def test_photos_at_the_models_size(command, pictures, tmp_path):

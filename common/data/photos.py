@@ -39,6 +39,7 @@ class Look(NamedTuple):
 def dataset(
     images: Path,
     crops: int = 1,
+    least_width: int = WIDTH,
     thresholds: Sequence[float] = THRESHOLDS,
     seed: int = 0,
     keep_size: bool = False,
@@ -49,7 +50,8 @@ def dataset(
     group, so that they land in one split.
 
     Args:
-        crops: how many cut-outs of each picture (see `boxes`).
+        crops: how many cut-outs of each picture.
+        least_width: of the cut-outs, in pixels (for both see `boxes`).
         thresholds: VMAF of JND1, JND2, JND3, falling.
         seed: of the cut-outs.
         keep_size: cut-outs keep their size (made even) instead of becoming 640x352.
@@ -70,7 +72,7 @@ def dataset(
         stem = (
             f"{index:0{max(4, len(str(len(paths))))}d}_{re.sub(r'[^A-Za-z0-9-]+', '_', path.stem)}"
         )
-        where = boxes(look.width, look.height, crops, f"{seed} {name}", even=keep_size)
+        where = boxes(look.width, look.height, crops, f"{seed} {name}", least_width, keep_size)
         names.append(name)
         thumbnails.append(look.thumbnail)
         contents[name] = _content(name, path, stem, look, where, thresholds, keep_size)
@@ -86,6 +88,7 @@ def dataset(
     options = {
         "command": "photos",
         "crops": crops,
+        "least_width": least_width,
         "vmaf": list(thresholds),
         "inputs": hashlib.sha256(repr(files).encode()).hexdigest()[:16],
         "tools": video.versions(),
@@ -93,18 +96,20 @@ def dataset(
     return Dataset([[contents[name] for name in group] for group in groups], options, notes)
 
 
-def boxes(width: int, height: int, count: int, key: str, even: bool = False) -> list[Box]:
+def boxes(
+    width: int, height: int, count: int, key: str, least_width: int = WIDTH, even: bool = False
+) -> list[Box]:
     """Where to cut frames of the models' shape out of a picture, in pixels.
 
     The first is the largest, in the middle. The others lie anywhere and have any width from the
-    largest down to 640 pixels, or to three quarters of the largest where that is less.
+    largest down to `least_width`, or to three quarters of the largest where that is less.
 
     Args:
         key: another key, other boxes.
         even: width and height are even, as video wants them.
     """
     largest = min(width, height * WIDTH / HEIGHT)
-    least = min(WIDTH, largest * 3 / 4)
+    least = min(least_width, largest * 3 / 4)
     choose = random.Random(key)
     found = []
     for index in range(count):
