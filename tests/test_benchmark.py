@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
+
+from common.errors import UserError
+from common.loops.speed import in_own_process
 
 
 @pytest.mark.parametrize("what", ["predict", "train"])
@@ -23,3 +29,13 @@ def test_an_unknown_model_is_a_usage_error(command):
     assert finished.returncode == 2
     assert len(finished.stderr.splitlines()) == 1
     assert "CAT" in finished.stderr
+
+
+def test_a_killed_measurement_is_told():
+    with pytest.raises(UserError, match=r"measuring 9: killed"):
+        in_own_process(os._exit, 9)
+
+
+def test_a_failed_measurement_ends_the_benchmark():
+    with pytest.raises(SystemExit, match="no weights"):
+        in_own_process(sys.exit, "no weights")

@@ -9,22 +9,33 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sized
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from common.data.frames import frame_batches
+from common.errors import UserError
 from common.models.descriptions import MODELS
 
 PASSES = 3
 
 
 def in_own_process(measure: Callable[..., float], *arguments: object) -> tuple[float, float]:
-    """What `measure` gives, and the peak memory of the process that ran it, in GB."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        value = pool.apply(measure, arguments)
-        return value, pool.apply(_peak_memory)
+    """What `measure` gives, and the peak memory of the process that ran it, in GB.
+
+    Raises:
+        UserError: the process was killed.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        try:
+            value = pool.submit(measure, *arguments).result()
+            return value, pool.submit(_peak_memory).result()
+        except BrokenProcessPool:
+            what = " ".join(map(str, arguments))
+            raise UserError(f"measuring {what}: killed, as for want of memory") from None
 
 
 def prediction_speed(name: str, count: int, precision: str) -> float:
