@@ -20,10 +20,10 @@ from PIL import Image
 from synthetic import ffmpeg, moving, picture, write_clip
 from test_video import fake_ffmpeg
 
-from common.data import photos
 from common.data.frames import list_images, resized
 from common.data.layout import read_split
 from common.data.manifest import provenance, read_manifest
+from common.data.photos import boxes
 
 SCALE = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 
@@ -378,7 +378,7 @@ def test_crops_differ_and_are_the_models_shape(prepared):
 
 def test_cut_outs_may_be_narrow():
     """Of any width from the largest to the least, on a scale of ratios."""
-    first, *others = photos.boxes(768, 512, 500, "any", least_width=192)
+    first, *others = boxes(768, 512, 500, "any", least_width=192)
     assert first == (0, 45, 768, 422)
     widths = [width for _, _, width, _ in others]
     assert 192 <= min(widths) < 196

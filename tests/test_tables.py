@@ -249,7 +249,7 @@ def test_samples_of_other_pictures_are_no_floor(
 def test_the_floor_is_that_of_the_clips_in_test(shared, tmp_path):
     from common.data.viewers import read_videoset
     from common.report.errors import label_floor
-    from common.report.tables import prediction_error
+    from common.report.paper import prediction_error
     from common.report.truth import read_samples, read_truth
 
     (tmp_path / "test").mkdir()

@@ -14,7 +14,7 @@ from common.data.viewers import Samples
 from common.files import replaced
 from common.loops.speed import processor
 from common.models.descriptions import MODELS
-from common.report import tables
+from common.report import paper
 from common.report.coding import measured
 from common.report.complexity import measure_complexity
 from common.report.gallery import best_model, gallery
@@ -50,9 +50,9 @@ def make_report(
     """
     predictions = predict_all(candidates, truth.images, cache)
     made = [
-        tables.prediction_error(truth, predictions, viewers),
-        tables.quality_error(truth, predictions, cache),
-        tables.bitrate(truth, predictions, cache),
+        paper.prediction_error(truth, predictions, viewers),
+        paper.quality_error(truth, predictions, cache),
+        paper.bitrate(truth, predictions, cache),
         _complexity({title for title, _ in predictions}, truth),
     ]
     write_tables(made, out, command)
@@ -120,7 +120,7 @@ def machine() -> str:
 
 def _complexity(titles: set[str], truth: Truth | None) -> Table:
     names = [name for name, model in MODELS.items() if model.title in titles]
-    return tables.complexity(measure_complexity(names), machine(), truth)
+    return paper.complexity(measure_complexity(names), machine(), truth)
 
 
 def _figures(errors: Table, title: str, truth: Truth) -> list[tuple[str, str, str]]:

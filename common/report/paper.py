@@ -1,4 +1,4 @@
-"""The paper's tables."""
+"""The paper's tables: prediction error, quality error, bitrate, complexity."""
 
 from __future__ import annotations
 
@@ -52,13 +52,16 @@ def prediction_error(
         if viewers
         else "The labels' own uncertainty is not known here: --labels gives it."
     )
+    values = pd.DataFrame(rows)
+    published = values.published.notna().any()
+    told = "Published: on VideoSet's viewers, other frames than these. " if published else ""
     return Table(
         "prediction_error",
         "Prediction error",
         f"Absolute error in {unit}, and Spearman's rank correlation. Compare with always answering "
         f"the median label; of that error, 'fraction' is what the model leaves. {floor} "
-        f"Published: on VideoSet's viewers, other frames than these. {INTERVALS} {truth.caption}",
-        pd.DataFrame(rows),
+        f"{told}{INTERVALS} {truth.caption}",
+        values,
         {
             "Model": "{model}",
             "Level": "{level}",
@@ -70,7 +73,7 @@ def prediction_error(
             "Median label's": "{median_label_error:.2f}",
             "Fraction": "{fraction_of_median_label_error:.2f}",
             "Label floor": "{label_floor:.2f}",
-            "Published": "{published:.2f}",
+            **({"Published": "{published:.2f}"} if published else {}),
         },
     )
 
@@ -89,10 +92,14 @@ def quality_error(truth: Truth, predictions: Predictions, cache: Path) -> Table:
             }
             for title, levels in _with_baseline(truth, predictions, level).items()
         ]
+    values = pd.DataFrame(rows)
     shown = {
+        "Model": "{model}",
+        "Level": "{level}",
         "PSNR, dB": "{psnr_error:.2f} ({psnr_error_low:.2f} to {psnr_error_high:.2f})",
         "SSIM": "{ssim_error:.4f} ({ssim_error_low:.4f} to {ssim_error_high:.4f})",
         "VMAF": "{vmaf_error:.2f} ({vmaf_error_low:.2f} to {vmaf_error_high:.2f})",
+        **({"Published, dB": "{published:.2f}"} if values.published.notna().any() else {}),
     }
     return Table(
         "quality_error",
@@ -100,8 +107,8 @@ def quality_error(truth: Truth, predictions: Predictions, cache: Path) -> Table:
         "Absolute difference between each frame coded at the predicted level and at the true one, "
         "both rounded to whole levels: mean and interval. Compare with coding at the median label. "
         f"PSNR and SSIM are those of luma. {truth.codec.version()}. {INTERVALS} {truth.caption}",
-        pd.DataFrame(rows),
-        {"Model": "{model}", "Level": "{level}", **shown, "Published, dB": "{published:.2f}"},
+        values,
+        shown,
     )
 
 
