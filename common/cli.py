@@ -26,6 +26,8 @@ def main(name: str, arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not description.multitask and options.jnd_value is None:
         parser.error(f"--jnd_value is missing: choose {', '.join(LEVELS)}")
+    if options.command == "train" and options.roll and options.no_cache:
+        parser.error("--roll rolls the features that --no_cache does without")
     with reported(parser.prog):
         {"train": _train, "test": _test}[options.command](description, options)
     return 0
@@ -84,6 +86,7 @@ def _train(description: Description, options: argparse.Namespace) -> None:
             options.seed,
             options.precision,
             options.flip,
+            options.roll,
             options.epochs if options.cosine else None,
         ),
         *(Split(*split) for split in splits),
@@ -228,8 +231,14 @@ def _train_options(train: Parser, description: Description) -> None:
         "--tensorboard", type=Path, metavar="DIR", help="folder for TensorBoard's logs"
     )
     if description.end_to_end:
-        train.set_defaults(cache_dir=None, no_cache=True)
+        train.set_defaults(cache_dir=None, no_cache=True, roll=False)
         return
+    train.add_argument(
+        "--roll",
+        action="store_true",
+        help="roll what the backbones give round, by another distance in every epoch, so that the "
+        "head learns no places by heart",
+    )
     train.add_argument(
         "--cache_dir",
         type=Path,

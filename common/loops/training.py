@@ -52,6 +52,7 @@ class Settings(NamedTuple):
     seed: int
     precision: str
     flip: bool  # each image is also seen mirrored
+    roll: bool  # features are rolled round, anew in every epoch
     cosine: int | None  # the learning rate falls to 0 over so many epochs; None: it stays
 
 
@@ -135,11 +136,13 @@ def train(
     board = [tf.keras.callbacks.TensorBoard(files.tensorboard)] if files.tensorboard else []
     for epoch in range(len(rows), epochs):
         # The order depends on seed and epoch alone, so a resumed run sees the same.
-        order = np.random.default_rng((settings.seed, epoch)).permutation(count)
+        random = np.random.default_rng((settings.seed, epoch))
+        order = random.permutation(count)
+        shares = random.random((count, 2)) if settings.roll else None
         title = f"epoch {epoch + 1}/{epochs}"
         with tqdm(total=count, desc=title, disable=None, leave=False) as bar, _first_of(bad):
             history = trained.fit(
-                _batches(train_split, order, size, levels, train_features, bad),
+                _batches(train_split, order, size, levels, train_features, bad, shares),
                 validation_data=valid,
                 initial_epoch=epoch,
                 epochs=epoch + 1,
@@ -222,11 +225,12 @@ def _batches(
     outputs: list[str],
     features: list[list[Path]] | None,
     bad: list[UserError],
+    shares: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Batches (inputs, targets by output name) of a split in `order`, read ahead of their use.
 
-    Inputs are frames, or what `_features` gave. A frame that cannot be read is left out and its
-    error added to `bad`.
+    Inputs are frames, or what `_features` gave, each rolled round by its `shares` [images, 2] of
+    height and width. A frame that cannot be read is left out and its error added to `bad`.
     """
     columns = [LEVELS.index(split.level or name[:4]) for name in outputs]
     levels = tf.constant(split.levels[:, columns])
@@ -236,8 +240,15 @@ def _batches(
         # Mapped anew for each batch, or pages once read would count as this process's memory.
         mapped = [[np.load(path, mmap_mode="r") for path in paths] for paths in features]
         return [
-            np.stack([halves[n // straight][n % straight] for n in numbers]) for halves in mapped
+            np.stack([rolled(halves[n // straight][n % straight], n) for n in numbers])
+            for halves in mapped
         ]
+
+    def rolled(feature: np.ndarray, number: int) -> np.ndarray:
+        if shares is None:
+            return feature
+        by = (shares[number] * feature.shape[:2]).astype(int)
+        return np.roll(feature, by, axis=(0, 1))
 
     def stored(numbers: tf.Tensor) -> tuple[tf.Tensor, ...]:
         arrays = tf.numpy_function(gather, [numbers], [tf.float32] * len(features))
