@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _LARGE_DENSE = 10**6
+_LATENT_FILTERS = 192  # as in `backbone`, which would bring TensorFlow with it
 PUBLISHED = "the published weights are at zenodo.org, record 11080876"
 
 
@@ -105,9 +106,9 @@ def compact(source: Path, target: Path) -> None:
     """Write the weight file `source` again in about a quarter of its size, as `target`.
 
     Kernels are rounded (see `rounding`): those of large dense layers to three decimals, those of a
-    head's convolutions (3x3) to multiples of 2^-12, and those of the backbone (5x5), which see
-    values up to 255, of 2^-17. With few different values, HDF5's own filters do the rest:
-    scale-offset, or shuffle, and gzip.
+    head's convolutions (3x3) to multiples of 2^-13, and those of the backbone (5x5) of 2^-15, or,
+    where they make the latent, of 2^-18: the head normalises it, and so makes small errors large.
+    With few different values, HDF5's own filters do the rest: scale-offset, or shuffle, and gzip.
 
     Raises:
         UserError: `source` is not a whole Keras HDF5 weight file.
@@ -136,7 +137,8 @@ def _compacted(weight: np.ndarray, channels: int) -> tuple[np.ndarray, dict[str,
         taps = rounded(taps, lambda tap: np.rint(tap * 1e3) / 1e3)
         return taps.reshape(weight.shape), {"scaleoffset": 3}
     if weight.ndim == 4:
-        steps = 2**17 if weight.shape[0] == 5 else 2**12
+        backbone, makes_latent = weight.shape[0] == 5, weight.shape[3] == _LATENT_FILTERS
+        steps = 2 ** ((18 if makes_latent else 15) if backbone else 13)
         taps = weight.reshape(-1, *weight.shape[2:])
         weight = rounded(taps, lambda tap: np.rint(tap * steps) / steps).reshape(weight.shape)
     return weight, {"shuffle": True}
