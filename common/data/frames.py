@@ -143,8 +143,17 @@ def decoded_frames(
         return tf.ensure_shape(whole, ()), number, *frames
 
     rows = tf.data.Dataset.from_tensor_slices(np.asarray(order, np.int64))
-    rows = rows.map(row, tf.data.AUTOTUNE, deterministic=True)
+    rows = rows.map(row, tf.data.AUTOTUNE, deterministic=True).with_options(untuned())
     return rows.filter(lambda whole, *_: whole).map(lambda _, *row: tuple(row))
+
+
+def untuned() -> tf.data.Options:
+    """Options of a dataset without tf.data's tuner: to end that can take seconds, every epoch."""
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def frame_batches(images: list[Path], batch_size: int, bad: list[UserError]) -> tf.data.Dataset:

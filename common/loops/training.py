@@ -16,7 +16,7 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from common.data.frames import decoded_frames
+from common.data.frames import decoded_frames, untuned
 from common.errors import UserError
 from common.files import replaced
 from common.loops.device import choose_device
@@ -274,7 +274,7 @@ def _batches(
         frames = [split.images, *([split.jnd_frames] if split.jnd_frames else [])]
         data = decoded_frames(frames, order, bad).map(turned).batch(batch_size)
     data = data.map(batch, tf.data.AUTOTUNE).prefetch(2)
-    options = tf.data.Options()
+    options = untuned()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return data.with_options(options)
 
