@@ -19,6 +19,7 @@ from tqdm import tqdm
 from common.data.frames import decoded_frames, untuned
 from common.errors import UserError
 from common.files import replaced
+from common.loops.adam import Adam
 from common.loops.device import choose_device
 from common.loops.features import cached_features
 from common.loops.state import read_state, write_state
@@ -203,7 +204,7 @@ def _compile(model: tf.keras.Model, settings: Settings, steps: int) -> None:
     rate = settings.learning_rate
     if settings.cosine:
         rate = tf.keras.optimizers.schedules.CosineDecay(rate, settings.cosine * steps)
-    optimizer = tf.keras.optimizers.Adam(rate)
+    optimizer = Adam(rate)
     model.compile(optimizer, losses, loss_weights=weights, metrics=metrics)
     optimizer.build(model.trainable_variables)
 
