@@ -97,9 +97,11 @@ def test_the_other_models_say_how_to_get_weights(command):
 
 
 def test_compact_rounds_as_it_says(tmp_path):
-    """Dense kernels to 0.001, convolutions to 2^-12, the sums of neighbouring taps kept."""
+    """Dense kernels to 0.001, others to their powers of 2, the sums of neighbouring taps kept."""
     random = np.random.default_rng(0)
     kernels = {
+        "backbone": random.normal(0, 0.1, (5, 5, 3, 8)),
+        "latent": random.normal(0, 0.1, (5, 5, 8, 192)),
         "conv2d": random.normal(0, 0.1, (3, 3, 5, 8)),
         "dense": random.normal(0, 0.01, (500 * 8, 256)),
         "last": random.normal(0, 0.1, (256, 1)),
@@ -118,10 +120,12 @@ def test_compact_rounds_as_it_says(tmp_path):
             bias = file[layer][f"{layer}/bias:0"][()]
             np.testing.assert_array_equal(bias, kernel[(0,) * (kernel.ndim - 1)].astype(np.float32))
     np.testing.assert_array_equal(small["last"], kernels["last"].astype(np.float32))
-    assert np.abs(small["conv2d"] * 2**12 % 1).max() == 0
     assert np.abs(small["dense"] * 1e3 - np.rint(small["dense"] * 1e3)).max() < 1e-3
     # Of all taps that see one channel the errors sum up to at most half a step, not to many.
-    sums = (small["conv2d"] - kernels["conv2d"]).sum(axis=(0, 1))
-    assert np.abs(sums).max() < 0.51 / 2**12
+    for layer, steps in (("backbone", 2**15), ("latent", 2**18), ("conv2d", 2**13)):
+        assert np.abs(small[layer] * steps % 1).max() == 0
+        assert np.abs(small[layer] * steps / 2 % 1).max() > 0
+        sums = (small[layer] - kernels[layer]).sum(axis=(0, 1))
+        assert np.abs(sums).max() < 0.51 / steps
     sums = (small["dense"] - kernels["dense"]).reshape(500, 8, 256).sum(axis=0)
     assert np.abs(sums).max() < 0.51e-3
