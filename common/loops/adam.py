@@ -13,6 +13,7 @@ class Adam(tf.keras.optimizers.Adam):
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         """Move `variable` by one step."""
+        # Names that Keras keeps for itself; but it is pinned with TensorFlow.
         number = self._index_dict[self._var_key(variable)]
         step = tf.cast(self.iterations + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
