@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from common.data.layout import LEVELS_FILE, read_jnd_frames, read_levels, read_split
+from common.data.manifest import provenance
 from common.errors import Parser, UserError, reported
 from common.files import make_writable
 from common.models.descriptions import LEVELS, MODELS, Description
@@ -36,6 +37,7 @@ def main(name: str, arguments: list[str] | None = None) -> int:
 def _test(description: Description, options: argparse.Namespace) -> None:
     level = None if description.multitask else options.jnd_value
     images, true_levels = read_split(options.data_dir, "test")
+    made = provenance(options.data_dir)
     weights_file = find_weights(options.model_weights_path, description.weight_files(level))
     make_writable(options.result_path)
     quiet_tensorflow()
@@ -47,6 +49,7 @@ def _test(description: Description, options: argparse.Namespace) -> None:
         options.data_dir / "test",
         images,
         true_levels,
+        made,
         weights_file,
         options.result_path,
         options.batch_size,

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from common.data.manifest import COLUMNS, write_manifest
 from common.models.descriptions import MODELS
 from tests import golden
 
@@ -204,6 +205,12 @@ def test_what_is_missing_is_named_before_tensorflow(data, lat_weights, tmp_path,
     _one_line(test(labelled.parent, lat_weights), 1, "2 lines of levels for 1 images")
     (labelled / "JND-Levels.txt").write_text("25 nan 35\n")
     _one_line(test(labelled.parent, lat_weights), 1, labelled / "JND-Levels.txt, line 1: level nan")
+    (labelled / "JND-Levels.txt").unlink()
+    (labelled.parent / "manifest.csv").write_text("name,size\na.png,0\n")
+    _one_line(test(labelled.parent, lat_weights), 1, "manifest.csv: no column file, split")
+    row = {**dict.fromkeys(COLUMNS, ""), "file": "test/a.png", "codec": "H.265 QP"}
+    write_manifest(labelled.parent, [row])
+    _one_line(test(labelled.parent, lat_weights), 1, "manifest.csv: levels of codec H.265 QP;")
     assert not (tmp_path / "r").exists() or not list((tmp_path / "r").iterdir())
 
 

@@ -60,7 +60,7 @@ def provenance(root: Path) -> Provenance | None:
     """What the levels in a folder are, by its manifest; None where it has none.
 
     Raises:
-        UserError: the manifest is damaged.
+        UserError: the manifest is damaged, or no one codec's.
     """
     if not (Path(root) / MANIFEST).is_file():
         return None
@@ -68,8 +68,9 @@ def provenance(root: Path) -> Provenance | None:
     # A folder that someone put together from several is a stand-in as soon as one part is.
     kinds = sorted({row["level_kind"] for row in rows} - {VIEWERS})
     codecs = sorted({row["codec"] for row in rows})
-    if len(codecs) > 1:
-        raise UserError(f"{Path(root) / MANIFEST}: mixes {' and '.join(codecs)}")
+    if len(codecs) > 1 or codecs[0] not in (QP, QUALITY):
+        path, found = Path(root) / MANIFEST, " and ".join(codecs)
+        raise UserError(f"{path}: levels of codec {found}; should all be {QP} or all {QUALITY}")
     return Provenance(" and ".join(kinds) or VIEWERS, codecs[0])
 
 
@@ -96,7 +97,8 @@ def read_manifest(root: Path) -> list[dict[str, str]]:
         raise UserError(f"{path}: no rows in it")
     missing = [name for name in COLUMNS if rows[0].get(name) is None]
     if missing:
-        raise UserError(f"{path}: no column {', '.join(missing)}")
+        columns = ", ".join(missing)
+        raise UserError(f"{path}: no column {columns}; is it one that common.prepare wrote?")
     return rows
 
 

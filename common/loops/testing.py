@@ -14,7 +14,7 @@ from tqdm import tqdm
 from common.data import video
 from common.data.codecs import CODECS
 from common.data.frames import HEIGHT, WIDTH, frame_batches, read_frame
-from common.data.manifest import Provenance, provenance
+from common.data.manifest import Provenance
 from common.data.side_by_side import write_side_by_side
 from common.errors import UserError
 from common.files import replaced
@@ -73,6 +73,7 @@ def test(
     folder: Path,
     images: list[Path],
     true_levels: np.ndarray | None,
+    made: Provenance | None,
     weights_file: Path,
     result_path: Path,
     batch_size: int,
@@ -83,8 +84,8 @@ def test(
 
     Writes, with `level` (None if multitask) in front of each name: test_results.csv (levels only,
     as the published code does), test_predictions.csv (with a header and image names), given
-    `true_levels` float32 [images, 3] test_metrics.csv, and of FEW images, whose manifest says what
-    a level is, test_frames.png: each beside itself encoded at the first level predicted.
+    `true_levels` float32 [images, 3] test_metrics.csv, and of FEW images, where `made` says what a
+    level is, test_frames.png: each beside itself encoded at the first level predicted.
 
     Raises:
         UserError: the weights are not this model's, or an image is bad and `skip_bad` is not set.
@@ -129,7 +130,6 @@ def test(
     )
     if len(table) <= FEW:
         print(_image_lines(table, names))
-    made = provenance(folder.parent)
     if true_levels is not None:
         errors = pd.DataFrame(
             {name: level_errors(table[name], table[f"{name}_label"]) for name in names}
