@@ -47,6 +47,30 @@ def command():
     return run
 
 
+@pytest.fixture
+def in_process(capsys):
+    """What `command` does for one of the six scripts, but here, where TensorFlow is loaded.
+
+    Loading it takes as long as many a test. Each script is also run as a process by some test.
+    """
+    import tensorflow as tf
+
+    from common import cli
+
+    def run(script, *arguments) -> subprocess.CompletedProcess:
+        capsys.readouterr()
+        tf.keras.backend.clear_session()  # numbers layers from 1 again, as a new process does
+        try:
+            code = cli.main(script.removesuffix(".py"), list(map(str, arguments)))
+        except SystemExit as stopped:
+            code = stopped.code
+        finally:
+            tf.keras.mixed_precision.set_global_policy("float32")
+        return subprocess.CompletedProcess((script, *arguments), code, *capsys.readouterr())
+
+    return run
+
+
 STAND_IN = "objective stand-in (VMAF below 94.5, 91.25, 87)"
 
 

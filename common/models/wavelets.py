@@ -60,13 +60,13 @@ def initialise_as_wavelets(backbone: tf.keras.Model, seed: int) -> None:
         # that hold no bands are random functions of all, and at first nothing listens to them.
         kernel = _random(random, down.kernel.shape, down.kernel.shape[2]) * gain
         kernel[..., :outs] = 0
-        block = np.einsum("cs,hwst,to->hwco", bands, transform, coarse_channels)
+        block = np.einsum("cs,hwst,to->hwco", bands, transform, coarse_channels, optimize=True)
         kernel[1:3, 1:3, :ins, :outs] = gain * block
         down.kernel.assign(kernel)
 
         kernel = _random(random, up.kernel.shape, up.kernel.shape[3] / 4) / gain
         kernel[:, :, :ins] = 0
-        block = np.einsum("so,hwst,ct->hwoc", channels, transform, coarse_bands)
+        block = np.einsum("so,hwst,ct->hwoc", channels, transform, coarse_bands, optimize=True)
         kernel[1:3, 1:3, :ins, :outs] = block / gain
         up.kernel.assign(kernel)
         channels, bands = coarse_channels, coarse_bands
