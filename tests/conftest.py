@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,11 @@ from PIL import Image
 
 from common.data.manifest import COLUMNS, QP, write_manifest
 from tests import golden
+
+# Tests that run side by side share the cores, rather than each take all of them.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    cores = max(1, os.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(cores)
 
 # A busy machine is no failing test.
 hypothesis.settings.register_profile("patient", deadline=None)

@@ -1,4 +1,7 @@
-"""Backbone and models against what the published implementation gave for the same weights."""
+"""Backbone and models against what the published implementation gave for the same weights.
+
+The form that predicts in float32 on a CPU is measured so in test_cli.py, on its way from files.
+"""
 
 from __future__ import annotations
 
@@ -80,12 +83,6 @@ def test_keras_model_matches_the_published_one(model, frames):
         some = np.array(expected["reconstruction[:,40::100,50::180,:]"])[:1]
         assert np.abs(reconstruction[:, 40::100, 50::180] - some).max() < 0.05
     assert np.ravel(one) == pytest.approx(expected["levels"][0], rel=1e-3)
-
-
-def test_fast_form_matches_the_published_one(model, frames):
-    name, built = model
-    levels = _levels(fast_form(levels_of(built)), frames)
-    assert levels == pytest.approx(np.array(golden.EXPECTED[name]["levels"]), rel=1e-3)
 
 
 def test_bfloat16_stays_within_one_percent(model, frames):

@@ -87,13 +87,14 @@ def test_training_lowers_the_loss_and_logs_each_epoch_once(trained):
     ]
 
 
-def test_what_test_measures(data, trained, command, tmp_path):
+def test_what_test_measures(data, trained, tmp_path, capsys):
     weights = trained[0] / "ImgReconstruction.h5"
-    done = command(
-        "-m", "common.reconstruct", "test", "--target", "Img", "--data_dir", data,
-        "--model_weights_path", weights, "--result_path", tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    arguments = [
+        "test", "--target", "Img", "--data_dir", str(data),
+        "--model_weights_path", str(weights), "--result_path", str(tmp_path),
+    ]  # fmt: skip
+    assert reconstruct.main(arguments) == 0
+    said = capsys.readouterr().out
     table = pd.read_csv(tmp_path / "ImgReconstruction_frames.csv")
     assert list(table.columns) == ["image", "bits_per_pixel", "psnr", "ssim"]
     assert list(table.image) == ["img9.png", "img10.png"]
@@ -120,8 +121,8 @@ def test_what_test_measures(data, trained, command, tmp_path):
     metrics = pd.read_csv(tmp_path / "ImgReconstruction_metrics.csv").iloc[0]
     assert metrics.psnr == pytest.approx(table.psnr.mean(), abs=1e-5)
     assert metrics.images == 2
-    assert f"{table.psnr.mean():.2f}" in done.stdout
-    assert f"{table.bits_per_pixel.mean():.4f} bits per pixel" in done.stdout
+    assert f"{table.psnr.mean():.2f}" in said
+    assert f"{table.bits_per_pixel.mean():.4f} bits per pixel" in said
     with Image.open(tmp_path / "ImgReconstruction.png") as sheet:
         assert sheet.width > 2 * 640
         assert sheet.height > 2 * 352
@@ -148,7 +149,7 @@ def test_validation_measures_whole_frames_with_rounded_latents(data, trained):
     assert np.mean(bits) == pytest.approx(best.val_bits_per_pixel, rel=0.03)
 
 
-def test_a_killed_run_resumes_to_the_same_weights(data, trained, command, tmp_path):
+def test_a_killed_run_resumes_to_the_same_weights(data, trained, tmp_path, capsys):
     process = subprocess.Popen(
         [sys.executable, "-m", "common.reconstruct", *training(data, tmp_path)],
         cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -164,9 +165,8 @@ def test_a_killed_run_resumes_to_the_same_weights(data, trained, command, tmp_pa
     backbone = build_backbone()
     read_weights(backbone, tmp_path / "ImgReconstruction.h5")  # whole, whatever the moment
 
-    done = command("-m", "common.reconstruct", *training(data, tmp_path, "--resume"))
-    assert done.returncode == 0, done.stderr
-    assert not done.stdout.startswith("epoch 1/3")
+    assert reconstruct.main(training(data, tmp_path, "--resume")) == 0
+    assert not capsys.readouterr().out.startswith("epoch 1/3")
     undisturbed = trained[0]
     for name in ("logsImgReconstruction.csv",):
         assert (tmp_path / name).read_text() == (undisturbed / name).read_text()

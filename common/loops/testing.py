@@ -191,9 +191,7 @@ def _described(errors: pd.DataFrame) -> str:
             f"(median {row.median_label:g})"
         )
     if len(errors) > 1:
-        mean = errors.mean()
-        lines.append(
-            f"mean   {mean.mean_absolute_error:5.2f}{'':25}{mean.median_label_error:5.2f}  "
-            f"(ratio {mean.mean_absolute_error / mean.median_label_error:.2f})"
-        )
+        error, baseline = errors.mean()[["mean_absolute_error", "median_label_error"]]
+        ratio = f"(ratio {error / baseline:.2f})" if baseline else ""
+        lines.append(f"mean   {error:5.2f}{'':25}{baseline:5.2f}  {ratio}".rstrip())
     return "\n".join(lines)
