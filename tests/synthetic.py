@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+SCALE = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 
 
 def picture(seed: int, height: int = 352, width: int = 640) -> np.ndarray:
@@ -55,3 +56,15 @@ def moving(seed: int, count: int, height: int, width: int) -> list[np.ndarray]:
         np.ascontiguousarray(large[2 * step : 2 * step + height, 3 * step : 3 * step + width])
         for step in range(count)
     ]
+
+
+def frame_of(stream: Path, number: int, width: int, height: int) -> np.ndarray:
+    """A frame of a stream as ffmpeg, run on its own, decodes it: RGB uint8 [height, width, 3]."""
+    chain = f"select=eq(n\\,{number}),scale={SCALE},format=rgb24"
+    data = ffmpeg("-i", stream, "-vf", chain, "-frames:v", 1, "-f", "rawvideo", "-")
+    return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+
+def pixels(path: Path) -> np.ndarray:
+    """What an image file holds, as Pillow reads it."""
+    return np.asarray(Image.open(path))

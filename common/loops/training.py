@@ -207,6 +207,10 @@ def _compile(model: tf.keras.Model, settings: Settings, steps: int) -> None:
     optimizer = Adam(rate)
     model.compile(optimizer, losses, loss_weights=weights, metrics=metrics)
     optimizer.build(model.trainable_variables)
+    if len(model.outputs) > 1:
+        # Keras would make the means of each output in the first step, and trace that step again.
+        model.compiled_loss.build(model.outputs)
+        model.compiled_metrics.build(model.outputs, model.outputs)
 
 
 def psnr(true: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
