@@ -32,10 +32,11 @@ def _make_data(root: Path, train: int, valid: int) -> Path:
         lines = []
         for number in range(count):
             frame = np.roll(frames[number % 3], 40 * (number + count), axis=1)
-            for folder in (split, f"jnd1{split}", f"jnd2{split}", f"jnd3{split}"):
+            jnd_frame = np.clip(frame + random.normal(0, 5, frame.shape), 0, 255).astype(np.uint8)
+            for folder, made in ((split, frame), (f"jnd1{split}", jnd_frame)):
                 (root / folder).mkdir(exist_ok=True)
-                Image.fromarray(frame[..., ::-1]).save(root / folder / f"{number}.png")
-                frame = np.clip(frame + random.normal(0, 5, frame.shape), 0, 255).astype(np.uint8)
+                image = Image.fromarray(made[..., ::-1])
+                image.save(root / folder / f"{number}.png", compress_level=1)
             level = 30 - 4 * ((first + number) % 3)
             lines.append(f"{level} {level + 4} {level + 8}")
         (root / split / "JND-Levels.txt").write_text("\n".join(lines) + "\n")
