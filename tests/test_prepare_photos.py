@@ -207,6 +207,15 @@ def test_other_options_into_the_same_folder(command, prepared, pictures):
     assert hashes(root) == before
 
 
+def test_a_folder_made_among_the_pictures_is_no_picture(command, pictures, tmp_path):
+    shutil.copy(pictures / "img8.png", tmp_path)
+    arguments = photos(tmp_path, tmp_path / "data", "--keep_size", "--split", "0/0/100")
+    for _ in range(2):
+        done = command(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert [row["content"] for row in read_manifest(tmp_path / "data")] == ["img8.png"]
+
+
 def test_a_folder_of_something_else_is_left_alone(command, pictures, tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
     done = command(*photos(pictures, tmp_path))

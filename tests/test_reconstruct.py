@@ -264,6 +264,23 @@ def test_a_jnd_backbone_starts_from_the_given_weights_and_prior(data, trained, t
         assert np.allclose(weight, expected, atol=1e-6)
 
 
+def test_an_entropy_model_of_other_weights_is_refused(trained, tmp_path, capsys):
+    folder, _ = trained
+    golden.write_weights("Backbone", tmp_path / "ImgReconstruction.h5")
+    prior = (folder / "ImgReconstruction.entropy.npz").read_bytes()
+    (tmp_path / "ImgReconstruction.entropy.npz").write_bytes(prior)
+    root = tmp_path / "root" / "test"
+    root.mkdir(parents=True)
+    Image.fromarray(picture(0)).save(root / "a.png")
+    arguments = [
+        "test", "--target", "Img", "--data_dir", str(root.parent),
+        "--model_weights_path", str(tmp_path), "--result_path", str(tmp_path),
+    ]  # fmt: skip
+    refused(arguments, capsys, "ImgReconstruction.entropy.npz: belongs to other weights")
+    (tmp_path / "ImgReconstruction.entropy.npz").write_bytes(prior[:1000])
+    refused(arguments, capsys, "not a whole file of an entropy model")
+
+
 def test_a_loss_that_is_no_number_stops_and_names_the_frames(data, tmp_path, capsys):
     refused(
         training(data, tmp_path, "--learning_rate", 1e30),
@@ -410,23 +427,6 @@ def test_noise_follows_from_the_seed_and_costs_what_the_entropy_model_says(laten
     values, estimate = rounded(prior, latents, offset)
     assert np.array_equal(values, model.quantize(latents))
     assert estimate.numpy() == pytest.approx(model(latents, training=False)[1].numpy(), rel=1e-6)
-
-
-def test_an_entropy_model_of_other_weights_is_refused(trained, tmp_path, capsys):
-    folder, _ = trained
-    golden.write_weights("Backbone", tmp_path / "ImgReconstruction.h5")
-    prior = (folder / "ImgReconstruction.entropy.npz").read_bytes()
-    (tmp_path / "ImgReconstruction.entropy.npz").write_bytes(prior)
-    root = tmp_path / "root" / "test"
-    root.mkdir(parents=True)
-    Image.fromarray(picture(0)).save(root / "a.png")
-    arguments = [
-        "test", "--target", "Img", "--data_dir", str(root.parent),
-        "--model_weights_path", str(tmp_path), "--result_path", str(tmp_path),
-    ]  # fmt: skip
-    refused(arguments, capsys, "ImgReconstruction.entropy.npz: belongs to other weights")
-    (tmp_path / "ImgReconstruction.entropy.npz").write_bytes(prior[:1000])
-    refused(arguments, capsys, "not a whole file of an entropy model")
 
 
 def test_initial_weights_reconstruct_frames_already():

@@ -130,7 +130,7 @@ def test_two_epochs_learn_and_what_is_written_test_reads(
 
 def test_killed_and_resumed_is_as_undisturbed(in_process, data, backbones, tmp_path):
     arguments = _arguments(
-        "LAT", data, backbones, tmp_path / "a", "--cache_dir", tmp_path / "f", epochs=3
+        "LAT", data, backbones, tmp_path / "a", "--cache_dir", tmp_path / "f", epochs=2
     )
     assert in_process(*arguments).returncode == 0
 
@@ -140,7 +140,7 @@ def test_killed_and_resumed_is_as_undisturbed(in_process, data, backbones, tmp_p
         [sys.executable, *arguments], cwd=REPO, stdout=subprocess.PIPE, text=True
     )
     for line in process.stdout:
-        if line.startswith("epoch 1/3"):
+        if line.startswith("epoch 1/2"):
             time.sleep(0.05)  # into the next epoch
             os.kill(process.pid, signal.SIGKILL)
             break
@@ -148,7 +148,7 @@ def test_killed_and_resumed_is_as_undisturbed(in_process, data, backbones, tmp_p
     resumed = in_process(*arguments, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     log = pd.read_csv(tmp_path / "b/l/logsJND1.csv", sep=";")
-    assert log.epoch.tolist() == [1, 2, 3]
+    assert log.epoch.tolist() == [1, 2]
     pd.testing.assert_frame_equal(log, pd.read_csv(tmp_path / "a/l/logsJND1.csv", sep=";"))
     with np.load(tmp_path / "a/c/stateJND1.npz") as a, np.load(tmp_path / "b/c/stateJND1.npz") as b:
         for name in a.files:
@@ -164,8 +164,8 @@ def test_killed_and_resumed_is_as_undisturbed(in_process, data, backbones, tmp_p
     assert "was trained with seed 0, not 7" in other.stderr
 
 
-def test_bfloat16_learns_with_float32_weights(in_process, data, backbones, tmp_path):
-    done = in_process(*_arguments("LAT", data, backbones, tmp_path, "--precision", "bfloat16"))
+def test_bfloat16_learns_with_float32_weights(in_process, few, backbones, tmp_path):
+    done = in_process(*_arguments("LAT", few[2], backbones, tmp_path, "--precision", "bfloat16"))
     assert done.returncode == 0, done.stderr
     log = pd.read_csv(tmp_path / "l/logsJND1.csv", sep=";")
     assert log.loss[1] < log.loss[0]
@@ -309,7 +309,7 @@ def test_rolled_features_come_back_in_at_the_other_side(tmp_path):
     features = np.random.default_rng(0).random((3, 4, 6, 2), np.float32)
     np.save(tmp_path / "a.npy", features)
     np.save(tmp_path / "b.npy", -features)
-    split = Split([Path()] * 3, np.float32([[1, 2, 3]] * 3), "JND2", None)
+    split = Split([Path()] * 3, np.float32([[1, 2]] * 3), "JND2", None)
     paths = [[tmp_path / "a.npy"], [tmp_path / "b.npy"]]
     shares = np.array([[0, 0], [0.5, 0.2], [0.99, 0.99]])  # of height 4 and width 6
     data = _batches(split, np.array([2, 0, 1]), 3, ["output"], paths, [], shares)
@@ -341,12 +341,11 @@ def test_cosine_brings_the_learning_rate_to_nothing_over_all_epochs():
     assert schedule["config"]["alpha"] == 0
 
 
-@pytest.mark.parametrize("size, left", [("20m", []), ("60m", ["BestModelJND1.h5"])])
-def test_a_full_disk_is_one_line(size, left, in_process, data, backbones, tmp_path):
-    """Room for nothing, or for the weights (39 MB) but not for the state (100 MB)."""
+def test_a_full_disk_is_one_line(in_process, data, backbones, tmp_path):
+    """Room for the weights (39 MB), but not for the state (100 MB)."""
     disk = tmp_path / "c"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=60m", "none", str(disk)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no right to mount a small disk")
     try:
@@ -354,8 +353,7 @@ def test_a_full_disk_is_one_line(size, left, in_process, data, backbones, tmp_pa
         assert done.returncode == 1
         assert "No space left on device" in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
-        assert [path.name for path in disk.iterdir()] == left
-        if left:
-            read_weights(build_model(MODELS["LAT"]), disk / left[0])
+        assert [path.name for path in disk.iterdir()] == ["BestModelJND1.h5"]
+        read_weights(build_model(MODELS["LAT"]), disk / "BestModelJND1.h5")
     finally:
         subprocess.run(["umount", str(disk)], check=True)

@@ -18,7 +18,7 @@ from common.data.frames import HEIGHT, SUFFIXES, WIDTH, read_rgb
 from common.data.manifest import QP, STAND_IN
 from common.data.objective import THRESHOLDS, find_levels
 from common.data.parallel import in_parallel
-from common.data.preparation import Content, Dataset, Frame
+from common.data.preparation import HIDDEN, Content, Dataset, Frame
 from common.data.splitting import alike, thumbnail
 from common.errors import UserError
 
@@ -44,7 +44,7 @@ def dataset(
     seed: int = 0,
     keep_size: bool = False,
 ) -> Dataset:
-    """All pictures and videos below `images`, for `preparation.prepare`.
+    """All pictures and videos below `images`, but those that `prepare` made, for `prepare`.
 
     Of a video the first frame of each second is taken. Files that show the same picture form one
     group, so that they land in one split.
@@ -128,11 +128,14 @@ def _rounded(length: float, even: bool) -> int:
 def _files(images: Path) -> list[Path]:
     if not images.is_dir():
         raise UserError(f"{images}: no such folder; pictures or videos were expected in it")
+    # Folders that were made from pictures may lie among them, as after `--images . --out data/`.
+    made = {path.parent for path in images.rglob(HIDDEN)}
     paths = [
         path
         for path in images.rglob("*")
         if path.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(images).parts)
+        and not made.intersection(path.parents)
         and path.is_file()
     ]
     if not paths:
