@@ -77,6 +77,23 @@ def in_process(capsys):
     return run
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """Give a folder with so much room ('20m') and no more."""
+    folder = tmp_path / "disk"
+
+    def mounted(size: str) -> Path:
+        folder.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+        if subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("no right to mount a small disk")
+        return folder
+
+    yield mounted
+    if os.path.ismount(folder):
+        subprocess.run(["umount", str(folder)], check=True)
+
+
 STAND_IN = "objective stand-in (VMAF below 94.5, 91.25, 87)"
 
 

@@ -282,25 +282,18 @@ def test_an_ffmpeg_without_vmaf(command, pictures, tmp_path):
     assert not (tmp_path / "root").exists()
 
 
-def test_a_full_disk(command, pictures, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(disk)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no right to mount a small disk")
-    try:
-        done = command(*photos(pictures, disk / "root", *SMALL))
-        assert done.returncode == 1
-        assert done.stderr.count("\n") == 1
-        assert "No space left on device" in done.stderr
-        # What is there is whole: each image with a record can be opened, with its JND frames.
-        for record in (disk / "root" / ".prepare" / "frames").glob("[!.]*.json"):
-            row = json.loads(record.read_text())
-            for prefix in ("", "jnd1", "jnd2", "jnd3"):
-                pixels(disk / "root" / f"{prefix}{row['file']}")
-        assert not list((disk / "root").rglob(".[!p]*"))
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+def test_a_full_disk(command, pictures, small_disk):
+    disk = small_disk("512k")
+    done = command(*photos(pictures, disk / "root", *SMALL))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "No space left on device" in done.stderr
+    # What is there is whole: each image with a record can be opened, with its JND frames.
+    for record in (disk / "root" / ".prepare" / "frames").glob("[!.]*.json"):
+        row = json.loads(record.read_text())
+        for prefix in ("", "jnd1", "jnd2", "jnd3"):
+            pixels(disk / "root" / f"{prefix}{row['file']}")
+    assert not list((disk / "root").rglob(".[!p]*"))
 
 
 # The command line

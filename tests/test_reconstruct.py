@@ -310,22 +310,15 @@ def test_another_models_weights_are_refused(data, tmp_path, capsys):
     )
 
 
-def test_a_full_disk_is_one_line(data, tmp_path, capsys):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "none", str(disk)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no right to mount a small disk")
-    try:
-        # There is room for the weights, but not for the state.
-        refused(training(data, disk, "--epochs", 1), capsys, "No space left on device")
-        assert sorted(path.name for path in disk.iterdir()) == [
-            "ImgReconstruction.entropy.npz",
-            "ImgReconstruction.h5",
-        ]
-        read_weights(build_backbone(), disk / "ImgReconstruction.h5")
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+def test_a_full_disk_is_one_line(data, small_disk, capsys):
+    disk = small_disk("20m")
+    # There is room for the weights, but not for the state.
+    refused(training(data, disk, "--epochs", 1), capsys, "No space left on device")
+    assert sorted(path.name for path in disk.iterdir()) == [
+        "ImgReconstruction.entropy.npz",
+        "ImgReconstruction.h5",
+    ]
+    read_weights(build_backbone(), disk / "ImgReconstruction.h5")
 
 
 # Before TensorFlow
