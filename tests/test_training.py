@@ -89,19 +89,17 @@ def _same(one: Path, other: Path, tolerance: float = 0.0) -> None:
         assert np.abs(a - b).max() <= tolerance, name
 
 
-# Frames, and how far the median of train's levels (30 26 22 30, 30 26, or 30) is from those of
-# valid (26 22, or 26).
-@pytest.mark.parametrize(
-    ("name", "frames", "median_error"),
-    [
-        *[("LAT", 4, "4.00"), ("MJLAT", 4, "4.00"), ("E2ELAT", 2, "2.00"), ("REC", 2, "2.00")],
-        *[("E2EREC", 2, "2.00"), ("MJREC", 1, "4.00")],
-    ],
-)
+# What each learns from, and how far the median of these levels (30 26 22 30, 30 26, or 30) is from
+# those of valid (26 22, or 26).
+FRAMES = {"LAT": 4, "MJLAT": 4, "E2ELAT": 2, "REC": 2, "E2EREC": 2, "MJREC": 1}
+MEDIAN_ERROR = {4: "4.00", 2: "2.00", 1: "4.00"}
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_two_epochs_learn_and_what_is_written_test_reads(
-    name, frames, median_error, in_process, data, few, backbones, tmp_path
+    name, in_process, data, few, backbones, tmp_path
 ):
-    data = few.get(frames, data)
+    data = few.get(FRAMES[name], data)
     # An MJ model takes the level that picks the best epoch; MJREC shows what it does without.
     more = ["--jnd_value", "JND2"] if name == "MJLAT" else []
     done = in_process(*_arguments(name, data, backbones, tmp_path, *more))
@@ -113,7 +111,7 @@ def test_two_epochs_learn_and_what_is_written_test_reads(
     assert (tmp_path / "l" / f"logs{suffix}.png").stat().st_size > 5000
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
-    assert "JND1" in lines[0] and f"(median {median_error})" in lines[0]
+    assert "JND1" in lines[0] and f"(median {MEDIAN_ERROR[FRAMES[name]]})" in lines[0]
     assert lines[-2] == f"best epoch: {tmp_path}/c/BestModel{suffix}.h5"
 
     tested = in_process(*lines[-1].replace("results/", f"{tmp_path}/r").split()[2:])
