@@ -1,4 +1,8 @@
-"""The command line of the six models. TensorFlow is imported only once the request makes sense."""
+"""The command line of the six models.
+
+Help needs the standard library alone, and TensorFlow is imported only once the request makes sense:
+NumPy takes a few tenths of a second to load, TensorFlow several seconds.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,9 @@ import argparse
 import os
 from pathlib import Path
 
-from common.data.layout import LEVELS_FILE, read_jnd_frames, read_levels, read_split
-from common.data.manifest import provenance
 from common.errors import Parser, UserError, reported
 from common.files import make_writable
 from common.models.descriptions import LEVELS, MODELS, Description
-from common.models.weights import find_weights
 from common.options import add_option
 
 _SPLITS = ("train", "valid")
@@ -35,6 +36,10 @@ def main(name: str, arguments: list[str] | None = None) -> int:
 
 
 def _test(description: Description, options: argparse.Namespace) -> None:
+    from common.data.layout import read_split
+    from common.data.manifest import provenance
+    from common.models.weights import find_weights
+
     level = None if description.multitask else options.jnd_value
     images, true_levels = read_split(options.data_dir, "test")
     made = provenance(options.data_dir)
@@ -59,6 +64,8 @@ def _test(description: Description, options: argparse.Namespace) -> None:
 
 
 def _train(description: Description, options: argparse.Namespace) -> None:
+    from common.models.weights import find_weights
+
     level = options.jnd_value
     predicted = None if description.multitask else level
     files = [
@@ -117,6 +124,8 @@ def _training_split(
     description: Description, root: Path, name: str, level: str | None
 ) -> tuple[list[Path], object, str | None, list[Path] | None]:
     """Images, levels, predicted level and JND frames: the fields of loops.training.Split."""
+    from common.data.layout import LEVELS_FILE, read_jnd_frames, read_levels, read_split
+
     images, levels = read_split(root, name)
     if levels is None:
         read_levels(root / name / LEVELS_FILE, images)  # says that it is missing

@@ -8,10 +8,12 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from common.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @contextlib.contextmanager
@@ -33,6 +35,8 @@ def replaced(path: Path) -> Iterator[Path]:
 
 def write_arrays(path: Path, **arrays: np.ndarray | str) -> None:
     """Write a file that `np.load` reads, whole or not at all."""
+    import numpy as np
+
     # NumPy's own writing keeps the file open, and complains a second time, when the disk is full.
     file = io.BytesIO()
     np.savez(file, **arrays)

@@ -78,6 +78,26 @@ def in_process(capsys):
 
 
 @pytest.fixture
+def no_tensorflow(tmp_path) -> dict:
+    """An environment in which importing TensorFlow fails the process."""
+    return _without(tmp_path, "tensorflow")
+
+
+@pytest.fixture
+def standard_library(tmp_path) -> dict:
+    """An environment in which importing what takes long to load fails the process."""
+    return _without(tmp_path, "tensorflow", "numpy", "PIL", "natsort")
+
+
+def _without(folder: Path, *packages: str) -> dict:
+    traps = folder / "traps"
+    traps.mkdir()
+    for package in packages:
+        (traps / f"{package}.py").write_text(f"raise SystemExit('{package} was imported')")
+    return {"PYTHONPATH": str(traps)}
+
+
+@pytest.fixture
 def small_disk(tmp_path):
     """Give a folder with so much room ('20m') and no more."""
     folder = tmp_path / "disk"

@@ -143,19 +143,10 @@ def test_known_levels_give_errors_beside_the_baseline(in_process, data, lat_weig
     assert list(named.JND1_label) == [22, 24, 20]
 
 
-@pytest.fixture
-def no_tensorflow(tmp_path) -> dict:
-    """An environment in which importing TensorFlow fails the process."""
-    trap = tmp_path / "trap" / "tensorflow.py"
-    trap.parent.mkdir()
-    trap.write_text("raise SystemExit('TensorFlow was imported')")
-    return {"PYTHONPATH": str(trap.parent)}
-
-
 @pytest.mark.parametrize("arguments", [("--help",), ("test", "--help")])
 @pytest.mark.parametrize("name", MODELS)
-def test_help_is_quick_and_shows_an_example(name, arguments, no_tensorflow):
-    finished = run(f"{name}.py", *arguments, env=no_tensorflow)
+def test_help_is_quick_and_shows_an_example(name, arguments, standard_library):
+    finished = run(f"{name}.py", *arguments, env=standard_library)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert f"python3 {name}.py test" in finished.stdout
     assert finished.cpu < 0.5
