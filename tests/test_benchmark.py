@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+import numpy as np
 import pytest
 
 from common.errors import UserError
@@ -39,3 +40,12 @@ def test_a_killed_measurement_is_told():
 def test_a_failed_measurement_ends_the_benchmark():
     with pytest.raises(SystemExit, match="no weights"):
         in_own_process(sys.exit, "no weights")
+
+
+def test_memory_is_that_of_the_measured_process_alone():
+    held = np.ones(10**9, np.uint8)
+    _, little = in_own_process(abs, -3)
+    _, more = in_own_process(bytes, 10**8)  # which is also sent back
+    assert little < 0.2
+    assert 0.1 < more < 0.5
+    assert held.all()
