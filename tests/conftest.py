@@ -94,7 +94,7 @@ def _without(folder: Path, *packages: str) -> dict:
     traps.mkdir()
     for package in packages:
         (traps / f"{package}.py").write_text(f"raise SystemExit('{package} was imported')")
-    return {"PYTHONPATH": str(traps)}
+    return {**os.environ, "PYTHONPATH": str(traps)}
 
 
 @pytest.fixture

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data.frames import HEIGHT, WIDTH, frame_batches, list_images, read_rgb
+from common.data.frames import (
+    HEIGHT,
+    WIDTH,
+    decoded_frames,
+    frame_batches,
+    list_images,
+    read_rgb,
+)
 from common.errors import UserError
 
 
@@ -119,3 +126,20 @@ def test_bad_files_are_left_out_and_named(tmp_path):
     named = sorted(str(error).split(":")[0] for error in bad)
     assert named == [str(tmp_path / name) for name in ("1.jpg", "2.png", "3.bmp")]
     assert all("cannot be read as an image" in str(error) for error in bad)
+
+
+def test_rows_come_in_the_given_order_and_bad_ones_are_named(tmp_path):
+    grey = [10, 20, 30]
+    images = [tmp_path / f"{level}.png" for level in grey]
+    targets = [tmp_path / f"jnd/{level}.png" for level in grey]
+    for image, target, level in zip(images, targets, grey):
+        _save(image, np.full((352, 640, 3), level))
+        _save(target, np.full((352, 640, 3), level + 1))
+    targets[1] = tmp_path / "none.png"
+    bad = []
+    rows = list(decoded_frames([images, targets], np.array([2, 1, 0]), bad))
+    assert [int(number) for number, _, _ in rows] == [2, 0]
+    for number, frame, target in rows:
+        assert np.all(frame.numpy() == grey[int(number)])
+        assert np.all(target.numpy() == grey[int(number)] + 1)
+    assert [str(error) for error in bad] == [f"{tmp_path / 'none.png'}: no such file"]

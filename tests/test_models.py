@@ -132,3 +132,13 @@ def test_training_along_or_frozen(model):
     backbone = [layer for layer in built.layers if getattr(layer, "kernel_size", ()) == (5, 5)]
     assert len(backbone) > 3
     assert {layer.trainable for layer in backbone} == {MODELS[name].end_to_end}
+
+
+def test_crops_of_any_size_take_the_same_weights(tmp_path):
+    backbone = build_backbone((None, None, 3))
+    write_weights(backbone, tmp_path / "w.h5")
+    whole = build_backbone()
+    read_weights(whole, tmp_path / "w.h5")
+    frame = golden.frames(1).astype(np.float32)
+    assert np.array_equal(whole(frame), backbone(frame))
+    assert backbone(frame[:, :64, :32]).shape == (1, 64, 32, 3)

@@ -1,9 +1,8 @@
-"""Stage 1 as a user runs it: training a backbone, resuming, testing it; and its entropy model."""
+"""Stage 1 as a user runs it: training a backbone, resuming, testing it."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,11 +17,9 @@ import tensorflow_compression as tfc
 from PIL import Image
 
 from common import reconstruct
-from common.data.frames import decoded_frames
 from common.models.backbone import build_backbone, transforms
-from common.models.entropy import build_coder, build_prior, entropy_file, noisy, read_prior, rounded
-from common.models.wavelets import initialise_as_wavelets
-from common.models.weights import read_weights, write_weights
+from common.models.entropy import build_coder, build_prior, entropy_file, read_prior
+from common.models.weights import read_weights
 from tests import golden
 from tests.conftest import REPO
 from tests.synthetic import picture
@@ -325,15 +322,11 @@ def test_a_full_disk_is_one_line(data, small_disk, capsys):
 
 
 @pytest.fixture
-def without_tensorflow(command, tmp_path):
+def without_tensorflow(command, no_tensorflow):
     """The command, in a process that fails when it imports TensorFlow; what it said on stderr."""
-    trap = tmp_path / "trap" / "tensorflow.py"
-    trap.parent.mkdir()
-    trap.write_text("raise SystemExit('TensorFlow was imported')")
 
     def run(*arguments: object, code: int) -> str:
-        environment = {**os.environ, "PYTHONPATH": str(trap.parent)}
-        done = command("-m", "common.reconstruct", *arguments, env=environment)
+        done = command("-m", "common.reconstruct", *arguments, env=no_tensorflow)
         assert done.returncode == code, done.stderr
         return done.stderr if code else done.stdout
 
@@ -383,85 +376,3 @@ def test_what_is_missing_is_named_before_tensorflow(data, without_tensorflow, tm
     (tmp_path / "file").touch()
     assert f"{tmp_path / 'file'}" in error(data, "--checkpoint_path", tmp_path / "file")
     assert not (tmp_path / "new").exists()
-
-
-# The parts
-
-
-@pytest.fixture(scope="module")
-def latents() -> np.ndarray:
-    """Latents of a spread that the fresh prior is made for: float32 [2, 22, 40, 192]."""
-    return np.random.default_rng(0).normal(0.3, 5, (2, 22, 40, 192)).astype(np.float32)
-
-
-def test_strings_hold_the_rounded_latents(latents):
-    coder = build_coder(build_prior())
-    strings = coder.compress(latents)
-    decoded = coder.decompress(strings, (22, 40)).numpy()
-    assert np.array_equal(decoded, coder.quantize(latents).numpy())
-    assert np.abs(decoded - latents).max() <= 0.5 + 1e-5
-    again = coder.compress(decoded)
-    assert np.array_equal(strings, again)
-
-
-def test_noise_follows_from_the_seed_and_costs_what_the_entropy_model_says(latents):
-    prior = build_prior()
-    one, bits = noisy(prior, latents, tf.constant([1, 2]))
-    same, _ = noisy(prior, latents, tf.constant([1, 2]))
-    other, _ = noisy(prior, latents, tf.constant([1, 3]))
-    noise = one.numpy() - latents
-    assert np.array_equal(one, same)
-    assert not np.array_equal(one, other)
-    assert np.abs(noise).max() < 0.5 + 1e-5
-    assert noise.std() == pytest.approx(12**-0.5, rel=0.01)
-    model = tfc.ContinuousBatchedEntropyModel(prior, coding_rank=3)
-    assert bits.numpy() == pytest.approx(model(latents, training=True)[1].numpy(), rel=1e-3)
-    offset = tf.function(tfc.quantization_offset)(prior)
-    values, estimate = rounded(prior, latents, offset)
-    assert np.array_equal(values, model.quantize(latents))
-    assert estimate.numpy() == pytest.approx(model(latents, training=False)[1].numpy(), rel=1e-6)
-
-
-def test_initial_weights_reconstruct_frames_already():
-    backbone = build_backbone()
-    initialise_as_wavelets(backbone, seed=3)
-    analysis, synthesis = transforms(backbone)
-    frame = picture(0).astype(np.float32)[np.newaxis]
-    # What 192 Haar bands of 16x16 blocks keep, by hand: at least their means, for each colour.
-    means = frame.reshape(1, 22, 16, 40, 16, 3).mean(axis=(2, 4), keepdims=True)
-    coarse = np.broadcast_to(means, (1, 22, 16, 40, 16, 3)).reshape(frame.shape)
-    latent = analysis(frame).numpy()
-    error = np.mean((synthesis(latent).numpy() - frame) ** 2)
-    assert error < 0.5 * np.mean((coarse - frame) ** 2)
-    # The grey band of a flat frame, by hand: 16 pixels' side, three colours, 29 levels a unit.
-    flat = analysis(np.full((1, 352, 640, 3), 158, np.float32)).numpy()
-    assert flat[0, 5:-5, 5:-5, 0] == pytest.approx(30 * 16 * 3**0.5 / 29, rel=1e-3)
-    assert np.abs(flat[0, 5:-5, 5:-5, 1:]).max() < 1e-3
-    other = build_backbone()
-    initialise_as_wavelets(other, seed=3)
-    for weight, same in zip(backbone.get_weights(), other.get_weights()):
-        assert np.array_equal(weight, same)
-
-
-def test_crops_of_any_size_take_the_same_weights(tmp_path):
-    backbone = build_backbone((None, None, 3))
-    write_weights(backbone, tmp_path / "w.h5")
-    whole = build_backbone()
-    read_weights(whole, tmp_path / "w.h5")
-    frame = golden.frames(1).astype(np.float32)
-    assert np.array_equal(whole(frame), backbone(frame))
-    assert backbone(frame[:, :64, :32]).shape == (1, 64, 32, 3)
-
-
-def test_pairs_come_in_order_and_bad_ones_are_named(data, tmp_path):
-    images = sorted((data / "train").iterdir())[:3]
-    targets = [data / "jnd1train" / image.name for image in images]
-    targets[1] = tmp_path / "none.png"
-    bad = []
-    pairs = list(decoded_frames([images, targets], np.array([2, 1, 0]), bad))
-    assert [int(number) for number, _, _ in pairs] == [2, 0]
-    for number, frame, target in pairs:
-        raw = np.asarray(Image.open(images[int(number)]))[..., ::-1]
-        assert np.array_equal(frame, raw)
-        assert np.all(target.numpy() == (BLUE, GREEN, RED))
-    assert [str(error) for error in bad] == [f"{tmp_path / 'none.png'}: no such file"]

@@ -233,14 +233,9 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good(
     assert "Traceback" not in done.stderr
 
 
-def test_wrong_data_is_named_before_tensorflow(command, data, backbones, tmp_path):
-    trap = tmp_path / "trap" / "tensorflow.py"
-    trap.parent.mkdir()
-    trap.write_text("raise SystemExit('TensorFlow was imported')")
-    env = {**os.environ, "PYTHONPATH": str(trap.parent)}
-
+def test_wrong_data_is_named_before_tensorflow(command, data, backbones, tmp_path, no_tensorflow):
     def refused(*parts, name="E2ELAT", backbones=backbones):
-        done = command(*_arguments(name, root, backbones, tmp_path), env=env)
+        done = command(*_arguments(name, root, backbones, tmp_path), env=no_tensorflow)
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1, done.stderr
         for part in parts:
