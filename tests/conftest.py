@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +12,7 @@ from PIL import Image
 
 from common.data.manifest import COLUMNS, QP, write_manifest
 from tests import golden
+from tests.processes import REPO, run
 
 # Tests that run side by side share the cores, rather than each take all of them.
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
@@ -22,14 +22,6 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
 # A busy machine is no failing test.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
-
-REPO = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="session")
-def repo() -> Path:
-    """The root of the repository."""
-    return REPO
 
 
 @pytest.fixture(scope="session")
@@ -43,13 +35,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def command():
-    """Run `python ARGS` as a user would: a finished process with its output as text."""
-
-    def run(*args, cwd=REPO, env=None) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, *map(str, args)], cwd=cwd, env=env, capture_output=True, text=True
-        )
-
+    """`processes.run`: `python ARGUMENTS` as a user runs it."""
     return run
 
 
@@ -94,7 +80,7 @@ def _without(folder: Path, *packages: str) -> dict:
     traps.mkdir()
     for package in packages:
         (traps / f"{package}.py").write_text(f"raise SystemExit('{package} was imported')")
-    return {**os.environ, "PYTHONPATH": str(traps)}
+    return {"PYTHONPATH": str(traps)}
 
 
 @pytest.fixture

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import pty
 import struct
 import subprocess
 import sys
-import tempfile
 import termios
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,46 +19,11 @@ from PIL import Image
 from common.data.manifest import COLUMNS, write_manifest
 from common.models.descriptions import MODELS
 from tests import golden
+from tests.processes import REPO, one_line, run
 
-REPO = Path(__file__).resolve().parents[1]
 LEVEL = {
     name: None if model.multitask else f"JND{len(name) % 3 + 1}" for name, model in MODELS.items()
 }
-
-
-@dataclass
-class Finished:
-    """What a process left behind: exit code, output, CPU seconds and peak memory in GB."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-    cpu: float
-    memory: float
-
-
-# A small process in between: Linux counts what a parent held when it forked as its child's.
-MEASURED = """
-import json, os, resource, subprocess, sys
-code = subprocess.call(sys.argv[2:])
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-with open(sys.argv[1], "w") as file:
-    json.dump([code, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9], file)
-"""
-
-
-def run(*arguments, env: dict | None = None) -> Finished:
-    with tempfile.NamedTemporaryFile() as measured:
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", MEASURED, measured.name, sys.executable]
-            + [str(argument) for argument in arguments],
-            cwd=REPO,
-            env={**os.environ, **(env or {})},
-            capture_output=True,
-            text=True,
-        )
-        code, cpu, memory = json.load(measured)
-    return Finished(code, done.stdout, done.stderr, cpu, memory)
 
 
 @pytest.fixture(scope="module")
@@ -157,15 +119,6 @@ def test_help_is_quick_and_shows_an_example(name, arguments, standard_library):
     assert (finished.returncode, finished.stderr) == (0, "")
     assert f"python3 {name}.py test" in finished.stdout
     assert finished.cpu < 0.5
-
-
-def one_line(finished, code: int, *parts: object) -> None:
-    assert finished.returncode == code
-    assert finished.stdout == ""
-    lines = [line for line in finished.stderr.splitlines() if not line.startswith("Running on")]
-    assert len(lines) == 1, finished.stderr
-    for part in parts:
-        assert str(part) in lines[0]
 
 
 @pytest.mark.parametrize(

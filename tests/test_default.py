@@ -13,7 +13,7 @@ from PIL import Image
 from common.models.build import build_model
 from common.models.descriptions import LEVELS, MODELS
 from common.models.weights import compact, read_weights
-from tests.conftest import REPO
+from tests.processes import REPO
 
 SAMPLES, WEIGHTS = REPO / "samples", REPO / "weights" / "MJLAT.h5"
 

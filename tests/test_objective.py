@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from synthetic import picture
 
 from common.data import video
 from common.data.objective import LOOK_BACK, THRESHOLDS, find_levels, lowest_below
 from common.errors import UserError
+from tests.synthetic import picture
 
 
 @given(

@@ -15,11 +15,11 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic import SCALE, ffmpeg, frame_of, moving, picture, pixels, write_clip
 from test_video import fake_ffmpeg
 
 from common.data.manifest import provenance, read_manifest
 from common.data.photos import boxes
+from tests.synthetic import SCALE, ffmpeg, frame_of, moving, picture, pixels, write_clip
 
 
 def hashes(root):
@@ -275,8 +275,8 @@ def test_contents_named_for_test(command, pictures, tmp_path):
 
 def test_an_ffmpeg_without_vmaf(command, pictures, tmp_path):
     fake = fake_ffmpeg(tmp_path, encoders=" V....D libx264 H.264")
-    environment = {**os.environ, "IMAGEIO_FFMPEG_EXE": str(fake)}
-    done = command(*photos(pictures, tmp_path / "root"), env=environment)
+    named = {"IMAGEIO_FFMPEG_EXE": str(fake)}
+    done = command(*photos(pictures, tmp_path / "root"), env=named)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "without libvmaf, which measuring VMAF needs" in done.stderr
     assert not (tmp_path / "root").exists()

@@ -9,11 +9,11 @@ import numpy as np
 import openpyxl
 import pytest
 from PIL import Image
-from synthetic import ffmpeg, frame_of, moving, picture, pixels, write_clip
 
 from common.data.frames import list_images, resized
 from common.data.layout import read_split
 from common.data.manifest import provenance, read_manifest
+from tests.synthetic import ffmpeg, frame_of, moving, picture, pixels, write_clip
 
 
 def levels_of(root, split):

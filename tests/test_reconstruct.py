@@ -21,7 +21,7 @@ from common.models.backbone import build_backbone, transforms
 from common.models.entropy import build_coder, build_prior, entropy_file, read_prior
 from common.models.weights import read_weights
 from tests import golden
-from tests.conftest import REPO
+from tests.processes import REPO, Finished
 from tests.synthetic import picture
 
 PIXELS = 352 * 640
@@ -53,7 +53,7 @@ def training(data: Path, folder: Path, *more: object) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def trained(data, command, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+def trained(data, command, tmp_path_factory) -> tuple[Path, Finished]:
     """What an undisturbed run writes and says."""
     folder = tmp_path_factory.mktemp("trained")
     done = command("-m", "common.reconstruct", *training(data, folder))

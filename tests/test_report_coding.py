@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from synthetic import picture
 
 from common.data import jpeg, video
 from common.data.codecs import CODECS
@@ -17,6 +16,7 @@ from common.data.manifest import QP, QUALITY
 from common.report import paper
 from common.report.coding import best_constant, encoded, measured, read_even
 from common.report.truth import read_truth
+from tests.synthetic import picture
 
 SIZE = (144, 256)
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from synthetic import picture
 
 from common.data.splitting import alike, split_contents, thumbnail
 from common.errors import UserError
+from tests.synthetic import picture
 
 SHARES = st.tuples(*[st.integers(0, 100)] * 3).filter(any)
 

@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from synthetic import picture
-from test_cli import one_line, run
 
 from common.errors import UserError
 from common.models.descriptions import MODELS
@@ -17,6 +15,8 @@ from common.report import complexity
 from common.tables import main
 from tests import golden
 from tests.conftest import STAND_IN
+from tests.processes import one_line, run
+from tests.synthetic import picture
 
 # SPEC.md's.
 WEIGHTS = {

@@ -21,7 +21,7 @@ from common.models.build import build_model
 from common.models.descriptions import MODELS
 from common.models.weights import read_weights
 from tests import golden
-from tests.conftest import REPO
+from tests.processes import REPO
 
 
 def _make_data(root: Path, train: int, valid: int) -> Path:

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from tests.conftest import REPO
+from tests.processes import REPO
 
 # Who may import whom, by the path below common/.
 ALLOWED = {

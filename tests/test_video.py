@@ -8,10 +8,10 @@ import stat
 
 import numpy as np
 import pytest
-from synthetic import ffmpeg, moving, picture, write_clip
 
 from common.data import video
 from common.errors import UserError
+from tests.synthetic import ffmpeg, moving, picture, write_clip
 
 SIZE = (144, 256)
 RAW = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "256x144")
