@@ -6,6 +6,7 @@ import multiprocessing
 import platform
 import re
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sized
@@ -92,4 +93,6 @@ def _peak_memory() -> float:
     own = status.exists() and re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
     if own:
         return int(own[1]) * 1024 / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9  # macOS: in bytes
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
