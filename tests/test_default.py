@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from common.compact import main as compact_main
 from common.models.build import build_model
 from common.models.descriptions import LEVELS, MODELS
 from common.models.weights import compact, read_weights
+from tests import golden
 from tests.processes import REPO
 
 SAMPLES, WEIGHTS = REPO / "samples", REPO / "weights" / "MJLAT.h5"
@@ -129,3 +131,20 @@ def test_compact_rounds_as_it_says(tmp_path):
         assert np.abs(sums).max() < 0.51 / steps
     sums = (small["dense"] - kernels["dense"]).reshape(500, 8, 256).sum(axis=0)
     assert np.abs(sums).max() < 0.51e-3
+
+
+def test_compact_blames_what_is_at_fault(tmp_path, small_disk, capsys):
+    golden.write_weights("Backbone", tmp_path / "whole.h5")
+    (tmp_path / "half.h5").write_bytes((tmp_path / "whole.h5").read_bytes()[: 10**6])
+    disk = small_disk("1m")
+    for source, target, said in (
+        (tmp_path / "none.h5", tmp_path / "new.h5", f"{tmp_path}/none.h5: no such file"),
+        (tmp_path / "half.h5", tmp_path / "new.h5", f"{tmp_path}/half.h5: not a whole"),
+        (tmp_path / "whole.h5", disk / "new.h5", "error: writing: No space left on device"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            compact_main([str(source), str(target)])
+        (line,) = capsys.readouterr().err.splitlines()
+        assert (stopped.value.code, said in line) == (1, True), line
+    assert not (tmp_path / "new.h5").exists()
+    assert list(disk.iterdir()) == []

@@ -6,6 +6,7 @@ process makes them, so the same layer may be conv2d in one file and conv2d_37 in
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,12 +112,13 @@ def compact(source: Path, target: Path) -> None:
     With few different values, HDF5's own filters do the rest: scale-offset, or shuffle, and gzip.
 
     Raises:
-        UserError: `source` is not a whole Keras HDF5 weight file.
+        UserError: `source` is not there, or not a whole Keras HDF5 weight file.
     """
     import h5py
 
+    written = io.BytesIO()  # so that what goes wrong here is the source's fault
     try:
-        with h5py.File(source, "r") as file, replaced(target) as new, h5py.File(new, "w") as small:
+        with h5py.File(source, "r") as file, h5py.File(written, "w") as small:
             small.attrs.update(file.attrs)
             channels = 1  # of what a dense layer sees, flattened
             for layer in file.attrs["layer_names"]:
@@ -126,8 +128,12 @@ def compact(source: Path, target: Path) -> None:
                     weight, filters = _compacted(file[layer][name][()], channels)
                     made.create_dataset(name, data=weight, compression=9, **filters)
                     channels = weight.shape[-1] if weight.ndim == 4 else channels
+    except FileNotFoundError:
+        raise UserError(f"{source}: no such file") from None
     except (OSError, KeyError, RuntimeError) as error:
         raise UserError(f"{source}: not a whole Keras HDF5 weight file ({error})") from None
+    with replaced(target) as beside:
+        beside.write_bytes(written.getbuffer())
 
 
 def _compacted(weight: np.ndarray, channels: int) -> tuple[np.ndarray, dict[str, object]]:
