@@ -27,6 +27,13 @@ def test_errors_by_hand():
     assert errors["fraction_of_median_label_error"] == pytest.approx(1.0)
 
 
+@pytest.mark.filterwarnings("error")
+def test_levels_that_are_all_the_same_have_no_rank_correlation():
+    errors = prediction_errors(np.array([26.0, 29, 33]), np.full(3, 30.0), np.array([*"abc"]))
+    assert np.isnan(errors["rank_correlation"])
+    assert np.isnan(errors["fraction_of_median_label_error"])
+
+
 def test_rank_correlation_with_ties_is_scipys():
     random = np.random.default_rng(3)
     predicted, true = random.normal(size=60), random.integers(20, 26, 60).astype(float)

@@ -55,11 +55,13 @@ def prediction_errors(
     errors = np.abs(predicted - true)
     median = np.median(true)
     baseline = float(np.abs(true - median).mean())
+    with np.errstate(invalid="ignore"):
+        correlation = pd.Series(predicted).rank().corr(pd.Series(true).rank())
     return {
         **mean_with_interval("mean_absolute_error", errors, contents),
         "median_error": float(np.median(errors)),
         "percentile_90_error": float(np.percentile(errors, 90)),
-        "rank_correlation": float(pd.Series(predicted).rank().corr(pd.Series(true).rank())),
+        "rank_correlation": float(correlation),
         "median_label": float(median),
         "median_label_error": baseline,
         "fraction_of_median_label_error": errors.mean() / baseline if baseline else np.nan,
