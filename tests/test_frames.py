@@ -129,17 +129,17 @@ def test_bad_files_are_left_out_and_named(tmp_path):
 
 
 def test_rows_come_in_the_given_order_and_bad_ones_are_named(tmp_path):
-    grey = [10, 20, 30]
-    images = [tmp_path / f"{level}.png" for level in grey]
-    targets = [tmp_path / f"jnd/{level}.png" for level in grey]
-    for image, target, level in zip(images, targets, grey):
-        _save(image, np.full((352, 640, 3), level))
-        _save(target, np.full((352, 640, 3), level + 1))
+    colours = [(200, 100, 50), (1, 2, 3), (250, 251, 252)]
+    images = [tmp_path / f"{number}.png" for number in range(3)]
+    targets = [tmp_path / f"jnd/{number}.png" for number in range(3)]
+    for image, target, colour in zip(images, targets, colours):
+        _save(image, np.full((HEIGHT, WIDTH, 3), colour))
+        _save(target, np.full((HEIGHT, WIDTH, 3), colour[::-1]))
     targets[1] = tmp_path / "none.png"
     bad = []
     rows = list(decoded_frames([images, targets], np.array([2, 1, 0]), bad))
     assert [int(number) for number, _, _ in rows] == [2, 0]
     for number, frame, target in rows:
-        assert np.all(frame.numpy() == grey[int(number)])
-        assert np.all(target.numpy() == grey[int(number)] + 1)
+        assert np.all(frame == colours[int(number)][::-1])
+        assert np.all(target == colours[int(number)])
     assert [str(error) for error in bad] == [f"{tmp_path / 'none.png'}: no such file"]
