@@ -10,9 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from common.cli import quiet_tensorflow
-from common.errors import Parser, positive, reported
-from common.loops.speed import (
+from common.console import Parser, add_option, positive
+from common.errors import reported
+from common.evaluation.speed import (
     PASSES,
     fastest,
     in_own_process,
@@ -22,7 +22,6 @@ from common.loops.speed import (
     shortest,
 )
 from common.models.descriptions import MODELS
-from common.options import add_option
 
 # An epoch ends with files to write, whatever its length: of 128 frames that is no small part.
 _TRAINING_FRAMES = {"latent": 128, "reconstruction": 8}
@@ -70,7 +69,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _compare(command: str, models: list[str], frames: int | None, precision: str) -> None:
-    quiet_tensorflow()
     print(f"{processor()}, {multiprocessing.cpu_count()} cores; ours: {precision}")
     print("model    frames   ours frames/s   GB    Keras frames/s   GB    ratio")
     for name in models:
@@ -109,8 +107,8 @@ def _train_ours(name: str, count: int, precision: str) -> float:
 
     from common import cli
     from common.data.layout import LEVELS_FILE
+    from common.facts import LEVELS
     from common.models.backbone import build_backbone
-    from common.models.descriptions import LEVELS
     from common.models.weights import write_weights
 
     description = MODELS[name]
@@ -155,8 +153,8 @@ def _train_keras(name: str, count: int) -> float:
     """Frames/s of the fastest epoch but the first, by plain Keras."""
     import tensorflow as tf
 
-    from common.loops.training import FRAME_WEIGHT, LEVEL_WEIGHT
     from common.models.build import JND_FRAME, build_model
+    from common.training.predictor import FRAME_WEIGHT, LEVEL_WEIGHT
 
     model = build_model(MODELS[name])
     frames = noise(count).astype("float32")

@@ -10,10 +10,11 @@ import argparse
 import os
 from pathlib import Path
 
-from common.errors import Parser, UserError, reported
+from common.console import Parser, add_option
+from common.errors import UserError, reported
+from common.facts import LEVELS
 from common.files import make_writable
-from common.models.descriptions import LEVELS, MODELS, Description
-from common.options import add_option
+from common.models.descriptions import MODELS, Description
 
 _SPLITS = ("train", "valid")
 
@@ -45,8 +46,7 @@ def _test(description: Description, options: argparse.Namespace) -> None:
     made = provenance(options.data_dir)
     weights_file = find_weights(options.model_weights_path, description.weight_files(level))
     make_writable(options.result_path)
-    quiet_tensorflow()
-    from common.loops.testing import test
+    from common.evaluation.predictor import test
 
     test(
         description,
@@ -83,8 +83,7 @@ def _train(description: Description, options: argparse.Namespace) -> None:
         )
     for folder in (checkpoints, logs):
         make_writable(folder)
-    quiet_tensorflow()
-    from common.loops.training import Files, Settings, Split, train
+    from common.training.predictor import Files, Settings, Split, train
 
     train(
         description,
@@ -131,11 +130,6 @@ def _training_split(
         read_levels(root / name / LEVELS_FILE, images)  # says that it is missing
     jnd_frames = read_jnd_frames(root, name, level, images) if description.end_to_end else None
     return images, levels, level, jnd_frames
-
-
-def quiet_tensorflow() -> None:
-    """Keep TensorFlow's start-up notices away: no user can act on them, and errors are raised."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _bundled(folder: str) -> Path:

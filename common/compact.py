@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from common.errors import Parser, UserError, reported
+from common.console import Parser
+from common.errors import UserError, reported
 from common.models.weights import compact
 
 

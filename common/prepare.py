@@ -7,7 +7,9 @@ import re
 import sys
 from pathlib import Path
 
-from common.errors import Parser, UserError, positive, reported
+from common.console import Parser, positive
+from common.errors import UserError, reported
+from common.facts import HEIGHT, WIDTH
 
 COMMAND = "common.prepare"
 LISTED = 10  # lines of one kind before the rest is only counted
@@ -43,10 +45,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def make(arguments: argparse.Namespace) -> int:
     """Make a folder and say what is in it."""
-    from common.data import mcl_jci, photos, videoset
-    from common.data.contact_sheet import CONTACT_SHEET
     from common.data.manifest import provenance
-    from common.data.preparation import prepare
+    from common.datasets import mcl_jci, photos, videoset
+    from common.datasets.contact_sheet import CONTACT_SHEET
+    from common.datasets.preparation import prepare
 
     test_contents = _names(arguments.test_contents)
     if arguments.command == "videoset":
@@ -90,7 +92,7 @@ def make(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Say what is in a folder; 1 where something is wrong with it."""
-    from common.data.checking import check
+    from common.datasets.checking import check
 
     report = check(arguments.root)
     print("\n".join(report.there))
@@ -162,9 +164,9 @@ def _parser() -> Parser:
     add["photos"](
         "--least_width",
         type=positive,
-        default=640,
+        default=WIDTH,
         metavar="PIXELS",
-        help="of a cut-out; those under 640 are enlarged, which makes smoother frames",
+        help=f"of a cut-out; those under {WIDTH} are enlarged, which makes smoother frames",
     )
     add["photos"](
         "--vmaf",
@@ -187,7 +189,7 @@ def _parser() -> Parser:
             help="names of contents, one a line, that go to test; the rest goes to train and valid",
         )
         argument("--seed", type=int, default=0, help="of the split and of cut-outs")
-        argument("--keep_size", action="store_true", help="do not resize to 640x352")
+        argument("--keep_size", action="store_true", help=f"do not resize to {WIDTH}x{HEIGHT}")
     return parser
 
 

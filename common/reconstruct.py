@@ -6,13 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.cli import quiet_tensorflow
-from common.data.frames import HEIGHT, list_images
-from common.data.layout import LEVELS, read_jnd_frames
-from common.errors import Parser, UserError, reported
+from common.console import Parser, add_option, positive_real
+from common.data.frames import list_images
+from common.data.layout import read_jnd_frames
+from common.errors import UserError, reported
+from common.facts import HEIGHT, LEVELS
 from common.files import make_writable
 from common.models.weights import find_weights
-from common.options import add_option, positive_real
 
 IMAGE = "Img"
 PROGRAM = "python3 -m common.reconstruct"
@@ -50,8 +50,7 @@ def _train(options: argparse.Namespace) -> None:
         )
     make_writable(options.checkpoint_path)
     make_writable(options.csv_log_path)
-    quiet_tensorflow()
-    from common.loops.backbone_training import Files, Pairs, Settings, train
+    from common.training.backbone import Files, Pairs, Settings, train
 
     train(
         Settings(
@@ -87,8 +86,7 @@ def _test(options: argparse.Namespace) -> None:
         jnd_frames = read_jnd_frames(options.data_dir, "test", options.target, images)
     weights_file = find_weights(options.model_weights_path, [_weights_name(options.target)])
     make_writable(options.result_path)
-    quiet_tensorflow()
-    from common.loops.backbone_testing import test
+    from common.evaluation.backbone import test
 
     test(
         options.target,

@@ -7,8 +7,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from common.cli import quiet_tensorflow
-from common.errors import Parser, reported
+from common.console import Parser
+from common.errors import reported
 from common.files import make_writable
 
 COMMAND = "python3 -m common.tables"
@@ -35,8 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _report(options: argparse.Namespace, command: str) -> None:
-    from common.report.truth import read_samples, read_truth
-    from common.report.weights import find_candidates
+    from common.evaluation.report.candidates import find_candidates
+    from common.evaluation.report.truth import read_samples, read_truth
 
     truth = read_truth(options.data_dir)
     truth.codec.version()  # says where there is no encoder or no VMAF
@@ -45,9 +45,8 @@ def _report(options: argparse.Namespace, command: str) -> None:
     cache = options.cache_dir or options.out / "cache"
     for folder in (options.out, cache):
         make_writable(folder)
-    quiet_tensorflow()
-    from common.report.making import PAGE, TABLES, make_report
-    from common.report.table import markdown
+    from common.evaluation.report.making import PAGE, TABLES, make_report
+    from common.evaluation.report.table import markdown
 
     errors = make_report(truth, candidates, viewers, options.out, cache, command)
     print(markdown(errors))
@@ -57,9 +56,8 @@ def _report(options: argparse.Namespace, command: str) -> None:
 def _complexity(options: argparse.Namespace, command: str) -> None:
     if options.out:
         make_writable(options.out)
-    quiet_tensorflow()
-    from common.report.making import complexity_table, write_tables
-    from common.report.table import markdown
+    from common.evaluation.report.making import complexity_table, write_tables
+    from common.evaluation.report.table import markdown
 
     table = complexity_table()
     print(markdown(table))

@@ -10,7 +10,8 @@ import hypothesis
 import pytest
 from PIL import Image
 
-from common.data.manifest import COLUMNS, QP, write_manifest
+from common.data.manifest import COLUMNS, write_manifest
+from common.facts import QP
 from tests import golden
 from tests.processes import REPO, run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from common.loops.adam import Adam
+from common.fast.adam import Adam
 
 
 def test_it_goes_where_keras_goes():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.loops.speed import in_own_process
+from common.evaluation.speed import in_own_process
 
 
 @pytest.mark.parametrize("what", ["predict", "train"])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data.checking import check
 from common.data.manifest import COLUMNS, provenance, write_manifest
+from common.datasets.checking import check
 from common.errors import UserError
 
 LEVELS = {"train": [(25, 30, 34), (27, 31, 35), (29, 32, 33)], "test": [(26, 30, 35)]}

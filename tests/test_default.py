@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from common.compact import main as compact_main
+from common.facts import LEVELS
 from common.models.build import build_model
-from common.models.descriptions import LEVELS, MODELS
+from common.models.descriptions import MODELS
 from common.models.weights import compact, read_weights
 from tests import golden
 from tests.processes import REPO

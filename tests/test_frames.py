@@ -6,15 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data.frames import (
-    HEIGHT,
-    WIDTH,
-    decoded_frames,
-    frame_batches,
-    list_images,
-    read_rgb,
-)
+from common.data.frames import decoded_frames, frame_batches, list_images, read_rgb
 from common.errors import UserError
+from common.facts import HEIGHT, WIDTH
 
 
 def _save(path, array, **options):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.loops.metrics import bootstrap_interval, level_errors
+from common.evaluation.metrics import bootstrap_interval, level_errors
 
 
 def test_errors_by_hand():

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.fast.striped import fast_form
 from common.models.backbone import build_backbone
 from common.models.build import build_model, levels_of
 from common.models.descriptions import MODELS
-from common.models.inference import fast_form
 from common.models.weights import read_weights, write_weights
 from tests import golden
 

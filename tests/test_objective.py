@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from common.data import video
-from common.data.objective import LOOK_BACK, THRESHOLDS, find_levels, lowest_below
+from common.codecs import h264
+from common.datasets.objective import LOOK_BACK, THRESHOLDS, find_levels, lowest_below
 from common.errors import UserError
 from tests.synthetic import picture
 
@@ -46,7 +46,7 @@ def test_begins_at_the_finest_allowed():
 
 def sweep(rgb):
     def vmaf(qp):
-        return video.measure(rgb, video.encode(rgb, qp), ["vmaf"])["vmaf"]
+        return h264.measure(rgb, h264.encode(rgb, qp), ["vmaf"])["vmaf"]
 
     with ThreadPoolExecutor(2) as pool:
         scores = list(pool.map(vmaf, range(52)))
@@ -59,7 +59,7 @@ def test_levels_of_a_synthetic_frame_are_the_sweeps():
     levels = find_levels(rgb)
     assert [level.qp for level in levels] == expected
     assert [level.vmaf for level in levels] == [scores[qp] for qp in expected]
-    assert all(level.stream == video.encode(rgb, level.qp) for level in levels)
+    assert all(level.stream == h264.encode(rgb, level.qp) for level in levels)
 
 
 def test_levels_of_a_photograph_are_the_sweeps(shared):

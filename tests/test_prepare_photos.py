@@ -18,7 +18,7 @@ from PIL import Image
 from test_video import fake_ffmpeg
 
 from common.data.manifest import provenance, read_manifest
-from common.data.photos import boxes
+from common.datasets.photos import boxes
 from tests.synthetic import SCALE, ffmpeg, frame_of, moving, picture, pixels, write_clip
 
 

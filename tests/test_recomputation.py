@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.models import winograd
+from common.fast import winograd
+from common.fast.recomputation import RecomputedBlock, WinogradConvolution, training_form
 from common.models.build import build_model, split_model
 from common.models.descriptions import MODELS
 from common.models.heads import rec_block
-from common.models.recomputation import RecomputedBlock, WinogradConvolution, training_form
 
 RANDOM = np.random.default_rng(0)
 

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common.data import jpeg, video
-from common.data.codecs import CODECS
-from common.data.manifest import QP, QUALITY
-from common.report import paper
-from common.report.coding import best_constant, encoded, measured, read_even
-from common.report.truth import read_truth
+from common.codecs import h264, jpeg
+from common.codecs.codec import CODECS
+from common.evaluation.report import paper
+from common.evaluation.report.coding import best_constant, encoded, measured, read_even
+from common.evaluation.report.truth import read_truth
+from common.facts import QP, QUALITY
 from tests.synthetic import picture
 
 SIZE = (144, 256)
@@ -39,10 +39,10 @@ def saved(frame, path):
 def test_an_encode_is_the_codecs_and_is_made_once(frame, image, tmp_path):
     codec = CODECS[QP]
     encode = encoded(image, 30, codec, tmp_path)
-    stream = video.encode(frame, 30)
+    stream = h264.encode(frame, 30)
     assert encode.stream == stream
     assert encode.bits == 8 * len(stream)
-    expected = video.measure(frame, stream)
+    expected = h264.measure(frame, stream)
     assert encode.bits_per_pixel == 8 * len(stream) / (144 * 256)
     assert encode[3:] == pytest.approx((expected["psnr"], expected["ssim"], expected["vmaf"]))
 
@@ -80,7 +80,7 @@ def test_jpeg_is_pillows_in_420(frame, image, tmp_path):
     assert encode.stream == file.getvalue()
     shown = np.asarray(Image.open(file))
     assert np.array_equal(jpeg.decode(encode.stream), shown)
-    assert encode.psnr == pytest.approx(video.measure(frame, shown, ["psnr"])["psnr"])
+    assert encode.psnr == pytest.approx(h264.measure(frame, shown, ["psnr"])["psnr"])
 
 
 def test_directions():

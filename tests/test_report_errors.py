@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from common.data.viewers import read_videoset
-from common.report.errors import bootstrap_over_contents, label_floor, prediction_errors
-from common.report.table import Table, html, markdown
+from common.datasets.viewers import read_videoset
+from common.evaluation.report.errors import bootstrap_over_contents, label_floor, prediction_errors
+from common.evaluation.report.table import Table, html, markdown
 
 
 def test_errors_by_hand():

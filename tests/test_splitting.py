@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from common.data.splitting import alike, split_contents, thumbnail
+from common.datasets.splitting import alike, split_contents, thumbnail
 from common.errors import UserError
 from tests.synthetic import picture
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
+from common.evaluation.report import complexity
 from common.models.descriptions import MODELS
-from common.report import complexity
 from common.tables import main
 from tests import golden
 from tests.conftest import STAND_IN
@@ -95,8 +95,8 @@ def test_a_second_run_makes_nothing_anew(report, labelled_root, mj_weights, tmp_
 
 
 def test_predictions_go_on_where_they_were_stopped(labelled_root, tmp_path):
-    from common.report.predictions import predict_all
-    from common.report.weights import find_candidates
+    from common.evaluation.report.candidates import find_candidates
+    from common.evaluation.report.predictions import predict_all
 
     golden.write_weights("LAT", tmp_path / "BestModelJND2.h5")
     images = sorted((labelled_root / "test").glob("*.png"))
@@ -128,8 +128,8 @@ def test_complexity_is_measured(report):
 def test_multiply_accumulates_of_lat_by_hand():
     import tensorflow as tf
 
+    from common.evaluation.report.complexity import multiply_accumulates
     from common.models.build import build_model, levels_of
-    from common.report.complexity import multiply_accumulates
 
     # Positions x 5x5 x channels in x channels out; each of four halves the 352x640 frame.
     analysis = (
@@ -150,8 +150,8 @@ def test_multiply_accumulates_of_lat_by_hand():
 
 
 def test_multiply_accumulates_of_a_transposed_convolution_by_hand():
+    from common.evaluation.report.complexity import multiply_accumulates
     from common.models.backbone import build_backbone
-    from common.report.complexity import multiply_accumulates
 
     # Each value of what goes in meets 5x5 weights for each channel that comes out.
     synthesis = (
@@ -233,10 +233,10 @@ def test_samples_of_other_pictures_are_no_floor(
 
 
 def test_the_floor_is_that_of_the_clips_in_test(shared, tmp_path):
-    from common.data.viewers import read_videoset
-    from common.report.errors import label_floor
-    from common.report.paper import prediction_error
-    from common.report.truth import read_samples, read_truth
+    from common.datasets.viewers import read_videoset
+    from common.evaluation.report.errors import label_floor
+    from common.evaluation.report.paper import prediction_error
+    from common.evaluation.report.truth import read_samples, read_truth
 
     (tmp_path / "test").mkdir()
     for clip in (7, 11):
@@ -252,8 +252,8 @@ def test_the_floor_is_that_of_the_clips_in_test(shared, tmp_path):
 
 
 def test_a_file_named_after_another_model_is_refused(labelled_root, tmp_path):
-    from common.report.predictions import predict_all
-    from common.report.weights import find_candidates
+    from common.evaluation.report.candidates import find_candidates
+    from common.evaluation.report.predictions import predict_all
 
     images = sorted((labelled_root / "test").glob("*.png"))
     golden.write_weights("Backbone", tmp_path / "MJLAT.h5")
@@ -265,8 +265,8 @@ def test_a_file_named_after_another_model_is_refused(labelled_root, tmp_path):
 
 
 def test_a_bad_image_is_named(labelled_root, tmp_path):
-    from common.report.predictions import predict_all
-    from common.report.weights import find_candidates
+    from common.evaluation.report.candidates import find_candidates
+    from common.evaluation.report.predictions import predict_all
 
     golden.write_weights("LAT", tmp_path / "LATJND1.h5")
     half = tmp_path / "half.png"

@@ -317,7 +317,7 @@ def test_neither_the_cache_nor_flip_changes_what_is_learned(in_process, data, ba
 
 
 def test_rolled_features_come_back_in_at_the_other_side(tmp_path):
-    from common.loops.training import Split, _batches
+    from common.training.predictor import Split, _batches
 
     features = np.random.default_rng(0).random((3, 4, 6, 2), np.float32)
     np.save(tmp_path / "a.npy", features)
@@ -342,7 +342,7 @@ def test_roll_needs_features(in_process, data, backbones, tmp_path):
 
 
 def test_cosine_brings_the_learning_rate_to_nothing_over_all_epochs():
-    from common.loops.training import Settings, _compile
+    from common.training.predictor import Settings, _compile
 
     model = build_model(MODELS["LAT"])
     settings = Settings("LAT", "JND1", 8, 1e-3, 0, "float32", flip=False, roll=False, cosine=10)

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.data.viewers import (
+from common.codecs.codec import whole
+from common.datasets.viewers import (
     aggregate,
     parse_samples,
     read_mcl_jci,
     read_videoset,
     staircases,
-    whole,
 )
 from common.errors import UserError
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from scipy.signal import correlate2d
 from tensorflow.keras import layers
 
-from common.models import inference
+from common.fast import striped
 
 
 @pytest.mark.parametrize("height, width", [(12, 8), (13, 7), (5, 4), (40, 33)])
@@ -16,9 +16,9 @@ from common.models import inference
 @pytest.mark.parametrize("large", [False, True])
 def test_striped_convolution_equals_the_plain_sum(monkeypatch, height, width, pools, large):
     if large:
-        monkeypatch.setattr(inference, "_LARGE", 0)
+        monkeypatch.setattr(striped, "_LARGE", 0)
     # Stripes of one row of tiles: more than one stripe, and a last one that is cut.
-    monkeypatch.setattr(inference, "_STRIPE_BYTES", 1)
+    monkeypatch.setattr(striped, "_STRIPE_BYTES", 1)
     random = np.random.default_rng(height)
     frame = random.standard_normal((height, width, 5)).astype(np.float32)
     inputs = layers.Input(frame.shape)
@@ -44,14 +44,14 @@ def test_striped_convolution_equals_the_plain_sum(monkeypatch, height, width, po
         half = expected[: height // 2 * 2, : width // 2 * 2]
         expected = half.reshape(height // 2, 2, width // 2, 2, 3).max((1, 3))
 
-    fast = inference.fast_form(model)
-    assert any(isinstance(layer, inference.StripedConvolution) for layer in fast.layers)
+    fast = striped.fast_form(model)
+    assert any(isinstance(layer, striped.StripedConvolution) for layer in fast.layers)
     assert fast(frame[np.newaxis])[0].numpy() == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 def test_rounded_kernels_keep_their_sums():
     kernel = np.random.default_rng(0).standard_normal((5, 5, 4, 4)).astype(np.float32)
-    rounded = inference._rounded(kernel)
+    rounded = striped._rounded(kernel)
     assert np.array_equal(rounded, rounded.astype(tf.bfloat16.as_numpy_dtype).astype(np.float32))
     # bfloat16 has 8 significant bits: a tap is off by 2^-8 of itself at most, and so is the sum.
     assert np.abs(rounded - kernel).max() <= 2**-7 * np.abs(kernel).max()

@@ -11,11 +11,11 @@ from natsort import ns as order
 from PIL import Image, ImageOps
 
 from common.errors import UserError
+from common.facts import HEIGHT, WIDTH
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-HEIGHT, WIDTH = 352, 640
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 # A dataset may hold gigapixel pictures; Pillow's guard against them is for web servers.

@@ -14,7 +14,6 @@ import numpy as np
 from common.data.frames import list_images
 from common.errors import UserError
 
-LEVELS = ("JND1", "JND2", "JND3")
 LEVELS_FILE = "JND-Levels.txt"
 
 

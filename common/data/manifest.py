@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from common.errors import UserError
+from common.facts import QP, QUALITY
 from common.files import replaced
 
 MANIFEST = "manifest.csv"
 VIEWERS = "viewers"
 STAND_IN = "objective stand-in"
-QP, QUALITY = "H.264 QP", "JPEG quality"
 COLUMNS = (
     "file",  # the image, relative to the folder; its JND frames have the same name
     "split",

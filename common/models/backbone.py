@@ -11,9 +11,9 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow.keras import layers
 
-HEIGHT, WIDTH = 352, 640
+from common.facts import FILTERS, HEIGHT, LATENT_FILTERS, WIDTH
+
 FRAME_SHAPE = (HEIGHT, WIDTH, 3)
-FILTERS, LATENT_FILTERS = 128, 192
 LEAK = 0.05
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow.keras import layers
 
+from common.facts import LEVELS
 from common.models.backbone import FRAME_SHAPE, analysis_transform, synthesis_transform
-from common.models.descriptions import LEVELS, Description
+from common.models.descriptions import Description
 from common.models.heads import lat_head, rec_head
 
 JND_FRAME = "JNDImg"

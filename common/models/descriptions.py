@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LEVELS = ("JND1", "JND2", "JND3")
+from common.facts import LEVELS
 
 
 @dataclass(frozen=True)

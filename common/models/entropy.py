@@ -20,8 +20,8 @@ import tensorflow as tf
 import tensorflow_compression as tfc
 
 from common.errors import UserError
+from common.facts import LATENT_FILTERS
 from common.files import write_arrays
-from common.models.backbone import LATENT_FILTERS
 
 
 def build_prior() -> tfc.NoisyDeepFactorized:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.errors import UserError
+from common.facts import LATENT_FILTERS
+from common.fast.rounding import rounded
 from common.files import replaced
-from common.models.rounding import rounded
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 _LARGE_DENSE = 10**6
-_LATENT_FILTERS = 192  # as in `backbone`, which would bring TensorFlow with it
 PUBLISHED = "the published weights are at zenodo.org, record 11080876"
 
 
@@ -143,7 +143,7 @@ def _compacted(weight: np.ndarray, channels: int) -> tuple[np.ndarray, dict[str,
         taps = rounded(taps, lambda tap: np.rint(tap * 1e3) / 1e3)
         return taps.reshape(weight.shape), {"scaleoffset": 3}
     if weight.ndim == 4:
-        backbone, makes_latent = weight.shape[0] == 5, weight.shape[3] == _LATENT_FILTERS
+        backbone, makes_latent = weight.shape[0] == 5, weight.shape[3] == LATENT_FILTERS
         steps = 2 ** ((18 if makes_latent else 15) if backbone else 13)
         taps = weight.reshape(-1, *weight.shape[2:])
         weight = rounded(taps, lambda tap: np.rint(tap * steps) / steps).reshape(weight.shape)

@@ -1,0 +1,68 @@
+"""What levels are coded with: H.264 at a QP, or JPEG at a quality factor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from common.codecs import h264, jpeg
+from common.facts import COARSEST_QP, QP, QUALITY
+
+
+def whole(level: float) -> int:
+    """The QP or quality factor nearest to a level; a half goes up."""
+    return math.floor(level + 0.5)
+
+
+class Codec(NamedTuple):
+    """A way to code a frame, RGB uint8 [height, width, 3] with even sides, at a whole level."""
+
+    unit: str
+    levels: range
+    """From the finest to the coarsest."""
+    encode: Callable[[np.ndarray, int], bytes]
+    decode: Callable[[bytes], np.ndarray]
+    measure: Callable[[np.ndarray, bytes], dict[str, float]]
+    """PSNR (dB), SSIM and VMAF of a stream against its frame, as `h264.measure`."""
+    version: Callable[[], str]
+    """Names and versions of what encodes and what measures."""
+
+    def nearest(self, level: float) -> int:
+        """The level that can be coded."""
+        return min(max(whole(level), min(self.levels)), max(self.levels))
+
+    def coarser_by(self, level: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """How many steps `level` is coarser than `other`; negative where it is finer."""
+        return (level - other) * self.levels.step
+
+
+def _measure_jpeg(rgb: np.ndarray, stream: bytes) -> dict[str, float]:
+    return h264.measure(rgb, jpeg.decode(stream))
+
+
+def _metric() -> str:
+    h264.binary("libvmaf")  # says what is missing where there is none
+    return h264.versions()["vmaf"]
+
+
+CODECS = {
+    QP: Codec(
+        "QP",
+        range(COARSEST_QP + 1),
+        h264.encode,
+        h264.decode,
+        h264.measure,
+        lambda: f"{h264.encoder()}, {_metric()}",
+    ),
+    QUALITY: Codec(
+        "quality",
+        range(100, 0, -1),
+        jpeg.encode,
+        jpeg.decode,
+        _measure_jpeg,
+        lambda: f"{jpeg.encoder()}, {_metric()}",
+    ),
+}

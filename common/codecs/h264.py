@@ -1,0 +1,374 @@
+"""H.264 frames through ffmpeg: encode at a QP, decode, and measure. All ffmpeg happens here.
+
+Colour. A frame is RGB, uint8 [height, width, 3]. Between RGB and the codec's YUV lies one rule for
+every command: 8-bit 4:2:0, limited range, BT.601 (`MATRIX`), converted by ffmpeg's scaler with
+`SCALER` flags: bicubic chroma at the position H.264 gives it, accurate rounding, and the arithmetic
+that is the same on every processor. Streams made here say so in their header. Where a foreign
+stream names another matrix or range, that is used; one that names none is BT.601, as every ffmpeg
+tool takes it.
+
+x264. `X264` holds the settings of every encode. The rate control is constant QP; as in all x264
+streams, VideoSet's too, the nominal QP is that of the P frames, and an intra frame is coded 3
+steps finer. One thread, so that the same frame gives the same bits on any machine. The `user data`
+header (x264's own name and options, some 600 bytes) is taken out: it is not the picture's.
+
+Measures are taken between 4:2:0 frames. PSNR (dB) and SSIM are those of luma, as is VMAF, which
+uses libvmaf's default model on single frames.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+
+from common.errors import UserError
+from common.facts import HEIGHT, WIDTH
+
+MATRIX = "bt601"
+SCALER = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
+X264 = {
+    "vcodec": "libx264",
+    "preset": "medium",
+    "pix_fmt": "yuv420p",
+    "threads": 1,
+    "bsf:v": "filter_units=remove_types=6",
+}
+METRICS = ("psnr", "ssim", "vmaf")
+
+# What ffmpeg's metric filters say at the end of a run.
+SCORES = {
+    "psnr": re.compile(r"PSNR y:(\S+)"),
+    "ssim": re.compile(r"SSIM Y:(\S+)"),
+    "vmaf": re.compile(r"VMAF score: (\S+)"),
+}
+QUIET = ("-hide_banner", "-nostats", "-loglevel", "error")
+
+
+class Clip(NamedTuple):
+    """What `inspect` finds: size in pixels, and the time of each frame in seconds, in order."""
+
+    width: int
+    height: int
+    times: list[float]
+
+
+def encode(rgb: np.ndarray, qp: int) -> bytes:
+    """A frame as an H.264 stream of its own, at constant QP 0 (lossless) to 51.
+
+    Height and width must be even, as 4:2:0 wants them.
+    """
+    source = _yuv(_raw(rgb)).output(
+        "pipe:", format="h264", qp=qp, colorspace="smpte170m", color_range="tv", **X264
+    )
+    return _ffmpeg(source, rgb.tobytes(), needs="libx264")
+
+
+def reencode(path: Path, qp: int, framerate: int | None = None) -> bytes:
+    """A whole clip as an H.264 stream at constant QP, its colours untouched.
+
+    Raises:
+        UserError: the file cannot be read as a video.
+    """
+    stream = _opened(path, framerate).output("pipe:", format="h264", qp=qp, **X264)
+    return _ffmpeg(stream, needs="libx264", source=path)
+
+
+def decode(stream: bytes) -> np.ndarray:
+    """The frame that a stream of one frame holds: RGB, uint8 [height, width, 3]."""
+    frame = _rgb(ffmpeg.input("pipe:", format="h264", threads=1)).output(
+        "pipe:", format="image2pipe", vcodec="ppm"
+    )
+    return _next_ppm(io.BytesIO(_ffmpeg(frame, stream)))
+
+
+def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]:
+    """Frames of a clip by number, from 0, in rising order: RGB, uint8 [height, width, 3] each.
+
+    `source` is a file, or the bytes of an H.264 stream.
+
+    Raises:
+        UserError: the file cannot be read as a video, or ends before the last number.
+    """
+    numbers = list(numbers)
+    name = "the encoded clip" if isinstance(source, bytes) else str(source)
+    with ExitStack() as stack:
+        if isinstance(source, bytes):
+            file = stack.enter_context(_unnamed(source))
+            video, passed = ffmpeg.input(_path_of(file), format="h264"), (file.fileno(),)
+        else:
+            video, passed = _opened(source), ()
+        chosen = "+".join(f"eq(n,{number})" for number in numbers)
+        pictures = _rgb(video.filter("select", chosen)).output(
+            "pipe:", format="image2pipe", vcodec="ppm", fps_mode="passthrough", vframes=len(numbers)
+        )
+        errors = stack.enter_context(tempfile.TemporaryFile())
+        process = stack.enter_context(
+            subprocess.Popen(
+                _command(pictures),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                pass_fds=passed,
+            )
+        )
+        # Registered last, so run first: a reader that stops early must not wait for ffmpeg.
+        stack.callback(process.kill)
+        for number in numbers:
+            picture = _next_ppm(process.stdout)
+            if picture is None:
+                errors.seek(0)
+                said = _last_line(errors.read())
+                if process.wait() and said:
+                    raise UserError(f"{name}: cannot be read as a video ({said})")
+                raise UserError(f"{name}: ends before frame {number}")
+            yield picture
+
+
+def inspect(path: Path, framerate: int | None = None) -> Clip:
+    """Size and frame times of a video; every frame is decoded, so what is whole is known.
+
+    `framerate` (1/s) is for bare H.264 streams, which need not tell theirs.
+
+    Raises:
+        UserError: the file cannot be read as a video.
+    """
+    listing = _opened(path, framerate).output("pipe:", format="framecrc", fps_mode="passthrough")
+    text = _ffmpeg(listing, source=path).decode()
+    size = re.search(r"#dimensions 0: (\d+)x(\d+)", text)
+    tick = re.search(r"#tb 0: (\d+)/(\d+)", text)
+    # Lines: stream, decoding time, presentation time, duration, size, checksum.
+    stamps = [
+        int(line.split(",")[2]) for line in text.splitlines() if line and not line.startswith("#")
+    ]
+    if not size or not tick or not stamps:
+        raise UserError(f"{path}: cannot be read as a video (no frames in it)")
+    unit = int(tick.group(1)) / int(tick.group(2))
+    first = stamps[0]
+    return Clip(
+        int(size.group(1)), int(size.group(2)), [(stamp - first) * unit for stamp in stamps]
+    )
+
+
+def first_of_each_second(times: list[float]) -> list[int]:
+    """The numbers of the frames that are the first at or after 0, 1, 2 ... seconds.
+
+    A second within which no frame begins has none.
+    """
+    numbers, second = [], -1
+    for number, time in enumerate(times):
+        # Time stamps are ticks of any length: 0.9999 of a second is one second.
+        if int(time + 1e-3) > second:
+            second = int(time + 1e-3)
+            numbers.append(number)
+    return numbers
+
+
+def measure(
+    reference: np.ndarray, distorted: np.ndarray | bytes, metrics: Iterable[str] = METRICS
+) -> dict[str, float]:
+    """How near a frame is to its reference: PSNR (dB, inf where equal), SSIM (to 1), VMAF (to 100).
+
+    `distorted` is a frame of the same size, or the H.264 stream of one, as `encode` makes it.
+    """
+    metrics = tuple(metrics)
+    data = distorted if isinstance(distorted, bytes) else distorted.tobytes()
+    with _unnamed(data) as file:
+        if isinstance(distorted, bytes):
+            picture = ffmpeg.input(_path_of(file), format="h264", threads=1)
+        else:
+            picture = _yuv(_raw(distorted, _path_of(file)))
+        picture = picture.filter("setpts", "PTS-STARTPTS")
+        references = _yuv(_raw(reference)).filter_multi_output("split", len(metrics))
+        # Each metric filter hands its first input on to the next.
+        for number, metric in enumerate(metrics):
+            name = "libvmaf" if metric == "vmaf" else metric
+            picture = ffmpeg.filter([picture, references[number]], name)
+        graph = picture.output("pipe:", format="null").global_args("-filter_complex_threads", "1")
+        said = _run(
+            _command(graph, "libvmaf" if "vmaf" in metrics else None, quiet=False),
+            reference.tobytes(),
+            (file.fileno(),),
+        ).stderr.decode(errors="replace")
+    found = {metric: SCORES[metric].search(said) for metric in metrics}
+    if not all(found.values()):
+        raise RuntimeError(f"ffmpeg gave no {', '.join(metrics)}: {said[-500:]}")
+    return {metric: float(match.group(1)) for metric, match in found.items()}
+
+
+def bits(stream: bytes) -> int:
+    """Bits that a stream takes."""
+    return 8 * len(stream)
+
+
+def encoder() -> str:
+    """Name and version of what `encode` encodes with."""
+    return f"x264 {versions()['x264']}, ffmpeg {versions()['ffmpeg']}"
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Names and versions of the tools: `ffmpeg`, and `x264` and `vmaf` where there are such."""
+    found = {"ffmpeg": _version(binary())}
+    grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    try:
+        path = binary("libx264")
+        with_header = {key: value for key, value in X264.items() if key != "bsf:v"}
+        named = _yuv(_raw(grey)).output("pipe:", format="h264", qp=30, **with_header)
+        header = _run(ffmpeg.compile(named, path), grey.tobytes()).stdout
+        found["x264"] = re.search(rb"x264 - (core \d+(?: r\d+)?)", header).group(1).decode()
+        path = binary("libvmaf")
+    except UserError:
+        return found
+    with _unnamed(grey.tobytes()) as file:
+        log = ffmpeg.filter(
+            [_yuv(_raw(grey, _path_of(file))), _yuv(_raw(grey))],
+            "libvmaf",
+            log_fmt="json",
+            log_path="/dev/stdout",
+        ).output("pipe:", format="null")
+        text = _run(ffmpeg.compile(log, path), grey.tobytes(), (file.fileno(),)).stdout.decode()
+    version = re.search(r'"version": "([^"]+)"', text)
+    found["vmaf"] = f"libvmaf {version.group(1) if version else 'of unknown version'}, vmaf_v0.6.1"
+    return found
+
+
+@functools.cache
+def binary(needs: str | None = None) -> str:
+    """Path of the ffmpeg to use, with x264 (`libx264`) or VMAF (`libvmaf`) where that is needed.
+
+    The one that IMAGEIO_FFMPEG_EXE names where it is set; else the system's, if it can do both;
+    else the one that comes with imageio-ffmpeg.
+
+    Raises:
+        UserError: there is none, or it lacks what is needed.
+    """
+    system = shutil.which("ffmpeg")
+    if system and "IMAGEIO_FFMPEG_EXE" not in os.environ and not _lacking(system):
+        return system
+    try:
+        path = imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError:
+        if not system:
+            raise UserError("no ffmpeg found: pip install imageio-ffmpeg brings one") from None
+        path = system
+    if needs in _lacking(path):
+        purpose = {"libx264": "encoding frames (x264)", "libvmaf": "measuring VMAF"}[needs]
+        raise UserError(
+            f"{path} was built without {needs}, which {purpose} needs: "
+            "pip install imageio-ffmpeg brings an ffmpeg that has it"
+        )
+    return path
+
+
+@functools.cache
+def _lacking(path: str) -> tuple[str, ...]:
+    """Which of x264 and VMAF an ffmpeg was built without."""
+    try:
+        encoders = _run([path, "-hide_banner", "-encoders"]).stdout
+        filters = _run([path, "-hide_banner", "-filters"]).stdout
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path}: does not run as ffmpeg ({error})") from None
+    has = {"libx264": b" libx264 " in encoders, "libvmaf": b" libvmaf " in filters}
+    return tuple(name for name, there in has.items() if not there)
+
+
+def _version(path: str) -> str:
+    words = _run([path, "-version"]).stdout.decode().split()
+    return words[2] if len(words) > 2 else "of unknown version"
+
+
+def _raw(rgb: np.ndarray, path: str = "pipe:"):
+    """An input of one RGB frame."""
+    size = f"{rgb.shape[1]}x{rgb.shape[0]}"
+    return ffmpeg.input(path, format="rawvideo", pix_fmt="rgb24", s=size, threads=1)
+
+
+def _opened(path: Path, framerate: int | None = None):
+    """The pictures of a file: no sound, and an error where a packet is damaged."""
+    options = {"framerate": framerate} if framerate else {}
+    # The protocol is named, so that no file name can be taken for another one (concat:, http:).
+    return ffmpeg.input(f"file:{path}", err_detect="explode", threads=1, **options)["v:0"]
+
+
+def _yuv(rgb):
+    """RGB to the YUV that is coded and measured."""
+    return rgb.filter("scale", out_color_matrix=MATRIX, out_range="tv", flags=SCALER).filter(
+        "format", "yuv420p"
+    )
+
+
+def _rgb(yuv):
+    """YUV to RGB: the stream's own matrix and range, BT.601 where it names none."""
+    return yuv.filter("scale", flags=SCALER).filter("format", "rgb24")
+
+
+def _command(stream, needs: str | None = None, quiet: bool = True) -> list[str]:
+    said = QUIET if quiet else ("-hide_banner", "-nostats", "-loglevel", "info")
+    return ffmpeg.compile(stream.global_args(*said, "-xerror"), cmd=binary(needs))
+
+
+def _ffmpeg(stream, data: bytes = b"", needs: str | None = None, source: Path | None = None):
+    """What ffmpeg writes to its pipe. A `source` that it cannot read is the user's to mend."""
+    try:
+        return _run(_command(stream, needs), data).stdout
+    except RuntimeError as error:
+        if source is None:
+            raise
+        raise UserError(f"{source}: cannot be read as a video ({error})") from None
+
+
+def _run(command: list[str], data: bytes = b"", passed: tuple[int, ...] = ()):
+    """Run to the end.
+
+    Raises:
+        RuntimeError: ffmpeg failed; with its last line.
+    """
+    done = subprocess.run(command, input=data, capture_output=True, pass_fds=passed)
+    if done.returncode:
+        raise RuntimeError(_last_line(done.stderr) or f"ffmpeg ended with {done.returncode}")
+    return done
+
+
+def _last_line(said: bytes) -> str:
+    lines = said.decode(errors="replace").strip().splitlines()
+    # Without the names and addresses of ffmpeg's own parts: [h264 @ 0x55...]
+    return re.sub(r"\[[^\]]*\] ?", "", lines[-1]).strip() if lines else ""
+
+
+def _unnamed(data: bytes) -> IO[bytes]:
+    """An open file without a name, so that nothing is left behind however the program ends."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
+    file.write(data)
+    file.flush()
+    file.seek(0)
+    return file
+
+
+def _path_of(file: IO[bytes]) -> str:
+    """How a child that is passed the file's descriptor names it."""
+    return f"/dev/fd/{file.fileno()}"
+
+
+def _next_ppm(pipe: IO[bytes]) -> np.ndarray | None:
+    """The next picture of a row of binary PPM files; None at the end."""
+    if pipe.readline() != b"P6\n":
+        return None
+    width, height = map(int, pipe.readline().split())
+    pipe.readline()
+    pixels = pipe.read(height * width * 3)
+    if len(pixels) < height * width * 3:
+        return None
+    return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)

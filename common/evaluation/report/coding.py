@@ -1,0 +1,121 @@
+"""What predicted levels are worth: frames coded at them, measured, and kept between runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from common.codecs import h264
+from common.codecs.codec import Codec
+from common.data.frames import read_rgb
+from common.datasets.objective import lowest_below
+from common.files import write_arrays
+from common.parallel import in_parallel
+
+METRICS = ("psnr", "ssim", "vmaf")
+# PSNR of a frame that lost nothing is infinite; differences need a number.
+LOSSLESS_DB = 100.0
+
+
+class Encode(NamedTuple):
+    """A frame's stream at a level, what it takes, and how near it comes."""
+
+    stream: bytes
+    bits: int
+    bits_per_pixel: float
+    psnr: float
+    """dB, of luma."""
+    ssim: float
+    vmaf: float
+
+
+def read_even(image: Path) -> np.ndarray:
+    """The RGB pixels of an image; an odd last row or column is left out, as 4:2:0 wants it.
+
+    Raises:
+        UserError: the image cannot be read.
+    """
+    rgb = read_rgb(image)
+    height, width = (side // 2 * 2 for side in rgb.shape[:2])
+    return np.ascontiguousarray(rgb[:height, :width])
+
+
+def encoded(image: Path, level: int, codec: Codec, cache: Path) -> Encode:
+    """An image coded at a level and measured, from the folder `cache` where it has been before.
+
+    A file there is named by all that its content depends on: the bytes of the image, the level, and
+    the tools with their versions. It is written whole or not at all, so a killed run leaves only
+    what the next one can use.
+
+    Raises:
+        UserError: as `read_even`.
+    """
+    told = repr((codec.version(), level)).encode()
+    name = hashlib.sha256(told + image.read_bytes()).hexdigest()
+    path = cache / "encodes" / name[:2] / f"{name}.npz"
+    if not path.exists():
+        rgb = read_even(image)
+        stream = codec.encode(rgb, level)
+        measures = codec.measure(rgb, stream)
+        pixels = rgb.shape[0] * rgb.shape[1]
+        write_arrays(path, stream=np.frombuffer(stream, np.uint8), pixels=pixels, **measures)
+    with np.load(path) as file:
+        stream = file["stream"].tobytes()
+        return Encode(
+            stream,
+            h264.bits(stream),
+            h264.bits(stream) / int(file["pixels"]),
+            min(float(file["psnr"]), LOSSLESS_DB),
+            float(file["ssim"]),
+            float(file["vmaf"]),
+        )
+
+
+def measured(
+    images: Sequence[Path], levels: Sequence[int], codec: Codec, cache: Path, doing: str
+) -> pd.DataFrame:
+    """Bits, bits per pixel, PSNR (dB), SSIM and VMAF of images coded at levels, a row an image."""
+
+    def measures(pair: tuple[Path, int]) -> tuple[float, ...]:
+        return encoded(pair[0], int(pair[1]), codec, cache)[1:]
+
+    rows = in_parallel(measures, zip(images, levels), doing)
+    return pd.DataFrame(rows, columns=list(Encode._fields[1:]))
+
+
+def best_constant(
+    of_constant: Callable[[int], pd.DataFrame], vmaf: float, levels: range
+) -> tuple[float, float]:
+    """The one level for all frames that gives the mean VMAF `vmaf`, and its mean bits a frame.
+
+    Whole levels seldom give that VMAF. Bisection finds the coarsest whole level whose mean VMAF
+    reaches it; between that and the next coarser one, the level and the logarithm of the mean bits
+    are interpolated linearly over the mean VMAF. Where no level reaches it, it is the finest.
+
+    Args:
+        of_constant: what `measured` gives where all frames are coded at a level.
+        levels: from the finest to the coarsest.
+    """
+    means: dict[int, pd.Series] = {}
+
+    def mean(back: int) -> pd.Series:
+        if back not in means:
+            means[back] = of_constant(levels[-1 - back]).mean()
+        return means[back]
+
+    # Counted back from the coarsest; the search asks for "below", and wanted is "at least".
+    least = np.nextafter(-vmaf, np.inf)
+    reached = lowest_below(lambda back: -mean(back).vmaf, least, 0, len(levels) - 1)
+    if not reached:
+        back = 0 if reached == 0 else len(levels) - 1
+        return float(levels[-1 - back]), float(mean(back).bits)
+    finer, coarser = mean(reached), mean(reached - 1)
+    share = (finer.vmaf - vmaf) / (finer.vmaf - coarser.vmaf)
+    level = levels[-1 - reached] + share * levels.step
+    bits = finer.bits ** (1 - share) * coarser.bits**share
+    return float(level), float(bits)

@@ -1,0 +1,65 @@
+"""What a prediction costs: weights, multiply-accumulates, memory and time."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pandas as pd
+import tensorflow as tf
+from tensorflow.keras import layers
+from tqdm import tqdm
+
+from common.evaluation.speed import in_own_process, prediction_speed
+from common.models.build import build_model, levels_of
+from common.models.descriptions import MODELS
+
+# A pass: few, since a second run of a whole report spends its time here.
+FRAMES = 2
+
+
+def multiply_accumulates(model: tf.keras.Model) -> Counter[str]:
+    """Multiply-accumulates of one frame, from the Keras graph, by layer kind.
+
+    `Conv2D` and `Conv2DTranspose`: each product of a kernel's weight with a value, those with the
+    zeros of 'same' padding included; `Dense`: one a weight and use. A layer that the graph uses
+    twice counts twice. Biases, normalisation, activations, pooling and scaling are left out.
+    """
+    counts: Counter[str] = Counter()
+    for layer in model.layers:
+        for node in layer.inbound_nodes:
+            kind = type(layer)
+            if kind is layers.Dense:
+                counts[kind.__name__] += math.prod(node.output_shapes[1:]) * layer.kernel.shape[0]
+            elif kind in (layers.Conv2D, layers.Conv2DTranspose):
+                # A kernel is placed at each position of what it makes, or, transposed, takes.
+                placed = node.output_shapes if kind is layers.Conv2D else node.input_shapes
+                counts[kind.__name__] += math.prod(placed[1:3]) * math.prod(layer.kernel.shape)
+    return counts
+
+
+def measure_complexity(names: list[str]) -> pd.DataFrame:
+    """Of each model (keys of MODELS) a row: weights, multiply-accumulates, memory, frames/s.
+
+    Weights are all in the file; multiply-accumulates those of predicting, which does without the
+    JND frame of E2E-LAT. Peak memory (GB) and frames/s are those of a process of its own that
+    predicts image files with random weights, the fastest of three passes.
+    """
+    rows = []
+    for name in tqdm(names, "complexity", unit="model", disable=None, leave=False):
+        model = build_model(MODELS[name])
+        counts = multiply_accumulates(levels_of(model))
+        speed, memory = in_own_process(prediction_speed, name, FRAMES, "float32")
+        rows.append(
+            {
+                "model": MODELS[name].title,
+                "weights": model.count_params(),
+                "conv": counts["Conv2D"],
+                "conv_transpose": counts["Conv2DTranspose"],
+                "dense": counts["Dense"],
+                "multiply_accumulates": sum(counts.values()),
+                "peak_memory_gb": memory,
+                "frames_per_second": speed,
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,15 @@
+"""What all rooms agree on: the published system's numbers and names.
+
+Source: Nami, Pakdaman, Hashemi, Shirmohammadi, Gabbouj, "Lightweight Multitask Learning for Robust
+JND Prediction using Latent Space and Reconstructed Frames", IEEE TCSVT 2024.
+"""
+
+LEVELS = ("JND1", "JND2", "JND3")
+# A frame in pixels, and the filters of the backbone's layers and of the one that makes the latent.
+HEIGHT, WIDTH = 352, 640
+FILTERS, LATENT_FILTERS = 128, 192
+# What a level is, and the coarsest ones: QPs rise as frames grow coarser, quality factors fall.
+QP, QUALITY = "H.264 QP", "JPEG quality"
+COARSEST_QP, FINEST_QUALITY = 51, 100
+# Where common.prepare keeps what lets it go on; a folder that has it is one that it made.
+HIDDEN = ".prepare"
