@@ -35,6 +35,12 @@ def choose_device(precision: str) -> str:
     return "CPU"
 
 
+def use_precision(precision: str) -> None:
+    """Build the models to come in 'float32' or 'bfloat16', with weights in float32 either way."""
+    policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    tf.keras.mixed_precision.set_global_policy(policy)
+
+
 def _nvidia_driver() -> bool:
     return any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/dxg"))
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import io
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,10 @@ from common.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+# Temporary files are told from a user's own by this.
+_PARTIAL = re.compile(r"\..+\.partial-[0-9a-f]{8}(\.\w+)?")
 
 
 @contextlib.contextmanager
@@ -25,12 +32,42 @@ def replaced(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    beside = path.with_name(f".{path.stem}.partial-{secrets.token_hex(4)}{path.suffix}")
     try:
         yield beside
         os.replace(beside, path)
+    except OSError as error:
+        # Encoders and os.replace name no file, or a temporary one that is gone.
+        error.filename = str(path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+def is_partial(path: Path) -> bool:
+    """Whether `path` is a temporary file of `replaced`, left by a process that was killed."""
+    return bool(_PARTIAL.fullmatch(path.name))
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[None]:
+    """Have what the file `path` stands for to ourselves; the system frees it if we are killed.
+
+    Raises:
+        BlockingIOError: another process has it, and we are not to `wait`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+
+
+def checksum(parts: Iterable[bytes]) -> str:
+    """SHA-256 of the `parts` in a row, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def write_arrays(path: Path, **arrays: np.ndarray | str) -> None:

@@ -116,35 +116,44 @@ def read_frame(path: Path) -> np.ndarray:
     return resized(read_rgb(path))[..., ::-1]
 
 
-def decoded_frames(
-    columns: list[list[Path]], order: np.ndarray, bad: list[UserError]
-) -> tf.data.Dataset:
+def decoded_frames(columns: list[list[Path]], order: np.ndarray) -> tf.data.Dataset:
     """The frames of each of `columns`, such as images and JND frames, row by row in `order`.
 
-    Elements (number int64 [], a frame uint8 [352, 640, 3], blue-green-red, a column); a number is
-    the place in a column, `order` int64 [any] holds such numbers. Decoded in parallel and ahead of
-    their use. A row that cannot be read is left out and its error added to `bad`.
+    Elements (number int64 [], error string [], a frame uint8 [352, 640, 3], blue-green-red, a
+    column); a number is the place in a column, `order` int64 [any] holds such numbers. Decoded in
+    parallel and ahead of their use. Of a row that cannot be read, the error says why, and the
+    frames are black; else it is empty.
     """
     import tensorflow as tf
 
-    def read(number: int) -> tuple[np.ndarray | bool, ...]:
+    def read(number: int) -> tuple[bytes | np.ndarray, ...]:
         paths = [column[number] for column in columns]
         try:
-            frames = {path: read_frame(path) for path in set(paths)}
-        except UserError as error:
-            bad.append(error)
-            frames = dict.fromkeys(paths, np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-            return *(frames[path] for path in paths), False
-        return *(frames[path] for path in paths), True
+            frames, error = {path: read_frame(path) for path in set(paths)}, ""
+        except UserError as bad:
+            frames, error = dict.fromkeys(paths, np.zeros((HEIGHT, WIDTH, 3), np.uint8)), str(bad)
+        return error.encode(errors="surrogateescape"), *(frames[path] for path in paths)
 
     def row(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        *frames, whole = tf.numpy_function(read, [number], [tf.uint8] * len(columns) + [tf.bool])
+        kinds = [tf.string] + [tf.uint8] * len(columns)
+        error, *frames = tf.numpy_function(read, [number], kinds)
         frames = [tf.ensure_shape(frame, (HEIGHT, WIDTH, 3)) for frame in frames]
-        return tf.ensure_shape(whole, ()), number, *frames
+        return number, tf.ensure_shape(error, ()), *frames
 
     rows = tf.data.Dataset.from_tensor_slices(np.asarray(order, np.int64))
-    rows = rows.map(row, tf.data.AUTOTUNE, deterministic=True).with_options(untuned())
-    return rows.filter(lambda whole, *_: whole).map(lambda _, *row: tuple(row))
+    return rows.map(row, tf.data.AUTOTUNE, deterministic=True).with_options(untuned())
+
+
+def errors_in(errors: tf.Tensor) -> list[UserError]:
+    """What is wrong with the rows of a batch of `decoded_frames`."""
+    said = (error.decode(errors="surrogateescape") for error in np.ravel(errors.numpy()))
+    return [UserError(error) for error in said if error]
+
+
+def raise_first(errors: tf.Tensor) -> None:
+    """Raise the first of `errors_in`, if any."""
+    for error in errors_in(errors):
+        raise error
 
 
 def untuned() -> tf.data.Options:
@@ -156,9 +165,12 @@ def untuned() -> tf.data.Options:
     return options
 
 
-def frame_batches(images: list[Path], batch_size: int, bad: list[UserError]) -> tf.data.Dataset:
-    """All frames of `images` in their order, as `decoded_frames`: batches (numbers, frames)."""
+def frame_batches(images: list[Path], batch_size: int) -> tf.data.Dataset:
+    """All frames of `images` in their order: batches (numbers, errors, frames), at least one each.
+
+    Elements are those of `decoded_frames`.
+    """
     import tensorflow as tf
 
-    frames = decoded_frames([images], np.arange(len(images)), bad)
-    return frames.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    frames = decoded_frames([images], np.arange(len(images)))
+    return frames.batch(min(batch_size, len(images))).prefetch(tf.data.AUTOTUNE)

@@ -21,39 +21,33 @@ import tensorflow as tf
 from tensorflow.keras import layers
 
 from common.fast import winograd
-from common.fast.striped import followers_of, in_head, is_large
+from common.fast.striped import TakenIn, is_large
+from common.models.heads import Block
 
 # Rows of a stripe: with 640 columns and 512 channels, 16 rows take 21 MB.
 _ROWS = 16
 _COLOURS = 3
 
 
-def training_form(model: tf.keras.Model) -> tf.keras.Model:
+def training_form(model: tf.keras.Model, blocks: list[Block]) -> tf.keras.Model:
     """`model` with the same inputs, outputs, variables, values and gradients, for training.
 
-    A model without a head on reconstructions comes back as it is.
+    `blocks` are those of its head. Where none of them gains, `model` comes back as it is.
     """
     replaced: dict[str, layers.Layer] = {}
-    for layer in filter(in_head, model.layers):
-        followers = followers_of(layer)
-        if layer.input_shape[-1] == _COLOURS:
-            replaced[layer.name] = RecomputedBlock(layer, followers[0])
-            for follower in followers:
-                replaced[follower.name] = TakenIn(name=follower.name)
-        elif is_large(layer):
-            replaced[layer.name] = WinogradConvolution(layer)
+    for block in blocks:
+        name = block.convolution.name
+        if block.sees_colours:
+            replaced[name] = RecomputedBlock(block)
+            for taken_in in block.followers:
+                replaced[taken_in.name] = TakenIn(name=taken_in.name)
+        elif is_large(block.convolution):
+            replaced[name] = WinogradConvolution(block.convolution)
     if not replaced:
         return model
     return tf.keras.models.clone_model(
         model, clone_function=lambda layer: replaced.get(layer.name, layer)
     )
-
-
-class TakenIn(layers.Layer):
-    """In place of a layer whose work another one does."""
-
-    def call(self, inputs: tf.Tensor, **_: object) -> tf.Tensor:
-        return inputs
 
 
 class WinogradConvolution(layers.Layer):
@@ -71,9 +65,9 @@ class WinogradConvolution(layers.Layer):
 class RecomputedBlock(layers.Layer):
     """Convolution of colours, batch normalisation, ReLU and 2x2 pooling, with their weights."""
 
-    def __init__(self, convolution: layers.Conv2D, normalisation: layers.BatchNormalization):
-        super().__init__(name=convolution.name)
-        self.convolution, self.normalisation = convolution, normalisation
+    def __init__(self, block: Block):
+        super().__init__(name=block.convolution.name)
+        self.convolution, self.normalisation = block.convolution, block.normalisation
 
     def call(self, frames: tf.Tensor, training: bool = False) -> tf.Tensor:
         kernel, bias = (tf.convert_to_tensor(each) for each in self.convolution.weights)

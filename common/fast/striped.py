@@ -13,54 +13,53 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.keras import layers
 
-from common.facts import FILTERS
 from common.fast import winograd
 from common.fast.rounding import rounded
+from common.models.build import Parts
+from common.models.heads import Block
 
 # What a stripe of rows may take between the steps, in bytes: about half of a last-level cache.
 _STRIPE_BYTES = 16 * 2**20
 # With fewer multiply-accumulates a frame, Winograd's method saves less than compiling it takes.
 _LARGE = 10**9
-_RELU = "tf.nn.relu"
 
 
-def fast_form(model: tf.keras.Model, precision: str = "float32") -> tf.keras.Model:
-    """`model` with the same inputs, outputs and values, for predicting one frame at a time.
+def fast_form(model: Parts, precision: str = "float32") -> tf.keras.Model:
+    """`model.predicting` with the same inputs, outputs and values, for one frame at a time.
 
-    `model` must be a float32 one; weights are copied as they are now. The batch must be 1.
+    It must be a float32 one; weights are copied as they are now. The batch must be 1.
 
     With `precision` 'bfloat16' the analysis transform up to the latent and the large convolutions
     of a head compute in it. The rest stays in float32, and kernels are rounded with care:
     together that keeps levels within 1 %, where a plain bfloat16 model strays by up to 5 %.
     """
-    taken_in = set()
+    replaced: dict[str, layers.Layer] = {}
+    for block in model.blocks:
+        replaced[block.convolution.name] = StripedConvolution(block, precision)
+        for taken_in in block.followers:
+            replaced[taken_in.name] = TakenIn(name=taken_in.name)
+    in_bfloat16: set[str] = set()
+    if precision == "bfloat16":
+        for backbone in model.backbones:
+            _, *short_of_latent, _ = backbone.analysis.layers
+            in_bfloat16.update(layer.name for layer in short_of_latent)
 
     def fast(layer: layers.Layer) -> layers.Layer:
-        # A ReLU that was taken in may stay: it changes nothing the second time.
-        if layer.name in taken_in and not layer.name.startswith(_RELU):
-            return layers.Activation("linear", name=layer.name)
-        if in_head(layer):
-            followers = followers_of(layer)
-            taken_in.update(follower.name for follower in followers)
-            return StripedConvolution(layer, followers, precision)
+        if layer.name in replaced:
+            return replaced[layer.name]
         config = layer.get_config()
-        if precision == "bfloat16" and _may_be_rounded(layer):
+        if layer.name in in_bfloat16:
             config["dtype"] = "mixed_bfloat16"
         return type(layer).from_config(config)
 
-    fast_model = tf.keras.models.clone_model(model, clone_function=fast)
-    for layer in model.layers:
-        copy = fast_model.get_layer(layer.name)
-        if type(copy) is type(layer):
-            copy.set_weights(layer.get_weights())
-        if copy.compute_dtype == "bfloat16" and layer.weights:
-            copy.kernel.assign(_rounded(layer.kernel.numpy()))
+    fast_model = tf.keras.models.clone_model(model.predicting, clone_function=fast)
+    for layer in model.predicting.layers:
+        if layer.name not in replaced:
+            copy, weights = fast_model.get_layer(layer.name), layer.get_weights()
+            if layer.name in in_bfloat16:
+                weights[:1] = map(_rounded, weights[:1])  # the kernel, where there is one
+            copy.set_weights(weights)
     return fast_model
-
-
-def in_head(layer: layers.Layer) -> bool:
-    """Whether `layer` is a convolution of a head."""
-    return type(layer) is layers.Conv2D and layer.kernel_size == (3, 3)
 
 
 def is_large(layer: layers.Conv2D) -> bool:
@@ -69,39 +68,26 @@ def is_large(layer: layers.Conv2D) -> bool:
     return channels > 3 and height * width * 9 * channels * layer.filters >= _LARGE
 
 
-def _may_be_rounded(layer: layers.Layer) -> bool:
-    """Whether bfloat16 is enough for `layer`: in the analysis transform, short of the latent."""
-    if isinstance(layer, layers.LeakyReLU):
-        layer = layer.inbound_nodes[0].inbound_layers
-    return type(layer) is layers.Conv2D and layer.filters == FILTERS
-
-
 def _rounded(kernel: np.ndarray) -> np.ndarray:
     """`kernel` [height, width, in, out] in bfloat16."""
     taps = kernel.reshape(-1, *kernel.shape[2:])
     return rounded(taps, lambda tap: tap.astype(tf.bfloat16.as_numpy_dtype)).reshape(kernel.shape)
 
 
-def followers_of(layer: layers.Conv2D) -> list[layers.Layer]:
-    """The normalisation, ReLU and pooling that alone consume what `layer` gives."""
-    followers = []
-    # A layer that several models share has a node in each.
-    while len(next_layers := {node.outbound_layer for node in layer.outbound_nodes}) == 1:
-        (layer,) = next_layers
-        kinds = (layers.BatchNormalization, layers.MaxPooling2D)
-        if not isinstance(layer, kinds) and not layer.name.startswith(_RELU):
-            break
-        followers.append(layer)
-    return followers
+class TakenIn(layers.Layer):
+    """In place of a layer whose work another one does."""
+
+    def call(self, inputs: tf.Tensor, **_: object) -> tf.Tensor:
+        return inputs
 
 
 class StripedConvolution(layers.Layer):
-    """A convolution and its followers on a frame [1, height, width, channels], stripe by stripe."""
+    """A block of a head on a frame [1, height, width, channels], stripe by stripe."""
 
-    def __init__(self, layer: layers.Conv2D, followers: list[layers.Layer], precision: str):
-        super().__init__(name=layer.name)
-        kernel, bias = _folded(layer, followers)
-        large = is_large(layer)
+    def __init__(self, block: Block, precision: str):
+        super().__init__(name=block.convolution.name)
+        kernel, bias = _folded(block)
+        large = is_large(block.convolution)
         self.by_winograd = large and precision == "float32"
         self.product_dtype = precision if large else "float32"
         if self.by_winograd:
@@ -109,7 +95,7 @@ class StripedConvolution(layers.Layer):
         elif self.product_dtype == "bfloat16":
             kernel = _rounded(kernel)
         self.kernel, self.bias = self._constant(kernel), self._constant(bias)
-        self.pools = any(isinstance(f, layers.MaxPooling2D) for f in followers)
+        self.pools = block.pooling is not None
 
     def _constant(self, value: np.ndarray) -> tf.Variable:
         initializer = tf.constant_initializer(value)
@@ -159,12 +145,9 @@ class StripedConvolution(layers.Layer):
         return tf.nn.relu(rows + bias)
 
 
-def _folded(layer: layers.Conv2D, followers: list[layers.Layer]) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of `layer`, with the batch normalisation after it, if any, taken in."""
-    kernel, bias = layer.get_weights()
-    for follower in followers:
-        if isinstance(follower, layers.BatchNormalization):
-            gamma, beta, mean, variance = follower.get_weights()
-            scale = gamma / np.sqrt(variance + follower.epsilon)
-            kernel, bias = kernel * scale, (bias - mean) * scale + beta
-    return kernel, bias
+def _folded(block: Block) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel and bias of the convolution with the batch normalisation after it taken in."""
+    kernel, bias = block.convolution.get_weights()
+    gamma, beta, mean, variance = block.normalisation.get_weights()
+    scale = gamma / np.sqrt(variance + block.normalisation.epsilon)
+    return kernel * scale, (bias - mean) * scale + beta

@@ -8,6 +8,8 @@ Source: Ballé et al., "End-to-end Optimized Image Compression", ICLR 2017, with
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import tensorflow as tf
 from tensorflow.keras import layers
 
@@ -39,16 +41,33 @@ def synthesis_transform(latents: tf.Tensor, name: str | None = None) -> tf.Tenso
     return layers.Conv2DTranspose(3, 5, strides=2, padding="same", name=name, dtype="float32")(x)
 
 
-def build_backbone(frame_shape: tuple[int | None, int | None, int] = FRAME_SHAPE) -> tf.keras.Model:
-    """The whole autoencoder: frames to reconstructions. What the Reconstruction.h5 files hold.
+class Backbone(NamedTuple):
+    """An autoencoder and its transforms, which share its weights.
+
+    In a predictor that needs no reconstruction there is no `synthesis`.
+    """
+
+    whole: tf.keras.Model
+    analysis: tf.keras.Model
+    synthesis: tf.keras.Model | None
+
+
+def build_backbone(frame_shape: tuple[int | None, int | None, int] = FRAME_SHAPE) -> Backbone:
+    """The autoencoder, freshly initialised; `whole` is what the Reconstruction.h5 files hold.
 
     For crops of any size (multiples of 16) `frame_shape` is (None, None, 3).
     """
     frames = layers.Input(frame_shape)
-    return tf.keras.Model(frames, synthesis_transform(analysis_transform(frames)))
+    latents = analysis_transform(frames)
+    return as_backbone(frames, latents, synthesis_transform(latents))
 
 
-def transforms(backbone: tf.keras.Model) -> tuple[tf.keras.Model, tf.keras.Model]:
-    """The analysis and the synthesis transform of `backbone`, sharing its weights."""
-    latents = next(x.output for x in backbone.layers if x.output_shape[-1] == LATENT_FILTERS)
-    return tf.keras.Model(backbone.input, latents), tf.keras.Model(latents, backbone.output)
+def as_backbone(
+    frames: tf.Tensor, latents: tf.Tensor, reconstructions: tf.Tensor | None
+) -> Backbone:
+    """The layers between these tensors as a backbone."""
+    analysis = tf.keras.Model(frames, latents)
+    if reconstructions is None:
+        return Backbone(analysis, analysis, None)
+    synthesis = tf.keras.Model(latents, reconstructions)
+    return Backbone(tf.keras.Model(frames, reconstructions), analysis, synthesis)

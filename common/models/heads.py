@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import tensorflow as tf
 from tensorflow.keras import layers
 
 from common.models.attention import channel_attention
 
 
-def lat_block(features: tf.Tensor, filters: int) -> tf.Tensor:
-    """Convolution, batch normalisation, ReLU, channel attention."""
-    return channel_attention(_convolution(features, filters))
+class Block(NamedTuple):
+    """A convolution of a head, and the layers that alone see what it gives."""
+
+    convolution: layers.Conv2D
+    normalisation: layers.BatchNormalization
+    activation: layers.Layer
+    pooling: layers.MaxPooling2D | None
+
+    @property
+    def followers(self) -> list[layers.Layer]:
+        """All but the convolution."""
+        return [layer for layer in self[1:] if layer]
+
+    @property
+    def sees_colours(self) -> bool:
+        """Whether it is a first one, on reconstructions."""
+        return self.convolution.input_shape[-1] == 3
 
 
-def rec_block(features: tf.Tensor, filters: int) -> tf.Tensor:
-    """Convolution, batch normalisation, ReLU; half the height and width."""
-    return layers.MaxPooling2D()(_convolution(features, filters))
-
-
-def _convolution(features: tf.Tensor, filters: int) -> tf.Tensor:
-    x = layers.Conv2D(filters, 3, padding="same")(features)
-    return tf.nn.relu(_normalisation()(x))
+def build_block(features: tf.Tensor, filters: int, pools: bool) -> tuple[tf.Tensor, Block]:
+    """Convolution, batch normalisation, ReLU; half the height and width if it `pools`."""
+    convolution, normalisation = layers.Conv2D(filters, 3, padding="same"), _normalisation()
+    pooling = layers.MaxPooling2D() if pools else None
+    x = tf.nn.relu(normalisation(convolution(features)))
+    block = Block(convolution, normalisation, x.node.layer, pooling)
+    return pooling(x) if pools else x, block
 
 
 def _normalisation() -> layers.Layer:
@@ -38,21 +53,37 @@ def _dense(x: tf.Tensor, units: int, name: str | None = None) -> tf.Tensor:
     return layers.Dense(units, activation="relu", name=name, dtype="float32")(x)
 
 
-def lat_head(latents: list[tf.Tensor], outputs: list[str]) -> list[tf.Tensor]:
+def lat_head(latents: list[tf.Tensor], outputs: list[str]) -> tuple[list[tf.Tensor], list[Block]]:
     """One latent [batch, 22, 40, 192] a level to one level [batch, 1] an output name."""
+    blocks: list[Block] = []
+
+    def lat_block(x: tf.Tensor, filters: int) -> tf.Tensor:
+        x, block = build_block(x, filters, pools=False)
+        blocks.append(block)
+        return channel_attention(x)
+
     normalised = [_normalisation()(latent) for latent in latents]
     x = _product([lat_block(latent, 64) for latent in normalised])
     x = layers.MaxPooling2D()(lat_block(x, 128))
     x = layers.MaxPooling2D()(lat_block(lat_block(x, 256), 512))
     x = layers.Flatten()(x)
-    return [_dense(_dense(_dense(x, 256), 128), 1, name) for name in outputs]
+    return [_dense(_dense(_dense(x, 256), 128), 1, name) for name in outputs], blocks
 
 
-def rec_head(reconstructions: list[tf.Tensor], outputs: list[str]) -> list[tf.Tensor]:
+def rec_head(
+    reconstructions: list[tf.Tensor], outputs: list[str]
+) -> tuple[list[tf.Tensor], list[Block]]:
     """One reconstruction [batch, 352, 640, 3] a level to one level [batch, 1] an output name."""
+    blocks: list[Block] = []
+
+    def rec_block(x: tf.Tensor, filters: int) -> tf.Tensor:
+        x, block = build_block(x, filters, pools=True)
+        blocks.append(block)
+        return x
+
     normalised = [_normalisation()(frame) for frame in reconstructions]
     x = _product([rec_block(frame, 512) for frame in normalised])
     for filters in (256, 128, 64, 32):
         x = rec_block(x, filters)
     x = _dense(layers.Flatten()(x), 512)
-    return [_dense(x, 1, name) for name in outputs]
+    return [_dense(x, 1, name) for name in outputs], blocks
