@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data.frames import decoded_frames, frame_batches, list_images, read_rgb
+from common.data.frames import (
+    decoded_frames,
+    errors_in,
+    frame_batches,
+    list_images,
+    raise_first,
+    read_rgb,
+)
 from common.errors import UserError
 from common.facts import HEIGHT, WIDTH
 
@@ -93,20 +100,19 @@ def test_batches_are_frames_in_blue_green_red(tmp_path):
     colours = [[200, 100, 50], [1, 2, 3], [250, 251, 252]]
     for number, colour in enumerate(colours):
         _save(tmp_path / f"{number}.png", np.full((30, 50, 3), colour))
-    bad = []
     batches = [
         (numbers.numpy().tolist(), frames.numpy())
-        for numbers, frames in frame_batches(list_images(tmp_path), 2, bad)
+        for numbers, errors, frames in frame_batches(list_images(tmp_path), 2)
+        if not errors_in(errors)
     ]
     assert [numbers for numbers, _ in batches] == [[0, 1], [2]]
     assert batches[0][1].shape == (2, HEIGHT, WIDTH, 3)
     frames = np.concatenate([frames for _, frames in batches])
     assert frames.dtype == np.uint8
     assert np.array_equal(frames[:, 5, 7], np.array(colours)[:, ::-1])
-    assert bad == []
 
 
-def test_bad_files_are_left_out_and_named(tmp_path):
+def test_bad_files_are_named(tmp_path):
     _save(tmp_path / "0.png", np.zeros((400, 400, 3)))
     whole = np.random.default_rng(0).integers(0, 256, (99, 99, 3), np.uint8)
     _save(tmp_path / "1.jpg", whole)
@@ -114,9 +120,12 @@ def test_bad_files_are_left_out_and_named(tmp_path):
     (tmp_path / "2.png").touch()
     (tmp_path / "3.bmp").write_text("no image")
     _save(tmp_path / "4.png", whole)
-    bad = []
-    batches = frame_batches(list_images(tmp_path), 8, bad)
-    assert [n for numbers, _ in batches for n in numbers.numpy()] == [0, 4]
+    ((numbers, errors, frames),) = frame_batches(list_images(tmp_path), 8)
+    assert [int(n) for n, error in zip(numbers, errors) if error == b""] == [0, 4]
+    bad = errors_in(errors)
+    assert not frames[1:4].numpy().any()
+    with pytest.raises(UserError, match=r"1\.jpg"):
+        raise_first(errors)
     named = sorted(str(error).split(":")[0] for error in bad)
     assert named == [str(tmp_path / name) for name in ("1.jpg", "2.png", "3.bmp")]
     assert all("cannot be read as an image" in str(error) for error in bad)
@@ -130,10 +139,11 @@ def test_rows_come_in_the_given_order_and_bad_ones_are_named(tmp_path):
         _save(image, np.full((HEIGHT, WIDTH, 3), colour))
         _save(target, np.full((HEIGHT, WIDTH, 3), colour[::-1]))
     targets[1] = tmp_path / "none.png"
-    bad = []
-    rows = list(decoded_frames([images, targets], np.array([2, 1, 0]), bad))
-    assert [int(number) for number, _, _ in rows] == [2, 0]
-    for number, frame, target in rows:
+    rows = list(decoded_frames([images, targets], np.array([2, 1, 0])))
+    assert [int(number) for number, *_ in rows] == [2, 1, 0]
+    bad = errors_in(rows.pop(1)[1])
+    for number, error, frame, target in rows:
+        assert error == b""
         assert np.all(frame == colours[int(number)][::-1])
         assert np.all(target == colours[int(number)])
     assert [str(error) for error in bad] == [f"{tmp_path / 'none.png'}: no such file"]
