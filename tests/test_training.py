@@ -355,12 +355,22 @@ def test_cosine_brings_the_learning_rate_to_nothing_over_all_epochs():
 
 
 def test_a_full_disk_is_one_line(in_process, data, backbones, small_disk):
-    """Room for the weights (39 MB), but not for the state (100 MB)."""
+    """No room for the state (100 MB): then not for the best epoch either, which needs it."""
     disk = small_disk("60m")
     done = in_process(*_arguments("LAT", data, backbones, disk, "--no_cache", epochs=1))
     assert done.returncode == 1
-    assert "No space left on device" in done.stderr.splitlines()[-1]
+    assert f"{disk}/c/stateJND1.npz: No space left on device" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
-    (kept,) = (disk / "c").iterdir()
-    assert kept.name == "BestModelJND1.h5"
-    read_weights(build_model(MODELS["LAT"]).whole, kept)
+    assert not list((disk / "c").iterdir())
+
+
+def test_a_full_disk_while_features_are_written(in_process, data, backbones, small_disk):
+    """Of six frames at 676 kB room for five."""
+    disk = small_disk("3400k")
+    arguments = _arguments("LAT", data, backbones, disk, epochs=1)
+    done = in_process(*arguments)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr.splitlines()[-1]
+    assert f"{disk}/c/features/" in done.stderr.splitlines()[-1]
+    assert [path.suffix for path in (disk / "c/features").iterdir()].count(".npy") <= 1
+    assert not [path for path in (disk / "c/features").iterdir() if "partial" in path.name]

@@ -59,7 +59,7 @@ def _compute(
                 raise_first(errors)
                 frames = frames[:, :, ::-1] if mirrored else frames
                 for file, output in zip(files, run(tf.cast(frames, tf.float32))):
-                    file.write(output.numpy().tobytes())
+                    file.write(tf.cast(output, tf.float32).numpy().tobytes())
                 progress.update()
         for file, path, final in zip(files, made, paths):
             file.flush()
