@@ -15,11 +15,11 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from test_video import fake_ffmpeg
 
 from common.data.manifest import provenance, read_manifest
 from common.datasets.photos import boxes
 from tests.synthetic import SCALE, ffmpeg, frame_of, moving, picture, pixels, write_clip
+from tests.test_h264 import fake_ffmpeg
 
 
 def hashes(root):
@@ -181,9 +181,11 @@ def test_killed_and_run_again_it_gives_the_same(command, prepared, pictures, tmp
     # As a kill in the middle of a write leaves it.
     (again / "train").mkdir(parents=True, exist_ok=True)
     done.mkdir(parents=True, exist_ok=True)
-    (again / "train" / ".0001_clip.12345678.png").write_bytes(b"half a picture")
-    (again / "train" / "0099_stray.png").write_bytes(b"a picture without a record")
-    (done / ".0001_clip.12345678.json").write_bytes(b"{half a record")
+    last = max(read_manifest(root), key=lambda row: row["file"])
+    (again / last["split"]).mkdir(exist_ok=True)
+    (again / last["file"]).write_bytes(b"a picture without a record")
+    (again / "train" / ".0001_clip.partial-12345678.png").write_bytes(b"half a picture")
+    (done / ".0001_clip.partial-12345678.json").write_bytes(b"{half a record")
     before = {path: path.stat().st_mtime_ns for path in done.glob("[!.]*.json")}
     assert command(*photos(pictures, again, *SMALL)).returncode == 0
     assert hashes(again) == hashes(root)
