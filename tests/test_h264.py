@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from common.codecs import ffmpeg as ffmpeg_program
 from common.codecs import h264
 from common.errors import UserError
-from tests.synthetic import ffmpeg, moving, picture, write_clip
+from tests.synthetic import fake_ffmpeg, ffmpeg, moving, picture, write_clip
 
 SIZE = (144, 256)
 RAW = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "256x144")
@@ -190,17 +189,6 @@ def test_a_damaged_stream_is_not_patched_over(tmp_path):
     path.write_bytes(data)
     with pytest.raises(UserError, match="cannot be read as a video"):
         h264.inspect(path)
-
-
-def fake_ffmpeg(folder, encoders="", filters=""):
-    """An ffmpeg that can do nothing but list what it was built with."""
-    path = folder / "ffmpeg"
-    path.write_text(
-        f'#!/bin/sh\ncase "$*" in *-encoders*) echo "{encoders}";; *-filters*) echo "{filters}";;'
-        ' *) echo "ffmpeg version fake"; esac\n'
-    )
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return path
 
 
 @pytest.fixture

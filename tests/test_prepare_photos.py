@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -18,17 +17,17 @@ from PIL import Image
 
 from common.data.manifest import provenance, read_manifest
 from common.datasets.photos import boxes
-from tests.synthetic import SCALE, ffmpeg, frame_of, moving, picture, pixels, write_clip
-from tests.test_h264 import fake_ffmpeg
-
-
-def hashes(root):
-    """What lies in a folder, hidden files too: hash by name."""
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
+from tests.synthetic import (
+    SCALE,
+    fake_ffmpeg,
+    ffmpeg,
+    frame_of,
+    hashes,
+    moving,
+    picture,
+    pixels,
+    write_clip,
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +75,9 @@ def test_photos(command, prepared):
     for row in rows:
         assert row["level_kind"].startswith("objective stand-in")
         assert row["metric"].startswith("libvmaf")
+        assert row["thresholds"] == "94.5/91.25/87"
+        assert row["levels_from"] == f"lowest QPs below; VMAF there {row['scores']}"
+        assert all(float(a) < b for a, b in zip(row["scores"].split("/"), (94.5, 91.25, 87)))
     about = provenance(root)
     assert (about.objective, about.codec) == (True, "H.264 QP")
     checked = command("-m", "common.prepare", "check", root)

@@ -97,6 +97,8 @@ def prepare(
     files = {
         name: f"{split[content.name]}/{name}.png" for content in contents for name in content.frames
     }
+    if not files:
+        raise _nothing(root, dataset.notes)
     with _begun(root, options):
         done = _records(root, files)
         _sweep(root, files, done)
@@ -269,9 +271,7 @@ def _finish(root: Path, files: dict[str, str], notes: list[str]) -> Summary:
         key=lambda row: (SPLITS.index(row["split"]), natural_key(Path(row["file"]))),
     )
     if not rows:
-        raise UserError(
-            f"{root}: no frame could be made; {'; '.join(notes[:3]) or 'nothing in it'}"
-        )
+        raise _nothing(root, notes)
     write_manifest(root, rows)
     write_contact_sheet(root, rows)
     levels = {split: [] for split in SPLITS}
@@ -283,3 +283,7 @@ def _finish(root: Path, files: dict[str, str], notes: list[str]) -> Summary:
                 path.write_text("".join(f"{' '.join(line)}\n" for line in lines), encoding="utf-8")
     means = np.array([line for lines in levels.values() for line in lines], float).mean(axis=0)
     return Summary({split: len(lines) for split, lines in levels.items()}, means.tolist(), notes)
+
+
+def _nothing(root: Path, notes: list[str]) -> UserError:
+    return UserError(f"{root}: no frame could be made; {'; '.join(notes[:3])}")
