@@ -208,6 +208,7 @@ def bits(stream: bytes) -> int:
 
 def encoder() -> str:
     """Name and version of what `encode` encodes with."""
+    binary("libx264")  # says what is missing where there is none
     return f"x264 {versions()['x264']}, ffmpeg {versions()['ffmpeg']}"
 
 

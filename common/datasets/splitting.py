@@ -86,7 +86,7 @@ def thumbnail(rgb: np.ndarray) -> np.ndarray:
 def alike(contents: Sequence[Thing], thumbnails: Sequence[np.ndarray]) -> list[list[Thing]]:
     """Groups of contents that show the same picture; most groups have one member."""
     group = list(range(len(contents)))
-    stacked = np.stack(thumbnails)
+    stacked = np.reshape(thumbnails, (-1, THUMBNAIL[0] * THUMBNAIL[1]))
     for first, second in np.argwhere(np.triu(stacked @ stacked.T > SAME_PICTURE, 1)):
         old, new = group[second], group[first]
         group = [new if number == old else number for number in group]

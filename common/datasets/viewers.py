@@ -41,6 +41,11 @@ def aggregates(samples: np.ndarray, statistic: str, falling: bool = False) -> np
     return np.round(of_viewers(samples, axis=-1), 2)
 
 
+def counts(samples: Samples) -> str:
+    """How many viewers gave each level, as 30/29/30."""
+    return "/".join(str(len(level)) for level in samples)
+
+
 def read_videoset(folder: Path, size: str) -> tuple[dict[int, Samples], list[int]]:
     """VideoSet's raw labels `videoset_{size}_{1st,2nd,3rd}.csv`: QPs by clip number.
 
