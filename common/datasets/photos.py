@@ -194,7 +194,7 @@ def _frame(
         "scores": scores,
         "codec": QP,
         "encoder": h264.encoder(),
-        "metric": h264.versions()["vmaf"],
+        "metric": h264.metric(),
         **level_columns([level.qp for level in levels], "frame encoded by x264 at QP {}".format),
     }
     return Frame(name, [source, *(h264.decode(level.stream) for level in levels)], row)
