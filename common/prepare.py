@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import argparse
 import re
+import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from common.console import Parser, positive
-from common.errors import UserError, reported
+from common.console import Parser, positive, seed
+from common.errors import reported
 from common.facts import HEIGHT, WIDTH
 
 COMMAND = "common.prepare"
 LISTED = 10  # lines of one kind before the rest is only counted
 
-EXAMPLES = {
+# What each command makes of what, and an example of its arguments.
+COMMANDS = {
     "videoset": (
         "VideoSet's streams and raw labels -> ROOT",
-        "python3 -m common.prepare videoset --videos VideoSet/ --labels labels/ --size 640x360 "
-        "--out data/",
+        "--videos VideoSet/ --labels labels/ --size 640x360 --out data/",
     ),
     "mcl-jci": (
         "MCL-JCI's pictures and samples -> ROOT",
-        "python3 -m common.prepare mcl-jci --images MCL-JCI/ --samples MCL-JCI_JND_samples.xlsx "
-        "--out data/",
+        "--images MCL-JCI/ --samples MCL-JCI_JND_samples.xlsx --out data/",
     ),
     "photos": (
         "any pictures or videos -> ROOT, with levels that no viewer gave",
-        "python3 -m common.prepare photos --images pictures/ --crops 3 --out data/",
+        "--images pictures/ --crops 3 --out data/",
     ),
-    "check": (
-        "what is in a ROOT, and what is wrong with it",
-        "python3 -m common.prepare check data/",
-    ),
+    "check": ("what is in a ROOT, and what is wrong with it", "data/"),
 }
 
 
@@ -43,50 +41,38 @@ def main(argv: list[str] | None = None) -> int:
         return check(arguments) if arguments.command == "check" else make(arguments)
 
 
-def make(arguments: argparse.Namespace) -> int:
+def make(given: argparse.Namespace) -> int:
     """Make a folder and say what is in it."""
-    from common.data.manifest import provenance
+    from common.data.manifest import provenance, read_manifest
+    from common.data.text import read_text
     from common.datasets import mcl_jci, photos, videoset
     from common.datasets.contact_sheet import CONTACT_SHEET
     from common.datasets.preparation import prepare
+    from common.datasets.splitting import SPLITS
 
-    test_contents = _names(arguments.test_contents)
-    if arguments.command == "videoset":
-        dataset = videoset.dataset(
-            arguments.videos,
-            arguments.labels,
-            arguments.size,
-            arguments.label_size,
-            arguments.statistic,
-            arguments.frames,
-        )
-    elif arguments.command == "mcl-jci":
-        dataset = mcl_jci.dataset(arguments.images, arguments.samples, arguments.statistic)
-    else:
-        dataset = photos.dataset(
-            arguments.images,
-            arguments.crops,
-            arguments.least_width,
-            arguments.vmaf,
-            arguments.seed,
-            arguments.keep_size,
-        )
-    summary = prepare(
-        dataset,
-        arguments.out,
-        arguments.split,
-        arguments.seed,
-        test_contents,
-        arguments.keep_size,
+    names = given.test_contents and read_text(
+        given.test_contents, "names of contents, one per line"
     )
-    _say("note", summary.notes)
-    about = provenance(arguments.out)
-    means = ", ".join(f"{level:.1f}" for level in summary.mean_levels)
-    counts = ", ".join(f"{split} {count}" for split, count in summary.frames.items())
-    print(f"{arguments.out}: {sum(summary.frames.values())} frames ({counts})")
+    test_contents = [name.strip() for name in (names or "").splitlines() if name.strip()]
+    if given.command == "videoset":
+        what = given.videos, given.labels, given.size, given.label_size
+        dataset = videoset.dataset(*what, given.statistic, given.frames)
+    elif given.command == "mcl-jci":
+        dataset = mcl_jci.dataset(given.images, given.samples, given.statistic)
+    else:
+        how = given.crops, given.least_width, given.vmaf, given.seed, given.keep_size
+        dataset = photos.dataset(given.images, *how)
+    notes = prepare(dataset, given.out, given.split, given.seed, test_contents, given.keep_size)
+    _say("note", notes)
+    about, rows = provenance(given.out), read_manifest(given.out)
+    count = [row["split"] for row in rows].count
+    counts = ", ".join(f"{split} {count(split)}" for split in SPLITS)
+    levels = ([float(row[f"jnd{order}"]) for row in rows] for order in (1, 2, 3))
+    means = ", ".join(f"{statistics.fmean(level):.1f}" for level in levels)
+    print(f"{given.out}: {len(rows)} frames ({counts})")
     print(f"mean levels ({about.codec}): {means}; {about.caption}")
-    print(f"look at {arguments.out / CONTACT_SHEET}")
-    print(f"next: python3 -m {COMMAND} check {arguments.out}")
+    print(f"look at {given.out / CONTACT_SHEET}")
+    print(f"next: python3 -m {COMMAND} check {given.out}")
     return 0
 
 
@@ -110,86 +96,62 @@ def _say(kind: str, lines: list[str]) -> None:
         print(f"{kind}: ... and {len(lines) - LISTED} more", file=sys.stderr)
 
 
-def _names(path: Path | None) -> list[str]:
-    """Names of contents, one a line."""
-    if path is None:
-        return []
-    try:
-        return [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError):
-        raise UserError(f"{path}: no such text file; it lists contents, one a line") from None
-
-
 def _parser() -> Parser:
+    examples = {
+        name: f"  python3 -m {COMMAND} {name} {arguments}"
+        for name, (_, arguments) in COMMANDS.items()
+    }
     parser = Parser(
         prog=f"python3 -m {COMMAND}",
         description=__doc__,
-        epilog="examples:\n" + "\n".join(f"  {example}" for _, example in EXAMPLES.values()),
+        epilog="\n".join(["examples:", *examples.values()]),
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add = {
-        name: commands.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            epilog=f"example:\n  {example}",
-        ).add_argument
-        for name, (summary, example) in EXAMPLES.items()
-    }
-    add["check"]("root", type=Path, metavar="ROOT", help="the folder to look at")
-    del add["check"]
 
-    add["videoset"]("--videos", type=Path, required=True, help="folder of videoSRC*.264 streams")
-    add["videoset"](
-        "--labels", type=Path, required=True, help="folder of videoset_SIZE_{1st,2nd,3rd}.csv"
-    )
-    add["videoset"]("--size", type=_size, required=True, help="of the streams, as 640x360")
-    add["videoset"]("--label_size", type=_size, help="of the labels (default: --size)")
-    add["videoset"](
-        "--frames",
-        type=_frames,
-        help="numbers, as 0,30,60 (default: first of each second)",
-    )
-    add["mcl-jci"]("--images", type=Path, required=True, help="folder of ImageJND_SRC*.bmp")
-    add["mcl-jci"]("--samples", type=Path, required=True, help="MCL-JCI_JND_samples.xlsx")
-    for name in ("videoset", "mcl-jci"):
-        add[name](
-            "--statistic",
-            choices=("sur75", "median", "mean"),
-            default="sur75",
-            help="of the viewers' samples; sur75: 75 %% see no change yet",
-        )
-    add["photos"]("--images", type=Path, required=True, help="folder of pictures or videos")
-    add["photos"]("--crops", type=positive, default=1, help="cut-outs of each picture")
-    add["photos"](
-        "--least_width",
-        type=positive,
-        default=WIDTH,
-        metavar="PIXELS",
-        help=f"of a cut-out; those under {WIDTH} are enlarged, which makes smoother frames",
-    )
-    add["photos"](
-        "--vmaf",
-        type=_thresholds,
-        default="94.5,91.25,87",
-        help="the levels are the lowest QPs with VMAF below these",
-    )
-    for argument in add.values():
-        argument("--out", type=Path, required=True, metavar="ROOT", help="the folder to make")
-        argument(
-            "--split",
-            type=_shares,
-            default="80/10/10",
-            help="train/valid/test shares of the contents",
-        )
-        argument(
-            "--test_contents",
-            type=Path,
-            metavar="FILE",
-            help="names of contents, one a line, that go to test; the rest goes to train and valid",
-        )
-        argument("--seed", type=int, default=0, help="of the split and of cut-outs")
-        argument("--keep_size", action="store_true", help=f"do not resize to {WIDTH}x{HEIGHT}")
+    def command(name: str, *parents: argparse.ArgumentParser) -> Callable:
+        summary = COMMANDS[name][0]
+        told = {"help": summary, "description": summary, "epilog": f"example:\n{examples[name]}"}
+        return commands.add_parser(name, parents=parents, **told).add_argument
+
+    of_all, of_viewers = _of_all(), argparse.ArgumentParser(add_help=False)
+    told = "of the viewers' samples; sur75: 75 %% see no change yet"
+    choices = ("sur75", "median", "mean")
+    of_viewers.add_argument("--statistic", choices=choices, default="sur75", help=told)
+
+    add = command("videoset", of_viewers, of_all)
+    add("--videos", type=Path, required=True, help="folder of videoSRC*.264 streams")
+    add("--labels", type=Path, required=True, help="folder of videoset_SIZE_{1st,2nd,3rd}.csv")
+    add("--size", type=_size, required=True, help="of the streams, as 640x360")
+    add("--label_size", type=_size, help="of the labels (default: --size)")
+    add("--frames", type=_frames, help="numbers, as 0,30,60 (default: first of each second)")
+
+    add = command("mcl-jci", of_viewers, of_all)
+    add("--images", type=Path, required=True, help="folder of ImageJND_SRC*.bmp")
+    add("--samples", type=Path, required=True, help="MCL-JCI_JND_samples.xlsx")
+
+    add = command("photos", of_all)
+    add("--images", type=Path, required=True, help="folder of pictures or videos")
+    add("--crops", type=positive, default=1, help="cut-outs of each picture")
+    narrow = f"of a cut-out; those under {WIDTH} are enlarged, which makes smoother frames"
+    add("--least_width", type=positive, default=WIDTH, metavar="PIXELS", help=narrow)
+    lowest = "the levels are the lowest QPs with VMAF below these"
+    add("--vmaf", type=_thresholds, default="94.5,91.25,87", help=lowest)
+
+    command("check")("root", type=Path, metavar="ROOT", help="the folder to look at")
+    return parser
+
+
+def _of_all() -> argparse.ArgumentParser:
+    """The options of every command that makes a folder."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add = parser.add_argument
+    add("--out", type=Path, required=True, metavar="ROOT", help="the folder to make")
+    shares = "train/valid/test shares of the contents"
+    add("--split", type=_shares, default="80/10/10", help=shares)
+    names = "names of contents, one per line, that go to test; the rest goes to train and valid"
+    add("--test_contents", type=Path, metavar="FILE", help=names)
+    add("--seed", type=seed, default=0, help="of the split and of cut-outs")
+    add("--keep_size", action="store_true", help=f"do not resize to {WIDTH}x{HEIGHT}")
     return parser
 
 
@@ -214,7 +176,7 @@ def _thresholds(text: str) -> list[float]:
 
 def _shares(text: str) -> list[float]:
     shares = _numbers(text, "/")
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 100) > 1e-6:
+    if len(shares) != 3 or min(shares) < 0 or not abs(sum(shares) - 100) < 1e-6:
         raise argparse.ArgumentTypeError(f"{text!r} is not three shares of 100, as 80/10/10")
     return shares
 

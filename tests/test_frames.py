@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -48,7 +50,49 @@ def test_a_missing_or_empty_folder_is_named(tmp_path):
         list_images(tmp_path)
 
 
+def test_other_kinds_of_pictures_are_counted(tmp_path):
+    for name in ("a.HEIC", "sub/b.heic", "c.gif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"but 2 \.heic and 1 \.gif; convert .* to PNG"):
+        list_images(tmp_path)
+
+
+def test_an_unreadable_folder_is_an_error(tmp_path, monkeypatch):
+    """Not the end of the list. Root may read everything, so the system's answer is ours."""
+    for name in ("a.png", "sub/b.png"):
+        _save(tmp_path / name, np.zeros((2, 2, 3)))
+    scandir = os.scandir
+
+    def refuse(path="."):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match=r"sub: permission denied; make it readable"):
+        list_images(tmp_path)
+
+
+def test_what_prepare_made_is_passed_over(tmp_path):
+    _save(tmp_path / "a.png", np.zeros((2, 2, 3)))
+    _save(tmp_path / "made" / "train" / "b.png", np.zeros((2, 2, 3)))
+    (tmp_path / "made" / ".prepare").mkdir()
+    assert list_images(tmp_path) == [tmp_path / "a.png"]
+
+
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [10, 20, 30]]], np.uint8)
+
+
+def test_a_header_that_promises_too_much_is_not_believed(tmp_path):
+    """A file of 631 bytes that says 65535x65535 pixels, which would take 17 GB."""
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (16, 16)).save(path)
+    data = path.read_bytes()
+    frame = data.index(b"\xff\xc0") + 5  # marker, length and depth; then height and width
+    path.write_bytes(data[:frame] + b"\xff" * 4 + data[frame + 4 :])
+    with pytest.raises(UserError, match=r"65535x65535 pixels cannot be in \d+ bytes"):
+        read_rgb(path)
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "tiff"])

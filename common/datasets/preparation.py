@@ -8,9 +8,8 @@ frames; so whatever moment a run is killed at, the next one knows what is whole.
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import itertools
 import json
-import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,19 +17,22 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from common.data.frames import list_images, resized
+from common.codecs.codec import whole
+from common.data.frames import SUFFIXES, files_below, natural_key, resized
 from common.data.layout import LEVELS_FILE
-from common.data.manifest import write_manifest
+from common.data.manifest import COLUMNS, impossible_level, write_manifest
 from common.datasets.contact_sheet import write_contact_sheet
 from common.datasets.splitting import SPLITS, split_contents
 from common.errors import UserError
 from common.facts import HIDDEN
-from common.files import replaced
+from common.files import checksum, is_partial, locked, make_writable, replaced
 from common.parallel import in_parallel
 
 # Frames that one worker makes before it takes more: the picture or clip is opened once for them.
 PORTION = 8
 PREFIXES = ("", "jnd1", "jnd2", "jnd3")
+# What every record tells, by the manifest's columns; some tell of all columns.
+RECORDED = {"file", "split", "content", "jnd1", "jnd2", "jnd3", "level_kind", "codec"}
 
 
 class Frame(NamedTuple):
@@ -57,14 +59,6 @@ class Dataset(NamedTuple):
     notes: list[str]  # what was left out, a line each
 
 
-class Summary(NamedTuple):
-    """What was made."""
-
-    frames: dict[str, int]  # by split
-    mean_levels: list[float]
-    notes: list[str]
-
-
 def prepare(
     dataset: Dataset,
     root: Path,
@@ -72,68 +66,77 @@ def prepare(
     seed: int,
     test_contents: Iterable[str] = (),
     keep_size: bool = False,
-) -> Summary:
+) -> list[str]:
     """Make rootdir from a dataset, or go on with one that an interrupted run began.
 
     Images are resized to the models' 640x352 unless `keep_size`. Frames that cannot be made are
-    left out and told in the notes.
+    left out; that and the dataset's own notes are returned.
 
     Raises:
         UserError: the folder holds something else, or no frame could be made.
     """
     root = Path(root)
-    test_contents = sorted(test_contents)
-    options = {
-        **dataset.options,
-        "split": list(shares),
-        "seed": seed,
-        "test_contents": test_contents,
-        "keep_size": keep_size,
-    }
+    told = {"seed": seed, "test_contents": sorted(test_contents), "keep_size": keep_size}
+    options = {**dataset.options, "split": list(shares), **told}
     names = [[content.name for content in group] for group in dataset.groups]
     split = split_contents(names, shares, seed, test_contents)
+    contents = [content for group in dataset.groups for content in group]
+    files = {
+        name: f"{split[content.name]}/{name}.png" for content in contents for name in content.frames
+    }
+    if not files:
+        raise UserError(f"{root}: no frame could be made; {'; '.join(dataset.notes[:3])}")
     with _begun(root, options):
-        done = _records(root)
-        _sweep(root, done)
-        stopping = threading.Event()
+        done = _records(root, files)
+        _sweep(root, files, done)
+        _refuse_strays(root, files)
 
         def make(portion: tuple[Content, list[str]]) -> list[str]:
-            content, frames = portion
-            notes = []
-            for note in _make(root, split[content.name], content, frames, keep_size):
-                notes += [note] if note else []
-                if stopping.is_set():
-                    break
-            return notes
+            return list(_make(root, split[portion[0].name], *portion, keep_size))
 
-        try:
-            made = in_parallel(make, _portions(dataset, done), "frames")
-        finally:
-            stopping.set()
-        notes = dict.fromkeys(note for notes in made for note in notes)
-        return _finish(root, [*dataset.notes, *notes])
+        made = in_parallel(make, _portions(contents, done), "frames")
+        _refuse_strays(root, files)
+        notes = [*dataset.notes, *dict.fromkeys(note for notes in made for note in notes)]
+        rows = _records(root, files).values()
+        if not rows:
+            raise UserError(f"{root}: no frame could be made; {'; '.join(notes[:3])}")
+        _write_tables(root, list(rows))
+        return notes
 
 
-def _portions(dataset: Dataset, done: Container[str]) -> Iterator[tuple[Content, list[str]]]:
+def _portions(
+    contents: Iterable[Content], done: Container[str]
+) -> Iterator[tuple[Content, list[str]]]:
     """What is left to make: a content and some of its frames each."""
-    for content in (content for group in dataset.groups for content in group):
+    for content in contents:
         missing = [name for name in content.frames if name not in done]
         for start in range(0, len(missing), PORTION):
             yield content, missing[start : start + PORTION]
+
+
+def digest(inputs: object) -> str:
+    """A short hash of what goes in, so that a changed dataset is not taken for the same."""
+    return checksum([repr(inputs).encode()])[:16]
+
+
+def level_columns(levels: Sequence[float], made: Callable[[int], str]) -> dict[str, str]:
+    """Manifest columns of three levels, and how the JND frame at a whole level was `made`."""
+    columns = {}
+    for order, level in enumerate(levels, 1):
+        columns[f"jnd{order}"], columns[f"coded{order}"] = f"{level:g}", str(whole(level))
+        columns[f"jnd{order}_frame"] = made(whole(level))
+    return columns
 
 
 def listed(numbers: list[int], what: str) -> list[str]:
     """`["3 clips without labels: 1-2, 7"]` of `clip(s) without labels`; nothing for no numbers."""
     if not numbers:
         return []
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1][1:] = [number]
-        else:
-            runs.append([number])
-    plural = what.replace("(s)", "" if len(numbers) == 1 else "s")
-    return [f"{len(numbers)} {plural}: {', '.join('-'.join(map(str, run)) for run in runs)}"]
+    position = itertools.count()
+    groups = itertools.groupby(numbers, lambda number: number - next(position))
+    runs = [[str(number) for number in run] for _, run in groups]
+    told = ", ".join("-".join(dict.fromkeys((run[0], run[-1]))) for run in runs)
+    return [f"{len(numbers)} {what.replace('(s)', '' if len(numbers) == 1 else 's')}: {told}"]
 
 
 @contextlib.contextmanager
@@ -142,13 +145,13 @@ def _begun(root: Path, options: dict[str, object]) -> Iterator[None]:
     hidden = root / HIDDEN
     if root.exists() and not hidden.is_dir() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root}: exists and was not made by common.prepare; give a new --out")
-    hidden.mkdir(parents=True, exist_ok=True)
-    with (hidden / "lock").open("w") as lock:
+    make_writable(hidden)
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(hidden / "lock", wait=False))
         except BlockingIOError:
             raise UserError(f"{root}: another common.prepare is at work in it") from None
-        _check_options(root, json.loads(json.dumps(options)))
+        _check_options(root, options)
         yield
 
 
@@ -156,91 +159,101 @@ def _check_options(root: Path, options: dict[str, object]) -> None:
     path = root / HIDDEN / "options.json"
     if not path.exists():
         with replaced(path) as beside:
-            beside.write_text(json.dumps(options, indent=1) + "\n")
+            beside.write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
         return
-    before = json.loads(path.read_text())
-    differing = [key for key in {**before, **options} if before.get(key) != options.get(key)]
+    try:
+        before = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError):
+        raise UserError(f"{path}: damaged; give a new --out, or remove {root}") from None
+    differing = sorted(key for key in before | options if before.get(key) != options.get(key))
     if differing:
-        told = "; ".join(
-            f"{key} was {before.get(key)}, is {options.get(key)}" for key in sorted(differing)
-        )
+        told = "; ".join(f"{key} was {before.get(key)}, is {options.get(key)}" for key in differing)
         raise UserError(f"{root}: begun otherwise ({told}); give a new --out, or remove it")
 
 
-def _records(root: Path) -> dict[str, dict[str, str]]:
-    """Manifest rows of the finished frames by name."""
-    paths = sorted((root / HIDDEN / "frames").glob("[!.]*.json"))
-    return {path.stem: json.loads(path.read_text()) for path in paths}
+def _images(root: Path, file: str) -> list[Path]:
+    """An image and its JND frames."""
+    return [root / f"{prefix}{file}" for prefix in PREFIXES]
 
 
-def _sweep(root: Path, done: dict[str, dict[str, str]]) -> None:
-    """Remove what a killed run left half made: temporary files, and images without a record."""
-    of_images = {root / f"{prefix}{split}" for split in SPLITS for prefix in PREFIXES}
-    for path in root.rglob("*"):
-        without_record = (
-            path.parent in of_images and path.suffix == ".png" and path.stem not in done
-        )
-        if path.is_file() and (path.name.startswith(".") or without_record):
-            path.unlink()
+def _records(root: Path, files: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Manifest rows, by name, of those frames of the dataset that are finished."""
+    found = {name: _record(root, name, file) for name, file in files.items()}
+    return {name: row for name, row in found.items() if row}
+
+
+def _record(root: Path, name: str, file: str) -> dict[str, str] | None:
+    """The record of a frame; None where it is missing or damaged, or an image of it is missing."""
+    try:
+        row = json.loads((root / HIDDEN / "frames" / f"{name}.json").read_text(encoding="utf-8"))
+        sound = RECORDED <= row.keys() <= set(COLUMNS) and not impossible_level(row)
+        sound = sound and row["file"] == file == f"{row['split']}/{name}.png"
+    except (FileNotFoundError, AttributeError, TypeError, ValueError):
+        return None
+    return row if sound and all(path.is_file() for path in _images(root, file)) else None
+
+
+def _sweep(root: Path, files: dict[str, str], done: Container[str]) -> None:
+    """Remove temporary files of ours and images of frames that are not `done`; no one else's."""
+    folders = [root, root / HIDDEN, root / HIDDEN / "frames"]
+    folders += [path for split in SPLITS for path in _images(root, split)]
+    left = [path for folder in folders for path in folder.glob(".*") if is_partial(path)]
+    for name, file in files.items():
+        left += _images(root, file) if name not in done else []
+    for path in left:
+        path.unlink(missing_ok=True)
+
+
+def _refuse_strays(root: Path, files: dict[str, str]) -> None:
+    """Refuse images that are not ours among ours: levels and JND frames pair by order."""
+    ours = {path for file in files.values() for path in _images(root, file)}
+    for folder in (path for split in SPLITS for path in _images(root, split) if path.is_dir()):
+        for path in files_below(folder):
+            if path.suffix.lower() in SUFFIXES and path not in ours:
+                raise UserError(
+                    f"{path}: not made by common.prepare; move it elsewhere, since each image in "
+                    "this folder is paired with its levels by its place"
+                )
 
 
 def _make(
     root: Path, split: str, content: Content, names: list[str], keep_size: bool
-) -> Iterator[str | None]:
-    """Make frames of a content one by one; yields why some could not be made, None for the rest."""
+) -> Iterator[str]:
+    """Make frames of a content; yields why some could not be made."""
     try:
         for frame in content.make(names):
             if isinstance(frame, UserError):
                 yield f"{frame}; left out"
                 continue
             images = frame.images if keep_size else [resized(image) for image in frame.images]
-            _save(root, split, frame.name, images)
-            row = {"file": f"{split}/{frame.name}.png", "split": split, "content": content.name}
+            file = f"{split}/{frame.name}.png"
+            _save(_images(root, file), images)
+            row = {"file": file, "split": split, "content": content.name, **frame.row}
             with replaced(root / HIDDEN / "frames" / f"{frame.name}.json") as path:
-                path.write_text(json.dumps({**row, **frame.row}) + "\n")
-            yield None
+                path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     except UserError as error:
         yield f"{error}; left out"
 
 
-def _save(root: Path, split: str, name: str, images: Sequence[np.ndarray]) -> None:
+def _save(paths: list[Path], images: Sequence[np.ndarray]) -> None:
     """The four images of a frame, or none of them."""
-    paths = [root / f"{prefix}{split}" / f"{name}.png" for prefix in PREFIXES]
     try:
         for path, image in zip(paths, images):
             with replaced(path) as beside:
                 # Level 3 takes half the time of the default, and frames come out no larger.
                 Image.fromarray(image).save(beside, compress_level=3)
-    except BaseException as error:
+    except BaseException:
         for path in paths:
             path.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(root)
         raise
 
 
-def _finish(root: Path, notes: list[str]) -> Summary:
+def _write_tables(root: Path, rows: list[dict[str, str]]) -> None:
     """Write what needs all frames: the manifest, the contact sheet and, last, the levels."""
-    records = _records(root)
-    if not records:
-        raise UserError(
-            f"{root}: no frame could be made; {'; '.join(notes[:3]) or 'nothing in it'}"
-        )
-    files = {
-        split: list_images(root / split) if any((root / split).glob("*.png")) else []
-        for split in SPLITS
-    }
-    rows = [records[path.stem] for split in SPLITS for path in files[split]]
+    rows.sort(key=lambda row: (SPLITS.index(row["split"]), natural_key(Path(row["file"]))))
     write_manifest(root, rows)
     write_contact_sheet(root, rows)
-    for split in SPLITS:
-        if files[split]:
-            lines = [
-                " ".join(records[path.stem][f"jnd{order}"] for order in (1, 2, 3))
-                for path in files[split]
-            ]
-            with replaced(root / split / LEVELS_FILE) as path:
-                path.write_text("\n".join(lines) + "\n")
-    levels = np.array([[float(row[f"jnd{order}"]) for order in (1, 2, 3)] for row in rows])
-    counts = {split: len(files[split]) for split in SPLITS}
-    return Summary(counts, levels.mean(axis=0).tolist(), notes)
+    for split, of_split in itertools.groupby(rows, lambda row: row["split"]):
+        lines = [f"{row['jnd1']} {row['jnd2']} {row['jnd3']}\n" for row in of_split]
+        with replaced(root / split / LEVELS_FILE) as path:
+            path.write_text("".join(lines), encoding="utf-8")

@@ -80,14 +80,14 @@ def thumbnail(rgb: np.ndarray) -> np.ndarray:
     return luma / length if length > len(luma) ** 0.5 else np.zeros_like(luma)
 
 
-def alike(names: Sequence[str], thumbnails: Sequence[np.ndarray]) -> list[list[str]]:
+def alike(contents: Sequence, thumbnails: Sequence[np.ndarray]) -> list[list]:
     """Groups of contents that show the same picture; most groups have one member."""
-    group = list(range(len(names)))
-    stacked = np.stack(thumbnails)
+    group = list(range(len(contents)))
+    stacked = np.reshape(thumbnails, (-1, THUMBNAIL[0] * THUMBNAIL[1]))
     for first, second in np.argwhere(np.triu(stacked @ stacked.T > SAME_PICTURE, 1)):
         old, new = group[second], group[first]
         group = [new if number == old else number for number in group]
-    members: dict[int, list[str]] = {}
-    for name, number in zip(names, group):
-        members.setdefault(number, []).append(name)
+    members: dict[int, list] = {}
+    for content, number in zip(contents, group):
+        members.setdefault(number, []).append(content)
     return list(members.values())
