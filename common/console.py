@@ -46,7 +46,7 @@ def _whole(text: str, least: int, largest: int) -> int:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
     if number < least:
-        raise argparse.ArgumentTypeError(f"{number} is not above {least - 1}")
+        raise argparse.ArgumentTypeError(f"{number} is less than {least}")
     if number > largest:
         raise argparse.ArgumentTypeError(f"{number} is above {largest}")
     return number
