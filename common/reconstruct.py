@@ -7,12 +7,9 @@ import sys
 from pathlib import Path
 
 from common.console import Parser, add_option, positive_real
-from common.data.frames import list_images
-from common.data.layout import read_jnd_frames
 from common.errors import UserError, reported
 from common.facts import HEIGHT, LEVELS
 from common.files import make_writable
-from common.models.weights import find_weights
 
 IMAGE = "Img"
 PROGRAM = "python3 -m common.reconstruct"
@@ -33,6 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> None:
+    from common.data.frames import list_images
+    from common.data.layout import read_jnd_frames
+    from common.models.weights import find_weights
+
     pairs = []
     for split in ("train", "valid"):
         images = list_images(options.data_dir / split)
@@ -80,15 +81,19 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _test(options: argparse.Namespace) -> None:
+    from common.data.frames import list_images
+    from common.data.layout import read_jnd_frames
+    from common.models.weights import find_weights
+
     images = list_images(options.data_dir / "test")
     jnd_frames = None
     if options.target != IMAGE and (options.data_dir / f"{options.target.lower()}test").exists():
         jnd_frames = read_jnd_frames(options.data_dir, "test", options.target, images)
     weights_file = find_weights(options.model_weights_path, [_weights_name(options.target)])
     make_writable(options.result_path)
-    from common.evaluation.backbone import test
+    from common.evaluation.backbone import evaluate_backbone
 
-    test(
+    evaluate_backbone(
         options.target,
         options.data_dir / "test",
         images,

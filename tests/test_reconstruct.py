@@ -17,7 +17,7 @@ import tensorflow_compression as tfc
 from PIL import Image
 
 from common import reconstruct
-from common.models.backbone import build_backbone, transforms
+from common.models.backbone import build_backbone
 from common.models.entropy import build_coder, build_prior, entropy_file, read_prior
 from common.models.weights import read_weights
 from tests import golden
@@ -96,10 +96,9 @@ def test_what_test_measures(data, trained, tmp_path, capsys):
     assert list(table.columns) == ["image", "bits_per_pixel", "psnr", "ssim"]
     assert list(table.image) == ["img9.png", "img10.png"]
 
-    backbone, prior = build_backbone(), build_prior()
+    (backbone, analysis, synthesis), prior = build_backbone(), build_prior()
     backbone.load_weights(weights)  # by plain Keras
     read_prior(prior, backbone, entropy_file(weights))
-    analysis, synthesis = transforms(backbone)
     offset = tf.function(tfc.quantization_offset)(prior).numpy()
     for row in table.itertuples():
         raw = np.asarray(Image.open(data / "test" / row.image))[..., ::-1].astype(np.float64)

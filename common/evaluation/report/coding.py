@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,8 @@ from common.codecs import h264
 from common.codecs.codec import Codec
 from common.data.frames import read_rgb
 from common.datasets.objective import lowest_below
-from common.files import write_arrays
+from common.evaluation.report.cache import kept
+from common.files import checksum, write_arrays
 from common.parallel import in_parallel
 
 METRICS = ("psnr", "ssim", "vmaf")
@@ -56,35 +56,40 @@ def encoded(image: Path, level: int, codec: Codec, cache: Path) -> Encode:
         UserError: as `read_even`.
     """
     told = repr((codec.version(), level)).encode()
-    name = hashlib.sha256(told + image.read_bytes()).hexdigest()
+    name = checksum([told, image.read_bytes()])
     path = cache / "encodes" / name[:2] / f"{name}.npz"
-    if not path.exists():
+    arrays = kept(path, "stream", "pixels", *METRICS)
+    if not arrays:
         rgb = read_even(image)
-        stream = codec.encode(rgb, level)
-        measures = codec.measure(rgb, stream)
-        pixels = rgb.shape[0] * rgb.shape[1]
-        write_arrays(path, stream=np.frombuffer(stream, np.uint8), pixels=pixels, **measures)
-    with np.load(path) as file:
-        stream = file["stream"].tobytes()
-        return Encode(
-            stream,
-            h264.bits(stream),
-            h264.bits(stream) / int(file["pixels"]),
-            min(float(file["psnr"]), LOSSLESS_DB),
-            float(file["ssim"]),
-            float(file["vmaf"]),
-        )
+        coded = codec.encode(rgb, level)
+        measures = codec.measure(rgb, coded)
+        height, width, _ = rgb.shape
+        arrays = [np.frombuffer(coded, np.uint8), height * width, *(measures[m] for m in METRICS)]
+        write_arrays(path, **dict(zip(("stream", "pixels", *METRICS), arrays)))
+    stream, pixels, psnr, ssim, vmaf = arrays
+    bits = h264.bits(stream.tobytes())
+    return Encode(
+        stream.tobytes(),
+        bits,
+        bits / int(pixels),
+        min(float(psnr), LOSSLESS_DB),
+        float(ssim),
+        float(vmaf),
+    )
 
 
 def measured(
-    images: Sequence[Path], levels: Sequence[int], codec: Codec, cache: Path, doing: str
+    images: Sequence[Path], levels: Sequence[float], codec: Codec, cache: Path, doing: str
 ) -> pd.DataFrame:
-    """Bits, bits per pixel, PSNR (dB), SSIM and VMAF of images coded at levels, a row an image."""
+    """Bits, bits per pixel, PSNR (dB), SSIM and VMAF of images coded at levels, a row an image.
 
-    def measures(pair: tuple[Path, int]) -> tuple[float, ...]:
-        return encoded(pair[0], int(pair[1]), codec, cache)[1:]
+    Levels are rounded to those that can be coded; `doing` says whose they are.
+    """
 
-    rows = in_parallel(measures, zip(images, levels), doing)
+    def measures(pair: tuple[Path, float]) -> tuple[float, ...]:
+        return encoded(pair[0], codec.nearest(pair[1]), codec, cache)[1:]
+
+    rows = in_parallel(measures, zip(images, levels), f"coding, {doing}")
     return pd.DataFrame(rows, columns=list(Encode._fields[1:]))
 
 
