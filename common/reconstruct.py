@@ -169,6 +169,11 @@ def _parser() -> Parser:
     add_option(training, "seed")
     add_option(training, "resume")
 
+    _add_test(commands)
+    return parser
+
+
+def _add_test(commands: argparse._SubParsersAction) -> None:
     testing = commands.add_parser(
         "test",
         help="measure a backbone",
@@ -186,7 +191,6 @@ def _parser() -> Parser:
         help="weight file, or folder with ImgReconstruction.h5 or JNDkReconstruction.h5",
     )
     add_option(testing, "result_path")
-    return parser
 
 
 def _add_target(command: argparse.ArgumentParser) -> None:

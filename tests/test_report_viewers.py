@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -79,9 +78,9 @@ def test_the_manifests_columns_say_which_labels_and_what_was_made_of_them(shared
     assert len(viewers.samples) == 2
 
     write_told(clips, ("mean", "640x360"), ("mean", "640x360"))
-    with pytest.raises(UserError, match="videoset_640x360_1st.csv"):
+    with pytest.raises(UserError, match=r"videoset_640x360_1st.csv"):
         read_viewers(shared / "labels", read_test_split(clips, levels_needed=True))
 
     write_told(clips, ("mean", "1280x720"), ("median", "1280x720"))
-    with pytest.raises(UserError, match="one statistic for all images .* 'mean' and 'median'"):
+    with pytest.raises(UserError, match=r"one statistic for all images .* 'mean' and 'median'"):
         read_viewers(shared / "labels", read_test_split(clips, levels_needed=True))
