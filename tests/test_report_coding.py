@@ -209,3 +209,28 @@ def test_the_cache_takes_names_from_content_alone(frame, tmp_path):
     measured([tmp_path / "b.png"], [30], CODECS[QP], cache, "")
     assert {path: os.stat(path).st_mtime_ns for path in cache.rglob("*.npz")} == before
     assert len(before) == 1
+
+
+def test_a_damaged_encode_is_made_again(image, tmp_path):
+    first = encoded(image, 30, CODECS[QP], tmp_path)
+    (path,) = tmp_path.rglob("*.npz")
+    whole = path.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], whole.replace(b"vmaf", b"xxxx")):
+        path.write_bytes(damaged)
+        assert encoded(image, 30, CODECS[QP], tmp_path) == first
+        assert path.read_bytes() == whole
+
+
+def test_several_runs_share_a_cache(image, tmp_path):
+    import multiprocessing
+
+    first = encoded(image, 30, CODECS[QP], tmp_path / "alone")
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        given = [(image, 30, tmp_path / "shared")] * 12
+        assert pool.starmap(_encoded, given) == [first] * 12
+    (kept,) = (path for path in (tmp_path / "shared").rglob("*") if path.is_file())
+    assert kept.suffix == ".npz"
+
+
+def _encoded(image, level, cache):
+    return encoded(image, level, CODECS[QP], cache)
