@@ -12,15 +12,6 @@ from pathlib import Path
 
 from common.console import Parser, add_option, positive
 from common.errors import reported
-from common.evaluation.speed import (
-    PASSES,
-    fastest,
-    in_own_process,
-    noise,
-    prediction_speed,
-    processor,
-    shortest,
-)
 from common.models.descriptions import MODELS
 
 # An epoch ends with files to write, whatever its length: of 128 frames that is no small part.
@@ -69,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _compare(command: str, models: list[str], frames: int | None, precision: str) -> None:
+    from common.evaluation.speed import in_own_process, prediction_speed, processor
+
     print(f"{processor()}, {multiprocessing.cpu_count()} cores; ours: {precision}")
     print("model    frames   ours frames/s   GB    Keras frames/s   GB    ratio")
     for name in models:
@@ -88,9 +81,10 @@ def _compare(command: str, models: list[str], frames: int | None, precision: str
 
 def _predict_keras(name: str, count: int) -> float:
     """Frames/s from frames in memory to levels by plain Keras, in the fastest of the passes."""
+    from common.evaluation.speed import PASSES, fastest, noise
     from common.models.build import build_model
 
-    model = build_model(MODELS[name])
+    model = build_model(MODELS[name]).whole
     frames = noise(count).astype("float32")
 
     def passes():
@@ -107,6 +101,7 @@ def _train_ours(name: str, count: int, precision: str) -> float:
 
     from common import cli
     from common.data.layout import LEVELS_FILE
+    from common.evaluation.speed import noise, shortest
     from common.facts import LEVELS
     from common.models.backbone import build_backbone
     from common.models.weights import write_weights
@@ -123,7 +118,7 @@ def _train_ours(name: str, count: int, precision: str) -> float:
                     Image.fromarray(frame).save(path, compress_level=1)
             (root / split / LEVELS_FILE).write_text("27 31 35\n" * len(frames))
         for file in description.backbone_files(level):
-            write_weights(build_backbone(), root / file)
+            write_weights(build_backbone().whole, root / file)
         clock = _Clock()
         with contextlib.redirect_stdout(clock):
             cli.main(
@@ -153,10 +148,11 @@ def _train_keras(name: str, count: int) -> float:
     """Frames/s of the fastest epoch but the first, by plain Keras."""
     import tensorflow as tf
 
+    from common.evaluation.speed import noise, shortest
     from common.models.build import JND_FRAME, build_model
     from common.training.predictor import FRAME_WEIGHT, LEVEL_WEIGHT
 
-    model = build_model(MODELS[name])
+    model = build_model(MODELS[name]).whole
     frames = noise(count).astype("float32")
     targets, losses, weights = {}, {}, {}
     for output in model.output_names:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.console import Parser, add_option
-from common.errors import UserError, reported
+from common.errors import reported
 from common.facts import LEVELS
 from common.files import make_writable
 from common.models.descriptions import MODELS, Description
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _SPLITS = ("train", "valid")
 
@@ -58,53 +63,49 @@ def _test(description: Description, options: argparse.Namespace) -> None:
 
 def _train(description: Description, options: argparse.Namespace) -> None:
     from common.models.weights import find_weights
+    from common.training.state import check_resumable
 
     level = options.jnd_value
-    predicted = None if description.multitask else level
-    files = [
-        find_weights(getattr(options, description.backbone_option), [name])
-        for name in description.backbone_files(level)
-    ]
+    backbones = getattr(options, description.backbone_option)
+    files = [find_weights(backbones, [name]) for name in description.backbone_files(level)]
+    predicted = LEVELS if description.multitask else [level]
     splits = [_training_split(description, options.data_dir, name, predicted) for name in _SPLITS]
-    suffix = predicted or ""
+    suffix = "" if description.multitask else level
     checkpoints, logs = options.checkpoint_path, options.csv_log_path
     best, state = checkpoints / f"BestModel{suffix}.h5", checkpoints / f"state{suffix}.npz"
-    if best.exists() and not options.resume:
-        raise UserError(
-            f"{best}: is there already; --resume goes on with its training, "
-            "another --checkpoint_path begins anew"
-        )
-    for folder in (checkpoints, logs):
+    check_resumable(best, state, options.resume)
+    cache_dir = None if options.no_cache else options.cache_dir or checkpoints / "features"
+    for folder in filter(None, (checkpoints, logs, cache_dir, options.tensorboard)):
         make_writable(folder)
-    from common.training.predictor import Files, Settings, Split, train
+    from common.training.batches import TrainingSplit
+    from common.training.predictor import PredictorFiles, PredictorSettings, train_predictor
 
-    train(
-        description,
-        Settings(
-            description.name,
-            level,
-            options.batch_size,
-            options.learning_rate,
-            options.seed,
-            options.precision,
-            options.flip,
-            options.roll,
-            options.epochs if options.cosine else None,
+    train_predictor(
+        PredictorSettings(
+            model=description.name,
+            level=level,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            seed=options.seed,
+            precision=options.precision,
+            flip=options.flip,
+            roll=options.roll,
+            cosine=options.epochs if options.cosine else None,
         ),
-        *(Split(*split) for split in splits),
+        *(TrainingSplit(*split) for split in splits),
         files,
-        Files(
-            best,
-            state,
-            logs / f"logs{suffix}.csv",
-            logs / f"logs{suffix}.png",
-            options.tensorboard,
-            None if options.no_cache else options.cache_dir or checkpoints / "features",
+        PredictorFiles(
+            best=best,
+            state=state,
+            log=logs / f"logs{suffix}.csv",
+            curve=logs / f"logs{suffix}.png",
+            tensorboard=options.tensorboard,
+            cache_dir=cache_dir,
         ),
-        options.epochs,
-        options.resume,
+        epochs=options.epochs,
+        resume=options.resume,
     )
-    value = f"--jnd_value {predicted} " if predicted else ""
+    value = f"--jnd_value {suffix} " if suffix else ""
     print(f"best epoch: {best}")
     print(
         f"next: python3 {description.name}.py test {value}--data_dir {options.data_dir} "
@@ -113,16 +114,18 @@ def _train(description: Description, options: argparse.Namespace) -> None:
 
 
 def _training_split(
-    description: Description, root: Path, name: str, level: str | None
-) -> tuple[list[Path], object, str | None, list[Path] | None]:
-    """Images, levels, predicted level and JND frames: the fields of loops.training.Split."""
+    description: Description, root: Path, name: str, predicted: Sequence[str]
+) -> tuple[list[Path], np.ndarray, list[Path] | None]:
+    """Images, predicted levels and JND frames: the fields of TrainingSplit."""
     from common.data.layout import LEVELS_FILE, read_jnd_frames, read_levels, read_split
 
     images, levels = read_split(root, name)
     if levels is None:
         read_levels(root / name / LEVELS_FILE, images)  # says that it is missing
-    jnd_frames = read_jnd_frames(root, name, level, images) if description.end_to_end else None
-    return images, levels, level, jnd_frames
+    jnd_frames = None
+    if description.end_to_end:
+        jnd_frames = read_jnd_frames(root, name, predicted[0], images)
+    return images, levels[:, [LEVELS.index(level) for level in predicted]], jnd_frames
 
 
 def _bundled(folder: str) -> Path:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.console import Parser
 from common.errors import UserError, reported
-from common.models.weights import compact
+from common.facts import LATENT_FILTERS
+from common.files import replaced
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_LARGE_DENSE = 10**6
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +35,61 @@ def main(arguments: list[str] | None = None) -> int:
         sizes = (path.stat().st_size / 1e6 for path in (options.weights, options.out))
         print("{}: {:.1f} MB, was {:.1f} MB".format(options.out, *reversed([*sizes])))
     return 0
+
+
+def compact(source: Path, target: Path) -> None:
+    """Write the weight file `source` again in about a quarter of its size, as `target`.
+
+    Kernels are rounded (see `rounding`): those of large dense layers to three decimals, those of a
+    head's convolutions (3x3) to multiples of 2^-13, and those of the backbone (5x5) of 2^-15, or,
+    where they make the latent, of 2^-18: the head normalises it, and so makes small errors large.
+    With few different values, HDF5's own filters do the rest: scale-offset, or shuffle, and gzip.
+
+    Raises:
+        UserError: `source` is not there, or not a whole Keras HDF5 weight file.
+    """
+    import h5py
+
+    from common.models.weights import finite, opened, weight_sets
+
+    # In memory, since h5py hides a full disk; by HDF5's own driver, since it hides Ctrl-C, too,
+    # where it calls Python.
+    in_memory = {"driver": "core", "backing_store": False}
+    with opened(source) as file, h5py.File("small.h5", "w", **in_memory) as small:
+        group = file.get("model_weights", file)
+        small.attrs.update(group.attrs)
+        sets = dict(weight_sets(source, file))
+        channels = 1  # of what a dense layer sees, flattened
+        for layer in group.attrs["layer_names"]:
+            made = small.create_group(layer)
+            made.attrs.update(group[layer].attrs)
+            for weight_set in sets.get(layer if isinstance(layer, str) else layer.decode(), ()):
+                weight, filters = _compacted(finite(source, weight_set), channels)
+                name = weight_set.name.removeprefix(f"{group[layer].name}/")
+                made.create_dataset(name, data=weight, compression=9, **filters)
+                channels = weight.shape[-1] if weight.ndim == 4 else channels
+        small.flush()
+        written = small.id.get_file_image()
+    with replaced(target) as beside:
+        beside.write_bytes(written)
+
+
+def _compacted(weight: np.ndarray, channels: int) -> tuple[np.ndarray, dict[str, object]]:
+    """`weight` rounded, and the filters it is to be stored with."""
+    import numpy as np
+
+    from common.fast.rounding import rounded
+
+    if weight.ndim == 2 and weight.size >= _LARGE_DENSE:
+        taps = weight.reshape(-1, channels, weight.shape[1])
+        taps = rounded(taps, lambda tap: np.rint(tap * 1e3) / 1e3)
+        return taps.reshape(weight.shape), {"scaleoffset": 3}
+    if weight.ndim == 4:
+        backbone, makes_latent = weight.shape[0] == 5, weight.shape[3] == LATENT_FILTERS
+        steps = 2 ** ((18 if makes_latent else 15) if backbone else 13)
+        taps = weight.reshape(-1, *weight.shape[2:])
+        weight = rounded(taps, lambda tap: np.rint(tap * steps) / steps).reshape(weight.shape)
+    return weight, {"shuffle": True}
 
 
 if __name__ == "__main__":

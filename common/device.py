@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from pathlib import Path
 
@@ -39,6 +40,20 @@ def use_precision(precision: str) -> None:
     """Build the models to come in 'float32' or 'bfloat16', with weights in float32 either way."""
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     tf.keras.mixed_precision.set_global_policy(policy)
+
+
+def choose_strategy() -> tf.distribute.Strategy:
+    """Several machines where TF_CONFIG names them, several GPUs where there are, else this one."""
+    if "TF_CONFIG" in os.environ:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def writes_files() -> bool:
+    """Whether the files of this process count: of several machines, those of the first do."""
+    return tf.distribute.cluster_resolver.TFConfigClusterResolver().task_id in (None, 0)
 
 
 def _nvidia_driver() -> bool:

@@ -82,7 +82,8 @@ def _ended_by_signals() -> Iterator[None]:
         yield
     finally:
         for each, handler in before.items():
-            signal.signal(each, handler)
+            if signal.getsignal(each) is end:  # once asked, it hears no more until it has ended
+                signal.signal(each, handler)
 
 
 def _told(error: Exception) -> str:

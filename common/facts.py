@@ -11,5 +11,7 @@ FILTERS, LATENT_FILTERS = 128, 192
 # What a level is, and the coarsest ones: QPs rise as frames grow coarser, quality factors fall.
 QP, QUALITY = "H.264 QP", "JPEG quality"
 COARSEST_QP, FINEST_QUALITY = 51, 100
+# All that a level may be, from the finest to the coarsest.
+SCALES = {QP: range(COARSEST_QP + 1), QUALITY: range(FINEST_QUALITY, 0, -1)}
 # Where common.prepare keeps what lets it go on; a folder that has it is one that it made.
 HIDDEN = ".prepare"

@@ -37,8 +37,9 @@ def replaced(path: Path) -> Iterator[Path]:
         yield beside
         os.replace(beside, path)
     except OSError as error:
-        # Encoders and os.replace name no file, or a temporary one that is gone.
-        error.filename = str(path)
+        # Encoders name no file, or the temporary one, which is gone.
+        if error.filename in (None, str(beside)):
+            error.filename = str(path)
         raise
     finally:
         beside.unlink(missing_ok=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import psutil
 from tqdm import tqdm
 
 Thing = TypeVar("Thing")
@@ -19,16 +22,22 @@ def in_parallel(
     """`function` of each thing, in their order, with a progress bar on a terminal.
 
     Threads, since the work is done by ffmpeg and by libraries that let go of Python's lock; and
-    since threads die with a killed program where processes would stay. The first error ends it
-    without waiting for what is under way.
+    since threads die with a killed program where processes would stay. The first error or signal
+    ends it: programs that are at work are killed, and threads clean up behind themselves.
     """
-    things = list(things)
-    pool = ThreadPoolExecutor(_cores())
-    try:
-        results = pool.map(function, things)
-        return list(tqdm(results, doing, len(things), disable=None, leave=False))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    with ThreadPoolExecutor(_cores()) as pool:
+        futures = [pool.submit(function, thing) for thing in things]
+        try:
+            bar = tqdm(futures, doing, disable=None, leave=False)
+            return [future.result() for future in bar]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            while not all(future.done() for future in futures):
+                for child in psutil.Process().children():
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        child.kill()
+                time.sleep(0.02)
+            raise
 
 
 def _cores() -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from common.console import Parser, positive
-from common.errors import UserError, reported
+from common.console import Parser, positive, seed
+from common.errors import reported
 from common.facts import HEIGHT, WIDTH
 
 COMMAND = "common.prepare"
@@ -50,35 +51,17 @@ def make(arguments: argparse.Namespace) -> int:
     from common.datasets.contact_sheet import CONTACT_SHEET
     from common.datasets.preparation import prepare
 
-    test_contents = _names(arguments.test_contents)
-    if arguments.command == "videoset":
-        dataset = videoset.dataset(
-            arguments.videos,
-            arguments.labels,
-            arguments.size,
-            arguments.label_size,
-            arguments.statistic,
-            arguments.frames,
-        )
-    elif arguments.command == "mcl-jci":
-        dataset = mcl_jci.dataset(arguments.images, arguments.samples, arguments.statistic)
+    given = arguments
+    test_contents = _names(given.test_contents)
+    if given.command == "videoset":
+        what = given.videos, given.labels, given.size, given.label_size
+        dataset = videoset.dataset(*what, given.statistic, given.frames)
+    elif given.command == "mcl-jci":
+        dataset = mcl_jci.dataset(given.images, given.samples, given.statistic)
     else:
-        dataset = photos.dataset(
-            arguments.images,
-            arguments.crops,
-            arguments.least_width,
-            arguments.vmaf,
-            arguments.seed,
-            arguments.keep_size,
-        )
-    summary = prepare(
-        dataset,
-        arguments.out,
-        arguments.split,
-        arguments.seed,
-        test_contents,
-        arguments.keep_size,
-    )
+        how = given.crops, given.least_width, given.vmaf, given.seed, given.keep_size
+        dataset = photos.dataset(given.images, *how)
+    summary = prepare(dataset, given.out, given.split, given.seed, test_contents, given.keep_size)
     _say("note", summary.notes)
     about = provenance(arguments.out)
     means = ", ".join(f"{level:.1f}" for level in summary.mean_levels)
@@ -111,13 +94,11 @@ def _say(kind: str, lines: list[str]) -> None:
 
 
 def _names(path: Path | None) -> list[str]:
-    """Names of contents, one a line."""
-    if path is None:
-        return []
-    try:
-        return [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError):
-        raise UserError(f"{path}: no such text file; it lists contents, one a line") from None
+    """Names of contents, one per line."""
+    from common.data.text import read_text
+
+    lines = read_text(path, "names of contents, one per line").splitlines() if path else []
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _parser() -> Parser:
@@ -127,69 +108,56 @@ def _parser() -> Parser:
         epilog="examples:\n" + "\n".join(f"  {example}" for _, example in EXAMPLES.values()),
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add = {
-        name: commands.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            epilog=f"example:\n  {example}",
-        ).add_argument
-        for name, (summary, example) in EXAMPLES.items()
-    }
-    add["check"]("root", type=Path, metavar="ROOT", help="the folder to look at")
-    del add["check"]
 
-    add["videoset"]("--videos", type=Path, required=True, help="folder of videoSRC*.264 streams")
-    add["videoset"](
-        "--labels", type=Path, required=True, help="folder of videoset_SIZE_{1st,2nd,3rd}.csv"
-    )
-    add["videoset"]("--size", type=_size, required=True, help="of the streams, as 640x360")
-    add["videoset"]("--label_size", type=_size, help="of the labels (default: --size)")
-    add["videoset"](
-        "--frames",
-        type=_frames,
-        help="numbers, as 0,30,60 (default: first of each second)",
-    )
-    add["mcl-jci"]("--images", type=Path, required=True, help="folder of ImageJND_SRC*.bmp")
-    add["mcl-jci"]("--samples", type=Path, required=True, help="MCL-JCI_JND_samples.xlsx")
-    for name in ("videoset", "mcl-jci"):
-        add[name](
-            "--statistic",
-            choices=("sur75", "median", "mean"),
-            default="sur75",
-            help="of the viewers' samples; sur75: 75 %% see no change yet",
-        )
-    add["photos"]("--images", type=Path, required=True, help="folder of pictures or videos")
-    add["photos"]("--crops", type=positive, default=1, help="cut-outs of each picture")
-    add["photos"](
-        "--least_width",
-        type=positive,
-        default=WIDTH,
-        metavar="PIXELS",
-        help=f"of a cut-out; those under {WIDTH} are enlarged, which makes smoother frames",
-    )
-    add["photos"](
-        "--vmaf",
-        type=_thresholds,
-        default="94.5,91.25,87",
-        help="the levels are the lowest QPs with VMAF below these",
-    )
-    for argument in add.values():
-        argument("--out", type=Path, required=True, metavar="ROOT", help="the folder to make")
-        argument(
-            "--split",
-            type=_shares,
-            default="80/10/10",
-            help="train/valid/test shares of the contents",
-        )
-        argument(
-            "--test_contents",
-            type=Path,
-            metavar="FILE",
-            help="names of contents, one a line, that go to test; the rest goes to train and valid",
-        )
-        argument("--seed", type=int, default=0, help="of the split and of cut-outs")
-        argument("--keep_size", action="store_true", help=f"do not resize to {WIDTH}x{HEIGHT}")
+    def command(name: str, *parents: argparse.ArgumentParser) -> Callable:
+        summary, example = EXAMPLES[name]
+        told = {"help": summary, "description": summary, "epilog": f"example:\n  {example}"}
+        return commands.add_parser(name, parents=parents, **told).add_argument
+
+    of_all, of_viewers = _of_all(), _of_viewers()
+    add = command("videoset", of_viewers, of_all)
+    add("--videos", type=Path, required=True, help="folder of videoSRC*.264 streams")
+    add("--labels", type=Path, required=True, help="folder of videoset_SIZE_{1st,2nd,3rd}.csv")
+    add("--size", type=_size, required=True, help="of the streams, as 640x360")
+    add("--label_size", type=_size, help="of the labels (default: --size)")
+    add("--frames", type=_frames, help="numbers, as 0,30,60 (default: first of each second)")
+
+    add = command("mcl-jci", of_viewers, of_all)
+    add("--images", type=Path, required=True, help="folder of ImageJND_SRC*.bmp")
+    add("--samples", type=Path, required=True, help="MCL-JCI_JND_samples.xlsx")
+
+    add = command("photos", of_all)
+    add("--images", type=Path, required=True, help="folder of pictures or videos")
+    add("--crops", type=positive, default=1, help="cut-outs of each picture")
+    narrow = f"of a cut-out; those under {WIDTH} are enlarged, which makes smoother frames"
+    add("--least_width", type=positive, default=WIDTH, metavar="PIXELS", help=narrow)
+    lowest = "the levels are the lowest QPs with VMAF below these"
+    add("--vmaf", type=_thresholds, default="94.5,91.25,87", help=lowest)
+
+    command("check")("root", type=Path, metavar="ROOT", help="the folder to look at")
+    return parser
+
+
+def _of_viewers() -> argparse.ArgumentParser:
+    """The option of the datasets that viewers judged."""
+    parser = argparse.ArgumentParser(add_help=False)
+    told = "of the viewers' samples; sur75: 75 %% see no change yet"
+    choices = ("sur75", "median", "mean")
+    parser.add_argument("--statistic", choices=choices, default="sur75", help=told)
+    return parser
+
+
+def _of_all() -> argparse.ArgumentParser:
+    """The options of every command that makes a folder."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add = parser.add_argument
+    add("--out", type=Path, required=True, metavar="ROOT", help="the folder to make")
+    shares = "train/valid/test shares of the contents"
+    add("--split", type=_shares, default="80/10/10", help=shares)
+    names = "names of contents, one per line, that go to test; the rest goes to train and valid"
+    add("--test_contents", type=Path, metavar="FILE", help=names)
+    add("--seed", type=seed, default=0, help="of the split and of cut-outs")
+    add("--keep_size", action="store_true", help=f"do not resize to {WIDTH}x{HEIGHT}")
     return parser
 
 
@@ -214,7 +182,7 @@ def _thresholds(text: str) -> list[float]:
 
 def _shares(text: str) -> list[float]:
     shares = _numbers(text, "/")
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 100) > 1e-6:
+    if len(shares) != 3 or min(shares) < 0 or not abs(sum(shares) - 100) < 1e-6:
         raise argparse.ArgumentTypeError(f"{text!r} is not three shares of 100, as 80/10/10")
     return shares
 

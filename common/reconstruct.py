@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from common.console import Parser, add_option, positive_real
-from common.errors import UserError, reported
+from common.errors import reported
 from common.facts import HEIGHT, LEVELS
 from common.files import make_writable
 
@@ -33,46 +33,37 @@ def _train(options: argparse.Namespace) -> None:
     from common.data.frames import list_images
     from common.data.layout import read_jnd_frames
     from common.models.weights import find_weights
+    from common.training.state import check_resumable
 
     pairs = []
     for split in ("train", "valid"):
-        images = list_images(options.data_dir / split)
-        if options.target == IMAGE:
-            pairs.append((images, images))
-        else:
-            jnd_frames = read_jnd_frames(options.data_dir, split, options.target, images)
-            pairs.append((images, jnd_frames))
+        images = targets = list_images(options.data_dir / split)
+        if options.target != IMAGE:
+            targets = read_jnd_frames(options.data_dir, split, options.target, images)
+        pairs.append((images, targets))
     initial = options.init and find_weights(options.init, [_weights_name(IMAGE)])
     best = options.checkpoint_path / _weights_name(options.target)
-    if best.exists() and not options.resume:
-        raise UserError(
-            f"{best}: is there already; --resume goes on with its training, "
-            "another --checkpoint_path begins anew"
-        )
+    state = best.with_suffix(".state.npz")
+    check_resumable(best, state, options.resume)
     make_writable(options.checkpoint_path)
     make_writable(options.csv_log_path)
-    from common.training.backbone import Files, Pairs, Settings, train
+    from common.training.backbone import BackboneFiles, BackboneSettings, Pairs, train_backbone
 
-    train(
-        Settings(
-            options.target,
-            None if options.no_rate else options.distortion_weight,
-            options.crop,
-            options.batch_size,
-            options.learning_rate,
-            options.seed,
-            options.precision,
+    train_backbone(
+        BackboneSettings(
+            target=options.target,
+            distortion_weight=None if options.no_rate else options.distortion_weight,
+            crop=options.crop,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            seed=options.seed,
+            precision=options.precision,
         ),
-        Pairs(*pairs[0]),
-        Pairs(*pairs[1]),
+        *(Pairs(*pair) for pair in pairs),
         initial,
-        Files(
-            best,
-            best.with_suffix(".state.npz"),
-            options.csv_log_path / f"logs{best.stem}.csv",
-        ),
-        options.epochs,
-        options.resume,
+        BackboneFiles(best=best, state=state, log=options.csv_log_path / f"logs{best.stem}.csv"),
+        epochs=options.epochs,
+        resume=options.resume,
     )
     print(
         f"Next: {PROGRAM} test --target {options.target} --data_dir {options.data_dir} "

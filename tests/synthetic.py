@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 
@@ -68,3 +69,23 @@ def frame_of(stream: Path, number: int, width: int, height: int) -> np.ndarray:
 def pixels(path: Path) -> np.ndarray:
     """What an image file holds, as Pillow reads it."""
     return np.asarray(Image.open(path))
+
+
+def hashes(root: Path) -> dict[str, str]:
+    """What lies in a folder, hidden files too: hash by name."""
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def fake_ffmpeg(folder: Path, encoders: str = "", filters: str = "") -> Path:
+    """An ffmpeg that can do nothing but list what it was built with."""
+    path = folder / "ffmpeg"
+    path.write_text(
+        f'#!/bin/sh\ncase "$*" in *-encoders*) echo "{encoders}";; *-filters*) echo "{filters}";;'
+        ' *) echo "ffmpeg version fake"; esac\n'
+    )
+    path.chmod(0o700)
+    return path

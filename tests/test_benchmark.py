@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 import os
+import signal
+import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 from common.errors import UserError
 from common.evaluation.speed import in_own_process
+from tests.processes import REPO
 
 
 @pytest.mark.parametrize("what", ["predict", "train"])
@@ -45,7 +50,29 @@ def test_a_failed_measurement_ends_the_benchmark():
 def test_memory_is_that_of_the_measured_process_alone():
     held = np.ones(10**9, np.uint8)
     _, little = in_own_process(abs, -3)
-    _, more = in_own_process(bytes, 10**8)  # which is also sent back
+    _, more = in_own_process(operator.mul, b"x", 10**8)
     assert little < 0.2
     assert 0.1 < more < 0.5
     assert held.all()
+
+
+@pytest.mark.parametrize("ending, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_ends_at_once_and_leaves_nothing(tmp_path, ending, code):
+    """Asked to end, and asked again: as by two Ctrl-C, which a terminal sends to every process."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "common.benchmark", "train", "--models", "LAT", "--frames", "64"],
+        cwd=REPO,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list(tmp_path.rglob("*.png")):
+        time.sleep(0.05)
+    for _ in range(2):
+        os.killpg(process.pid, ending) if ending == signal.SIGINT else process.send_signal(ending)
+        time.sleep(0.02)
+    _, said = process.communicate(timeout=10)
+    assert (process.returncode, said) == (code, "python3 -m common.benchmark: interrupted\n")
+    assert not list(tmp_path.iterdir())

@@ -132,7 +132,7 @@ def add_content_twice(root):
         ),
         (
             lambda root: write_levels(root, "test", [(26, 30, 52)]),
-            "test: 1 rows beyond H.264 QP 51",
+            "test/JND-Levels.txt, line 1: level 52 is not within H.264 QP 0 to 51",
         ),
         (
             lambda root: write_levels(root, "test", [(26, 30, 36)]),

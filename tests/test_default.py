@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from common.compact import compact
 from common.compact import main as compact_main
 from common.facts import LEVELS
 from common.models.build import build_model
 from common.models.descriptions import MODELS
-from common.models.weights import compact, read_weights
+from common.models.weights import read_weights
 from tests import golden
 from tests.processes import REPO
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-from common.models.entropy import build_coder, build_prior, noisy, rounded
+from common.models.entropy import build_coder, build_prior, noisy, quantized
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,6 @@ def test_noise_follows_from_the_seed_and_costs_what_the_entropy_model_says(laten
     model = tfc.ContinuousBatchedEntropyModel(prior, coding_rank=3)
     assert bits.numpy() == pytest.approx(model(latents, training=True)[1].numpy(), rel=1e-3)
     offset = tf.function(tfc.quantization_offset)(prior)
-    values, estimate = rounded(prior, latents, offset)
+    values, estimate = quantized(prior, latents, offset)
     assert np.array_equal(values, model.quantize(latents))
     assert estimate.numpy() == pytest.approx(model(latents, training=False)[1].numpy(), rel=1e-6)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from common.data.frames import decoded_frames, frame_batches, list_images, read_rgb
+from common.data.frames import (
+    decoded_frames,
+    errors_in,
+    frame_batches,
+    list_images,
+    raise_first,
+    read_rgb,
+)
 from common.errors import UserError
 from common.facts import HEIGHT, WIDTH
 
@@ -41,7 +50,49 @@ def test_a_missing_or_empty_folder_is_named(tmp_path):
         list_images(tmp_path)
 
 
+def test_other_kinds_of_pictures_are_counted(tmp_path):
+    for name in ("a.HEIC", "sub/b.heic", "c.gif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"but 2 \.heic and 1 \.gif; convert .* to PNG"):
+        list_images(tmp_path)
+
+
+def test_an_unreadable_folder_is_an_error(tmp_path, monkeypatch):
+    """Not the end of the list. Root may read everything, so the system's answer is ours."""
+    for name in ("a.png", "sub/b.png"):
+        _save(tmp_path / name, np.zeros((2, 2, 3)))
+    scandir = os.scandir
+
+    def refuse(path="."):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match=r"sub: permission denied; make it readable"):
+        list_images(tmp_path)
+
+
+def test_what_prepare_made_is_passed_over(tmp_path):
+    _save(tmp_path / "a.png", np.zeros((2, 2, 3)))
+    _save(tmp_path / "made" / "train" / "b.png", np.zeros((2, 2, 3)))
+    (tmp_path / "made" / ".prepare").mkdir()
+    assert list_images(tmp_path) == [tmp_path / "a.png"]
+
+
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [10, 20, 30]]], np.uint8)
+
+
+def test_a_header_that_promises_too_much_is_not_believed(tmp_path):
+    """A file of 631 bytes that says 65535x65535 pixels, which would take 17 GB."""
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (16, 16)).save(path)
+    data = path.read_bytes()
+    frame = data.index(b"\xff\xc0") + 5  # marker, length and depth; then height and width
+    path.write_bytes(data[:frame] + b"\xff" * 4 + data[frame + 4 :])
+    with pytest.raises(UserError, match=r"65535x65535 pixels cannot be in \d+ bytes"):
+        read_rgb(path)
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "tiff"])
@@ -93,20 +144,19 @@ def test_batches_are_frames_in_blue_green_red(tmp_path):
     colours = [[200, 100, 50], [1, 2, 3], [250, 251, 252]]
     for number, colour in enumerate(colours):
         _save(tmp_path / f"{number}.png", np.full((30, 50, 3), colour))
-    bad = []
     batches = [
         (numbers.numpy().tolist(), frames.numpy())
-        for numbers, frames in frame_batches(list_images(tmp_path), 2, bad)
+        for numbers, errors, frames in frame_batches(list_images(tmp_path), 2)
+        if not errors_in(errors)
     ]
     assert [numbers for numbers, _ in batches] == [[0, 1], [2]]
     assert batches[0][1].shape == (2, HEIGHT, WIDTH, 3)
     frames = np.concatenate([frames for _, frames in batches])
     assert frames.dtype == np.uint8
     assert np.array_equal(frames[:, 5, 7], np.array(colours)[:, ::-1])
-    assert bad == []
 
 
-def test_bad_files_are_left_out_and_named(tmp_path):
+def test_bad_files_are_named(tmp_path):
     _save(tmp_path / "0.png", np.zeros((400, 400, 3)))
     whole = np.random.default_rng(0).integers(0, 256, (99, 99, 3), np.uint8)
     _save(tmp_path / "1.jpg", whole)
@@ -114,9 +164,12 @@ def test_bad_files_are_left_out_and_named(tmp_path):
     (tmp_path / "2.png").touch()
     (tmp_path / "3.bmp").write_text("no image")
     _save(tmp_path / "4.png", whole)
-    bad = []
-    batches = frame_batches(list_images(tmp_path), 8, bad)
-    assert [n for numbers, _ in batches for n in numbers.numpy()] == [0, 4]
+    ((numbers, errors, frames),) = frame_batches(list_images(tmp_path), 8)
+    assert [int(n) for n, error in zip(numbers, errors) if error == b""] == [0, 4]
+    bad = errors_in(errors)
+    assert not frames[1:4].numpy().any()
+    with pytest.raises(UserError, match=r"1\.jpg"):
+        raise_first(errors)
     named = sorted(str(error).split(":")[0] for error in bad)
     assert named == [str(tmp_path / name) for name in ("1.jpg", "2.png", "3.bmp")]
     assert all("cannot be read as an image" in str(error) for error in bad)
@@ -130,10 +183,11 @@ def test_rows_come_in_the_given_order_and_bad_ones_are_named(tmp_path):
         _save(image, np.full((HEIGHT, WIDTH, 3), colour))
         _save(target, np.full((HEIGHT, WIDTH, 3), colour[::-1]))
     targets[1] = tmp_path / "none.png"
-    bad = []
-    rows = list(decoded_frames([images, targets], np.array([2, 1, 0]), bad))
-    assert [int(number) for number, _, _ in rows] == [2, 0]
-    for number, frame, target in rows:
+    rows = list(decoded_frames([images, targets], np.array([2, 1, 0])))
+    assert [int(number) for number, *_ in rows] == [2, 1, 0]
+    bad = errors_in(rows.pop(1)[1])
+    for number, error, frame, target in rows:
+        assert error == b""
         assert np.all(frame == colours[int(number)][::-1])
         assert np.all(target == colours[int(number)])
     assert [str(error) for error in bad] == [f"{tmp_path / 'none.png'}: no such file"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 
 import numpy as np
 import pytest
 
+from common.codecs import ffmpeg as ffmpeg_program
 from common.codecs import h264
 from common.errors import UserError
-from tests.synthetic import ffmpeg, moving, picture, write_clip
+from tests.synthetic import fake_ffmpeg, ffmpeg, moving, picture, write_clip
 
 SIZE = (144, 256)
 RAW = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "256x144")
@@ -191,24 +191,13 @@ def test_a_damaged_stream_is_not_patched_over(tmp_path):
         h264.inspect(path)
 
 
-def fake_ffmpeg(folder, encoders="", filters=""):
-    """An ffmpeg that can do nothing but list what it was built with."""
-    path = folder / "ffmpeg"
-    path.write_text(
-        f'#!/bin/sh\ncase "$*" in *-encoders*) echo "{encoders}";; *-filters*) echo "{filters}";;'
-        ' *) echo "ffmpeg version fake"; esac\n'
-    )
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return path
-
-
 @pytest.fixture
 def fresh():
     """`binary` remembers what it found; forget it before and after."""
 
     def forget():
-        h264.binary.cache_clear()
-        h264._lacking.cache_clear()
+        ffmpeg_program.binary.cache_clear()
+        ffmpeg_program.lacking.cache_clear()
 
     forget()
     yield
@@ -218,23 +207,23 @@ def fresh():
 def test_an_ffmpeg_without_a_feature_says_what_needs_it(tmp_path, monkeypatch, fresh):
     path = fake_ffmpeg(tmp_path, encoders=" V....D libx264 H.264")
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(path))
-    assert h264.binary("libx264") == str(path)
+    assert ffmpeg_program.binary("libx264") == str(path)
     with pytest.raises(UserError, match=r"without libvmaf, which measuring VMAF needs"):
-        h264.binary("libvmaf")
+        ffmpeg_program.binary("libvmaf")
 
 
 def test_an_ffmpeg_that_is_not_there(monkeypatch, fresh):
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/absent/ffmpeg")
     with pytest.raises(UserError, match="/absent/ffmpeg: does not run as ffmpeg"):
-        h264.binary()
+        ffmpeg_program.binary()
 
 
 def test_the_systems_ffmpeg_is_taken_only_if_it_can_do_both(tmp_path, monkeypatch, fresh):
     monkeypatch.delenv("IMAGEIO_FFMPEG_EXE", raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     poor = fake_ffmpeg(tmp_path, encoders=" V....D libx264 H.264")
-    assert h264.binary() != str(poor)
-    h264.binary.cache_clear()
-    h264._lacking.cache_clear()
+    assert ffmpeg_program.binary() != str(poor)
+    ffmpeg_program.binary.cache_clear()
+    ffmpeg_program.lacking.cache_clear()
     rich = fake_ffmpeg(tmp_path, " V....D libx264 H.264", " .. libvmaf VV->V")
-    assert h264.binary() == str(rich)
+    assert ffmpeg_program.binary() == str(rich)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from common.fast.striped import fast_form
 from common.models.backbone import build_backbone
-from common.models.build import build_model, levels_of
+from common.models.build import Parts, build_model, start_from
 from common.models.descriptions import MODELS
 from common.models.weights import read_weights, write_weights
 from tests import golden
@@ -39,12 +39,11 @@ def frames() -> np.ndarray:
 def test_backbone_matches_the_published_one(frames, tmp_path):
     golden.write_weights("Backbone", tmp_path / "Backbone.h5")
     backbone = build_backbone()
-    read_weights(backbone, tmp_path / "Backbone.h5")
-    latent_layer = next(layer for layer in backbone.layers if layer.output_shape[-1] == 192)
-    both = tf.keras.Model(backbone.inputs, [latent_layer.output, backbone.output])
-    latents, reconstructions = (output.numpy() for output in both(frames))
+    read_weights(backbone.whole, tmp_path / "Backbone.h5")
+    latents, reconstructions = backbone.analysis(frames).numpy(), backbone.whole(frames).numpy()
+    assert np.array_equal(backbone.synthesis(latents), reconstructions)
     expected = golden.EXPECTED["Backbone"]
-    assert backbone.count_params() == 2_887_363
+    assert backbone.whole.count_params() == 2_887_363
     assert list(latents.shape) == expected["latent_shape"]
     some_latents = latents[:, 5::8, 7::16, ::48]
     assert np.abs(some_latents - expected["latent[:,5::8,7::16,::48]"]).max() < 1e-3
@@ -57,13 +56,13 @@ def _assert_reconstructions(reconstructions: np.ndarray, expected: dict) -> None
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def model(request, tmp_path_factory) -> tuple[str, tf.keras.Model]:
-    """Name and Keras model, with the seeded weights."""
+def model(request, tmp_path_factory) -> tuple[str, Parts]:
+    """Name and model, with the seeded weights."""
     name = request.param
     path = tmp_path_factory.mktemp("weights") / f"{name}.h5"
     golden.write_weights(name, path)
     built = build_model(MODELS[name])
-    read_weights(built, path)
+    read_weights(built.whole, path)
     path.unlink()
     return name, built
 
@@ -77,7 +76,7 @@ def _levels(model: tf.keras.Model, frames: np.ndarray) -> np.ndarray:
 def test_keras_model_matches_the_published_one(model, frames):
     name, built = model
     expected = golden.EXPECTED[name]
-    one = [np.array(output) for output in tf.nest.flatten(built(frames[:1], training=False))]
+    one = [np.array(output) for output in tf.nest.flatten(built.whole(frames[:1], training=False))]
     if MODELS[name].end_to_end:
         reconstruction = one.pop(0)
         some = np.array(expected["reconstruction[:,40::100,50::180,:]"])[:1]
@@ -89,7 +88,7 @@ def test_bfloat16_stays_within_one_percent(model, frames):
     name, built = model
     if MODELS[name].sees == "reconstruction":
         frames = frames[:1]  # seconds a frame on a CPU that has no bfloat16
-    levels = _levels(fast_form(levels_of(built), "bfloat16"), frames)
+    levels = _levels(fast_form(built, "bfloat16"), frames)
     expected = np.array(golden.EXPECTED[name]["levels"][: len(frames)])
     assert levels == pytest.approx(expected, rel=1e-2)
     assert np.abs(levels / expected - 1).max() > 1e-5, "computed in float32 after all"
@@ -97,13 +96,13 @@ def test_bfloat16_stays_within_one_percent(model, frames):
 
 def test_counts_of_weights(model):
     name, built = model
-    trainable = sum(int(np.prod(weight.shape)) for weight in built.trainable_weights)
-    assert (built.count_params(), trainable) == WEIGHTS[name]
+    trainable = sum(int(np.prod(weight.shape)) for weight in built.whole.trainable_weights)
+    assert (built.whole.count_params(), trainable) == WEIGHTS[name]
 
 
 def test_written_file_has_the_published_layout(model, tmp_path):
     name, built = model
-    write_weights(built, tmp_path / "written.h5")
+    write_weights(built.whole, tmp_path / "written.h5")
     with h5py.File(tmp_path / "written.h5") as file:
         written = [
             [
@@ -129,15 +128,49 @@ def _unnumbered(name: str) -> str:
 
 def test_training_along_or_frozen(model):
     name, built = model
-    backbone = [layer for layer in built.layers if getattr(layer, "kernel_size", ()) == (5, 5)]
-    assert len(backbone) > 3
-    assert {layer.trainable for layer in backbone} == {MODELS[name].end_to_end}
+    layers = [layer for backbone in built.backbones for layer in backbone.whole.layers]
+    layers = [layer for layer in layers if layer.weights]
+    assert len(layers) == (8 if name in ("E2ELAT", "REC", "E2EREC") else 4) or "MJ" in name
+    assert {layer.trainable for layer in layers} == {MODELS[name].end_to_end}
+
+
+def test_parts_make_up_the_whole(model, frames):
+    """What the backbones give, the head takes; both have the whole's weights."""
+    _, built = model
+    seen = built.features(frames[:1], training=False)
+    levels = tf.nest.flatten(built.head(seen, training=False))
+    whole = tf.nest.flatten(built.predicting(frames[:1], training=False))
+    for one, other in zip(levels, whole):
+        assert np.array_equal(one, other)
+    parts = [built.head, *(backbone.whole for backbone in built.backbones)]
+    kept = {id(weight) for weight in built.whole.weights}
+    assert {id(weight) for part in parts for weight in part.weights} == kept
+
+
+def test_backbones_start_from_theirs(model):
+    """Each from its own, layer by layer; what makes the JND frame afresh."""
+    name, _ = model
+    built = build_model(MODELS[name])
+    before = [weight.numpy() for weight in built.head.weights]
+    given = [build_backbone() for _ in built.backbones]
+    start_from(built, given)
+    for own, theirs in zip(built.backbones, given):
+        same = [
+            np.array_equal(one, other)
+            for one, other in zip(own.whole.get_weights(), theirs.whole.get_weights())
+        ]
+        count = 8 if own.synthesis is None else 16
+        afresh = [False, True] if MODELS[name].end_to_end else []  # a kernel, and a bias of zeros
+        assert same == [True] * (count - len(afresh)) + afresh
+    if name != "E2EREC":
+        for weight, value in zip(built.head.weights, before):
+            assert np.array_equal(weight, value)
 
 
 def test_crops_of_any_size_take_the_same_weights(tmp_path):
-    backbone = build_backbone((None, None, 3))
+    backbone = build_backbone((None, None, 3)).whole
     write_weights(backbone, tmp_path / "w.h5")
-    whole = build_backbone()
+    whole = build_backbone().whole
     read_weights(whole, tmp_path / "w.h5")
     frame = golden.frames(1).astype(np.float32)
     assert np.array_equal(whole(frame), backbone(frame))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -15,20 +14,20 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from test_video import fake_ffmpeg
 
 from common.data.manifest import provenance, read_manifest
 from common.datasets.photos import boxes
-from tests.synthetic import SCALE, ffmpeg, frame_of, moving, picture, pixels, write_clip
-
-
-def hashes(root):
-    """What lies in a folder, hidden files too: hash by name."""
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
+from tests.synthetic import (
+    SCALE,
+    fake_ffmpeg,
+    ffmpeg,
+    frame_of,
+    hashes,
+    moving,
+    picture,
+    pixels,
+    write_clip,
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +75,9 @@ def test_photos(command, prepared):
     for row in rows:
         assert row["level_kind"].startswith("objective stand-in")
         assert row["metric"].startswith("libvmaf")
+        assert row["thresholds"] == "94.5/91.25/87"
+        assert row["levels_from"] == f"lowest QPs below; VMAF there {row['scores']}"
+        assert all(float(a) < b for a, b in zip(row["scores"].split("/"), (94.5, 91.25, 87)))
     about = provenance(root)
     assert (about.objective, about.codec) == (True, "H.264 QP")
     checked = command("-m", "common.prepare", "check", root)
@@ -181,9 +183,11 @@ def test_killed_and_run_again_it_gives_the_same(command, prepared, pictures, tmp
     # As a kill in the middle of a write leaves it.
     (again / "train").mkdir(parents=True, exist_ok=True)
     done.mkdir(parents=True, exist_ok=True)
-    (again / "train" / ".0001_clip.12345678.png").write_bytes(b"half a picture")
-    (again / "train" / "0099_stray.png").write_bytes(b"a picture without a record")
-    (done / ".0001_clip.12345678.json").write_bytes(b"{half a record")
+    last = max(read_manifest(root), key=lambda row: row["file"])
+    (again / last["split"]).mkdir(exist_ok=True)
+    (again / last["file"]).write_bytes(b"a picture without a record")
+    (again / "train" / ".0001_clip.partial-12345678.png").write_bytes(b"half a picture")
+    (done / ".0001_clip.partial-12345678.json").write_bytes(b"{half a record")
     before = {path: path.stat().st_mtime_ns for path in done.glob("[!.]*.json")}
     assert command(*photos(pictures, again, *SMALL)).returncode == 0
     assert hashes(again) == hashes(root)

@@ -78,6 +78,9 @@ def test_videoset_frames_are_the_decodes_of_the_streams(command, videoset, tmp_p
                 assert np.array_equal(frame, frame_of(stream, number, 96, 64)), (folder, name)
     about = provenance(root)
     assert (about.objective, about.codec) == (False, "H.264 QP")
+    assert {(row["statistic"], row["label_size"]) for row in read_manifest(root)} == {
+        ("sur75", "96x64")
+    }
     assert command("-m", "common.prepare", "check", root).returncode == 0
 
 
@@ -220,6 +223,7 @@ def test_mcl_jci(command, mcl_jci, tmp_path):
         assert np.array_equal(frame, pixels(tmp_path / "coded.jpg"))
     about = provenance(root)
     assert (about.objective, about.codec) == (False, "JPEG quality")
+    assert {row["statistic"] for row in read_manifest(root)} == {"median"}
     checked = command("-m", "common.prepare", "check", root)
     assert checked.returncode == 0, checked.stderr
 

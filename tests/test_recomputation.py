@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from common.fast import winograd
 from common.fast.recomputation import RecomputedBlock, WinogradConvolution, training_form
-from common.models.build import build_model, split_model
+from common.models.build import build_model
 from common.models.descriptions import MODELS
-from common.models.heads import rec_block
+from common.models.heads import build_block
 
 RANDOM = np.random.default_rng(0)
 
@@ -46,8 +46,9 @@ def test_winograd_convolution_and_both_gradients():
 @pytest.mark.parametrize("training", [True, False])
 def test_a_recomputed_block_is_convolution_normalisation_relu_and_pooling(training):
     frames = tf.keras.Input((48, 20, 3))
-    model = tf.keras.Model(frames, rec_block(frames, 6))
-    convolution, normalisation = model.layers[1:3]
+    outputs, block = build_block(frames, 6, pools=True)
+    model = tf.keras.Model(frames, outputs)
+    convolution, normalisation, *_ = block
     # Far from zero mean, as pictures are, and with weights and statistics that are not 0 or 1.
     for layer in (convolution, normalisation):
         layer.set_weights([abs(RANDOM.normal(size=weight.shape)) for weight in layer.weights])
@@ -55,7 +56,7 @@ def test_a_recomputed_block_is_convolution_normalisation_relu_and_pooling(traini
     pictures = 3 + _normal(2, 48, 20, 3)
 
     results = []
-    for form in (RecomputedBlock(convolution, normalisation), model):
+    for form in (RecomputedBlock(block), model):
         normalisation.set_weights(before)
         with tf.GradientTape() as tape:
             tape.watch(pictures)
@@ -69,8 +70,8 @@ def test_a_recomputed_block_is_convolution_normalisation_relu_and_pooling(traini
 
 @pytest.mark.parametrize("name", ["REC", "E2EREC", "MJREC"])
 def test_the_training_form_has_the_same_weights_and_the_large_layers_replaced(name):
-    model = build_model(MODELS[name])
-    form = training_form(model)
+    parts = build_model(MODELS[name])
+    model, form = parts.whole, training_form(parts.whole, parts.blocks)
     assert form.output_names == model.output_names
     assert {id(v) for v in form.trainable_variables} == {id(v) for v in model.trainable_variables}
     assert {id(v) for v in form.variables} == {id(v) for v in model.variables}
@@ -85,5 +86,5 @@ def test_the_training_form_has_the_same_weights_and_the_large_layers_replaced(na
 
 
 def test_a_head_on_latents_stays_as_it_is():
-    _, head = split_model(build_model(MODELS["MJLAT"]))
-    assert training_form(head) is head
+    model = build_model(MODELS["MJLAT"])
+    assert training_form(model.head, model.blocks) is model.head

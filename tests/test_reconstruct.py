@@ -97,9 +97,10 @@ def test_what_test_measures(data, trained, tmp_path, capsys):
     assert list(table.columns) == ["image", "bits_per_pixel", "psnr", "ssim"]
     assert list(table.image) == ["img9.png", "img10.png"]
 
-    (backbone, analysis, synthesis), prior = build_backbone(), build_prior()
-    backbone.load_weights(weights)  # by plain Keras
-    read_prior(prior, backbone, entropy_file(weights))
+    backbone, prior = build_backbone(), build_prior()
+    backbone.whole.load_weights(weights)  # by plain Keras
+    read_prior(prior, backbone.whole, entropy_file(weights))
+    _, analysis, synthesis = backbone
     offset = tf.function(tfc.quantization_offset)(prior).numpy()
     for row in table.itertuples():
         raw = np.asarray(Image.open(data / "test" / row.image))[..., ::-1].astype(np.float64)
@@ -129,9 +130,10 @@ def test_validation_measures_whole_frames_with_rounded_latents(data, trained):
     folder, _ = trained
     log = pd.read_csv(folder / "logsImgReconstruction.csv", sep=";")
     best = log.loc[log.val_loss.idxmin()]
-    (backbone, analysis, synthesis), prior = build_backbone(), build_prior()
-    read_weights(backbone, folder / "ImgReconstruction.h5")
-    read_prior(prior, backbone, folder / "ImgReconstruction.entropy.npz")
+    backbone, prior = build_backbone(), build_prior()
+    read_weights(backbone.whole, folder / "ImgReconstruction.h5")
+    read_prior(prior, backbone.whole, folder / "ImgReconstruction.entropy.npz")
+    _, analysis, synthesis = backbone
     coder = build_coder(prior)
     errors, bits = [], []
     for path in sorted((data / "valid").iterdir()):
@@ -158,7 +160,7 @@ def test_a_killed_run_resumes_to_the_same_weights(data, trained, tmp_path, capsy
     state = tmp_path / "ImgReconstruction.state.npz"
     with np.load(state) as killed:
         assert len(json.loads(str(killed["about"]))["rows"]) < 2
-    backbone = build_backbone()
+    backbone = build_backbone().whole
     read_weights(backbone, tmp_path / "ImgReconstruction.h5")  # whole, whatever the moment
 
     assert reconstruct.main(training(data, tmp_path, "--resume")) == 0
@@ -171,7 +173,7 @@ def test_a_killed_run_resumes_to_the_same_weights(data, trained, tmp_path, capsy
             assert set(resumed) == set(expected)
             for key in expected:
                 assert np.array_equal(resumed[key], expected[key]), f"{name}: {key}"
-    other = build_backbone()
+    other = build_backbone().whole
     read_weights(backbone, tmp_path / "ImgReconstruction.h5")
     read_weights(other, undisturbed / "ImgReconstruction.h5")
     for weight, expected in zip(backbone.get_weights(), other.get_weights()):
@@ -226,7 +228,7 @@ def test_jnd_target_without_rate(data, trained, tmp_path, capsys):
     assert "No bits" in capsys.readouterr().out
     table = pd.read_csv(results / "JND1Reconstruction_frames.csv")
     assert list(table.columns) == ["image", "psnr", "ssim", "jnd_psnr", "jnd_ssim"]
-    backbone = build_backbone()
+    backbone = build_backbone().whole
     backbone.load_weights(tmp_path / "JND1Reconstruction.h5")
 
     def reconstruction(path: Path) -> np.ndarray:
@@ -253,7 +255,7 @@ def test_a_jnd_backbone_starts_from_the_given_weights_and_prior(data, trained, t
     with np.load(trained[0] / f"Img{name}") as given, np.load(tmp_path / f"JND1{name}") as made:
         for key in set(given) - {"backbone"}:
             assert np.allclose(given[key], made[key], atol=1e-6)
-    backbone, other = build_backbone(), build_backbone()
+    backbone, other = build_backbone().whole, build_backbone().whole
     read_weights(backbone, trained[0] / "ImgReconstruction.h5")
     read_weights(other, tmp_path / "JND1Reconstruction.h5")
     for weight, expected in zip(other.get_weights(), backbone.get_weights()):
@@ -314,7 +316,7 @@ def test_a_full_disk_is_one_line(data, small_disk, capsys):
         "ImgReconstruction.entropy.npz",
         "ImgReconstruction.h5",
     ]
-    read_weights(build_backbone(), disk / "ImgReconstruction.h5")
+    read_weights(build_backbone().whole, disk / "ImgReconstruction.h5")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.models.backbone import build_backbone, transforms
+from common.models.backbone import build_backbone
 from common.models.wavelets import initialise_as_wavelets
 from tests.synthetic import picture
 
@@ -13,7 +13,7 @@ from tests.synthetic import picture
 def test_initial_weights_reconstruct_frames_already():
     backbone = build_backbone()
     initialise_as_wavelets(backbone, seed=3)
-    analysis, synthesis = transforms(backbone)
+    _, analysis, synthesis = backbone
     frame = picture(0).astype(np.float32)[np.newaxis]
     # What 192 Haar bands of 16x16 blocks keep, by hand: at least their means, for each colour.
     means = frame.reshape(1, 22, 16, 40, 16, 3).mean(axis=(2, 4), keepdims=True)
@@ -27,5 +27,5 @@ def test_initial_weights_reconstruct_frames_already():
     assert np.abs(flat[0, 5:-5, 5:-5, 1:]).max() < 1e-3
     other = build_backbone()
     initialise_as_wavelets(other, seed=3)
-    for weight, same in zip(backbone.get_weights(), other.get_weights()):
+    for weight, same in zip(backbone.whole.get_weights(), other.whole.get_weights()):
         assert np.array_equal(weight, same)

@@ -19,7 +19,7 @@ from tests import golden
 
 @pytest.fixture(scope="module")
 def lat() -> tf.keras.Model:
-    return build_model(MODELS["LAT"])
+    return build_model(MODELS["LAT"]).whole
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_another_models_file_says_what_was_expected_and_found(lat, tmp_path):
 def test_models_of_equal_shapes_are_told_apart(tmp_path):
     golden.write_weights("E2EREC", tmp_path / "REC.h5")
     with pytest.raises(UserError, match="JNDImg"):
-        read_weights(build_model(MODELS["REC"]), tmp_path / "REC.h5")
+        read_weights(build_model(MODELS["REC"]).whole, tmp_path / "REC.h5")
 
 
 def test_a_file_with_too_few_layers_gives_both_counts(lat, tmp_path, lat_file):
@@ -95,7 +95,7 @@ def test_a_truncated_file_is_refused(lat, lat_file, size):
 
 
 def test_what_is_written_plain_keras_reads(tmp_path):
-    written, read = build_backbone(), build_backbone()
+    written, read = build_backbone().whole, build_backbone().whole
     write_weights(written, tmp_path / "new" / "ImgReconstruction.h5")
     read.load_weights(tmp_path / "new" / "ImgReconstruction.h5")
     for ours, theirs in zip(written.get_weights(), read.get_weights()):
@@ -119,6 +119,6 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_a_disk_without_room_gets_no_half_file(small_disk):
     disk = small_disk("5m")
     with pytest.raises(OSError) as raised:
-        write_weights(build_backbone(), disk / "weights.h5")
+        write_weights(build_backbone().whole, disk / "weights.h5")
     assert raised.value.errno == errno.ENOSPC
     assert list(disk.iterdir()) == []

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common.codecs import h264, jpeg
-from common.facts import COARSEST_QP, QP, QUALITY
+from common.facts import QP, QUALITY, SCALES
 
 
 def whole(level: float) -> int:
@@ -51,7 +51,7 @@ def _metric() -> str:
 CODECS = {
     QP: Codec(
         "QP",
-        range(COARSEST_QP + 1),
+        SCALES[QP],
         h264.encode,
         h264.decode,
         h264.measure,
@@ -59,7 +59,7 @@ CODECS = {
     ),
     QUALITY: Codec(
         "quality",
-        range(100, 0, -1),
+        SCALES[QUALITY],
         jpeg.encode,
         jpeg.decode,
         _measure_jpeg,

@@ -1,4 +1,4 @@
-"""H.264 frames through ffmpeg: encode at a QP, decode, and measure. All ffmpeg happens here.
+"""H.264 frames through ffmpeg: encode at a QP, decode, and measure.
 
 Colour. A frame is RGB, uint8 [height, width, 3]. Between RGB and the codec's YUV lies one rule for
 every command: 8-bit 4:2:0, limited range, BT.601 (`MATRIX`), converted by ffmpeg's scaler with
@@ -20,9 +20,7 @@ from __future__ import annotations
 
 import functools
 import io
-import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -31,9 +29,9 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 
+from common.codecs.ffmpeg import binary, command, last_line, opened, output, path_of, run, unnamed
 from common.errors import UserError
 from common.facts import HEIGHT, WIDTH
 
@@ -54,7 +52,6 @@ SCORES = {
     "ssim": re.compile(r"SSIM Y:(\S+)"),
     "vmaf": re.compile(r"VMAF score: (\S+)"),
 }
-QUIET = ("-hide_banner", "-nostats", "-loglevel", "error")
 
 
 class Clip(NamedTuple):
@@ -73,7 +70,7 @@ def encode(rgb: np.ndarray, qp: int) -> bytes:
     source = _yuv(_raw(rgb)).output(
         "pipe:", format="h264", qp=qp, colorspace="smpte170m", color_range="tv", **X264
     )
-    return _ffmpeg(source, rgb.tobytes(), needs="libx264")
+    return output(source, rgb.tobytes(), needs="libx264")
 
 
 def reencode(path: Path, qp: int, framerate: int | None = None) -> bytes:
@@ -82,8 +79,8 @@ def reencode(path: Path, qp: int, framerate: int | None = None) -> bytes:
     Raises:
         UserError: the file cannot be read as a video.
     """
-    stream = _opened(path, framerate).output("pipe:", format="h264", qp=qp, **X264)
-    return _ffmpeg(stream, needs="libx264", source=path)
+    stream = opened(path, framerate).output("pipe:", format="h264", qp=qp, **X264)
+    return output(stream, needs="libx264", source=path)
 
 
 def decode(stream: bytes) -> np.ndarray:
@@ -91,7 +88,7 @@ def decode(stream: bytes) -> np.ndarray:
     frame = _rgb(ffmpeg.input("pipe:", format="h264", threads=1)).output(
         "pipe:", format="image2pipe", vcodec="ppm"
     )
-    return _next_ppm(io.BytesIO(_ffmpeg(frame, stream)))
+    return _next_ppm(io.BytesIO(output(frame, stream)))
 
 
 def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]:
@@ -106,10 +103,10 @@ def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]
     name = "the encoded clip" if isinstance(source, bytes) else str(source)
     with ExitStack() as stack:
         if isinstance(source, bytes):
-            file = stack.enter_context(_unnamed(source))
-            video, passed = ffmpeg.input(_path_of(file), format="h264"), (file.fileno(),)
+            file = stack.enter_context(unnamed(source))
+            video, passed = ffmpeg.input(path_of(file), format="h264"), (file.fileno(),)
         else:
-            video, passed = _opened(source), ()
+            video, passed = opened(source), ()
         chosen = "+".join(f"eq(n,{number})" for number in numbers)
         pictures = _rgb(video.filter("select", chosen)).output(
             "pipe:", format="image2pipe", vcodec="ppm", fps_mode="passthrough", vframes=len(numbers)
@@ -117,7 +114,7 @@ def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]
         errors = stack.enter_context(tempfile.TemporaryFile())
         process = stack.enter_context(
             subprocess.Popen(
-                _command(pictures),
+                command(pictures),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -130,7 +127,7 @@ def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]
             picture = _next_ppm(process.stdout)
             if picture is None:
                 errors.seek(0)
-                said = _last_line(errors.read())
+                said = last_line(errors.read())
                 if process.wait() and said:
                     raise UserError(f"{name}: cannot be read as a video ({said})")
                 raise UserError(f"{name}: ends before frame {number}")
@@ -145,21 +142,17 @@ def inspect(path: Path, framerate: int | None = None) -> Clip:
     Raises:
         UserError: the file cannot be read as a video.
     """
-    listing = _opened(path, framerate).output("pipe:", format="framecrc", fps_mode="passthrough")
-    text = _ffmpeg(listing, source=path).decode()
+    listing = opened(path, framerate).output("pipe:", format="framecrc", fps_mode="passthrough")
+    text = output(listing, source=path).decode()
     size = re.search(r"#dimensions 0: (\d+)x(\d+)", text)
     tick = re.search(r"#tb 0: (\d+)/(\d+)", text)
     # Lines: stream, decoding time, presentation time, duration, size, checksum.
-    stamps = [
-        int(line.split(",")[2]) for line in text.splitlines() if line and not line.startswith("#")
-    ]
+    stamps = list(map(int, re.findall(r"^0,[^,]*, *(-?\d+),", text, re.MULTILINE)))
     if not size or not tick or not stamps:
         raise UserError(f"{path}: cannot be read as a video (no frames in it)")
     unit = int(tick.group(1)) / int(tick.group(2))
-    first = stamps[0]
-    return Clip(
-        int(size.group(1)), int(size.group(2)), [(stamp - first) * unit for stamp in stamps]
-    )
+    times = [(stamp - stamps[0]) * unit for stamp in stamps]
+    return Clip(int(size.group(1)), int(size.group(2)), times)
 
 
 def first_of_each_second(times: list[float]) -> list[int]:
@@ -185,11 +178,11 @@ def measure(
     """
     metrics = tuple(metrics)
     data = distorted if isinstance(distorted, bytes) else distorted.tobytes()
-    with _unnamed(data) as file:
+    with unnamed(data) as file:
         if isinstance(distorted, bytes):
-            picture = ffmpeg.input(_path_of(file), format="h264", threads=1)
+            picture = ffmpeg.input(path_of(file), format="h264", threads=1)
         else:
-            picture = _yuv(_raw(distorted, _path_of(file)))
+            picture = _yuv(_raw(distorted, path_of(file)))
         picture = picture.filter("setpts", "PTS-STARTPTS")
         references = _yuv(_raw(reference)).filter_multi_output("split", len(metrics))
         # Each metric filter hands its first input on to the next.
@@ -197,8 +190,8 @@ def measure(
             name = "libvmaf" if metric == "vmaf" else metric
             picture = ffmpeg.filter([picture, references[number]], name)
         graph = picture.output("pipe:", format="null").global_args("-filter_complex_threads", "1")
-        said = _run(
-            _command(graph, "libvmaf" if "vmaf" in metrics else None, quiet=False),
+        said = run(
+            command(graph, "libvmaf" if "vmaf" in metrics else None, "info"),
             reference.tobytes(),
             (file.fileno(),),
         ).stderr.decode(errors="replace")
@@ -227,66 +220,26 @@ def versions() -> dict[str, str]:
         path = binary("libx264")
         with_header = {key: value for key, value in X264.items() if key != "bsf:v"}
         named = _yuv(_raw(grey)).output("pipe:", format="h264", qp=30, **with_header)
-        header = _run(ffmpeg.compile(named, path), grey.tobytes()).stdout
+        header = run(ffmpeg.compile(named, path), grey.tobytes()).stdout
         found["x264"] = re.search(rb"x264 - (core \d+(?: r\d+)?)", header).group(1).decode()
         path = binary("libvmaf")
     except UserError:
         return found
-    with _unnamed(grey.tobytes()) as file:
+    with unnamed(grey.tobytes()) as file:
         log = ffmpeg.filter(
-            [_yuv(_raw(grey, _path_of(file))), _yuv(_raw(grey))],
+            [_yuv(_raw(grey, path_of(file))), _yuv(_raw(grey))],
             "libvmaf",
             log_fmt="json",
             log_path="/dev/stdout",
         ).output("pipe:", format="null")
-        text = _run(ffmpeg.compile(log, path), grey.tobytes(), (file.fileno(),)).stdout.decode()
+        text = run(ffmpeg.compile(log, path), grey.tobytes(), (file.fileno(),)).stdout.decode()
     version = re.search(r'"version": "([^"]+)"', text)
     found["vmaf"] = f"libvmaf {version.group(1) if version else 'of unknown version'}, vmaf_v0.6.1"
     return found
 
 
-@functools.cache
-def binary(needs: str | None = None) -> str:
-    """Path of the ffmpeg to use, with x264 (`libx264`) or VMAF (`libvmaf`) where that is needed.
-
-    The one that IMAGEIO_FFMPEG_EXE names where it is set; else the system's, if it can do both;
-    else the one that comes with imageio-ffmpeg.
-
-    Raises:
-        UserError: there is none, or it lacks what is needed.
-    """
-    system = shutil.which("ffmpeg")
-    if system and "IMAGEIO_FFMPEG_EXE" not in os.environ and not _lacking(system):
-        return system
-    try:
-        path = imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError:
-        if not system:
-            raise UserError("no ffmpeg found: pip install imageio-ffmpeg brings one") from None
-        path = system
-    if needs in _lacking(path):
-        purpose = {"libx264": "encoding frames (x264)", "libvmaf": "measuring VMAF"}[needs]
-        raise UserError(
-            f"{path} was built without {needs}, which {purpose} needs: "
-            "pip install imageio-ffmpeg brings an ffmpeg that has it"
-        )
-    return path
-
-
-@functools.cache
-def _lacking(path: str) -> tuple[str, ...]:
-    """Which of x264 and VMAF an ffmpeg was built without."""
-    try:
-        encoders = _run([path, "-hide_banner", "-encoders"]).stdout
-        filters = _run([path, "-hide_banner", "-filters"]).stdout
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"{path}: does not run as ffmpeg ({error})") from None
-    has = {"libx264": b" libx264 " in encoders, "libvmaf": b" libvmaf " in filters}
-    return tuple(name for name, there in has.items() if not there)
-
-
 def _version(path: str) -> str:
-    words = _run([path, "-version"]).stdout.decode().split()
+    words = run([path, "-version"]).stdout.decode().split()
     return words[2] if len(words) > 2 else "of unknown version"
 
 
@@ -294,13 +247,6 @@ def _raw(rgb: np.ndarray, path: str = "pipe:"):
     """An input of one RGB frame."""
     size = f"{rgb.shape[1]}x{rgb.shape[0]}"
     return ffmpeg.input(path, format="rawvideo", pix_fmt="rgb24", s=size, threads=1)
-
-
-def _opened(path: Path, framerate: int | None = None):
-    """The pictures of a file: no sound, and an error where a packet is damaged."""
-    options = {"framerate": framerate} if framerate else {}
-    # The protocol is named, so that no file name can be taken for another one (concat:, http:).
-    return ffmpeg.input(f"file:{path}", err_detect="explode", threads=1, **options)["v:0"]
 
 
 def _yuv(rgb):
@@ -313,53 +259,6 @@ def _yuv(rgb):
 def _rgb(yuv):
     """YUV to RGB: the stream's own matrix and range, BT.601 where it names none."""
     return yuv.filter("scale", flags=SCALER).filter("format", "rgb24")
-
-
-def _command(stream, needs: str | None = None, quiet: bool = True) -> list[str]:
-    said = QUIET if quiet else ("-hide_banner", "-nostats", "-loglevel", "info")
-    return ffmpeg.compile(stream.global_args(*said, "-xerror"), cmd=binary(needs))
-
-
-def _ffmpeg(stream, data: bytes = b"", needs: str | None = None, source: Path | None = None):
-    """What ffmpeg writes to its pipe. A `source` that it cannot read is the user's to mend."""
-    try:
-        return _run(_command(stream, needs), data).stdout
-    except RuntimeError as error:
-        if source is None:
-            raise
-        raise UserError(f"{source}: cannot be read as a video ({error})") from None
-
-
-def _run(command: list[str], data: bytes = b"", passed: tuple[int, ...] = ()):
-    """Run to the end.
-
-    Raises:
-        RuntimeError: ffmpeg failed; with its last line.
-    """
-    done = subprocess.run(command, input=data, capture_output=True, pass_fds=passed)
-    if done.returncode:
-        raise RuntimeError(_last_line(done.stderr) or f"ffmpeg ended with {done.returncode}")
-    return done
-
-
-def _last_line(said: bytes) -> str:
-    lines = said.decode(errors="replace").strip().splitlines()
-    # Without the names and addresses of ffmpeg's own parts: [h264 @ 0x55...]
-    return re.sub(r"\[[^\]]*\] ?", "", lines[-1]).strip() if lines else ""
-
-
-def _unnamed(data: bytes) -> IO[bytes]:
-    """An open file without a name, so that nothing is left behind however the program ends."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
-    file.write(data)
-    file.flush()
-    file.seek(0)
-    return file
-
-
-def _path_of(file: IO[bytes]) -> str:
-    """How a child that is passed the file's descriptor names it."""
-    return f"/dev/fd/{file.fileno()}"
 
 
 def _next_ppm(pipe: IO[bytes]) -> np.ndarray | None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections import Counter
+from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from natsort import natsort_keygen
@@ -11,41 +15,81 @@ from natsort import ns as order
 from PIL import Image, ImageOps
 
 from common.errors import UserError
-from common.facts import HEIGHT, WIDTH
+from common.facts import HEIGHT, HIDDEN, WIDTH
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
-# A dataset may hold gigapixel pictures; Pillow's guard against them is for web servers.
+# A dataset may hold gigapixel pictures; Pillow's guard against them is for web servers. Ours is
+# against headers that are damaged: so many pixels, and so many for each byte, hold no picture.
 Image.MAX_IMAGE_PIXELS = None
+_MANY_PIXELS, _PIXELS_PER_BYTE = 2**26, 350
+# What is wrong with a file that can still be read; what cannot is an error.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_natural = natsort_keygen(alg=order.PATH | order.IGNORECASE)
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Image files below `folder`, subfolders included, in natural order of their relative path.
+def natural_key(path: Path) -> tuple:
+    """What paths below one folder are sorted by: img2 before img10, upper case as lower case.
 
-    Natural order compares runs of digits as numbers (img2 before img10) and ignores case; folders
-    compare part by part. Hidden files are passed over.
+    Folders compare part by part. The path itself breaks ties between names that differ in case or
+    in leading zeros alone.
+    """
+    return _natural(path), str(path)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Files below `folder`, subfolders included, in any order.
+
+    Hidden files and folders are passed over, and so are folders that common.prepare made.
 
     Raises:
-        UserError: the folder is missing, is no folder, or holds no image.
+        UserError: a folder cannot be read.
+    """
+
+    def stop(error: OSError) -> NoReturn:
+        raise error
+
+    try:
+        for place, folders, names in os.walk(folder, onerror=stop):
+            if HIDDEN in folders:
+                folders.clear()
+                continue
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            paths = (Path(place, name) for name in names if not name.startswith("."))
+            yield from (path for path in paths if path.is_file())
+    except OSError as error:
+        raise UserError(
+            f"{error.filename}: {error.strerror.lower()}; make it readable, or move it away"
+        ) from None
+
+
+def list_files(folder: Path, suffixes: Container[str], what: str) -> list[Path]:
+    """Those of `files_below` with one of the `suffixes`, in natural order (see `natural_key`).
+
+    Raises:
+        UserError: the folder is missing, is no folder, or holds no such file; which others it
+            holds is told.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; images were expected in it")
-    images = [
-        path.relative_to(folder)
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
-    if not images:
-        raise UserError(f"{folder}: no images in it ({', '.join(sorted(SUFFIXES))})")
-    natural = natsort_keygen(alg=order.PATH | order.IGNORECASE)
-    # The path itself breaks ties between names that differ in case or in leading zeros alone.
-    return [folder / path for path in sorted(images, key=lambda path: (natural(path), str(path)))]
+        raise UserError(f"{folder}: no such folder; {what} were expected in it")
+    paths = list(files_below(folder))
+    found = [path.relative_to(folder) for path in paths if path.suffix.lower() in suffixes]
+    if not found:
+        kinds = Counter(path.suffix.lower() or "nameless" for path in paths).most_common(3)
+        there = " and ".join(f"{count} {kind}" for kind, count in kinds)
+        mend = f", but {there}; convert pictures of other kinds to PNG" if kinds else ""
+        raise UserError(f"{folder}: no {what} in it ({', '.join(sorted(suffixes))}){mend}")
+    return [folder / path for path in sorted(found, key=natural_key)]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Image files below `folder`, in natural order: `list_files` of `SUFFIXES`."""
+    return list_files(folder, SUFFIXES, "images")
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -58,8 +102,11 @@ def read_rgb(path: Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
+            pixels, size = image.width * image.height, os.path.getsize(path)
+            if pixels > max(_MANY_PIXELS, _PIXELS_PER_BYTE * size):
+                raise ValueError(f"{image.width}x{image.height} pixels cannot be in {size} bytes")
             image.load()
-            image = ImageOps.exif_transpose(image)
+            ImageOps.exif_transpose(image, in_place=True)
             if image.mode.startswith(("I", "F")):
                 wide = np.asarray(image)
                 image = Image.fromarray(np.clip(wide / 256, 0, 255).astype(np.uint8))

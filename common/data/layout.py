@@ -12,79 +12,85 @@ from pathlib import Path
 import numpy as np
 
 from common.data.frames import list_images
+from common.data.manifest import codec_by_order
+from common.data.text import read_text, readable
 from common.errors import UserError
+from common.facts import SCALES
 
 LEVELS_FILE = "JND-Levels.txt"
 
 
 def read_levels(path: Path, images: list[Path]) -> np.ndarray:
-    """The levels of `images`: float32 [images, 3], JND1 to JND3, each 0 to 100 (QP or quality).
+    """The levels of `images`: float32 [images, 3], JND1 to JND3.
 
     A line holds three numbers, separated by blanks, tabs, commas or semicolons. The n-th line
     belongs to the n-th image; where lines begin with a file name (relative to the folder of
     `path`), they belong to the image of that name, in any order. Empty lines do not count.
 
     Raises:
-        UserError: a file that cannot be read, a line that is not three levels, or lines that do
-            not match the images.
+        UserError: a file that cannot be read, a line that is not three levels, lines that do not
+            match the images, or levels that neither QPs nor quality factors can be: most lines'
+            order tells which they are.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file; it holds one line of three levels an image"
-        ) from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file") from None
+    text = read_text(path, "a line of three levels per image")
     rows = [
-        (number, *_row(path, number, line)) for number, line in enumerate(lines, 1) if line.strip()
+        (f"{path}, line {number}", *_row(f"{path}, line {number}", line))
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip()
     ]
-    named = [name for _, name, _ in rows if name]
-    if named and len(named) < len(rows):
-        number = next(number for number, name, _ in rows if not name)
-        raise UserError(f"{path}, line {number}: no file name, but other lines begin with one")
+    unnamed = [where for where, name, _ in rows if not name]
+    if unnamed and len(unnamed) < len(rows):
+        raise UserError(f"{unnamed[0]}: no file name, but other lines begin with one")
     if len(rows) != len(images):
         raise UserError(
             f"{path}: {len(rows)} lines of levels for {len(images)} images in {path.parent}"
         )
-    if not named:
+    codec = codec_by_order(np.array([levels for _, _, levels in rows]))
+    least, most = min(SCALES[codec]), max(SCALES[codec])
+    for where, _, levels in rows:
+        for level in levels:
+            if not least <= level <= most:  # NaN fails this too
+                raise UserError(
+                    f"{where}: level {level:g} is not within {codec} {least} to {most}"
+                    " (levels that rise are QPs, those that fall JPEG quality)"
+                )
+    if unnamed:
         return np.array([levels for _, _, levels in rows], np.float32)
     by_name = {}
-    for number, name, levels in rows:
+    for where, name, levels in rows:
         if name in by_name:
-            raise UserError(f"{path}, line {number}: a second line for {name}")
+            raise UserError(f"{where}: a second line for {name}")
         by_name[name] = levels
-    names = [image.relative_to(path.parent).as_posix() for image in images]
+    names = [readable(image.relative_to(path.parent)) for image in images]
     for name in names:
         if name not in by_name:
-            raise UserError(f"{path}: no line for the image {name}")
+            other = min(set(by_name) - set(names))
+            raise UserError(f"{path}: no line for the image {name}, but one for {other!r}")
     return np.array([by_name[name] for name in names], np.float32)
 
 
-def _row(path: Path, number: int, line: str) -> tuple[str, list[float]]:
+def _row(where: str, line: str) -> tuple[str, list[float]]:
     """File name (empty where there is none) and levels of one line."""
     words = line.replace(",", " ").replace(";", " ").split()
+    if len(words) != 3 and all(map(_is_number, words)):
+        raise UserError(f"{where}: {len(words)} levels; three expected, with a point for decimals")
+    for word in words[-3:]:
+        if not _is_number(word):
+            raise UserError(f"{where}: {word!r} is not a level; three numbers expected")
     # A name may hold the separators themselves: it is what stands before the last three words.
-    name = ""
-    if len(words) > 3:
-        name = line
-        for word in reversed(words[-3:]):
-            name = name[: name.rindex(word)]
-        name = name.strip().rstrip(",;").strip().strip('"')
+    name = line if len(words) > 3 else ""
+    for word in reversed(words[-3:]):
+        name = name[: name.rfind(word)]
+    return name.strip().rstrip(",;").strip().strip('"'), [float(word) for word in words[-3:]]
+
+
+def _is_number(word: str) -> bool:
     try:
-        levels = [float(word) for word in words[-3:]]
-    except ValueError as error:
-        wrong = str(error).rsplit(": ", 1)[1]
-        raise UserError(
-            f"{path}, line {number}: {wrong} is not a level; three numbers expected"
-        ) from None
-    if len(levels) < 3:
-        raise UserError(f"{path}, line {number}: {len(levels)} levels; three expected")
-    for level in levels:
-        if not 0 <= level <= 100:  # NaN fails this too
-            raise UserError(f"{path}, line {number}: level {level:g} is not within 0 to 100")
-    return name, levels
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def read_jnd_frames(root: Path, split: str, level: str, images: list[Path]) -> list[Path]:

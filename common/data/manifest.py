@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from common.data.text import read_table
 from common.errors import UserError
-from common.facts import QP, QUALITY
+from common.facts import COARSEST_QP, QP, QUALITY, SCALES
 from common.files import replaced
 
 MANIFEST = "manifest.csv"
@@ -30,6 +32,10 @@ COLUMNS = (
     "coded3",  # the whole QP or quality factor that the JND frames were made with
     "level_kind",  # VIEWERS, or STAND_IN and its thresholds
     "levels_from",  # how each level was made
+    "statistic",  # of the viewers' answers: one of `common.datasets.viewers.STATISTICS`
+    "label_size",  # of VideoSet's labels, as 640x360
+    "thresholds",  # three falling VMAF, as 94.5/91.25/87
+    "scores",  # the VMAF at the three levels, as 94.31/90.80/86.52
     "jnd1_frame",
     "jnd2_frame",
     "jnd3_frame",  # how each JND frame was made
@@ -37,6 +43,13 @@ COLUMNS = (
     "encoder",  # with version
     "metric",  # with version
 )
+# Which column said in English what now has a column of its own, and how.
+_IN_ENGLISH = {
+    "statistic": ("levels_from", r"viewers' (\w+),"),
+    "label_size": ("levels_from", r"viewers' \w+, videoset_(\d+x\d+)"),
+    "thresholds": ("level_kind", r"VMAF below ([\d., ]+)"),
+    "scores": ("levels_from", r"VMAF there (\S+)"),
+}
 
 
 class Provenance(NamedTuple):
@@ -76,35 +89,45 @@ def provenance(root: Path) -> Provenance | None:
 
 def codec_by_order(levels: np.ndarray) -> str:
     """What levels [images, 3] are where no manifest tells: QPs rise, JPEG quality factors fall."""
-    return QUALITY if np.median(np.diff(levels)) < 0 else QP
+    with np.errstate(all="ignore"):  # what is not finite is refused elsewhere
+        step = np.median(np.diff(levels))
+    return QUALITY if step < 0 or (step == 0 and np.max(levels, initial=0) > COARSEST_QP) else QP
 
 
 def read_manifest(root: Path) -> list[dict[str, str]]:
-    """The rows of rootdir/manifest.csv, a dict by column each.
+    """The rows of rootdir/manifest.csv, a dict by `COLUMNS` each; those of old ones are filled in.
 
     Raises:
-        UserError: it cannot be read, has no rows, or lacks columns.
+        UserError: it cannot be read, has no rows, lacks columns, or has levels that are none.
     """
     path = Path(root) / MANIFEST
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, csv.Error):
-        raise UserError(f"{path}: not a CSV file") from None
-    if not rows:
-        raise UserError(f"{path}: no rows in it")
-    missing = [name for name in COLUMNS if rows[0].get(name) is None]
-    if missing:
-        columns = ", ".join(missing)
-        raise UserError(f"{path}: no column {columns}; is it one that common.prepare wrote?")
-    return rows
+    rows = read_table(path, [name for name in COLUMNS if name not in _IN_ENGLISH])
+    for line, row in rows:
+        wrong = impossible_level(row)
+        if wrong:
+            raise UserError(f"{path}, line {line}: {wrong} is {row[wrong]!r}, no {row['codec']}")
+        for name, (column, pattern) in _IN_ENGLISH.items():
+            told = re.search(pattern, row[column])
+            row[name] = row.get(name) or (told[1].strip().replace(", ", "/") if told else "")
+    return [row for _, row in rows]
+
+
+def impossible_level(row: dict[str, str]) -> str:
+    """Which of `jnd1`, `jnd2`, `jnd3` of a row is nothing that its codec has; empty if none is."""
+    possible = SCALES.get(row["codec"], (0, 100))
+    for column in ("jnd1", "jnd2", "jnd3"):
+        try:
+            if not min(possible) <= float(row[column]) <= max(possible):
+                return column
+        except ValueError:
+            return column
+    return ""
 
 
 def write_manifest(root: Path, rows: list[dict[str, str]]) -> None:
     """Write rootdir/manifest.csv, whole or not at all."""
-    with replaced(Path(root) / MANIFEST) as path, path.open("w", newline="") as file:
+    options = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
+    with replaced(Path(root) / MANIFEST) as path, path.open("w", **options) as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import numpy as np
 from common.codecs.codec import CODECS, Codec
 from common.data.layout import LEVELS_FILE, read_levels, read_split
 from common.data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
+from common.data.text import readable
 from common.errors import UserError
 from common.facts import LEVELS
 
@@ -90,8 +90,3 @@ def read_test_split(root: Path, levels_needed: bool) -> TestSplit:
                 f"{root / 'test'}, or the manifest if it is of other images"
             )
     return split._replace(rows=[by_file[f"test/{name}"] for name in split.names])
-
-
-def readable(path: Path) -> str:
-    """A path as any file or picture can hold it, whatever the locale; stray bytes as \\xff."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from common.data.frames import list_images, read_rgb
 from common.data.layout import LEVELS_FILE, read_levels
-from common.data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
+from common.data.manifest import MANIFEST, codec_by_order, provenance, read_manifest
 from common.datasets.splitting import SPLITS
 from common.errors import UserError
 from common.facts import HIDDEN, LEVELS, QP
@@ -27,13 +29,26 @@ class Report(NamedTuple):
     errors: list[str]
 
 
-class Split(NamedTuple):
-    """One of train, valid and test as it lies there."""
+# One line of a report, after the name of the list that it belongs in.
+Finding = tuple[str, str]
+
+
+class SplitFound(NamedTuple):
+    """One of train, valid and test as it lies there, with at least one image."""
 
     name: str
     images: list[Path]
     levels: np.ndarray | None  # float32 [images, 3]
     jnd: dict[int, list[Path]]  # JND frames by order, where there are any
+
+    def file(self, index: int) -> str:
+        """An image by what people call it."""
+        return f"{self.name}/{self.images[index].name}"
+
+    @property
+    def paired(self) -> list[list[Path]]:
+        """The JND frames of those orders that have one per image."""
+        return [frames for frames in self.jnd.values() if len(frames) == len(self.images)]
 
 
 def check(root: Path) -> Report:
@@ -49,151 +64,139 @@ def check(root: Path) -> Report:
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
-    there: list[str] = []
-    warnings: list[str] = []
-    errors: list[str] = []
-    splits = [split for split in (_split(root, name, errors) for name in SPLITS) if split]
+    looks = [_split(root, name) for name in SPLITS]
+    splits = [split for split, _ in looks if split]
+    findings = [("errors", str(error)) for _, errors in looks for error in errors]
     if not splits:
-        errors.append(f"{root}: no images in any of {', '.join(SPLITS)}")
-    about = _manifest(root, splits, warnings, errors)
+        findings.append(("errors", f"{root}: no images in any of {', '.join(SPLITS)}"))
+    codec, more = _manifest(root, splits)
+    findings += more
+    for split in splits:
+        findings += chain(_pairs(root, split), _pictures(root, split), _order(split, codec))
+    findings += (("there", line) for line in (*_statistics(splits), *_histogram(splits)))
+    return Report(*([line for kind, line in findings if kind == name] for name in Report._fields))
+
+
+def _tried(read: Callable, *arguments: object) -> object:
+    """What `read` gives, or the error that tells why it gives nothing."""
+    try:
+        return read(*arguments)
+    except UserError as error:
+        return error
+
+
+def _split(root: Path, name: str) -> tuple[SplitFound | None, list[UserError]]:
+    """A split, None where it has no images, and what of it cannot be read."""
+    folder = root / name
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None, []
+    images = _tried(list_images, folder)
+    if isinstance(images, UserError):
+        return None, [images]
+    file = folder / LEVELS_FILE
+    levels = _tried(read_levels, file, images) if name != "test" or file.exists() else None
+    folders = {order: root / f"jnd{order}{name}" for order in (1, 2, 3)}
+    jnd = {order: _tried(list_images, path) for order, path in folders.items() if path.exists()}
+    errors = [found for found in (levels, *jnd.values()) if isinstance(found, UserError)]
+    read = {order: frames for order, frames in jnd.items() if isinstance(frames, list)}
+    known = levels if isinstance(levels, np.ndarray) else None
+    return SplitFound(name, images, known, read), errors
+
+
+def _manifest(root: Path, splits: list[SplitFound]) -> tuple[str, list[Finding]]:
+    """What the levels are, and what there is to say of the manifest."""
     levels = [split.levels for split in splits if split.levels is not None]
-    codec = about.codec if about else codec_by_order(np.concatenate(levels)) if levels else QP
+    codec = codec_by_order(np.concatenate(levels)) if levels else QP
+    by_order = ("there", f"levels: {codec}, by their order; no {MANIFEST} says who gave them")
+    about = _tried(provenance, root)
+    if isinstance(about, UserError):
+        return codec, [("errors", str(about)), by_order]
     if about:
-        there.append(f"levels: {codec}, {about.caption}")
-    else:
-        there.append(f"levels: {codec}, by their order; no {MANIFEST} says who gave them")
-    for split in splits:
-        _frames(root, split, there, warnings, errors)
-        _order(split, codec, warnings, errors)
-    there += _statistics(splits)
-    there += _histogram(splits)
-    return Report(there, warnings, errors)
+        told = ("there", f"levels: {about.codec}, {about.caption}")
+        return about.codec, [told, *_differences(root, splits)]
+    if (root / HIDDEN).is_dir():
+        unfinished = f"{root}: unfinished; run the same common.prepare command again"
+        return codec, [("errors", unfinished), by_order]
+    return codec, [by_order]
 
 
-def _split(root: Path, name: str, errors: list[str]) -> Split | None:
-    """Files and levels of a split; None where it has no images."""
-    try:
-        if not (root / name).is_dir() or not any((root / name).iterdir()):
-            return None
-        images = list_images(root / name)
-    except UserError as error:
-        errors.append(str(error))
-        return None
-    levels = None
-    try:
-        if name != "test" or (root / name / LEVELS_FILE).exists():
-            levels = read_levels(root / name / LEVELS_FILE, images)
-    except UserError as error:
-        errors.append(str(error))
-    jnd = {}
-    for order in (1, 2, 3):
-        try:
-            if (root / f"jnd{order}{name}").exists():
-                jnd[order] = list_images(root / f"jnd{order}{name}")
-        except UserError as error:
-            errors.append(str(error))
-    return Split(name, images, levels, jnd)
-
-
-def _manifest(
-    root: Path, splits: list[Split], warnings: list[str], errors: list[str]
-) -> Provenance | None:
-    """Compare with the manifest, where there is one."""
-    try:
-        about = provenance(root)
-        rows = read_manifest(root) if about else []
-    except UserError as error:
-        errors.append(str(error))
-        return None
-    if not about:
-        if (root / HIDDEN).is_dir():
-            errors.append(f"{root}: unfinished; run the same common.prepare command again")
-        return None
-    by_file = {row["file"]: row for row in rows}
-    found = {}
-    for split in splits:
-        for index, path in enumerate(split.images):
-            found[path.relative_to(root).as_posix()] = (
-                None if split.levels is None else split.levels[index]
-            )
-    for file in sorted(set(by_file) - set(found)):
-        errors.append(f"{file}: in {MANIFEST}, but not there")
-    for file in sorted(set(found) - set(by_file)):
-        warnings.append(f"{file}: not in {MANIFEST}")
-    for file in sorted(set(found) & set(by_file)):
-        told = np.array([float(by_file[file][f"jnd{order}"]) for order in (1, 2, 3)], np.float32)
+def _differences(root: Path, splits: list[SplitFound]) -> Iterator[Finding]:
+    """Compare with the manifest."""
+    rows = {row["file"]: row for row in read_manifest(root)}
+    found = {
+        path.relative_to(root).as_posix(): None if split.levels is None else split.levels[index]
+        for split in splits
+        for index, path in enumerate(split.images)
+    }
+    for file in sorted(set(rows) - set(found)):
+        yield "errors", f"{file}: in {MANIFEST}, but not there"
+    for file in sorted(set(found) - set(rows)):
+        yield "warnings", f"{file}: not in {MANIFEST}"
+    for file in sorted(set(found) & set(rows)):
+        told = np.array([float(rows[file][f"jnd{order}"]) for order in (1, 2, 3)], np.float32)
         if found[file] is not None and not np.array_equal(told, found[file]):
-            errors.append(f"{file}: {MANIFEST} has other levels than {LEVELS_FILE}")
+            yield "errors", f"{file}: {MANIFEST} has other levels than {LEVELS_FILE}"
     homes: dict[str, set[str]] = {}
-    for row in rows:
+    for row in rows.values():
         homes.setdefault(row["content"], set()).add(row["split"])
     for content, names in homes.items():
         if len(names) > 1:
-            errors.append(f"{content}: in more than one split ({', '.join(sorted(names))})")
-    return about
+            yield "errors", f"{content}: in more than one split ({', '.join(sorted(names))})"
 
 
-def _frames(
-    root: Path, split: Split, there: list[str], warnings: list[str], errors: list[str]
-) -> None:
-    """Read all images of a split and compare each with its JND frames."""
-    name, images = split.name, split.images
-    paired = {}
+def _pairs(root: Path, split: SplitFound) -> Iterator[Finding]:
+    """Whether images and JND frames pair, by their names and numbers."""
     for order in (1, 2, 3):
-        folder, frames = f"jnd{order}{name}", split.jnd.get(order)
+        folder, frames = f"jnd{order}{split.name}", split.jnd.get(order)
         if frames is None:
-            if not (root / folder).exists() and name != "test":
-                warnings.append(f"{folder}: not there; stage 1 and the E2E models train with it")
-        elif len(frames) != len(images):
-            stray = {path.stem for path in frames} ^ {path.stem for path in images}
+            if not (root / folder).exists() and split.name != "test":
+                yield "warnings", f"{folder}: not there; stage 1 and the E2E models train with it"
+            continue
+        if len(frames) != len(split.images):
+            stray = {path.stem for path in frames} ^ {path.stem for path in split.images}
             told = f" (unpaired: {', '.join(sorted(stray)[:5])})" if stray else ""
-            errors.append(f"{folder}: {len(frames)} frames for {len(images)} images{told}")
-        else:
-            paired[order] = frames
-            differ = [
-                (image.name, frame.name)
-                for image, frame in zip(images, frames)
-                if image.stem != frame.stem
-            ]
-            if differ:
-                warnings.append(
-                    f"{folder}: {len(differ)} names differ from their images'; pairs go by order: "
-                    f"{differ[0][1]} with {differ[0][0]}"
-                )
+            yield "errors", f"{folder}: {len(frames)} frames for {len(split.images)} images{told}"
+            continue
+        pairs = [(frame, image) for frame, image in zip(frames, split.images)]
+        differ = [f"{a.name} with {b.name}" for a, b in pairs if a.stem != b.stem]
+        if differ:
+            told = f"{len(differ)} names differ from their images'; pairs go by order: {differ[0]}"
+            yield "warnings", f"{folder}: {told}"
 
-    def look(index: int) -> tuple[tuple[int, int] | None, list[str]]:
-        try:
-            source = read_rgb(images[index])
-        except UserError as error:
-            return None, [str(error)]
+
+def _pictures(root: Path, split: SplitFound) -> Iterator[Finding]:
+    """Read all images of a split and compare each with its JND frames."""
+
+    def look(index: int) -> tuple[str, list[str]]:
+        source = _tried(read_rgb, split.images[index])
+        if isinstance(source, UserError):
+            return "", [str(source)]
         wrong = []
-        for frames in paired.values():
+        for frames in split.paired:
             shown = frames[index].relative_to(root).as_posix()
-            try:
-                frame = read_rgb(frames[index])
-            except UserError as error:
-                wrong.append(str(error))
-                continue
-            if frame.shape != source.shape:
-                sizes = [f"{picture.shape[1]}x{picture.shape[0]}" for picture in (frame, source)]
-                wrong.append(f"{shown}: {sizes[0]}, but its source has {sizes[1]}")
+            frame = _tried(read_rgb, frames[index])
+            if isinstance(frame, UserError):
+                wrong.append(str(frame))
+            elif frame.shape != source.shape:
+                wrong.append(f"{shown}: {_size(frame)}, but its source has {_size(source)}")
             elif np.array_equal(frame, source):
                 wrong.append(f"{shown}: identical to its source")
-        return (source.shape[1], source.shape[0]), wrong
+        return _size(source), wrong
 
-    looks = in_parallel(look, range(len(images)), f"{name} images")
-    errors += [line for _, wrong in looks for line in wrong]
+    looks = in_parallel(look, range(len(split.images)), f"{split.name} images")
+    yield from (("errors", line) for _, wrong in looks for line in wrong)
     sizes = Counter(size for size, _ in looks if size)
-    told = ", ".join(f"{width}x{height}" for (width, height), _ in sizes.most_common(3))
-    with_jnd = ", ".join(f"JND{order}" for order in split.jnd) or "none"
+    told = ", ".join([size for size, _ in sizes.most_common(3)] + ["..."] * (len(sizes) > 3))
     levels = "with levels" if split.levels is not None else "without levels"
-    there.append(
-        f"{name}: {len(images)} images {levels}, {told}{', ...' if len(sizes) > 3 else ''}; "
-        f"JND frames: {with_jnd}"
-    )
+    jnd = ", ".join(f"JND{order}" for order in split.jnd) or "none"
+    yield "there", f"{split.name}: {len(split.images)} images {levels}, {told}; JND frames: {jnd}"
 
 
-def _order(split: Split, codec: str, warnings: list[str], errors: list[str]) -> None:
+def _size(picture: np.ndarray) -> str:
+    return f"{picture.shape[1]}x{picture.shape[0]}"
+
+
+def _order(split: SplitFound, codec: str) -> Iterator[Finding]:
     """Levels must grow coarser: QPs rise, quality factors fall."""
     if split.levels is None:
         return
@@ -201,20 +204,14 @@ def _order(split: Split, codec: str, warnings: list[str], errors: list[str]) -> 
     direction = "rise" if codec == QP else "fall"
     for index in np.flatnonzero((coarser < 0).any(axis=1)):
         levels = ", ".join(f"{level:g}" for level in split.levels[index])
-        file = f"{split.name}/{split.images[index].name}"
-        errors.append(f"{file}: levels {levels} do not {direction}")
+        yield "errors", f"{split.file(index)}: levels {levels} do not {direction}"
     equal = np.flatnonzero((coarser == 0).any(axis=1) & (coarser >= 0).all(axis=1))
     if len(equal):
-        first = f"{split.name}/{split.images[equal[0]].name}"
-        warnings.append(f"{split.name}: two equal levels in {len(equal)} rows, first {first}")
-    limit = 51 if codec == QP else 100
-    beyond = np.flatnonzero((split.levels > limit).any(axis=1))
-    if len(beyond):
-        first = f"{split.name}/{split.images[beyond[0]].name}"
-        errors.append(f"{split.name}: {len(beyond)} rows beyond {codec} {limit}, first {first}")
+        told = f"two equal levels in {len(equal)} rows, first {split.file(equal[0])}"
+        yield "warnings", f"{split.name}: {told}"
 
 
-def _statistics(splits: list[Split]) -> list[str]:
+def _statistics(splits: list[SplitFound]) -> list[str]:
     """Mean, spread, and what always answering the training median would err by."""
     known = [split for split in splits if split.levels is not None]
     if not known:
@@ -238,7 +235,7 @@ def _statistics(splits: list[Split]) -> list[str]:
     return lines
 
 
-def _histogram(splits: list[Split]) -> list[str]:
+def _histogram(splits: list[SplitFound]) -> list[str]:
     """How often each level occurs, JND1 to JND3 side by side."""
     known = [split.levels for split in splits if split.levels is not None]
     if not known:

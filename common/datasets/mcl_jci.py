@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from common.codecs import jpeg
-from common.codecs.codec import whole
 from common.data.frames import list_images, read_rgb
 from common.data.manifest import VIEWERS
-from common.datasets.preparation import Content, Dataset, Frame, listed
+from common.data.text import readable
+from common.datasets.preparation import Content, Dataset, Frame, digest, level_columns, listed
 from common.datasets.viewers import aggregate, read_mcl_jci
 from common.errors import UserError
 from common.facts import QUALITY
@@ -46,45 +45,40 @@ def dataset(images: Path, samples: Path, statistic: str = "sur75") -> Dataset:
     ]
     contents = []
     for number in both:
+        path = by_number[number]
         levels = [aggregate(level, statistic, falling=True) for level in rows[number]]
         if not levels[0] >= levels[1] >= levels[2]:
             told = ", ".join(f"{level:g}" for level in levels)
-            notes.append(
-                f"{by_number[number].name}: {statistic} levels {told} do not fall; left out"
-            )
+            notes.append(f"{path.name}: {statistic} levels {told} do not fall; left out")
             continue
         counts = "/".join(str(len(level)) for level in rows[number])
-        levels_from = f"viewers' {statistic}, {Path(samples).name}, of {counts} samples"
-        contents.append(_content(number, by_number[number], levels, levels_from))
+        row = {
+            "source": readable(path.name),
+            "levels_from": f"viewers' {statistic}, {readable(samples.name)}, of {counts} samples",
+            "statistic": statistic,
+            "level_kind": VIEWERS,
+            "codec": QUALITY,
+            "encoder": jpeg.encoder(),
+            "metric": "none",
+            **level_columns(levels, "source as JPEG of quality {}".format),
+        }
+        contents.append(_content(f"ImageJND_SRC{number:02d}", path, row))
     files = [(path.name, path.stat().st_size) for path in by_number.values()]
     options = {
         "command": "mcl-jci",
         "statistic": statistic,
-        "inputs": hashlib.sha256(repr((files, rows)).encode()).hexdigest()[:16],
+        "inputs": digest((files, rows)),
         "tools": {"jpeg": jpeg.encoder()},
     }
     return Dataset([[content] for content in contents], options, notes)
 
 
-def _content(number: int, path: Path, levels: list[float], levels_from: str) -> Content:
-    name = f"ImageJND_SRC{number:02d}"
-    coded = [whole(level) for level in levels]
-    row = {
-        "source": path.name,
-        "levels_from": levels_from,
-        "level_kind": VIEWERS,
-        "codec": QUALITY,
-        "encoder": jpeg.encoder(),
-        "metric": "none",
-    }
-    for order, (level, quality) in enumerate(zip(levels, coded), 1):
-        row[f"jnd{order}"], row[f"coded{order}"] = f"{level:g}", str(quality)
-        row[f"jnd{order}_frame"] = f"source as JPEG of quality {quality}"
-
+def _content(name: str, path: Path, row: dict[str, str]) -> Content:
     def make(names: list[str]) -> Iterator[Frame]:
         source = read_rgb(path)
-        coded_frames = [jpeg.decode(jpeg.encode(source, quality)) for quality in coded]
+        qualities = [int(row[f"coded{order}"]) for order in (1, 2, 3)]
+        coded = [jpeg.decode(jpeg.encode(source, quality)) for quality in qualities]
         for frame in names:
-            yield Frame(frame, [source, *coded_frames], row)
+            yield Frame(frame, [source, *coded], row)
 
     return Content(name, [name], make)

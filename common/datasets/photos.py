@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
+import os
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from natsort import natsorted, ns
 from PIL import Image
 
 from common.codecs import h264
-from common.data.frames import SUFFIXES, read_rgb
+from common.codecs.ffmpeg import binary
+from common.data.frames import SUFFIXES, list_files, read_rgb
 from common.data.manifest import STAND_IN
+from common.data.text import readable
 from common.datasets.objective import THRESHOLDS, find_levels
-from common.datasets.preparation import Content, Dataset, Frame
+from common.datasets.preparation import Content, Dataset, Frame, digest, level_columns
 from common.datasets.splitting import alike, thumbnail
 from common.errors import UserError
-from common.facts import HEIGHT, HIDDEN, QP, WIDTH
+from common.facts import HEIGHT, QP, WIDTH
 from common.parallel import in_parallel
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".264", ".h264", ".y4m"}
+
+LONGEST = 100  # characters of a file's name that its frames are named after
 
 Box = tuple[int, int, int, int]  # left, top, width, height
 
@@ -60,41 +64,39 @@ def dataset(
     Raises:
         UserError: no picture or video can be read, or ffmpeg lacks x264 or VMAF.
     """
-    h264.binary("libx264")
-    h264.binary("libvmaf")
-    paths = _files(Path(images))
+    binary("libx264")
+    binary("libvmaf")
+    paths = list_files(images, SUFFIXES | VIDEO_SUFFIXES, "pictures or videos")
+    names = [readable(path.relative_to(images)) for path in paths]
     looks = in_parallel(_look, paths, "looking")
     notes = [f"{look}; left out" for look in looks if isinstance(look, UserError)]
-    names, contents, thumbnails = [], {}, []
-    for index, (path, look) in enumerate(zip(paths, looks), 1):
-        if isinstance(look, UserError):
-            continue
-        name = path.relative_to(images).as_posix()
-        stem = (
-            f"{index:0{max(4, len(str(len(paths))))}d}_{re.sub(r'[^A-Za-z0-9-]+', '_', path.stem)}"
-        )
-        where = boxes(look.width, look.height, crops, f"{seed} {name}", least_width, keep_size)
-        names.append(name)
-        thumbnails.append(look.thumbnail)
-        contents[name] = _content(name, path, stem, look, where, thresholds, keep_size)
+    make = functools.partial(_frame, thresholds=thresholds, keep_size=keep_size)
+    contents = []
+    for index, (path, name, look) in enumerate(zip(paths, names, looks), 1):
+        if isinstance(look, Look):
+            key = f"{seed} {path.relative_to(images)}"
+            where = boxes(look.width, look.height, crops, key, least_width, keep_size)
+            word = re.sub(r"[^A-Za-z0-9-]+", "_", path.stem)[:LONGEST]
+            stem = f"{index:0{max(4, len(str(len(paths))))}d}_{word}"
+            contents.append(_content(name, path, stem, look.numbers, where, make))
     if not contents:
         raise UserError(f"{images}: no file in it can be read; {'; '.join(notes[:3])}")
-    groups = alike(names, thumbnails)
+    thumbnails = [look.thumbnail for look in looks if isinstance(look, Look)]
+    groups = alike(contents, thumbnails)
     notes += [
-        f"{' and '.join(group)} show the same picture: kept in one split"
-        for group in groups
-        if len(group) > 1
+        f"{' and '.join(same)} show the same picture: kept in one split"
+        for same in ([content.name for content in group] for group in groups)
+        if len(same) > 1
     ]
-    files = [(path.relative_to(images).as_posix(), path.stat().st_size) for path in paths]
     options = {
         "command": "photos",
         "crops": crops,
         "least_width": least_width,
         "vmaf": list(thresholds),
-        "inputs": hashlib.sha256(repr(files).encode()).hexdigest()[:16],
+        "inputs": digest([(name, path.stat().st_size) for name, path in zip(names, paths)]),
         "tools": h264.versions(),
     }
-    return Dataset([[contents[name] for name in group] for group in groups], options, notes)
+    return Dataset(groups, options, notes)
 
 
 def boxes(
@@ -111,7 +113,8 @@ def boxes(
     """
     largest = min(width, height * WIDTH / HEIGHT)
     least = min(least_width, largest * 3 / 4)
-    choose = random.Random(key)
+    # As bytes, since a file name in the key may be no text.
+    choose = random.Random(os.fsencode(key))
     found = []
     for index in range(count):
         across = largest if index == 0 else least * (largest / least) ** choose.random()
@@ -124,24 +127,6 @@ def boxes(
 
 def _rounded(length: float, even: bool) -> int:
     return max(int(length) // 2 * 2, 2) if even else max(int(length), 1)
-
-
-def _files(images: Path) -> list[Path]:
-    if not images.is_dir():
-        raise UserError(f"{images}: no such folder; pictures or videos were expected in it")
-    # Folders that were made from pictures may lie among them, as after `--images . --out data/`.
-    made = {path.parent for path in images.rglob(HIDDEN)}
-    paths = [
-        path
-        for path in images.rglob("*")
-        if path.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(images).parts)
-        and not made.intersection(path.parents)
-        and path.is_file()
-    ]
-    if not paths:
-        raise UserError(f"{images}: no pictures or videos in it")
-    return natsorted(sorted(paths), alg=ns.PATH | ns.IGNORECASE)
 
 
 def _look(path: Path) -> Look | UserError:
@@ -160,36 +145,26 @@ def _content(
     name: str,
     path: Path,
     stem: str,
-    look: Look,
+    numbers: list[int],
     where: list[Box],
-    thresholds: Sequence[float],
-    keep_size: bool,
+    make_frame: Callable[[str, np.ndarray, Box, dict[str, str]], Frame],
 ) -> Content:
     frames = {
-        f"{stem}_{number:05d}_{crop:03d}" if look.numbers else f"{stem}_{crop:03d}": (number, box)
-        for number in look.numbers or [0]
+        f"{stem}_{number:05d}_{crop:03d}" if numbers else f"{stem}_{crop:03d}": (number, box)
+        for number in numbers or [0]
         for crop, box in enumerate(where)
     }
 
-    def make(names: list[str]) -> Iterator[Frame | UserError]:
-        numbers = sorted({frames[frame][0] for frame in names})
-        pictures = h264.frames(path, numbers) if look.numbers else [read_rgb(path)]
-        for number, picture in zip(numbers, pictures):
-            for frame in (frame for frame in names if frames[frame][0] == number):
+    def make(asked: list[str]) -> Iterator[Frame | UserError]:
+        wanted = sorted({frames[frame][0] for frame in asked})
+        pictures = h264.frames(path, wanted) if numbers else [read_rgb(path)]
+        for number, picture in zip(wanted, pictures):
+            told = {"source": name, "frame": str(number) if numbers else ""}
+            for frame in (frame for frame in asked if frames[frame][0] == number):
                 try:
-                    yield _frame(
-                        frame, picture, frames[frame][1], thresholds, keep_size, row(frame)
-                    )
+                    yield make_frame(frame, picture, frames[frame][1], told)
                 except UserError as error:
                     yield UserError(f"{name}, {frame}: {error}")
-
-    def row(frame: str) -> dict[str, str]:
-        number, box = frames[frame]
-        return {
-            "source": name,
-            "frame": str(number) if look.numbers else "",
-            "crop": ",".join(map(str, box)),
-        }
 
     return Content(name, list(frames), make)
 
@@ -198,9 +173,9 @@ def _frame(
     name: str,
     picture: np.ndarray,
     box: Box,
+    told: dict[str, str],
     thresholds: Sequence[float],
     keep_size: bool,
-    row: dict[str, str],
 ) -> Frame:
     """Cut, find the levels and make the JND frames."""
     left, top, width, height = box
@@ -209,16 +184,18 @@ def _frame(
         cut = cut.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
     source = np.asarray(cut)
     levels = find_levels(source, thresholds)
+    limits = [f"{threshold:g}" for threshold in thresholds]
+    scores = "/".join(f"{level.vmaf:.2f}" for level in levels)
     row = {
-        **row,
-        "level_kind": f"{STAND_IN} (VMAF below {', '.join(f'{value:g}' for value in thresholds)})",
-        "levels_from": "lowest QPs below; VMAF there "
-        + "/".join(f"{level.vmaf:.2f}" for level in levels),
+        **told,
+        "crop": ",".join(map(str, box)),
+        "level_kind": f"{STAND_IN} (VMAF below {', '.join(limits)})",
+        "levels_from": f"lowest QPs below; VMAF there {scores}",
+        "thresholds": "/".join(limits),
+        "scores": scores,
         "codec": QP,
         "encoder": h264.encoder(),
         "metric": h264.versions()["vmaf"],
+        **level_columns([level.qp for level in levels], "frame encoded by x264 at QP {}".format),
     }
-    for order, level in enumerate(levels, 1):
-        row[f"jnd{order}"] = row[f"coded{order}"] = str(level.qp)
-        row[f"jnd{order}_frame"] = f"frame encoded by x264 at QP {level.qp}"
     return Frame(name, [source, *(h264.decode(level.stream) for level in levels)], row)

@@ -8,9 +8,7 @@ frames; so whatever moment a run is killed at, the next one knows what is whole.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,19 +16,22 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from common.data.frames import list_images, resized
+from common.codecs.codec import whole
+from common.data.frames import SUFFIXES, files_below, natural_key, resized
 from common.data.layout import LEVELS_FILE
-from common.data.manifest import write_manifest
+from common.data.manifest import COLUMNS, impossible_level, write_manifest
 from common.datasets.contact_sheet import write_contact_sheet
 from common.datasets.splitting import SPLITS, split_contents
 from common.errors import UserError
 from common.facts import HIDDEN
-from common.files import replaced
+from common.files import checksum, is_partial, locked, make_writable, replaced
 from common.parallel import in_parallel
 
 # Frames that one worker makes before it takes more: the picture or clip is opened once for them.
 PORTION = 8
 PREFIXES = ("", "jnd1", "jnd2", "jnd3")
+# What every record tells, by the manifest's columns; some tell of all columns.
+RECORDED = {"file", "split", "content", "jnd1", "jnd2", "jnd3", "level_kind", "codec"}
 
 
 class Frame(NamedTuple):
@@ -92,34 +93,48 @@ def prepare(
     }
     names = [[content.name for content in group] for group in dataset.groups]
     split = split_contents(names, shares, seed, test_contents)
+    contents = [content for group in dataset.groups for content in group]
+    files = {
+        name: f"{split[content.name]}/{name}.png" for content in contents for name in content.frames
+    }
+    if not files:
+        raise _nothing(root, dataset.notes)
     with _begun(root, options):
-        done = _records(root)
-        _sweep(root, done)
-        stopping = threading.Event()
+        done = _records(root, files)
+        _sweep(root, files, done)
+        _refuse_strays(root, files)
 
         def make(portion: tuple[Content, list[str]]) -> list[str]:
-            content, frames = portion
-            notes = []
-            for note in _make(root, split[content.name], content, frames, keep_size):
-                notes += [note] if note else []
-                if stopping.is_set():
-                    break
-            return notes
+            return list(_make(root, split[portion[0].name], *portion, keep_size))
 
-        try:
-            made = in_parallel(make, _portions(dataset, done), "frames")
-        finally:
-            stopping.set()
+        made = in_parallel(make, _portions(contents, done), "frames")
+        _refuse_strays(root, files)
         notes = dict.fromkeys(note for notes in made for note in notes)
-        return _finish(root, [*dataset.notes, *notes])
+        return _finish(root, files, [*dataset.notes, *notes])
 
 
-def _portions(dataset: Dataset, done: Container[str]) -> Iterator[tuple[Content, list[str]]]:
+def _portions(
+    contents: Iterable[Content], done: Container[str]
+) -> Iterator[tuple[Content, list[str]]]:
     """What is left to make: a content and some of its frames each."""
-    for content in (content for group in dataset.groups for content in group):
+    for content in contents:
         missing = [name for name in content.frames if name not in done]
         for start in range(0, len(missing), PORTION):
             yield content, missing[start : start + PORTION]
+
+
+def digest(inputs: object) -> str:
+    """A short hash of what goes in, so that a changed dataset is not taken for the same."""
+    return checksum([repr(inputs).encode()])[:16]
+
+
+def level_columns(levels: Sequence[float], made: Callable[[int], str]) -> dict[str, str]:
+    """Manifest columns of three levels, and how the JND frame at a whole level was `made`."""
+    columns = {}
+    for order, level in enumerate(levels, 1):
+        columns[f"jnd{order}"], columns[f"coded{order}"] = f"{level:g}", str(whole(level))
+        columns[f"jnd{order}_frame"] = made(whole(level))
+    return columns
 
 
 def listed(numbers: list[int], what: str) -> list[str]:
@@ -142,10 +157,10 @@ def _begun(root: Path, options: dict[str, object]) -> Iterator[None]:
     hidden = root / HIDDEN
     if root.exists() and not hidden.is_dir() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root}: exists and was not made by common.prepare; give a new --out")
-    hidden.mkdir(parents=True, exist_ok=True)
-    with (hidden / "lock").open("w") as lock:
+    make_writable(hidden)
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(hidden / "lock", wait=False))
         except BlockingIOError:
             raise UserError(f"{root}: another common.prepare is at work in it") from None
         _check_options(root, json.loads(json.dumps(options)))
@@ -156,9 +171,12 @@ def _check_options(root: Path, options: dict[str, object]) -> None:
     path = root / HIDDEN / "options.json"
     if not path.exists():
         with replaced(path) as beside:
-            beside.write_text(json.dumps(options, indent=1) + "\n")
+            beside.write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
         return
-    before = json.loads(path.read_text())
+    try:
+        before = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError):
+        raise UserError(f"{path}: damaged; give a new --out, or remove {root}") from None
     differing = [key for key in {**before, **options} if before.get(key) != options.get(key)]
     if differing:
         told = "; ".join(
@@ -167,80 +185,105 @@ def _check_options(root: Path, options: dict[str, object]) -> None:
         raise UserError(f"{root}: begun otherwise ({told}); give a new --out, or remove it")
 
 
-def _records(root: Path) -> dict[str, dict[str, str]]:
-    """Manifest rows of the finished frames by name."""
-    paths = sorted((root / HIDDEN / "frames").glob("[!.]*.json"))
-    return {path.stem: json.loads(path.read_text()) for path in paths}
+def _records(root: Path, files: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Manifest rows, by name, of those frames of the dataset that are finished."""
+    found = {name: _record(root, name, file) for name, file in files.items()}
+    return {name: row for name, row in found.items() if row}
 
 
-def _sweep(root: Path, done: dict[str, dict[str, str]]) -> None:
-    """Remove what a killed run left half made: temporary files, and images without a record."""
-    of_images = {root / f"{prefix}{split}" for split in SPLITS for prefix in PREFIXES}
-    for path in root.rglob("*"):
-        without_record = (
-            path.parent in of_images and path.suffix == ".png" and path.stem not in done
-        )
-        if path.is_file() and (path.name.startswith(".") or without_record):
-            path.unlink()
+def _record(root: Path, name: str, file: str) -> dict[str, str] | None:
+    """The record of a frame; None where it is missing or damaged, or an image of it is missing."""
+    try:
+        row = json.loads((root / HIDDEN / "frames" / f"{name}.json").read_text(encoding="utf-8"))
+        sound = RECORDED <= row.keys() <= set(COLUMNS) and not impossible_level(row)
+        sound = sound and row["file"] == file == f"{row['split']}/{name}.png"
+    except (FileNotFoundError, AttributeError, TypeError, ValueError):
+        return None
+    return (
+        row if sound and all((root / f"{prefix}{file}").is_file() for prefix in PREFIXES) else None
+    )
+
+
+def _sweep(root: Path, files: dict[str, str], done: Container[str]) -> None:
+    """Remove what a killed run left half made, and nothing that may be someone else's.
+
+    That is: temporary files in our folders, and images of frames that are not `done`.
+    """
+    folders = [root, root / HIDDEN, root / HIDDEN / "frames"]
+    folders += [root / f"{prefix}{split}" for split in SPLITS for prefix in PREFIXES]
+    unfinished = [file for name, file in files.items() if name not in done]
+    for path in [
+        *(path for folder in folders for path in folder.glob(".*") if is_partial(path)),
+        *(root / f"{prefix}{file}" for file in unfinished for prefix in PREFIXES),
+    ]:
+        path.unlink(missing_ok=True)
+
+
+def _refuse_strays(root: Path, files: dict[str, str]) -> None:
+    """Refuse images that are not ours among ours: levels and JND frames pair by order."""
+    for prefix in PREFIXES:
+        ours = {root / f"{prefix}{file}" for file in files.values()}
+        for folder in (root / f"{prefix}{split}" for split in SPLITS):
+            for path in files_below(folder) if folder.is_dir() else ():
+                if path.suffix.lower() in SUFFIXES and path not in ours:
+                    raise UserError(
+                        f"{path}: not made by common.prepare; move it elsewhere, since each image "
+                        "in this folder is paired with its levels by its place"
+                    )
 
 
 def _make(
     root: Path, split: str, content: Content, names: list[str], keep_size: bool
-) -> Iterator[str | None]:
-    """Make frames of a content one by one; yields why some could not be made, None for the rest."""
+) -> Iterator[str]:
+    """Make frames of a content; yields why some could not be made."""
     try:
         for frame in content.make(names):
             if isinstance(frame, UserError):
                 yield f"{frame}; left out"
                 continue
             images = frame.images if keep_size else [resized(image) for image in frame.images]
-            _save(root, split, frame.name, images)
-            row = {"file": f"{split}/{frame.name}.png", "split": split, "content": content.name}
+            file = f"{split}/{frame.name}.png"
+            _save([root / f"{prefix}{file}" for prefix in PREFIXES], images)
+            row = {"file": file, "split": split, "content": content.name, **frame.row}
             with replaced(root / HIDDEN / "frames" / f"{frame.name}.json") as path:
-                path.write_text(json.dumps({**row, **frame.row}) + "\n")
-            yield None
+                path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     except UserError as error:
         yield f"{error}; left out"
 
 
-def _save(root: Path, split: str, name: str, images: Sequence[np.ndarray]) -> None:
+def _save(paths: list[Path], images: Sequence[np.ndarray]) -> None:
     """The four images of a frame, or none of them."""
-    paths = [root / f"{prefix}{split}" / f"{name}.png" for prefix in PREFIXES]
     try:
         for path, image in zip(paths, images):
             with replaced(path) as beside:
                 # Level 3 takes half the time of the default, and frames come out no larger.
                 Image.fromarray(image).save(beside, compress_level=3)
-    except BaseException as error:
+    except BaseException:
         for path in paths:
             path.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(root)
         raise
 
 
-def _finish(root: Path, notes: list[str]) -> Summary:
+def _finish(root: Path, files: dict[str, str], notes: list[str]) -> Summary:
     """Write what needs all frames: the manifest, the contact sheet and, last, the levels."""
-    records = _records(root)
-    if not records:
-        raise UserError(
-            f"{root}: no frame could be made; {'; '.join(notes[:3]) or 'nothing in it'}"
-        )
-    files = {
-        split: list_images(root / split) if any((root / split).glob("*.png")) else []
-        for split in SPLITS
-    }
-    rows = [records[path.stem] for split in SPLITS for path in files[split]]
+    rows = sorted(
+        _records(root, files).values(),
+        key=lambda row: (SPLITS.index(row["split"]), natural_key(Path(row["file"]))),
+    )
+    if not rows:
+        raise _nothing(root, notes)
     write_manifest(root, rows)
     write_contact_sheet(root, rows)
-    for split in SPLITS:
-        if files[split]:
-            lines = [
-                " ".join(records[path.stem][f"jnd{order}"] for order in (1, 2, 3))
-                for path in files[split]
-            ]
+    levels = {split: [] for split in SPLITS}
+    for row in rows:
+        levels[row["split"]].append([row[f"jnd{order}"] for order in (1, 2, 3)])
+    for split, lines in levels.items():
+        if lines:
             with replaced(root / split / LEVELS_FILE) as path:
-                path.write_text("\n".join(lines) + "\n")
-    levels = np.array([[float(row[f"jnd{order}"]) for order in (1, 2, 3)] for row in rows])
-    counts = {split: len(files[split]) for split in SPLITS}
-    return Summary(counts, levels.mean(axis=0).tolist(), notes)
+                path.write_text("".join(f"{' '.join(line)}\n" for line in lines), encoding="utf-8")
+    means = np.array([line for lines in levels.values() for line in lines], float).mean(axis=0)
+    return Summary({split: len(lines) for split, lines in levels.items()}, means.tolist(), notes)
+
+
+def _nothing(root: Path, notes: list[str]) -> UserError:
+    return UserError(f"{root}: no frame could be made; {'; '.join(notes[:3])}")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
 from common.errors import UserError
+
+Thing = TypeVar("Thing")
 
 SPLITS = ("train", "valid", "test")
 THUMBNAIL = (16, 16)
@@ -80,14 +83,14 @@ def thumbnail(rgb: np.ndarray) -> np.ndarray:
     return luma / length if length > len(luma) ** 0.5 else np.zeros_like(luma)
 
 
-def alike(names: Sequence[str], thumbnails: Sequence[np.ndarray]) -> list[list[str]]:
+def alike(contents: Sequence[Thing], thumbnails: Sequence[np.ndarray]) -> list[list[Thing]]:
     """Groups of contents that show the same picture; most groups have one member."""
-    group = list(range(len(names)))
+    group = list(range(len(contents)))
     stacked = np.stack(thumbnails)
     for first, second in np.argwhere(np.triu(stacked @ stacked.T > SAME_PICTURE, 1)):
         old, new = group[second], group[first]
         group = [new if number == old else number for number in group]
-    members: dict[int, list[str]] = {}
-    for name, number in zip(names, group):
-        members.setdefault(number, []).append(name)
+    members: dict[int, list[Thing]] = {}
+    for content, number in zip(contents, group):
+        members.setdefault(number, []).append(content)
     return list(members.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,15 +9,17 @@ from typing import NamedTuple
 
 from common.codecs import h264
 from common.codecs.codec import whole
+from common.codecs.ffmpeg import binary
+from common.data.frames import list_files
 from common.data.manifest import VIEWERS
-from common.datasets.preparation import Content, Dataset, Frame, listed
-from common.datasets.viewers import Samples, aggregate, read_videoset
+from common.datasets.preparation import Content, Dataset, Frame, digest, level_columns, listed
+from common.datasets.viewers import aggregate, read_videoset
 from common.errors import UserError
 from common.facts import QP
 from common.parallel import in_parallel
 
 # Clip, size, frames a second, QP: videoSRC001_640x360_30_qp_23.264
-STREAM = re.compile(r"videoSRC(\d+)_(\d+x\d+)_(\d+)_qp_(\d+)\.264", re.IGNORECASE)
+STREAM = re.compile(r"videoSRC(\d+)_(\d+x\d+)_([1-9]\d*)_qp_(\d+)\.264", re.IGNORECASE)
 
 
 class Clip(NamedTuple):
@@ -51,14 +52,8 @@ def dataset(
     label_size = label_size or size
     clips = _clips(Path(videos), size)
     samples, partly = read_videoset(labels, label_size)
-    without_source = [number for number, clip in clips.items() if 0 not in clip.streams]
+    notes = _unmatched(clips, set(samples), partly, size)
     usable = [clip for number, clip in clips.items() if number in samples and 0 in clip.streams]
-    notes = [
-        *listed(sorted(set(samples) - set(clips)), f"label row(s) without a {size} clip"),
-        *listed(sorted(set(clips) - set(samples) - set(partly)), "clip(s) without a label row"),
-        *listed(partly, "clip(s) with a label row in some files only"),
-        *listed(without_source, "clip(s) without a source stream (qp_00)"),
-    ]
     if not usable:
         raise UserError(f"{videos}: no {size} clip with labels ({'; '.join(notes)})")
     levels = {
@@ -66,38 +61,41 @@ def dataset(
         for clip in usable
     }
     if any(whole(level) not in clip.streams for clip in usable for level in levels[clip.number]):
-        h264.binary("libx264")
-    told = f"viewers' {statistic}, videoset_{label_size}, of {{}} samples"
-    contents, more = [], []
+        binary("libx264")
+    contents = []
     looked = in_parallel(lambda clip: _frame_numbers(clip, size, frames), usable, "clips")
     for clip, numbers in zip(usable, looked):
         if isinstance(numbers, UserError):
-            more.append(f"{numbers}; left out")
+            notes.append(f"{numbers}; left out")
             continue
-        made_from = told.format("/".join(str(len(level)) for level in samples[clip.number]))
-        contents.append(_content(clip, numbers, levels[clip.number], made_from))
+        counts = "/".join(str(len(level)) for level in samples[clip.number])
+        told = {
+            "levels_from": f"viewers' {statistic}, videoset_{label_size}, of {counts} samples",
+            "statistic": statistic,
+            "label_size": label_size,
+        }
+        contents.append(_content(clip, numbers, levels[clip.number], told))
     streams = [path for clip in usable for path in clip.streams.values()]
+    files = [(path.name, path.stat().st_size) for path in streams]
     options = {
         "command": "videoset",
         "size": size,
         "label_size": label_size,
         "statistic": statistic,
         "frames": list(frames) if frames else "first of each second",
-        "inputs": _digest(streams, samples),
+        "inputs": digest((files, samples)),
         "tools": h264.versions(),
     }
-    return Dataset([[content] for content in contents], options, notes + more)
+    return Dataset([[content] for content in contents], options, notes)
 
 
 def _clips(videos: Path, size: str) -> dict[int, Clip]:
     """Clips of a size by number."""
-    if not videos.is_dir():
-        raise UserError(f"{videos}: no such folder; VideoSet's streams were expected in it")
     clips: dict[int, Clip] = {}
     sizes = set()
-    for path in sorted(videos.rglob("*.264")):
+    for path in sorted(list_files(videos, {".264"}, "VideoSet streams")):
         match = STREAM.fullmatch(path.name)
-        if match and path.is_file():
+        if match:
             number, framerate, qp = int(match[1]), int(match[3]), int(match[4])
             sizes.add(match[2])
             if match[2] == size:
@@ -108,6 +106,19 @@ def _clips(videos: Path, size: str) -> dict[int, Clip]:
             f"{videos}: no streams of {size} (as in videoSRC001_{size}_30_qp_23.264); {there}"
         )
     return dict(sorted(clips.items()))
+
+
+def _unmatched(
+    clips: dict[int, Clip], labelled: set[int], partly: list[int], size: str
+) -> list[str]:
+    """What of clips and labels has no counterpart, a line each."""
+    without_source = [number for number, clip in clips.items() if 0 not in clip.streams]
+    return [
+        *listed(sorted(labelled - set(clips)), f"label row(s) without a {size} clip"),
+        *listed(sorted(set(clips) - labelled - set(partly)), "clip(s) without a label row"),
+        *listed(partly, "clip(s) with a label row in some files only"),
+        *listed(without_source, "clip(s) without a source stream (qp_00)"),
+    ]
 
 
 def _frame_numbers(clip: Clip, size: str, frames: Sequence[int] | None) -> list[int] | UserError:
@@ -124,25 +135,24 @@ def _frame_numbers(clip: Clip, size: str, frames: Sequence[int] | None) -> list[
     return sorted(frames) if frames else list(range(0, len(times), clip.framerate))
 
 
-def _content(clip: Clip, numbers: list[int], levels: list[float], levels_from: str) -> Content:
+def _content(clip: Clip, numbers: list[int], levels: list[float], told: dict[str, str]) -> Content:
     name = f"videoSRC{clip.number:03d}"
     by_name = {f"{name}_{number:04d}": number for number in numbers}
     source = clip.streams[0]
     coded = [whole(level) for level in levels]
-    missing = any(qp not in clip.streams for qp in coded)
+
+    def made(qp: int) -> str:
+        return clip.streams[qp].name if qp in clip.streams else f"source encoded by x264 at QP {qp}"
+
     row = {
+        **told,
         "source": source.name,
-        "levels_from": levels_from,
         "level_kind": VIEWERS,
         "codec": QP,
-        "encoder": h264.encoder() if missing else "the dataset's",
+        "encoder": h264.encoder() if set(coded) - set(clip.streams) else "the dataset's",
         "metric": "none",
+        **level_columns(levels, made),
     }
-    for order, (level, qp) in enumerate(zip(levels, coded), 1):
-        row[f"jnd{order}"], row[f"coded{order}"] = f"{level:g}", str(qp)
-        row[f"jnd{order}_frame"] = (
-            clip.streams[qp].name if qp in clip.streams else f"source encoded by x264 at QP {qp}"
-        )
 
     def make(names: list[str]) -> Iterator[Frame]:
         wanted = [by_name[name] for name in names]
@@ -154,9 +164,3 @@ def _content(clip: Clip, numbers: list[int], levels: list[float], levels_from: s
             yield Frame(name, images, {**row, "frame": str(by_name[name])})
 
     return Content(name, list(by_name), make)
-
-
-def _digest(streams: list[Path], samples: dict[int, Samples]) -> str:
-    """A short hash of what goes in, so that a changed dataset is not taken for the same."""
-    files = [(path.name, path.stat().st_size) for path in streams]
-    return hashlib.sha256(repr((files, samples)).encode()).hexdigest()[:16]

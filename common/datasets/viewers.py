@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from pathlib import Path
 
 import numpy as np
 
+from common.data.text import read_table
 from common.errors import UserError
 
 STATISTICS = ("sur75", "median", "mean")
@@ -83,22 +83,20 @@ def _files(folder: Path, size: str) -> list[Path]:
 
 def _read_videoset_file(path: Path) -> dict[int, list[int]]:
     rows = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            try:
-                clip, samples = int(row["sequence_index"]), parse_samples(row["samples"])
-            except (KeyError, TypeError, ValueError):
-                raise UserError(
-                    f"{where}: needs a column sequence_index with a clip number and a column "
-                    "samples with a list of QPs"
-                ) from None
-            if not all(0 <= qp <= 51 for qp in samples):
-                raise UserError(f"{where}: a sample is not within QP 0 to 51")
-            if clip in rows:
-                raise UserError(f"{where}: a second row for clip {clip}")
-            rows[clip] = samples
+    for line, row in read_table(path, ("sequence_index", "samples")):
+        where = f"{path}, line {line}"
+        try:
+            clip, samples = int(row["sequence_index"]), parse_samples(row["samples"])
+        except ValueError:
+            raise UserError(
+                f"{where}: needs a column sequence_index with a clip number and a column samples "
+                "with a list of QPs"
+            ) from None
+        if not all(0 <= qp <= 51 for qp in samples):
+            raise UserError(f"{where}: a sample is not within QP 0 to 51")
+        if clip in rows:
+            raise UserError(f"{where}: a second row for clip {clip}")
+        rows[clip] = samples
     return rows
 
 
@@ -108,7 +106,10 @@ def parse_samples(text: str) -> list[int]:
     Raises:
         ValueError: anything else.
     """
-    samples = json.loads(text)
+    try:
+        samples = json.loads(text)
+    except RecursionError:
+        samples = None  # brackets in brackets in brackets
     if not isinstance(samples, list) or not samples:
         raise ValueError(f"{text!r} is not a list of levels")
     if not all(type(sample) is int for sample in samples):
@@ -141,7 +142,8 @@ def read_mcl_jci(path: Path) -> dict[int, Samples]:
     import openpyxl
 
     try:
-        rows = list(openpyxl.load_workbook(path, read_only=True).active.iter_rows(values_only=True))
+        sheet = openpyxl.load_workbook(path, read_only=True).active
+        rows = list(sheet.iter_rows(max_col=2, values_only=True))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; it is MCL-JCI's workbook of samples") from None
     # openpyxl answers files that are no workbooks with whatever it stumbles on.
@@ -153,7 +155,7 @@ def read_mcl_jci(path: Path) -> dict[int, Samples]:
             continue
         try:
             image, viewers = int(row[0]), staircases(parse_samples(row[1]))
-        except (IndexError, TypeError, ValueError):
+        except (IndexError, OverflowError, TypeError, ValueError):
             raise UserError(
                 f"{path}, row {number}: needs an image number and a list of quality factors"
             ) from None

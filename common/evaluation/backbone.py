@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from common.data.frames import decoded_frames, raise_first
 from common.data.side_by_side import write_side_by_side
-from common.data.split import readable
+from common.data.text import readable
 from common.device import choose_device
 from common.evaluation.results import cleared, write_csv
 from common.models.backbone import build_backbone

@@ -6,21 +6,19 @@ import multiprocessing
 import platform
 import re
 import resource
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sized
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from common.data.frames import frame_batches
 from common.errors import UserError
 from common.facts import HEIGHT, WIDTH
-from common.models.descriptions import MODELS
 
 PASSES = 3
 
@@ -28,16 +26,44 @@ PASSES = 3
 def in_own_process(measure: Callable[..., float], *arguments: object) -> tuple[float, float]:
     """What `measure` gives, and the peak memory of the process that ran it, in GB.
 
+    The process ends with us, and with it goes what it left in the folder for temporary files.
+
     Raises:
-        UserError: the process was killed.
+        UserError: the process was killed, or `measure` failed.
     """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    with tempfile.TemporaryDirectory() as folder:
+        given = theirs, folder, measure, arguments
+        process = context.Process(target=_measured, args=given, daemon=True)
+        # A terminal's Ctrl-C reaches every process, but ending this one is for us.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        process.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
         try:
-            value = pool.submit(measure, *arguments).result()
-            return value, pool.submit(_peak_memory).result()
-        except BrokenProcessPool:
+            result = ours.recv()
+        except EOFError:
             what = " ".join(map(str, arguments))
             raise UserError(f"measuring {what}: killed, as for want of memory") from None
+        finally:
+            process.kill()
+            process.join()
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def _measured(
+    results: Connection, folder: str, measure: Callable[..., float], arguments: tuple[object, ...]
+) -> None:
+    tempfile.tempdir = folder
+    try:
+        results.send((measure(*arguments), _peak_memory()))
+    except (UserError, SystemExit) as error:
+        results.send(error)
+    except Exception as error:
+        results.send(UserError(f"{type(error).__name__}: {error}"))
 
 
 def prediction_speed(name: str, count: int, precision: str) -> float:
@@ -45,22 +71,21 @@ def prediction_speed(name: str, count: int, precision: str) -> float:
 
     The model `name` (a key of MODELS) with random weights, the frames noise: neither changes speed.
     """
-    from common.evaluation.predictor import predict, prepare_model
+    from common.predictor import Predictor
 
-    description = MODELS[name]
-    model, device = prepare_model(description, precision)
+    predictor = Predictor(name, None, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
         images = [Path(folder) / f"{number}.png" for number in range(count)]
         for image, frame in zip(images, noise(count)):
             Image.fromarray(frame).save(image, compress_level=1)
-        batches = frame_batches(images, description.test_batch, bad=[]).repeat(PASSES + 1)
-        return count / fastest(predict(model, batches, device, precision), count)
+        passes = (batch for _ in range(PASSES + 1) for batch in predictor.predict(images))
+        return count / fastest(passes, count)
 
 
-def fastest(batches: Iterable[tuple[Sized, object]], count: int) -> float:
+def fastest(batches: Iterable[tuple[Sized, ...]], count: int) -> float:
     """Seconds of the fastest pass over `count` frames, but for the first, which compiles."""
     ends, done = [], 0
-    for frames, _ in batches:
+    for frames, *_ in batches:
         done += len(frames)
         if done % count == 0:
             ends.append(time.perf_counter())

@@ -11,7 +11,6 @@ appendix 6.1 (the prior); tensorflow/compression's bls2017.py.
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import tensorflow_compression as tfc
 
 from common.errors import UserError
 from common.facts import LATENT_FILTERS
-from common.files import write_arrays
+from common.files import checksum, write_arrays
 
 
 def build_prior() -> tfc.NoisyDeepFactorized:
@@ -41,7 +40,7 @@ def noisy(
     return latents, tf.reduce_sum(prior.log_prob(latents), axis=(1, 2, 3)) / -np.log(2)
 
 
-def rounded(prior: tfc.NoisyDeepFactorized, latents: tf.Tensor, offset: tf.Tensor):
+def quantized(prior: tfc.NoisyDeepFactorized, latents: tf.Tensor, offset: tf.Tensor):
     """`latents` [batch, h, w, 192] rounded, and an estimate of their bits [batch].
 
     `offset` [192] is `tfc.quantization_offset(prior)`: rounding is to integers plus that.
@@ -120,7 +119,4 @@ def _name(weight: tf.Variable) -> str:
 
 
 def _checksum(backbone: tf.keras.Model) -> str:
-    digest = hashlib.sha256()
-    for weight in backbone.weights:
-        digest.update(weight.numpy().tobytes())
-    return digest.hexdigest()
+    return checksum(weight.numpy().tobytes() for weight in backbone.weights)

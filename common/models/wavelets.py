@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from common.models.backbone import LEAK
+from common.models.backbone import LEAK, Backbone
 
 # A 2x2 block's mean, and its differences down, across, and along both: an orthonormal basis.
 _BANDS = (
@@ -34,16 +34,18 @@ _KEPT = (12, 48, 64, 192)
 _STEP = 29.0
 
 
-def initialise_as_wavelets(backbone: tf.keras.Model, seed: int) -> None:
+def initialise_as_wavelets(backbone: Backbone, seed: int) -> None:
     """Give `backbone` its initial weights, those that are random by the `seed`."""
     random = np.random.default_rng(seed)
-    convolutions = [layer for layer in backbone.layers if layer.weights]
-    analysis, synthesis = convolutions[:4], convolutions[:3:-1]
+    analysis, synthesis = (
+        [layer for layer in transform.layers if layer.weights]
+        for transform in (backbone.analysis, backbone.synthesis)
+    )
     gain = _STEP**-0.25
     # Channels made of bands [bands, channels], and bands of channels [channels, bands].
     channels, bands = _COLOURS, _COLOURS.T
     shares = _COLOUR_SHARES
-    for down, up, count in zip(analysis, synthesis, _KEPT):
+    for down, up, count in zip(analysis, synthesis[::-1], _KEPT):
         shares = np.outer(shares, _BAND_SHARES).ravel()
         kept = np.argsort(-shares, kind="stable")[:count]
         shares = shares[kept]
@@ -71,7 +73,7 @@ def initialise_as_wavelets(backbone: tf.keras.Model, seed: int) -> None:
         up.kernel.assign(kernel)
         channels, bands = coarse_channels, coarse_bands
     # Bands are those of the pixels less their mean, 128.
-    first, last = convolutions[0], convolutions[-1]
+    first, last = analysis[0], synthesis[-1]
     first.bias.assign(-128 * tf.reduce_sum(first.kernel, axis=(0, 1, 2)))
     last.bias.assign(tf.fill(last.bias.shape, 128.0))
 

@@ -6,22 +6,24 @@ process makes them, so the same layer may be conv2d in one file and conv2d_37 in
 
 from __future__ import annotations
 
-import io
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from common.errors import UserError
-from common.facts import LATENT_FILTERS
-from common.fast.rounding import rounded
 from common.files import replaced
 
 if TYPE_CHECKING:
+    import h5py
     import tensorflow as tf
 
-_LARGE_DENSE = 10**6
+# The largest of the six models has 26 million; the names of its layers and weights take 8 kB.
+_MOST_WEIGHTS = 40_000_000
+_LONGEST_NAMES = 100_000
 PUBLISHED = "the published weights are at zenodo.org, record 11080876"
 
 
@@ -45,33 +47,81 @@ def read_weights(model: tf.keras.Model, path: Path) -> None:
     """Fill `model` with the weights in the file `path`.
 
     Raises:
-        UserError: the file is damaged, or holds another model: says what was expected and found.
+        UserError: the file is damaged, has NaN or infinite weights, or holds another model: says
+            what was expected and found.
+    """
+    layers = [layer for layer in model.layers if layer.weights]
+    expected = [(layer.name, [tuple(weight.shape) for weight in layer.weights]) for layer in layers]
+    with opened(path) as file:
+        found = weight_sets(path, file)
+        _compare(path, expected, [(name, [each.shape for each in sets]) for name, sets in found])
+        values = [[finite(path, weight_set) for weight_set in sets] for _, sets in found]
+    for layer, arrays in zip(layers, values):
+        layer.set_weights(arrays)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """The weight file `path`, open; whatever HDF5 stumbles on in the block is the file's fault.
+
+    Raises:
+        UserError: the file is not there, cannot be read, or is damaged.
     """
     import h5py
 
-    expected = [
-        (layer.name, [tuple(weight.shape) for weight in layer.weights])
-        for layer in model.layers
-        if layer.weights
-    ]
     try:
         with h5py.File(path, "r") as file:
-            found = _layers(file.get("model_weights", file))
-            _compare(path, expected, found)
-        model.load_weights(path)
-    except (OSError, KeyError, RuntimeError) as error:
+            yield file
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (PermissionError, IsADirectoryError) as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: not a whole Keras HDF5 weight file ({error})") from None
 
 
-def _layers(group) -> list[tuple[str, list[tuple[int, ...]]]]:
-    """Name and weight shapes of each layer that has weights, in the file's order."""
-    layers = []
-    for name in group.attrs["layer_names"]:
-        name = name.decode() if isinstance(name, bytes) else name
-        shapes = [group[name][weight].shape for weight in group[name].attrs["weight_names"]]
-        if shapes:
-            layers.append((name, shapes))
+def weight_sets(path: Path, file: h5py.File) -> list[tuple[str, list[h5py.Dataset]]]:
+    """Of each layer that has weights its name and its data, not read yet, in the file's order.
+
+    Raises:
+        UserError: something in it is no floating-point number, or it is larger than any of the
+            six models: so whatever it is, reading it takes no more memory than they do.
+    """
+    import h5py
+
+    group = file.get("model_weights", file)
+    layers, size = [], 0
+    for name in _names(group, "layer_names"):
+        layer = group[name]
+        sets = [layer[weight] for weight in _names(layer, "weight_names")]
+        for each in sets:
+            if not isinstance(each, h5py.Dataset) or each.dtype.kind != "f":
+                raise UserError(f"{path}: {each.name} holds no floating-point numbers")
+            size += each.size
+        if sets:
+            layers.append((name, sets))
+    if size > _MOST_WEIGHTS:
+        raise UserError(f"{path}: holds {size:,} weights, more than any of the models has")
     return layers
+
+
+def finite(path: Path, weight_set: h5py.Dataset) -> np.ndarray:
+    """The values of one of the `weight_sets` of the file `path`.
+
+    Raises:
+        UserError: some are NaN or infinite.
+    """
+    values = weight_set[()]
+    if not np.isfinite(values).all():
+        raise UserError(f"{path}: has NaN or infinite weights, in {weight_set.name}")
+    return values
+
+
+def _names(group: h5py.Group, attribute: str) -> list[str]:
+    kept = group.attrs.get_id(attribute)
+    if np.prod(kept.shape, dtype=float) * kept.dtype.itemsize > _LONGEST_NAMES:
+        raise ValueError(f"{attribute} is too long")
+    return [each.decode() if isinstance(each, bytes) else each for each in group.attrs[attribute]]
 
 
 def _compare(path: Path, expected: list, found: list) -> None:
@@ -101,50 +151,3 @@ def write_weights(model: tf.keras.Model, path: Path) -> None:
     """Write the weights of `model` to the file `path`, whole or not at all."""
     with replaced(Path(path)) as beside:
         model.save_weights(beside, save_format="h5")
-
-
-def compact(source: Path, target: Path) -> None:
-    """Write the weight file `source` again in about a quarter of its size, as `target`.
-
-    Kernels are rounded (see `rounding`): those of large dense layers to three decimals, those of a
-    head's convolutions (3x3) to multiples of 2^-13, and those of the backbone (5x5) of 2^-15, or,
-    where they make the latent, of 2^-18: the head normalises it, and so makes small errors large.
-    With few different values, HDF5's own filters do the rest: scale-offset, or shuffle, and gzip.
-
-    Raises:
-        UserError: `source` is not there, or not a whole Keras HDF5 weight file.
-    """
-    import h5py
-
-    written = io.BytesIO()  # so that what goes wrong here is the source's fault
-    try:
-        with h5py.File(source, "r") as file, h5py.File(written, "w") as small:
-            small.attrs.update(file.attrs)
-            channels = 1  # of what a dense layer sees, flattened
-            for layer in file.attrs["layer_names"]:
-                made = small.create_group(layer)
-                made.attrs.update(file[layer].attrs)
-                for name in file[layer].attrs["weight_names"]:
-                    weight, filters = _compacted(file[layer][name][()], channels)
-                    made.create_dataset(name, data=weight, compression=9, **filters)
-                    channels = weight.shape[-1] if weight.ndim == 4 else channels
-    except FileNotFoundError:
-        raise UserError(f"{source}: no such file") from None
-    except (OSError, KeyError, RuntimeError) as error:
-        raise UserError(f"{source}: not a whole Keras HDF5 weight file ({error})") from None
-    with replaced(target) as beside:
-        beside.write_bytes(written.getbuffer())
-
-
-def _compacted(weight: np.ndarray, channels: int) -> tuple[np.ndarray, dict[str, object]]:
-    """`weight` rounded, and the filters it is to be stored with."""
-    if weight.ndim == 2 and weight.size >= _LARGE_DENSE:
-        taps = weight.reshape(-1, channels, weight.shape[1])
-        taps = rounded(taps, lambda tap: np.rint(tap * 1e3) / 1e3)
-        return taps.reshape(weight.shape), {"scaleoffset": 3}
-    if weight.ndim == 4:
-        backbone, makes_latent = weight.shape[0] == 5, weight.shape[3] == LATENT_FILTERS
-        steps = 2 ** ((18 if makes_latent else 15) if backbone else 13)
-        taps = weight.reshape(-1, *weight.shape[2:])
-        weight = rounded(taps, lambda tap: np.rint(tap * steps) / steps).reshape(weight.shape)
-    return weight, {"shuffle": True}

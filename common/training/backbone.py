@@ -24,22 +24,22 @@ import tensorflow as tf
 import tensorflow_compression as tfc
 from tqdm import tqdm
 
-from common.data.frames import decoded_frames
-from common.device import choose_device
-from common.errors import UserError
+from common.data.frames import decoded_frames, raise_first
+from common.device import choose_device, use_precision
 from common.files import replaced
-from common.models.backbone import build_backbone, transforms
+from common.models.backbone import Backbone, build_backbone
 from common.models.entropy import (
     build_prior,
     entropy_file,
     noisy,
+    quantized,
     read_prior,
-    rounded,
     write_prior,
 )
 from common.models.wavelets import initialise_as_wavelets
 from common.models.weights import read_weights, write_weights
-from common.training.state import read_state, write_state
+from common.training.finite import check_finite
+from common.training.state import identity, read_state, write_state
 
 # Adam's first steps are as long as any, whatever the gradient: at once, they would undo the initial
 # weights (measured: 28.1 dB to 21.4 dB in one step).
@@ -51,7 +51,7 @@ PRIOR_SPEED = 100
 MEASURES = ("loss", "bits_per_pixel", "mse", "psnr")
 
 
-class Settings(NamedTuple):
+class BackboneSettings(NamedTuple):
     """What the weights depend on beside the frames; a run is only resumed with the same."""
 
     target: str  # 'Img', 'JND1', 'JND2' or 'JND3'
@@ -70,7 +70,7 @@ class Pairs(NamedTuple):
     targets: list[Path]
 
 
-class Files(NamedTuple):
+class BackboneFiles(NamedTuple):
     """What a training run writes."""
 
     best: Path  # weights of the best epoch; the entropy model lies beside
@@ -85,12 +85,27 @@ class _Trained(NamedTuple):
     optimizer: tf.keras.optimizers.Optimizer
 
 
-def train(
-    settings: Settings,
-    train_pairs: Pairs,
-    valid_pairs: Pairs,
+class _Training(NamedTuple):
+    """A backbone and its prior under training."""
+
+    settings: BackboneSettings
+    backbone: Backbone
+    prior: tfc.NoisyDeepFactorized
+    trained: list[_Trained]
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """All that changes."""
+        return [each for part in self.trained for each in part.weights + part.optimizer.variables]
+
+
+def train_backbone(
+    settings: BackboneSettings,
+    train: Pairs,
+    valid: Pairs,
     initial_weights: Path | None,
-    files: Files,
+    files: BackboneFiles,
+    *,
     epochs: int,
     resume: bool,
 ) -> None:
@@ -101,64 +116,64 @@ def train(
     the weights of an undisturbed one.
 
     Raises:
-        UserError: a file that cannot be read, another model's weights, a loss that is no number,
-            or a state of other settings.
+        UserError: a file that cannot be read, another model's weights, a loss or weights that are
+            NaN or infinite, or a state of other settings or data.
     """
+    initial = [initial_weights] if initial_weights else []
+    run = identity(settings, [*train.images, *train.targets, *valid.images], [], initial)
+    training = _set_up(settings)
+    rows = read_state(files.state, run, training.variables) if resume else []
+
+    def write() -> None:
+        write_state(files.state, run, rows, training.variables)
+        if _best(rows) is rows[-1]:
+            _write_best(training, files.best)
+        with replaced(files.log) as beside:
+            pd.DataFrame(rows).to_csv(beside, sep=";", index=False, float_format="%.6g")
+
+    if rows:
+        write()  # what a kill after the state came before
+    else:
+        _initialise(training, initial_weights)
+    train_step, validate_frame = _steps(training)
+    for epoch in range(len(rows) + 1, epochs + 1):
+        start = time.perf_counter()
+        measured = _train_epoch(settings, train, train_step, epoch, epochs, files.best)
+        validated = _validate(training, valid, validate_frame)
+        row = {"epoch": epoch, **measured, **{f"val_{k}": v for k, v in validated.items()}}
+        check_finite(f"epoch {epoch}", row, training.variables, files.best)
+        rows.append(row)
+        write()
+        print(
+            f"epoch {epoch}/{epochs}: {_described(measured)}; validation: {_described(validated)}"
+            f"{', the best so far' if _best(rows) is row else ''}; "
+            f"{time.perf_counter() - start:.0f} s",
+            flush=True,
+        )
+    best = _best(rows)
+    print(f"Best epoch: {best['epoch']}, validation loss {best['val_loss']:.4g}: {files.best}")
+
+
+def _set_up(settings: BackboneSettings) -> _Training:
+    """A backbone and a prior, freshly initialised, and their optimizers."""
     precision = settings.precision
     if choose_device(precision) == "CPU" and precision == "bfloat16":
         # Measured: a step of 1.2 s in float32 takes 15 s.
         print("A CPU's transposed convolutions are slow in bfloat16: float32.", file=sys.stderr)
         precision = "float32"
-    policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
-    tf.keras.mixed_precision.set_global_policy(policy)
+    use_precision(precision)
     tf.keras.utils.set_random_seed(settings.seed)
     backbone, prior = build_backbone((None, None, 3)), build_prior()
     rate = settings.learning_rate
     warm_up = tf.keras.optimizers.schedules.PolynomialDecay(
         rate / WARM_UP_STEPS, WARM_UP_STEPS, end_learning_rate=rate
     )
-    trained = [_Trained(backbone.trainable_weights, _adam(warm_up))]
+    trained = [_Trained(backbone.whole.trainable_weights, _adam(warm_up))]
     if settings.distortion_weight:
         trained.append(_Trained(list(prior.trainable_variables), _adam(PRIOR_SPEED * rate)))
     for weights, optimizer in trained:
         optimizer.build(weights)
-
-    run = {**settings._asdict(), "images": len(train_pairs.images)}
-    everything = [each for part in trained for each in part.weights + part.optimizer.variables]
-    history = read_state(files.state, run, everything) if resume else []
-    if history:
-        _write_log(files.log, history)
-    if not history and initial_weights is None:
-        initialise_as_wavelets(backbone, settings.seed)
-    elif not history:
-        read_weights(backbone, initial_weights)
-        if settings.distortion_weight and entropy_file(initial_weights).exists():
-            read_prior(prior, backbone, entropy_file(initial_weights))
-
-    train_step, validate_frame = _steps(settings, backbone, prior, trained)
-    for epoch in range(len(history) + 1, epochs + 1):
-        start = time.perf_counter()
-        training = _train_epoch(settings, train_pairs, train_step, epoch, epochs, files.best)
-        validation = _validate(settings, valid_pairs, validate_frame, prior)
-        if not np.isfinite(validation["loss"]):
-            raise UserError(
-                f"epoch {epoch}: the validation loss is {validation['loss']}; a smaller "
-                f"--learning_rate may help{_kept(files.best)}"
-            )
-        row = {"epoch": epoch, **training, **{f"val_{k}": v for k, v in validation.items()}}
-        history.append(row)
-        improved = _best(history) is row
-        if improved:
-            _write_best(settings, backbone, prior, files.best)
-        write_state(files.state, run, history, everything)
-        _write_log(files.log, history)
-        print(
-            f"epoch {epoch}/{epochs}: {_described(training)}; validation: {_described(validation)}"
-            f"{', the best so far' if improved else ''}; {time.perf_counter() - start:.0f} s",
-            flush=True,
-        )
-    best = _best(history)
-    print(f"Best epoch: {best['epoch']}, validation loss {best['val_loss']:.4g}: {files.best}")
+    return _Training(settings, backbone, prior, trained)
 
 
 def _adam(learning_rate) -> tf.keras.optimizers.Adam:
@@ -166,14 +181,20 @@ def _adam(learning_rate) -> tf.keras.optimizers.Adam:
     return tf.keras.optimizers.Adam(learning_rate, jit_compile=False)
 
 
-def _steps(
-    settings: Settings,
-    backbone: tf.keras.Model,
-    prior: tfc.NoisyDeepFactorized,
-    trained: list[_Trained],
-) -> tuple[Callable, Callable]:
+def _initialise(training: _Training, initial_weights: Path | None) -> None:
+    settings, backbone, prior, _ = training
+    if initial_weights is None:
+        initialise_as_wavelets(backbone, settings.seed)
+        return
+    read_weights(backbone.whole, initial_weights)
+    if settings.distortion_weight and entropy_file(initial_weights).exists():
+        read_prior(prior, backbone.whole, entropy_file(initial_weights))
+
+
+def _steps(training: _Training) -> tuple[Callable, Callable]:
     """One step of training and of validation: MEASURES float32 [4] of a batch."""
-    analysis, synthesis = transforms(backbone)
+    settings, backbone, prior, trained = training
+    analysis, synthesis = backbone.analysis, backbone.synthesis
 
     def measures(frames: tf.Tensor, targets: tf.Tensor, quantize: Callable) -> tf.Tensor:
         latents = tf.cast(analysis(tf.cast(frames, tf.float32)), tf.float32)
@@ -205,92 +226,78 @@ def _steps(
 
     @tf.function
     def validate_frame(frames: tf.Tensor, targets: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-        return measures(frames, targets, lambda *latents: rounded(*latents, offset))
+        return measures(frames, targets, lambda *latents: quantized(*latents, offset))
 
     return train_step, validate_frame
 
 
 def _train_epoch(
-    settings: Settings, pairs: Pairs, step: Callable, epoch: int, epochs: int, best: Path
+    settings: BackboneSettings, pairs: Pairs, step: Callable, epoch: int, epochs: int, best: Path
 ) -> dict[str, float]:
     """The mean MEASURES of an epoch's steps."""
-    bad: list[UserError] = []
-    batches = _crops(settings, pairs, epoch, bad)
     steps = -(-len(pairs.images) // settings.batch_size)
     total = np.zeros(len(MEASURES))
     with tqdm(
-        batches, f"epoch {epoch}/{epochs}", steps, leave=False, unit="step", disable=None
+        _crops(settings, pairs, epoch),
+        f"epoch {epoch}/{epochs}",
+        steps,
+        leave=False,
+        unit="step",
+        disable=None,
     ) as progress:
-        for number, (places, frames, targets) in enumerate(progress, 1):
+        for number, (places, errors, frames, targets) in enumerate(progress, 1):
+            raise_first(errors)
             measured = step(frames, targets).numpy()
-            if not np.isfinite(measured[0]):
-                names = ", ".join(str(pairs.images[place]) for place in places)
-                raise UserError(
-                    f"epoch {epoch}, step {number}: the loss is {measured[0]}; a smaller "
-                    f"--learning_rate may help{_kept(best)}; the frames were {names}"
-                )
+            names = ", ".join(str(pairs.images[place]) for place in places)
+            where = f"epoch {epoch}, step {number}, of {names}"
+            check_finite(where, {"loss": measured[0]}, [], best)
             total += measured
-            if bad:
-                raise bad[0]
             progress.set_postfix(loss=f"{total[0] / number:.4g}")
-    if bad:
-        raise bad[0]
     return dict(zip(MEASURES, (total / steps).tolist()))
 
 
-def _crops(settings: Settings, pairs: Pairs, epoch: int, bad: list[UserError]) -> tf.data.Dataset:
-    """Batches of one random crop a pair: places [batch], frames and targets [batch, crop, crop, 3].
+def _crops(settings: BackboneSettings, pairs: Pairs, epoch: int) -> tf.data.Dataset:
+    """Batches of one random crop a pair: places and errors [batch], and frames and targets
+    [batch, crop, crop, 3].
 
     The order follows from seed and epoch, a crop from these and the pair's place.
     """
     order = np.random.default_rng((settings.seed, epoch)).permutation(len(pairs.images))
 
-    def crop(place: tf.Tensor, frame: tf.Tensor, target: tf.Tensor):
+    def crop(place: tf.Tensor, error: tf.Tensor, frame: tf.Tensor, target: tf.Tensor):
         seed = tf.random.experimental.stateless_fold_in([settings.seed, epoch], place)
         both = tf.concat([frame, target], axis=2)
         both = tf.image.stateless_random_crop(both, (settings.crop, settings.crop, 6), seed)
         both = tf.image.stateless_random_flip_left_right(both, seed + 1)
-        return place, both[..., :3], both[..., 3:]
+        return place, error, both[..., :3], both[..., 3:]
 
-    crops = decoded_frames(list(pairs), order, bad).map(crop, tf.data.AUTOTUNE)
+    crops = decoded_frames(list(pairs), order).map(crop, tf.data.AUTOTUNE)
     return crops.batch(settings.batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def _validate(
-    settings: Settings, pairs: Pairs, step: Callable, prior: tfc.NoisyDeepFactorized
-) -> dict[str, float]:
+def _validate(training: _Training, pairs: Pairs, step: Callable) -> dict[str, float]:
     """The mean MEASURES of whole frames, with rounded latents."""
-    bad: list[UserError] = []
-    offset = tf.function(tfc.quantization_offset)(prior) if settings.distortion_weight else 0.0
-    frames = decoded_frames(list(pairs), np.arange(len(pairs.images)), bad)
-    frames = frames.batch(1).prefetch(tf.data.AUTOTUNE)
-    measured = [step(*pair, tf.constant(offset)).numpy() for _, *pair in frames]
-    if bad:
-        raise bad[0]
+    offset = 0.0
+    if training.settings.distortion_weight:
+        offset = tf.function(tfc.quantization_offset)(training.prior)
+    frames = decoded_frames(list(pairs), np.arange(len(pairs.images)))
+    measured = []
+    for _, errors, *pair in frames.batch(1).prefetch(tf.data.AUTOTUNE):
+        raise_first(errors)
+        measured.append(step(*pair, tf.constant(offset)).numpy())
     return dict(zip(MEASURES, np.mean(measured, axis=0, dtype=np.float64).tolist()))
 
 
-def _write_best(
-    settings: Settings, backbone: tf.keras.Model, prior: tfc.NoisyDeepFactorized, path: Path
-) -> None:
-    write_weights(backbone, path)
-    if settings.distortion_weight:
-        write_prior(prior, backbone, entropy_file(path))
+def _write_best(training: _Training, path: Path) -> None:
+    write_weights(training.backbone.whole, path)
+    if training.settings.distortion_weight:
+        write_prior(training.prior, training.backbone.whole, entropy_file(path))
     else:
         entropy_file(path).unlink(missing_ok=True)
 
 
-def _write_log(path: Path, history: list[dict]) -> None:
-    with replaced(path) as beside:
-        pd.DataFrame(history).to_csv(beside, sep=";", index=False, float_format="%.6g")
-
-
-def _best(history: list[dict]) -> dict:
-    return min(history, key=lambda row: row["val_loss"])
-
-
-def _kept(best: Path) -> str:
-    return f"; the best epoch is kept in {best}" if best.exists() else ""
+def _best(rows: list[dict]) -> dict:
+    return min(rows, key=lambda row: row["val_loss"])
 
 
 def _described(measured: dict[str, float]) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
-from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -12,9 +11,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from common.data.frames import frame_batches
-from common.errors import UserError
-from common.files import replaced
+from common.data.frames import frame_batches, raise_first
+from common.files import checksum, locked, replaced
 
 
 def cached_features(
@@ -23,19 +21,21 @@ def cached_features(
     """The output of each of `backbones` for the frames of `images`, as they are or `mirrored`.
 
     One file in `cache_dir` a backbone: a float32 array [images, ...] for `np.load`. Files are
-    named by a checksum of the backbones' weights and the images' bytes, hold a checksum of their
-    own, and are made anew where either does not match.
+    named by a checksum of the backbones' weights and the images' bytes, have a checksum of their
+    own beside them, and are made anew where either does not match. Of several processes that share
+    the folder one makes them, and the rest wait.
 
     Raises:
         UserError: an image cannot be read.
     """
     weights = (weight.numpy().tobytes() for weight in backbones.weights)
     turned = [b"mirrored" * mirrored]
-    key = _checksum(chain(weights, (image.read_bytes() for image in images), turned))
+    key = checksum(chain(weights, (image.read_bytes() for image in images), turned))
     shapes = [(len(images), *output.shape[1:]) for output in backbones.outputs]
     paths = [cache_dir / f"{key}-{number}.npy" for number in range(len(shapes))]
-    if not all(_whole(path, shape) for path, shape in zip(paths, shapes)):
-        _compute(backbones, images, paths, shapes, mirrored)
+    with locked(cache_dir / f".{key}.lock"):
+        if not all(_whole(path, shape) for path, shape in zip(paths, shapes)):
+            _compute(backbones, images, paths, shapes, mirrored)
     return paths
 
 
@@ -47,51 +47,39 @@ def _compute(
     mirrored: bool,
 ) -> None:
     run = tf.function(lambda frames: tf.nest.flatten(backbones(frames, training=False)))
-    made = [path.with_name(f".{path.name}") for path in paths]
-    for path in made:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = [
-        np.lib.format.open_memmap(path, "w+", np.float32, shape)
-        for path, shape in zip(made, shapes)
-    ]
-    bad: list[UserError] = []
-    with tqdm(total=len(images), desc="features", unit="frame", disable=None) as progress:
-        for numbers, frames in frame_batches(images, 1, bad):
-            if bad:
-                break
-            if mirrored:
-                frames = frames[:, :, ::-1]
-            for array, output in zip(arrays, run(tf.cast(frames, tf.float32))):
-                array[numbers] = output
-            progress.update()
-    if bad:
-        for path in made:
-            path.unlink()
-        raise bad[0]
-    for array, path, final in zip(arrays, made, paths):
-        array.flush()
-        checksum = {"sha256": _checksum(row.tobytes() for row in array)}
-        path.replace(final)
-        with replaced(_record(final)) as beside:
-            beside.write_text(json.dumps(checksum))
+    with contextlib.ExitStack() as stack:
+        # The last to leave the stack: files take their names once all are written and closed.
+        made = [stack.enter_context(replaced(path)) for path in paths]
+        files = [stack.enter_context(path.open("w+b")) for path in made]
+        for file, shape in zip(files, shapes):
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+        with tqdm(total=len(images), desc="features", unit="frame", disable=None) as progress:
+            for _, errors, frames in frame_batches(images, 1):
+                raise_first(errors)
+                frames = frames[:, :, ::-1] if mirrored else frames
+                for file, output in zip(files, run(tf.cast(frames, tf.float32))):
+                    file.write(tf.cast(output, tf.float32).numpy().tobytes())
+                progress.update()
+        for file, path, final in zip(files, made, paths):
+            file.flush()
+            with replaced(_record(final)) as beside:
+                beside.write_text(json.dumps({"sha256": _checksum_of(path)}), encoding="utf-8")
 
 
 def _whole(path: Path, shape: tuple[int, ...]) -> bool:
     """Whether the file is there, of that shape, and as it was written."""
     try:
-        array = np.load(path, mmap_mode="r")
-        recorded = json.loads(_record(path).read_text())["sha256"]
-    except (OSError, ValueError, KeyError):
+        recorded = json.loads(_record(path).read_text(encoding="utf-8"))["sha256"]
+        return np.load(path, mmap_mode="r").shape == shape and recorded == _checksum_of(path)
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    return array.shape == shape and recorded == _checksum(row.tobytes() for row in array)
+
+
+def _checksum_of(path: Path) -> str:
+    """The checksum of a file of features, read a row at a time."""
+    return checksum(row.tobytes() for row in np.load(path, mmap_mode="r"))
 
 
 def _record(path: Path) -> Path:
     return path.with_suffix(".json")
-
-
-def _checksum(parts: Iterable[bytes]) -> str:
-    checksum = hashlib.sha256()
-    for part in parts:
-        checksum.update(part)
-    return checksum.hexdigest()

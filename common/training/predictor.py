@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,35 +13,32 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from common.data.frames import decoded_frames, untuned
-from common.device import choose_device
+from common.device import choose_device, choose_strategy, use_precision, writes_files
 from common.errors import UserError
 from common.facts import LEVELS
 from common.fast.adam import Adam
 from common.fast.recomputation import training_form
 from common.files import replaced
 from common.models.backbone import build_backbone
-from common.models.build import JND_FRAME, build_model, split_model, start_from
-from common.models.descriptions import Description
+from common.models.build import JND_FRAME, Parts, build_model, start_from
+from common.models.descriptions import MODELS
 from common.models.weights import read_weights, write_weights
-from common.training.features import cached_features
-from common.training.state import read_state, write_state
+from common.training.batches import (
+    Features,
+    TrainingSplit,
+    check_readable,
+    features_of,
+    training_batches,
+    with_mirrored,
+)
+from common.training.finite import all_finite, check_finite
+from common.training.state import identity, read_state, write_state
 
 # Of an end-to-end model's loss: squared error of the JND frame, absolute error of the level.
 FRAME_WEIGHT, LEVEL_WEIGHT = 0.01, 0.99
 
 
-class Split(NamedTuple):
-    """The frames of train or valid, and what is to be made of them."""
-
-    images: list[Path]
-    levels: np.ndarray  # float32 [images, 3]
-    level: str | None  # the one that is predicted; None: all three
-    jnd_frames: list[Path] | None  # if trained end to end
-    mirrored: int = 0  # so many images, the last ones, are seen mirrored
-
-
-class Settings(NamedTuple):
+class PredictorSettings(NamedTuple):
     """What a training run is made of; a run is only resumed with the same."""
 
     model: str
@@ -58,7 +52,7 @@ class Settings(NamedTuple):
     cosine: int | None  # the learning rate falls to 0 over so many epochs; None: it stays
 
 
-class Files(NamedTuple):
+class PredictorFiles(NamedTuple):
     """What a training run writes."""
 
     best: Path  # weights of the best epoch
@@ -69,13 +63,41 @@ class Files(NamedTuple):
     cache_dir: Path | None  # features of frozen backbones; None: computed in every epoch
 
 
-def train(
-    description: Description,
-    settings: Settings,
-    train_split: Split,
-    valid_split: Split,
+class _Training(NamedTuple):
+    """A model under training, and what it is trained on."""
+
+    settings: PredictorSettings
+    model: Parts
+    trained: tf.keras.Model  # all of the model, or its head where features are cached
+    train: TrainingSplit
+    valid: TrainingSplit
+    features: tuple[Features | None, Features | None]  # of train and of valid
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of those that are levels."""
+        return self.model.predicting.output_names
+
+    @property
+    def levels(self) -> list[str]:
+        """The levels that they predict."""
+        return list(LEVELS) if len(self.outputs) > 1 else [self.settings.level]
+
+    @property
+    def monitor(self) -> str:
+        """What the best epoch has the least of."""
+        if len(self.outputs) > 1 and self.settings.level:
+            return f"val_{self.outputs[LEVELS.index(self.settings.level)]}_loss"
+        return "val_loss"
+
+
+def train_predictor(
+    settings: PredictorSettings,
+    train: TrainingSplit,
+    valid: TrainingSplit,
     backbone_files: list[Path],
-    files: Files,
+    files: PredictorFiles,
+    *,
     epochs: int,
     resume: bool,
 ) -> None:
@@ -86,114 +108,78 @@ def train(
     of the least validation loss, or of `settings.level`'s alone if multitask.
 
     Raises:
-        UserError: a file that cannot be read, another model's weights, a loss that is no number,
-            or a state of other settings.
+        UserError: a file that cannot be read, another model's weights, a loss or weights that are
+            NaN or infinite, or a state of other settings or data.
     """
-    tf.keras.utils.set_random_seed(settings.seed)
-    device = choose_device(settings.precision)
-    policy = "mixed_bfloat16" if settings.precision == "bfloat16" else "float32"
-    tf.keras.mixed_precision.set_global_policy(policy)
-    strategy = _strategy()
-    if settings.flip:
-        train_split = _with_mirrored(train_split)
-    with strategy.scope():
-        model = build_model(description)
-        backbones = []
-        for file in backbone_files:
-            backbones.append(build_backbone())
-            read_weights(backbones[-1], file)
-        start_from(model, backbones)
-        for name in model.output_names:
-            if name != JND_FRAME:
-                # A last ReLU that starts below zero for all frames would never learn.
-                column = LEVELS.index(train_split.level or name[:4])
-                model.get_layer(name).bias.assign([np.median(train_split.levels[:, column])])
-        trained, inputs = model, None
-        if files.cache_dir and not description.end_to_end:
-            frozen, trained = split_model(model)
-            inputs = [
-                _features(frozen, split, files.cache_dir) for split in (train_split, valid_split)
-            ]
-        if device == "CPU" and strategy.num_replicas_in_sync == 1 and policy == "float32":
-            trained = training_form(trained)
-        _compile(trained, settings, -(-len(train_split.images) // settings.batch_size))
-
-    levels = [name for name in trained.output_names if name != JND_FRAME]
-    monitor = "val_loss"
-    if description.multitask and settings.level:
-        monitor = f"val_{settings.level}_output_loss"
-    run = {**settings._asdict(), "frames": len(train_split.images)}
-    variables = [*trained.variables, *trained.optimizer.variables]
+    images = [path for split in (train, valid) for column in split.frames for path in column]
+    levels = [split.levels.tobytes() for split in (train, valid)]
+    run = identity(settings, images, levels, backbone_files)
+    training = _set_up(settings, train, valid, backbone_files, files.cache_dir)
+    variables = [*training.trained.variables, *training.trained.optimizer.variables]
     rows = read_state(files.state, run, variables) if resume else []
-    if not _writes(strategy):
+    if not writes_files():
         # Reading a weight takes all workers, so all write; but only the first one's files count.
         elsewhere = Path(tempfile.mkdtemp())
         atexit.register(shutil.rmtree, elsewhere)
-        files = Files(*(elsewhere / path.name for path in files[:4]), None, None)
-    bad: list[UserError] = []
-    count, size = len(train_split.images), settings.batch_size
-    train_features, valid_features = inputs or (None, None)
-    in_order = np.arange(len(valid_split.images))
-    valid = _batches(valid_split, in_order, size, levels, valid_features, bad)
-    board = [tf.keras.callbacks.TensorBoard(files.tensorboard)] if files.tensorboard else []
-    for epoch in range(len(rows), epochs):
-        # The order depends on seed and epoch alone, so a resumed run sees the same.
-        random = np.random.default_rng((settings.seed, epoch))
-        order = random.permutation(count)
-        shares = random.random((count, 2)) if settings.roll else None
-        title = f"epoch {epoch + 1}/{epochs}"
-        with tqdm(total=count, desc=title, disable=None, leave=False) as bar, _first_of(bad):
-            history = trained.fit(
-                _batches(train_split, order, size, levels, train_features, bad, shares),
-                validation_data=valid,
-                initial_epoch=epoch,
-                epochs=epoch + 1,
-                verbose=0,
-                callbacks=[_watched(bar, train_split.images, order, size, bad), *board],
-            )
-        row = {name: values[0] for name, values in history.history.items()}
-        best = all(row[monitor] < earlier[monitor] for earlier in rows)
-        rows.append({"epoch": epoch + 1, **row})
-        if best:
-            write_weights(model, files.best)
+        files = PredictorFiles(*(elsewhere / path.name for path in files[:4]), None, None)
+
+    def write() -> None:
+        write_state(files.state, run, rows, variables)
+        if _is_best(rows, training.monitor):
+            write_weights(training.model.whole, files.best)
         with replaced(files.log) as beside:
             pd.DataFrame(rows).to_csv(beside, sep=";", index=False)
-        write_state(files.state, run, rows, variables)
         _draw(files.curve, rows)
-        print(_epoch_line(rows[-1], epochs, levels, train_split, valid_split), flush=True)
+
+    if rows:
+        write()  # what a kill after the state came before
+    for epoch in range(len(rows), epochs):
+        rows.append({"epoch": epoch + 1, **_epoch(training, epoch, epochs, files.tensorboard)})
+        check_finite(f"epoch {epoch + 1}", rows[-1], training.trained.weights, files.best)
+        write()
+        print(_described(training, rows[-1], epochs), flush=True)
 
 
-def _strategy() -> tf.distribute.Strategy:
-    """Several machines where TF_CONFIG names them, several GPUs where there are, else this one."""
-    if "TF_CONFIG" in os.environ:
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if len(tf.config.list_physical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
+def _set_up(
+    settings: PredictorSettings,
+    train: TrainingSplit,
+    valid: TrainingSplit,
+    backbone_files: list[Path],
+    cache_dir: Path | None,
+) -> _Training:
+    """The model, with its backbones' weights, compiled; and its inputs."""
+    tf.keras.utils.set_random_seed(settings.seed)
+    device = choose_device(settings.precision)
+    use_precision(settings.precision)
+    strategy = choose_strategy()
+    if settings.flip:
+        train = with_mirrored(train)
+    with strategy.scope():
+        model = build_model(MODELS[settings.model])
+        backbones = []
+        for file in backbone_files:
+            backbones.append(build_backbone())
+            read_weights(backbones[-1].whole, file)
+        start_from(model, backbones)
+        for output, median in zip(model.predicting.outputs, np.median(train.levels, axis=0)):
+            # A last ReLU that starts below zero for all frames would never learn.
+            output.node.layer.bias.assign([median])
+        trained, features = model.whole, (None, None)
+        if cache_dir and not model.description.end_to_end:
+            trained = model.head
+            splits = train, valid
+            features = tuple(features_of(model.features, split, cache_dir) for split in splits)
+        else:
+            check_readable(train)
+            check_readable(valid)
+        one_cpu = device == "CPU" and strategy.num_replicas_in_sync == 1
+        if one_cpu and settings.precision == "float32":
+            trained = training_form(trained, model.blocks)
+        _compile(trained, settings, -(-len(train.images) // settings.batch_size))
+    return _Training(settings, model, trained, train, valid, features)
 
 
-def _writes(strategy: tf.distribute.Strategy) -> bool:
-    """Whether the files of this process count: of several workers, those of the first do."""
-    resolver = strategy.cluster_resolver
-    return resolver is None or resolver.task_id == 0
-
-
-def _with_mirrored(split: Split) -> Split:
-    jnd_frames = split.jnd_frames and split.jnd_frames * 2
-    levels = np.tile(split.levels, (2, 1))
-    return Split(split.images * 2, levels, split.level, jnd_frames, len(split.images))
-
-
-def _features(frozen: tf.keras.Model, split: Split, cache_dir: Path) -> list[list[Path]]:
-    """The files of features, for each backbone: of the images, and of the mirrored ones if any."""
-    straight = split.images[: len(split.images) - split.mirrored]
-    files = [cached_features(frozen, straight, cache_dir)]
-    if split.mirrored:
-        files.append(cached_features(frozen, straight, cache_dir, mirrored=True))
-    return [list(of_backbone) for of_backbone in zip(*files)]
-
-
-def _compile(model: tf.keras.Model, settings: Settings, steps: int) -> None:
+def _compile(model: tf.keras.Model, settings: PredictorSettings, steps: int) -> None:
     """Give `model` its losses and optimizer; an epoch has `steps`."""
     losses = {name: "mse" if name == JND_FRAME else "mae" for name in model.output_names}
     end_to_end = JND_FRAME in losses
@@ -224,91 +210,50 @@ def ssim(true: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
     return tf.image.ssim(true, made, 255)
 
 
-def _batches(
-    split: Split,
-    order: np.ndarray,
-    batch_size: int,
-    outputs: list[str],
-    features: list[list[Path]] | None,
-    bad: list[UserError],
-    shares: np.ndarray | None = None,
-) -> tf.data.Dataset:
-    """Batches (inputs, targets by output name) of a split in `order`, read ahead of their use.
-
-    Inputs are frames, or what `_features` gave, each rolled round by its `shares` [images, 2] of
-    height and width. A frame that cannot be read is left out and its error added to `bad`.
-    """
-    columns = [LEVELS.index(split.level or name[:4]) for name in outputs]
-    levels = tf.constant(split.levels[:, columns])
-    straight = len(split.images) - split.mirrored
-
-    def gather(numbers: np.ndarray) -> list[np.ndarray]:
-        # Mapped anew for each batch, or pages once read would count as this process's memory.
-        mapped = [[np.load(path, mmap_mode="r") for path in paths] for paths in features]
-        return [
-            np.stack([rolled(halves[n // straight][n % straight], n) for n in numbers])
-            for halves in mapped
-        ]
-
-    def rolled(feature: np.ndarray, number: int) -> np.ndarray:
-        if shares is None:
-            return feature
-        by = (shares[number] * feature.shape[:2]).astype(int)
-        return np.roll(feature, by, axis=(0, 1))
-
-    def stored(numbers: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        arrays = tf.numpy_function(gather, [numbers], [tf.float32] * len(features))
-        shapes = [np.load(paths[0], mmap_mode="r").shape[1:] for paths in features]
-        return numbers, *(tf.ensure_shape(a, (None, *shape)) for a, shape in zip(arrays, shapes))
-
-    def turned(number: tf.Tensor, *frames: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        mirrored = number >= straight
-        return number, *(tf.where(mirrored, frame[:, ::-1], frame) for frame in frames)
-
-    def batch(numbers: tf.Tensor, *arrays: tf.Tensor) -> tuple:
-        arrays = [tf.cast(array, tf.float32) for array in arrays]
-        wanted = tf.split(tf.gather(levels, numbers), len(outputs), axis=1)
-        targets = dict(zip(outputs, wanted))
-        if split.jnd_frames:
-            targets[JND_FRAME] = arrays.pop()
-        return arrays[0] if len(arrays) == 1 else tuple(arrays), targets
-
-    if features:
-        data = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
-        data = data.map(stored, tf.data.AUTOTUNE)
-    else:
-        frames = [split.images, *([split.jnd_frames] if split.jnd_frames else [])]
-        data = decoded_frames(frames, order, bad).map(turned).batch(batch_size)
-    data = data.map(batch, tf.data.AUTOTUNE).prefetch(2)
-    options = untuned()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return data.with_options(options)
+def _epoch(
+    training: _Training, epoch: int, epochs: int, tensorboard: Path | None
+) -> dict[str, float]:
+    """Train on each frame once and validate; losses and metrics by Keras's names."""
+    settings, train, valid = training.settings, training.train, training.valid
+    count, size, outputs = len(train.images), settings.batch_size, training.outputs
+    # The order depends on seed and epoch alone, so a resumed run sees the same.
+    random = np.random.default_rng((settings.seed, epoch))
+    order = random.permutation(count)
+    shares = random.random((count, 2)) if settings.roll else None
+    of_train, of_valid = training.features
+    in_order = np.arange(len(valid.images))
+    board = [tf.keras.callbacks.TensorBoard(tensorboard)] if tensorboard else []
+    title = f"epoch {epoch + 1}/{epochs}"
+    with tqdm(total=count, desc=title, disable=None, leave=False) as bar:
+        try:
+            history = training.trained.fit(
+                training_batches(train, order, size, outputs, of_train, shares),
+                validation_data=training_batches(valid, in_order, size, outputs, of_valid),
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                verbose=0,
+                callbacks=[_watched(training, bar, order), *board],
+            )
+        except tf.errors.InvalidArgumentError:
+            check_readable(train)
+            check_readable(valid)
+            raise
+    return {name: values[0] for name, values in history.history.items()}
 
 
-@contextlib.contextmanager
-def _first_of(bad: list[UserError]) -> Iterator[None]:
-    """Raise the first of the errors that the block adds to `bad`, whatever else it may raise."""
-    try:
-        yield
-    finally:
-        if bad:
-            raise bad[0]
-
-
-def _watched(
-    bar: tqdm, images: list[Path], order: np.ndarray, batch_size: int, bad: list[UserError]
-) -> tf.keras.callbacks.Callback:
-    """Moves the bar on, and stops at a file that cannot be read or a loss that is no number."""
+def _watched(training: _Training, bar: tqdm, order: np.ndarray) -> tf.keras.callbacks.Callback:
+    """Moves the bar on, and stops where the loss or weights are NaN or infinite."""
+    size, images = training.settings.batch_size, training.train.images
+    # Of each layer, what takes no time to look at: it all goes wrong together.
+    vectors = [each for each in training.trained.trainable_weights if len(each.shape) == 1]
 
     def after_batch(step: int, logs: dict[str, float]) -> None:
-        numbers = order[step * batch_size : (step + 1) * batch_size]
-        if bad:
-            raise bad[0]
-        if not np.isfinite(logs["loss"]):
+        numbers = order[step * size : (step + 1) * size]
+        if not np.isfinite(logs["loss"]) or not all_finite(vectors):
             names = ", ".join(str(images[number]) for number in numbers)
             raise UserError(
-                f"the loss is {logs['loss']} at step {step + 1} of this epoch ({names}); "
-                "a lower --learning_rate may help; the last good epoch is kept"
+                f"the loss is {logs['loss']} and weights are NaN or infinite at step {step + 1} of "
+                f"this epoch ({names}); a lower --learning_rate may help; the best epoch is kept"
             )
         bar.update(len(numbers))
         bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
@@ -316,18 +261,19 @@ def _watched(
     return tf.keras.callbacks.LambdaCallback(on_batch_end=after_batch)
 
 
-def _epoch_line(
-    row: dict, epochs: int, levels: list[str], train_split: Split, valid_split: Split
-) -> str:
+def _is_best(rows: list[dict], monitor: str) -> bool:
+    """Whether the last epoch is better than all before it."""
+    return all(rows[-1][monitor] < earlier[monitor] for earlier in rows[:-1])
+
+
+def _described(training: _Training, row: dict, epochs: int) -> str:
     """What a person wants to know of an epoch: validation errors beside the median label's."""
-    told = []
-    for name in levels:
-        column = LEVELS.index(train_split.level or name[:4])
-        median = np.median(train_split.levels[:, column])
-        baseline = np.abs(valid_split.levels[:, column] - median).mean()
-        error = row.get(f"val_{name}_loss", row["val_loss"])
-        told.append(f"{LEVELS[column]} {error:.2f} (median {baseline:.2f})")
-    errors = ", ".join(told)
+    medians = np.median(training.train.levels, axis=0)
+    baselines = np.abs(training.valid.levels - medians).mean(axis=0)
+    errors = ", ".join(
+        f"{level} {row.get(f'val_{output}_loss', row['val_loss']):.2f} (median {baseline:.2f})"
+        for output, level, baseline in zip(training.outputs, training.levels, baselines)
+    )
     return f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.3f}; error on valid: {errors}"
 
 

@@ -1,21 +1,68 @@
-"""All that training needs to go on after a crash, in one file that is whole or not there."""
+"""All that training needs to go on after a crash, in one file that is whole or not there.
+
+An epoch's state is written before its best weights, so where there are best weights there is a
+state, and the state can make them again.
+"""
 
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-import numpy as np
-import tensorflow as tf
+from typing import TYPE_CHECKING, NamedTuple
 
 from common.errors import UserError
-from common.files import write_arrays
+from common.files import checksum, write_arrays
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_ANEW = "another --checkpoint_path begins anew"
+
+
+def check_resumable(best: Path, state: Path, resume: bool) -> None:
+    """See to it that no best epoch is lost: it is gone on with by --resume, or left alone.
+
+    Raises:
+        UserError: it would be lost.
+    """
+    for path in (best, state):
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder; {_ANEW}")
+    if best.exists() and not resume:
+        raise UserError(f"{best}: is there already; --resume goes on with its training, {_ANEW}")
+    if best.exists() and not state.exists():
+        raise UserError(f"{state}: not there, and --resume needs it beside {best.name}; {_ANEW}")
+
+
+def identity(
+    settings: NamedTuple, images: Sequence[Path], targets: Sequence[bytes], files: Sequence[Path]
+) -> dict[str, object]:
+    """What a run is made of, beside its `settings`, for `write_state` to keep.
+
+    Args:
+        images: all that are read, by whose names and sizes they are known.
+        targets: what is wanted of them, such as the levels.
+        files: the weights that it starts from.
+    """
+    import tensorflow as tf
+
+    names = (f"{image.name} {image.stat().st_size}".encode("utf-8", "replace") for image in images)
+    return {
+        **settings._asdict(),
+        "frames": f"{len(images)} ({_short(names)})",
+        "levels": _short(targets),
+        "backbones": _short(file.read_bytes() for file in files),
+        "tensorflow": tf.__version__,
+    }
+
+
+def _short(parts: Iterable[bytes]) -> str:
+    return checksum(parts)[:12]
 
 
 def write_state(
-    path: Path, run: dict[str, object], rows: list[dict], variables: Iterable[tf.Variable]
+    path: Path, run: dict[str, object], rows: list[dict], variables: Sequence[tf.Variable]
 ) -> None:
     """Write the values of `variables`, the log's `rows`, and what identifies the `run`."""
     about = json.dumps({"run": run, "rows": rows})
@@ -23,7 +70,7 @@ def write_state(
     write_arrays(path, about=about, **values)
 
 
-def read_state(path: Path, run: dict[str, object], variables: Iterable[tf.Variable]) -> list[dict]:
+def read_state(path: Path, run: dict[str, object], variables: Sequence[tf.Variable]) -> list[dict]:
     """Give `variables` the values in the file `path`; the log's rows, one an epoch that is done.
 
     Where there is no such file, training was stopped in its first epoch: no rows.
@@ -34,18 +81,24 @@ def read_state(path: Path, run: dict[str, object], variables: Iterable[tf.Variab
     if not path.exists():
         print(f"{path}: not there, so training begins at the first epoch")
         return []
+    import numpy as np
+
     try:
         with np.load(path) as state:
             about = json.loads(str(state["about"]))
+            before, rows = dict(about["run"]), list(about["rows"])
             values = [state[f"arr_{number}"] for number in range(len(state.files) - 1)]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    # NumPy, zipfile and zlib answer damaged files with whatever they stumble on.
+    except Exception as error:
         raise UserError(f"{path}: not the whole state of a training run ({error})") from None
     for name, value in json.loads(json.dumps(run)).items():
-        if about["run"].get(name) != value:
+        if before.get(name) != value:
             raise UserError(
-                f"{path}: was trained with {name} {about['run'].get(name)}, not {value}; "
-                "--resume goes on with the same settings only"
+                f"{path}: was trained with {name} {before.get(name)}, not {value}; "
+                f"--resume goes on with the same settings and data only, {_ANEW}"
             )
+    if [value.shape for value in values] != [tuple(each.shape) for each in variables]:
+        raise UserError(f"{path}: the state of another model; {_ANEW}")
     for variable, value in zip(variables, values):
         variable.assign(value)
-    return about["rows"]
+    return rows

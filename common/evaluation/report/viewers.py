@@ -63,7 +63,7 @@ def read_viewers(labels: Path, split: TestSplit) -> Viewers:
 
 def _told(split: TestSplit, column: str) -> str:
     """What the manifest says in `column` of every image; empty where it says nothing."""
-    told = sorted({row.get(column) or "" for row in split.rows})
+    told = sorted({row[column] for row in split.rows})
     if len(told) > 1:
         raise UserError(
             f"{split.root / MANIFEST}: --labels needs one {column} for all images in test/, "

@@ -1,0 +1,60 @@
+"""Texts and tables, as people write them or a spreadsheet saves them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from common.errors import UserError
+
+
+def readable(path: os.PathLike | str) -> str:
+    r"""A file name as text, whatever the locale: UTF-8, and \xNN for what is not."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def read_text(path: Path, holding: str) -> str:
+    """The text in a UTF-8 file, without the mark that Excel sets before it.
+
+    Args:
+        holding: what the file should hold, for the error.
+
+    Raises:
+        UserError: it cannot be read, or is no such text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror.lower()}; it should hold {holding}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file in UTF-8; it should hold {holding}") from None
+
+
+def read_table(path: Path, columns: Collection[str]) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file by the names in its first line, each with the number of its line.
+
+    Commas part the cells, or semicolons or tabs, as spreadsheets write them in some countries.
+
+    Raises:
+        UserError: it cannot be read, has no rows, lacks one of `columns`, or has a row of another
+            length.
+    """
+    text = read_text(path, f"a table (CSV) with columns {', '.join(columns)}")
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.DictReader(io.StringIO(text), delimiter=separator)
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
+    missing = [name for name in columns if name not in (reader.fieldnames or ())]
+    if missing:
+        raise UserError(f"{path}: no column {', '.join(missing)} in its first line")
+    if not rows:
+        raise UserError(f"{path}: no rows in it")
+    for line, row in rows:
+        if None in row or None in row.values():
+            raise UserError(f"{path}, line {line}: not {len(reader.fieldnames)} cells, as line 1")
+    return rows
