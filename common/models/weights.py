@@ -117,11 +117,22 @@ def finite(path: Path, weight_set: h5py.Dataset) -> np.ndarray:
     return values
 
 
+def attributes(group: h5py.Group) -> dict[str, object]:
+    """The attributes of a group, none of them longer than the names of all layers.
+
+    Raises:
+        ValueError: one is longer.
+    """
+    for name in group.attrs:
+        kept = group.attrs.get_id(name)
+        if np.prod(kept.shape, dtype=float) * kept.dtype.itemsize > _LONGEST_NAMES:
+            raise ValueError(f"{name} is too long")
+    return dict(group.attrs)
+
+
 def _names(group: h5py.Group, attribute: str) -> list[str]:
-    kept = group.attrs.get_id(attribute)
-    if np.prod(kept.shape, dtype=float) * kept.dtype.itemsize > _LONGEST_NAMES:
-        raise ValueError(f"{attribute} is too long")
-    return [each.decode() if isinstance(each, bytes) else each for each in group.attrs[attribute]]
+    names = attributes(group)[attribute]
+    return [each.decode() if isinstance(each, bytes) else each for each in names]
 
 
 def _compare(path: Path, expected: list, found: list) -> None:
