@@ -113,7 +113,12 @@ def _parser() -> Parser:
         epilog=f"'{PROGRAM} train --help' tells more and shows examples.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_test(commands)
+    return parser
 
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
     training = commands.add_parser(
         "train",
         help="train a backbone",
@@ -159,9 +164,6 @@ def _parser() -> Parser:
     add_option(training, "precision", help="bfloat16 is for GPUs; weights stay in float32")
     add_option(training, "seed")
     add_option(training, "resume")
-
-    _add_test(commands)
-    return parser
 
 
 def _add_test(commands: argparse._SubParsersAction) -> None:
