@@ -57,10 +57,10 @@ def _report(options: argparse.Namespace, command: str) -> None:
 def _complexity(options: argparse.Namespace, command: str) -> None:
     if options.out:
         make_writable(options.out)
-    from common.evaluation.report.making import complexity_table, write_tables
+    from common.evaluation.report.making import complexity, write_tables
     from common.evaluation.report.table import markdown
 
-    table = complexity_table()
+    table = complexity()
     print(markdown(table))
     if options.out:
         write_tables([table], options.out, command)

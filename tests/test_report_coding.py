@@ -177,7 +177,7 @@ def test_quality_and_bitrate_tables(split, tmp_path):
     # The constant's neighbours have the mean VMAF on either side.
     constant = row.constant
     sides = [
-        measured(split.images, [int(side)] * 3, split.codec, tmp_path, "").vmaf.mean()
+        measured(split, [int(side)] * 3, tmp_path, "").vmaf.mean()
         for side in (np.floor(constant), np.ceil(constant))
     ]
     assert min(sides) <= row.vmaf <= max(sides)
@@ -204,9 +204,9 @@ def test_the_cache_takes_names_from_content_alone(frame, tmp_path):
     Image.fromarray(frame).save(tmp_path / "a.png")
     Image.fromarray(frame).save(tmp_path / "b.png")
     cache = tmp_path / "cache"
-    measured([tmp_path / "a.png"], [30], CODECS[QP], cache, "")
+    encoded(tmp_path / "a.png", 30, CODECS[QP], cache)
     before = {path: os.stat(path).st_mtime_ns for path in cache.rglob("*.npz")}
-    measured([tmp_path / "b.png"], [30], CODECS[QP], cache, "")
+    encoded(tmp_path / "b.png", 30, CODECS[QP], cache)
     assert {path: os.stat(path).st_mtime_ns for path in cache.rglob("*.npz")} == before
     assert len(before) == 1
 

@@ -41,7 +41,7 @@ def evaluate_backbone(
 ) -> None:
     """Measure the reconstructions of the `images` in `folder`, and write to `result_path`:
 
-    Reconstruction_frames.csv (a line an image), Reconstruction_metrics.csv (means) and
+    Reconstruction_frames.csv (a line per image), Reconstruction_metrics.csv (means) and
     Reconstruction.png (some frames side by side), with `target` in front of each name. What an
     earlier run left of these goes.
 
@@ -111,12 +111,10 @@ def _caption(row: dict[str, float]) -> str:
 
 def _means(means: pd.Series, target: str, weights_file: Path) -> str:
     """The means of all images, as they are printed."""
-    lines = [
-        f"{'against the':14} PSNR dB    SSIM",
-        f"{'raw frame':14} {means.psnr:7.2f}  {means.ssim:6.4f}",
-    ]
-    if "jnd_psnr" in means:
-        lines.append(f"{f'{target} frame':14} {means.jnd_psnr:7.2f}  {means.jnd_ssim:6.4f}")
+    lines = [f"{'against the':14} PSNR dB    SSIM"]
+    for name, of in (("raw frame", ""), (f"{target} frame", "jnd_")):
+        if f"{of}psnr" in means:
+            lines.append(f"{name:14} {means[f'{of}psnr']:7.2f}  {means[f'{of}ssim']:6.4f}")
     if "bits_per_pixel" in means:
         return "\n".join([*lines, f"{means.bits_per_pixel:.4f} bits per pixel, range-coded"])
     none = f"No bits: {entropy_file(weights_file)}, the entropy model, is not there."

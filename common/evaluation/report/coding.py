@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import pandas as pd
 from common.codecs import h264
 from common.codecs.codec import Codec
 from common.data.frames import read_rgb
+from common.data.split import TestSplit
 from common.datasets.objective import lowest_below
 from common.evaluation.report.cache import kept
 from common.files import checksum, write_arrays
@@ -62,34 +63,25 @@ def encoded(image: Path, level: int, codec: Codec, cache: Path) -> Encode:
     if not arrays:
         rgb = read_even(image)
         coded = codec.encode(rgb, level)
+        pixels = rgb.shape[0] * rgb.shape[1]
         measures = codec.measure(rgb, coded)
-        height, width, _ = rgb.shape
-        arrays = [np.frombuffer(coded, np.uint8), height * width, *(measures[m] for m in METRICS)]
-        write_arrays(path, **dict(zip(("stream", "pixels", *METRICS), arrays)))
-    stream, pixels, psnr, ssim, vmaf = arrays
-    bits = h264.bits(stream.tobytes())
-    return Encode(
-        stream.tobytes(),
-        bits,
-        bits / int(pixels),
-        min(float(psnr), LOSSLESS_DB),
-        float(ssim),
-        float(vmaf),
-    )
+        write_arrays(path, stream=np.frombuffer(coded, np.uint8), pixels=pixels, **measures)
+        arrays = kept(path, "stream", "pixels", *METRICS)
+    stream, (pixels, psnr, ssim, vmaf) = arrays[0].tobytes(), map(float, arrays[1:])
+    bits = h264.bits(stream)
+    return Encode(stream, bits, bits / pixels, min(psnr, LOSSLESS_DB), ssim, vmaf)
 
 
-def measured(
-    images: Sequence[Path], levels: Sequence[float], codec: Codec, cache: Path, doing: str
-) -> pd.DataFrame:
-    """Bits, bits per pixel, PSNR (dB), SSIM and VMAF of images coded at levels, a row an image.
+def measured(split: TestSplit, levels: Iterable[float], cache: Path, doing: str) -> pd.DataFrame:
+    """Bits, bits per pixel, PSNR (dB), SSIM and VMAF of the images at `levels`, a row per image.
 
     Levels are rounded to those that can be coded; `doing` says whose they are.
     """
 
     def measures(pair: tuple[Path, float]) -> tuple[float, ...]:
-        return encoded(pair[0], codec.nearest(pair[1]), codec, cache)[1:]
+        return encoded(pair[0], split.codec.nearest(pair[1]), split.codec, cache)[1:]
 
-    rows = in_parallel(measures, zip(images, levels), f"coding, {doing}")
+    rows = in_parallel(measures, zip(split.images, levels), f"coding, {doing}")
     return pd.DataFrame(rows, columns=list(Encode._fields[1:]))
 
 

@@ -22,7 +22,7 @@ def multiply_accumulates(model: tf.keras.Model) -> Counter[str]:
     """Multiply-accumulates of one frame, from the Keras graph, by layer kind.
 
     `Conv2D` and `Conv2DTranspose`: each product of a kernel's weight with a value, those with the
-    zeros of 'same' padding included; `Dense`: one a weight and use. A layer that the graph uses
+    zeros of 'same' padding included; `Dense`: one per weight and use. A layer that the graph uses
     twice counts twice. Biases, normalisation, activations, pooling and scaling are left out.
     """
     counts: Counter[str] = Counter()

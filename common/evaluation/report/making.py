@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import multiprocessing
 import os
+from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from common.files import replaced
 from common.models.descriptions import MODELS
 
 TABLES, PAGE = "tables.md", "report.html"
+TITLES = [model.title for model in MODELS.values()]
 CSVS = [f"{name}.csv" for name in ("prediction_error", "quality_error", "bitrate", "complexity")]
 
 
@@ -54,10 +56,10 @@ def make_report(
         paper.prediction_error(split, predictions, viewers),
         paper.quality_error(split, predictions, cache),
         paper.bitrate(split, predictions, cache),
-        _complexity({title for title, _ in predictions}, split),
+        complexity({title for title, _ in predictions}, split),
     ]
     median = np.full(len(split.images), np.median(split.true("JND1")))
-    at_median = measured(split.images, median, split.codec, cache, "median JND1")
+    at_median = measured(split, median, cache, "median JND1")
     best = best_model(split, predictions)
     frames = gallery(split, predictions, best, cache)
     facts = {
@@ -75,9 +77,10 @@ def make_report(
     return tables[0]
 
 
-def complexity_table() -> Table:
-    """What a prediction of each of the six models costs on this machine."""
-    return _complexity({model.title for model in MODELS.values()}, None)
+def complexity(titles: Container[str] = TITLES, split: TestSplit | None = None) -> Table:
+    """What a prediction of each model costs on this machine; `split` is only told of."""
+    names = [name for name, model in MODELS.items() if model.title in titles]
+    return paper.complexity(measure_complexity(names), machine(), split)
 
 
 def write_tables(tables: list[Table], out: Path, command: str) -> None:
@@ -95,11 +98,6 @@ def machine() -> str:
     """Processor, cores and memory of this machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return f"{processor()}, {multiprocessing.cpu_count()} cores, {memory:.0f} GB"
-
-
-def _complexity(titles: set[str], split: TestSplit | None) -> Table:
-    names = [name for name, model in MODELS.items() if model.title in titles]
-    return paper.complexity(measure_complexity(names), machine(), split)
 
 
 def _now() -> str:

@@ -77,12 +77,12 @@ def quality_error(split: TestSplit, predictions: Predictions, cache: Path) -> Ta
     """How far the quality of frames coded at predicted levels is from that at the true ones."""
     rows = []
     for level in dict.fromkeys(level for _, level in predictions):
-        at_true = _measured(split, split.true(level), cache, f"true {level}")
+        at_true = measured(split, split.true(level), cache, f"true {level}")
         rows += [
             {
                 "model": title,
                 "level": level,
-                **_differences(_measured(split, levels, cache, f"{title} {level}"), at_true, split),
+                **_differences(measured(split, levels, cache, f"{title} {level}"), at_true, split),
                 "published": _published("psnr_error", split, title, level),
             }
             for title, levels in _with_baseline(split, predictions, level).items()
@@ -111,14 +111,14 @@ def bitrate(split: TestSplit, predictions: Predictions, cache: Path) -> Table:
     """What coding at predicted JND1 levels saves, and how many frames it spoils."""
     codec, unit = split.codec, split.codec.unit
     true, coded = split.true("JND1"), np.vectorize(codec.nearest)
-    at_true = _measured(split, true, cache, "true JND1")
+    at_true = measured(split, true, cache, "true JND1")
 
     @functools.cache
     def of_constant(level: int) -> pd.DataFrame:
-        return _measured(split, np.full(len(true), level), cache, f"{unit} {level}")
+        return measured(split, np.full(len(true), level), cache, f"{unit} {level}")
 
     def row(title: str, levels: np.ndarray) -> dict[str, object]:
-        at_levels = _measured(split, levels, cache, f"{title} JND1")
+        at_levels = measured(split, levels, cache, f"{title} JND1")
         constant, constant_bits = best_constant(of_constant, at_levels.vmaf.mean(), codec.levels)
         excess = codec.coarser_by(coded(levels), coded(true))
         excess = pd.Series(excess[excess > 0], dtype=float)
@@ -147,7 +147,7 @@ def bitrate(split: TestSplit, predictions: Predictions, cache: Path) -> Table:
         pd.DataFrame([row(title, levels) for title, levels in of_titles.items()]),
         {
             "Levels of": "{levels}",
-            "kbit a frame": "{kbit_per_frame:.1f}",
+            "kbit per frame": "{kbit_per_frame:.1f}",
             "VMAF": "{vmaf:.2f}",
             f"Constant {unit}": "{constant:.2f}",
             "Bits against constant": "{bits_over_constant_percent:+.1f} %",
@@ -164,9 +164,9 @@ def complexity(costs: pd.DataFrame, machine: str, split: TestSplit | None = None
     return Table(
         "complexity",
         "Complexity",
-        "Weights in the file; multiply-accumulates a frame by layer kind, from the graph of a "
-        "prediction, zeros of padding included; peak memory and frames a second, from image files "
-        f"to levels in float32, measured in this run, each model in a process of its own, on "
+        "Weights in the file; multiply-accumulates per frame by layer kind, from the graph of a "
+        "prediction, zeros of padding included; peak memory and frames per second, from image "
+        f"files to levels in float32, measured in this run, each model in a process of its own, on "
         f"{machine}." + (f" {split.caption}" if split else ""),
         costs,
         {
@@ -180,10 +180,6 @@ def complexity(costs: pd.DataFrame, machine: str, split: TestSplit | None = None
             "Frames/s": "{frames_per_second:.2f}",
         },
     )
-
-
-def _measured(split: TestSplit, levels: np.ndarray, cache: Path, doing: str) -> pd.DataFrame:
-    return measured(split.images, levels, split.codec, cache, doing)
 
 
 def _with_baseline(split: TestSplit, predictions: Predictions, level: str) -> dict[str, np.ndarray]:

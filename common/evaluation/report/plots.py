@@ -54,7 +54,7 @@ SUFFIXES = (".png", ".svg")
 class Plot(NamedTuple):
     """A kind of plot: what its files' names begin with, what it shows, and how it is drawn.
 
-    It is drawn a level at a time, from true levels [images], each model's levels [images] by its
+    It is drawn level by level, from true levels [images], each model's levels [images] by its
     title, the bits per pixel [images] of all frames at one level, and the unit of levels.
     """
 
@@ -142,7 +142,7 @@ def _error_against_complexity(
 
 
 def _panels(models: Collection[str]) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel a model, one below the other."""
+    """A figure with a panel per model, one below the other."""
     figure = Figure((PANEL, PANEL * len(models)), layout="constrained")
     return figure, list(figure.subplots(len(models), squeeze=False)[:, 0])
 

@@ -30,7 +30,7 @@ class Viewers(NamedTuple):
     """The viewers of a test split's contents."""
 
     samples: list[Samples]
-    """One a content."""
+    """One per content."""
     statistic: str
     """What makes a label of them."""
 
@@ -84,7 +84,7 @@ def label_floor(
     viewers drawn with replacement and the label of the viewers there were.
 
     Args:
-        samples: for each content, one level a viewer.
+        samples: for each content, one level per viewer.
         statistic, falling: what makes a label of them, as for `common.datasets.viewers.aggregate`.
     """
     random = np.random.default_rng(0)
