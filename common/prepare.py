@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,25 +16,21 @@ from common.facts import HEIGHT, WIDTH
 COMMAND = "common.prepare"
 LISTED = 10  # lines of one kind before the rest is only counted
 
-EXAMPLES = {
+# What each command makes of what, and an example of its arguments.
+COMMANDS = {
     "videoset": (
         "VideoSet's streams and raw labels -> ROOT",
-        "python3 -m common.prepare videoset --videos VideoSet/ --labels labels/ --size 640x360 "
-        "--out data/",
+        "--videos VideoSet/ --labels labels/ --size 640x360 --out data/",
     ),
     "mcl-jci": (
         "MCL-JCI's pictures and samples -> ROOT",
-        "python3 -m common.prepare mcl-jci --images MCL-JCI/ --samples MCL-JCI_JND_samples.xlsx "
-        "--out data/",
+        "--images MCL-JCI/ --samples MCL-JCI_JND_samples.xlsx --out data/",
     ),
     "photos": (
         "any pictures or videos -> ROOT, with levels that no viewer gave",
-        "python3 -m common.prepare photos --images pictures/ --crops 3 --out data/",
+        "--images pictures/ --crops 3 --out data/",
     ),
-    "check": (
-        "what is in a ROOT, and what is wrong with it",
-        "python3 -m common.prepare check data/",
-    ),
+    "check": ("what is in a ROOT, and what is wrong with it", "data/"),
 }
 
 
@@ -44,15 +41,19 @@ def main(argv: list[str] | None = None) -> int:
         return check(arguments) if arguments.command == "check" else make(arguments)
 
 
-def make(arguments: argparse.Namespace) -> int:
+def make(given: argparse.Namespace) -> int:
     """Make a folder and say what is in it."""
-    from common.data.manifest import provenance
+    from common.data.manifest import provenance, read_manifest
+    from common.data.text import read_text
     from common.datasets import mcl_jci, photos, videoset
     from common.datasets.contact_sheet import CONTACT_SHEET
     from common.datasets.preparation import prepare
+    from common.datasets.splitting import SPLITS
 
-    given = arguments
-    test_contents = _names(given.test_contents)
+    names = given.test_contents and read_text(
+        given.test_contents, "names of contents, one per line"
+    )
+    test_contents = [name.strip() for name in (names or "").splitlines() if name.strip()]
     if given.command == "videoset":
         what = given.videos, given.labels, given.size, given.label_size
         dataset = videoset.dataset(*what, given.statistic, given.frames)
@@ -61,15 +62,17 @@ def make(arguments: argparse.Namespace) -> int:
     else:
         how = given.crops, given.least_width, given.vmaf, given.seed, given.keep_size
         dataset = photos.dataset(given.images, *how)
-    summary = prepare(dataset, given.out, given.split, given.seed, test_contents, given.keep_size)
-    _say("note", summary.notes)
-    about = provenance(arguments.out)
-    means = ", ".join(f"{level:.1f}" for level in summary.mean_levels)
-    counts = ", ".join(f"{split} {count}" for split, count in summary.frames.items())
-    print(f"{arguments.out}: {sum(summary.frames.values())} frames ({counts})")
+    notes = prepare(dataset, given.out, given.split, given.seed, test_contents, given.keep_size)
+    _say("note", notes)
+    about, rows = provenance(given.out), read_manifest(given.out)
+    count = [row["split"] for row in rows].count
+    counts = ", ".join(f"{split} {count(split)}" for split in SPLITS)
+    levels = ([float(row[f"jnd{order}"]) for row in rows] for order in (1, 2, 3))
+    means = ", ".join(f"{statistics.fmean(level):.1f}" for level in levels)
+    print(f"{given.out}: {len(rows)} frames ({counts})")
     print(f"mean levels ({about.codec}): {means}; {about.caption}")
-    print(f"look at {arguments.out / CONTACT_SHEET}")
-    print(f"next: python3 -m {COMMAND} check {arguments.out}")
+    print(f"look at {given.out / CONTACT_SHEET}")
+    print(f"next: python3 -m {COMMAND} check {given.out}")
     return 0
 
 
@@ -93,28 +96,28 @@ def _say(kind: str, lines: list[str]) -> None:
         print(f"{kind}: ... and {len(lines) - LISTED} more", file=sys.stderr)
 
 
-def _names(path: Path | None) -> list[str]:
-    """Names of contents, one per line."""
-    from common.data.text import read_text
-
-    lines = read_text(path, "names of contents, one per line").splitlines() if path else []
-    return [line.strip() for line in lines if line.strip()]
-
-
 def _parser() -> Parser:
+    examples = {
+        name: f"  python3 -m {COMMAND} {name} {arguments}"
+        for name, (_, arguments) in COMMANDS.items()
+    }
     parser = Parser(
         prog=f"python3 -m {COMMAND}",
         description=__doc__,
-        epilog="examples:\n" + "\n".join(f"  {example}" for _, example in EXAMPLES.values()),
+        epilog="\n".join(["examples:", *examples.values()]),
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, *parents: argparse.ArgumentParser) -> Callable:
-        summary, example = EXAMPLES[name]
-        told = {"help": summary, "description": summary, "epilog": f"example:\n  {example}"}
+        summary = COMMANDS[name][0]
+        told = {"help": summary, "description": summary, "epilog": f"example:\n{examples[name]}"}
         return commands.add_parser(name, parents=parents, **told).add_argument
 
-    of_all, of_viewers = _of_all(), _of_viewers()
+    of_all, of_viewers = _of_all(), argparse.ArgumentParser(add_help=False)
+    told = "of the viewers' samples; sur75: 75 %% see no change yet"
+    choices = ("sur75", "median", "mean")
+    of_viewers.add_argument("--statistic", choices=choices, default="sur75", help=told)
+
     add = command("videoset", of_viewers, of_all)
     add("--videos", type=Path, required=True, help="folder of videoSRC*.264 streams")
     add("--labels", type=Path, required=True, help="folder of videoset_SIZE_{1st,2nd,3rd}.csv")
@@ -135,15 +138,6 @@ def _parser() -> Parser:
     add("--vmaf", type=_thresholds, default="94.5,91.25,87", help=lowest)
 
     command("check")("root", type=Path, metavar="ROOT", help="the folder to look at")
-    return parser
-
-
-def _of_viewers() -> argparse.ArgumentParser:
-    """The option of the datasets that viewers judged."""
-    parser = argparse.ArgumentParser(add_help=False)
-    told = "of the viewers' samples; sur75: 75 %% see no change yet"
-    choices = ("sur75", "median", "mean")
-    parser.add_argument("--statistic", choices=choices, default="sur75", help=told)
     return parser
 
 

@@ -43,26 +43,13 @@ def _measure_jpeg(rgb: np.ndarray, stream: bytes) -> dict[str, float]:
     return h264.measure(rgb, jpeg.decode(stream))
 
 
-def _metric() -> str:
-    h264.binary("libvmaf")  # says what is missing where there is none
-    return h264.versions()["vmaf"]
+def _version(encoder: Callable[[], str]) -> Callable[[], str]:
+    return lambda: f"{encoder()}, {h264.metric()}"
 
 
+_H264 = h264.encode, h264.decode, h264.measure, _version(h264.encoder)
+_JPEG = jpeg.encode, jpeg.decode, _measure_jpeg, _version(jpeg.encoder)
 CODECS = {
-    QP: Codec(
-        "QP",
-        SCALES[QP],
-        h264.encode,
-        h264.decode,
-        h264.measure,
-        lambda: f"{h264.encoder()}, {_metric()}",
-    ),
-    QUALITY: Codec(
-        "quality",
-        SCALES[QUALITY],
-        jpeg.encode,
-        jpeg.decode,
-        _measure_jpeg,
-        lambda: f"{jpeg.encoder()}, {_metric()}",
-    ),
+    QP: Codec("QP", SCALES[QP], *_H264),
+    QUALITY: Codec("quality", SCALES[QUALITY], *_JPEG),
 }

@@ -85,9 +85,7 @@ def reencode(path: Path, qp: int, framerate: int | None = None) -> bytes:
 
 def decode(stream: bytes) -> np.ndarray:
     """The frame that a stream of one frame holds: RGB, uint8 [height, width, 3]."""
-    frame = _rgb(ffmpeg.input("pipe:", format="h264", threads=1)).output(
-        "pipe:", format="image2pipe", vcodec="ppm"
-    )
+    frame = _ppm(ffmpeg.input("pipe:", format="h264", threads=1))
     return _next_ppm(io.BytesIO(output(frame, stream)))
 
 
@@ -107,20 +105,12 @@ def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]
             video, passed = ffmpeg.input(path_of(file), format="h264"), (file.fileno(),)
         else:
             video, passed = opened(source), ()
-        chosen = "+".join(f"eq(n,{number})" for number in numbers)
-        pictures = _rgb(video.filter("select", chosen)).output(
-            "pipe:", format="image2pipe", vcodec="ppm", fps_mode="passthrough", vframes=len(numbers)
-        )
+        chosen = video.filter("select", "+".join(f"eq(n,{number})" for number in numbers))
+        pictures = _ppm(chosen, fps_mode="passthrough", vframes=len(numbers))
         errors = stack.enter_context(tempfile.TemporaryFile())
-        process = stack.enter_context(
-            subprocess.Popen(
-                command(pictures),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                pass_fds=passed,
-            )
-        )
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": errors}
+        process = subprocess.Popen(command(pictures), pass_fds=passed, **streams)
+        stack.enter_context(process)
         # Registered last, so run first: a reader that stops early must not wait for ffmpeg.
         stack.callback(process.kill)
         for number in numbers:
@@ -208,39 +198,37 @@ def bits(stream: bytes) -> int:
 
 def encoder() -> str:
     """Name and version of what `encode` encodes with."""
+    binary("libx264")  # says what is missing where there is none
     return f"x264 {versions()['x264']}, ffmpeg {versions()['ffmpeg']}"
+
+
+def metric() -> str:
+    """Name and version of the VMAF that `measure` measures."""
+    binary("libvmaf")
+    return versions()["vmaf"]
 
 
 @functools.cache
 def versions() -> dict[str, str]:
     """Names and versions of the tools: `ffmpeg`, and `x264` and `vmaf` where there are such."""
-    found = {"ffmpeg": _version(binary())}
+    said = run([binary(), "-version"]).stdout.decode().split()
+    found = {"ffmpeg": said[2] if len(said) > 2 else "of unknown version"}
     grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     try:
-        path = binary("libx264")
-        with_header = {key: value for key, value in X264.items() if key != "bsf:v"}
+        with_header = {**X264, "bsf:v": "null"}
         named = _yuv(_raw(grey)).output("pipe:", format="h264", qp=30, **with_header)
-        header = run(ffmpeg.compile(named, path), grey.tobytes()).stdout
+        header = output(named, grey.tobytes(), "libx264")
         found["x264"] = re.search(rb"x264 - (core \d+(?: r\d+)?)", header).group(1).decode()
-        path = binary("libvmaf")
+        with unnamed(grey.tobytes()) as file:
+            pair = [_yuv(_raw(grey, path_of(file))), _yuv(_raw(grey))]
+            log = ffmpeg.filter(pair, "libvmaf", log_fmt="json", log_path="/dev/stdout")
+            graph = command(log.output("pipe:", format="null"), "libvmaf")
+            text = run(graph, grey.tobytes(), (file.fileno(),)).stdout.decode()
     except UserError:
         return found
-    with unnamed(grey.tobytes()) as file:
-        log = ffmpeg.filter(
-            [_yuv(_raw(grey, path_of(file))), _yuv(_raw(grey))],
-            "libvmaf",
-            log_fmt="json",
-            log_path="/dev/stdout",
-        ).output("pipe:", format="null")
-        text = run(ffmpeg.compile(log, path), grey.tobytes(), (file.fileno(),)).stdout.decode()
     version = re.search(r'"version": "([^"]+)"', text)
     found["vmaf"] = f"libvmaf {version.group(1) if version else 'of unknown version'}, vmaf_v0.6.1"
     return found
-
-
-def _version(path: str) -> str:
-    words = run([path, "-version"]).stdout.decode().split()
-    return words[2] if len(words) > 2 else "of unknown version"
 
 
 def _raw(rgb: np.ndarray, path: str = "pipe:"):
@@ -256,9 +244,10 @@ def _yuv(rgb):
     )
 
 
-def _rgb(yuv):
-    """YUV to RGB: the stream's own matrix and range, BT.601 where it names none."""
-    return yuv.filter("scale", flags=SCALER).filter("format", "rgb24")
+def _ppm(yuv, **options):
+    """PPM files in RGB of YUV: by the stream's own matrix and range, BT.601 where it names none."""
+    rgb = yuv.filter("scale", flags=SCALER).filter("format", "rgb24")
+    return rgb.output("pipe:", format="image2pipe", vcodec="ppm", **options)
 
 
 def _next_ppm(pipe: IO[bytes]) -> np.ndarray | None:

@@ -7,6 +7,7 @@ rootdir/
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from common.errors import UserError
 from common.facts import SCALES
 
 LEVELS_FILE = "JND-Levels.txt"
+_NUMBER = re.compile(r"[-+]?(nan|inf|(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)", re.IGNORECASE)
 
 
 def read_levels(path: Path, images: list[Path]) -> np.ndarray:
@@ -73,24 +75,16 @@ def read_levels(path: Path, images: list[Path]) -> np.ndarray:
 def _row(where: str, line: str) -> tuple[str, list[float]]:
     """File name (empty where there is none) and levels of one line."""
     words = line.replace(",", " ").replace(";", " ").split()
-    if len(words) != 3 and all(map(_is_number, words)):
+    if len(words) != 3 and all(map(_NUMBER.fullmatch, words)):
         raise UserError(f"{where}: {len(words)} levels; three expected, with a point for decimals")
     for word in words[-3:]:
-        if not _is_number(word):
+        if not _NUMBER.fullmatch(word):
             raise UserError(f"{where}: {word!r} is not a level; three numbers expected")
     # A name may hold the separators themselves: it is what stands before the last three words.
     name = line if len(words) > 3 else ""
     for word in reversed(words[-3:]):
         name = name[: name.rfind(word)]
     return name.strip().rstrip(",;").strip().strip('"'), [float(word) for word in words[-3:]]
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def read_jnd_frames(root: Path, split: str, level: str, images: list[Path]) -> list[Path]:

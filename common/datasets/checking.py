@@ -12,7 +12,7 @@ import numpy as np
 
 from common.data.frames import list_images, read_rgb
 from common.data.layout import LEVELS_FILE, read_levels
-from common.data.manifest import MANIFEST, codec_by_order, provenance, read_manifest
+from common.data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
 from common.datasets.splitting import SPLITS
 from common.errors import UserError
 from common.facts import HIDDEN, LEVELS, QP
@@ -66,14 +66,26 @@ def check(root: Path) -> Report:
         raise UserError(f"{root}: no such folder")
     looks = [_split(root, name) for name in SPLITS]
     splits = [split for split, _ in looks if split]
+    known = [split for split in splits if split.levels is not None]
     findings = [("errors", str(error)) for _, errors in looks for error in errors]
     if not splits:
         findings.append(("errors", f"{root}: no images in any of {', '.join(SPLITS)}"))
-    codec, more = _manifest(root, splits)
-    findings += more
+    about = _tried(provenance, root)
+    if isinstance(about, Provenance):
+        findings.append(("there", f"levels: {about.codec}, {about.caption}"))
+        findings += _differences(root, splits)
+        codec = about.codec
+    else:
+        codec = codec_by_order(np.concatenate([split.levels for split in known])) if known else QP
+        told = f"levels: {codec}, by their order; no {MANIFEST} says who gave them"
+        findings.append(("there", told))
+        if about or (root / HIDDEN).is_dir():
+            unfinished = f"{root}: unfinished; run the same common.prepare command again"
+            findings.append(("errors", str(about or unfinished)))
     for split in splits:
         findings += chain(_pairs(root, split), _pictures(root, split), _order(split, codec))
-    findings += (("there", line) for line in (*_statistics(splits), *_histogram(splits)))
+    tables = _statistics(known) + _histogram(known) if known else []
+    findings += [("there", line) for line in tables]
     return Report(*([line for kind, line in findings if kind == name] for name in Report._fields))
 
 
@@ -99,25 +111,7 @@ def _split(root: Path, name: str) -> tuple[SplitFound | None, list[UserError]]:
     jnd = {order: _tried(list_images, path) for order, path in folders.items() if path.exists()}
     errors = [found for found in (levels, *jnd.values()) if isinstance(found, UserError)]
     read = {order: frames for order, frames in jnd.items() if isinstance(frames, list)}
-    known = levels if isinstance(levels, np.ndarray) else None
-    return SplitFound(name, images, known, read), errors
-
-
-def _manifest(root: Path, splits: list[SplitFound]) -> tuple[str, list[Finding]]:
-    """What the levels are, and what there is to say of the manifest."""
-    levels = [split.levels for split in splits if split.levels is not None]
-    codec = codec_by_order(np.concatenate(levels)) if levels else QP
-    by_order = ("there", f"levels: {codec}, by their order; no {MANIFEST} says who gave them")
-    about = _tried(provenance, root)
-    if isinstance(about, UserError):
-        return codec, [("errors", str(about)), by_order]
-    if about:
-        told = ("there", f"levels: {about.codec}, {about.caption}")
-        return about.codec, [told, *_differences(root, splits)]
-    if (root / HIDDEN).is_dir():
-        unfinished = f"{root}: unfinished; run the same common.prepare command again"
-        return codec, [("errors", unfinished), by_order]
-    return codec, [by_order]
+    return SplitFound(name, images, None if isinstance(levels, UserError) else levels, read), errors
 
 
 def _differences(root: Path, splits: list[SplitFound]) -> Iterator[Finding]:
@@ -211,50 +205,37 @@ def _order(split: SplitFound, codec: str) -> Iterator[Finding]:
         yield "warnings", f"{split.name}: {told}"
 
 
-def _statistics(splits: list[SplitFound]) -> list[str]:
+def _statistics(known: list[SplitFound]) -> list[str]:
     """Mean, spread, and what always answering the training median would err by."""
-    known = [split for split in splits if split.levels is not None]
-    if not known:
-        return []
-    train = [split.levels for split in known if split.name == "train"]
-    median = np.median((train or [np.concatenate([split.levels for split in known])])[0], axis=0)
-    whose = "train's" if train else "all levels'"
+    whose = "train's" if known[0].name == "train" else "all levels'"
+    of = known[:1] if known[0].name == "train" else known
+    median = np.median(np.concatenate([split.levels for split in of]), axis=0)
     answer = ", ".join(f"{level:g}" for level in median)
+    head = "".join(f"{f'{level} mean':>13}{'sd':>6}{'error':>7}" for level in LEVELS)
     lines = [
         f"always answering {whose} median ({answer}) errs by, on average:",
-        f"{'':8}{'frames':>8}"
-        + "".join(f"{f'{level} mean':>13}{'sd':>6}{'error':>7}" for level in LEVELS),
+        f"{'':8}{'frames':>8}{head}",
     ]
-    for split in known:
-        error = np.abs(split.levels - median).mean(axis=0)
-        cells = "".join(
-            f"{mean:13.2f}{spread:6.2f}{wrong:7.2f}"
-            for mean, spread, wrong in zip(split.levels.mean(0), split.levels.std(0), error)
-        )
-        lines.append(f"{split.name:8}{len(split.levels):8}{cells}")
+    for name, _, levels, _ in known:
+        columns = zip(levels.mean(0), levels.std(0), np.abs(levels - median).mean(0))
+        cells = "".join(f"{mean:13.2f}{spread:6.2f}{error:7.2f}" for mean, spread, error in columns)
+        lines.append(f"{name:8}{len(levels):8}{cells}")
     return lines
 
 
-def _histogram(splits: list[SplitFound]) -> list[str]:
+def _histogram(known: list[SplitFound]) -> list[str]:
     """How often each level occurs, JND1 to JND3 side by side."""
-    known = [split.levels for split in splits if split.levels is not None]
-    if not known:
-        return []
-    levels = np.floor(np.concatenate(known) + 0.5).astype(int)
+    levels = np.floor(np.concatenate([split.levels for split in known]) + 0.5).astype(int)
     # Quality factors spread over a hundred values: at most some thirty rows.
     step = max(1, -(-(levels.max() - levels.min() + 1) // 30))
-    first = levels.min() // step * step
-    rows = range(first, levels.max() + 1, step)
+    rows = range(levels.min() // step * step, levels.max() + 1, step)
     counts = np.array([((levels >= row) & (levels < row + step)).sum(axis=0) for row in rows])
-    scale = BAR / 2 / counts.max()
-    width = BAR // 2 + 6
+    width, scale = BAR // 2 + 6, BAR / 2 / counts.max()
     lines = [f"{'level':>7}  " + "".join(f"{name:{width}}" for name in LEVELS)]
     for row, numbers in zip(rows, counts):
         name = f"{row}" if step == 1 else f"{row}-{row + step - 1}"
-        bars = "".join(f"{_bar(number, scale):{width}}" for number in numbers)
-        lines.append(f"{name:>7}  {bars}".rstrip())
+        bars = [
+            f"{'#' * max(1, round(number * scale))} {number}" * bool(number) for number in numbers
+        ]
+        lines.append(f"{name:>7}  {''.join(f'{bar:{width}}' for bar in bars)}".rstrip())
     return lines
-
-
-def _bar(number: int, scale: float) -> str:
-    return "#" * max(1, round(number * scale)) + f" {number}" if number else ""

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.codecs import jpeg
+from common.codecs.codec import whole
 from common.data.frames import list_images, read_rgb
 from common.data.manifest import VIEWERS
 from common.data.text import readable
 from common.datasets.preparation import Content, Dataset, Frame, digest, level_columns, listed
-from common.datasets.viewers import aggregate, read_mcl_jci
+from common.datasets.viewers import aggregate, counts, read_mcl_jci
 from common.errors import UserError
 from common.facts import QUALITY
 
@@ -51,18 +52,9 @@ def dataset(images: Path, samples: Path, statistic: str = "sur75") -> Dataset:
             told = ", ".join(f"{level:g}" for level in levels)
             notes.append(f"{path.name}: {statistic} levels {told} do not fall; left out")
             continue
-        counts = "/".join(str(len(level)) for level in rows[number])
-        row = {
-            "source": readable(path.name),
-            "levels_from": f"viewers' {statistic}, {readable(samples.name)}, of {counts} samples",
-            "statistic": statistic,
-            "level_kind": VIEWERS,
-            "codec": QUALITY,
-            "encoder": jpeg.encoder(),
-            "metric": "none",
-            **level_columns(levels, "source as JPEG of quality {}".format),
-        }
-        contents.append(_content(f"ImageJND_SRC{number:02d}", path, row))
+        told = f"viewers' {statistic}, {readable(samples.name)}, of {counts(rows[number])} samples"
+        row = {"levels_from": told, "statistic": statistic, "source": readable(path.name)}
+        contents.append(_content(f"ImageJND_SRC{number:02d}", path, levels, row))
     files = [(path.name, path.stat().st_size) for path in by_number.values()]
     options = {
         "command": "mcl-jci",
@@ -73,12 +65,20 @@ def dataset(images: Path, samples: Path, statistic: str = "sur75") -> Dataset:
     return Dataset([[content] for content in contents], options, notes)
 
 
-def _content(name: str, path: Path, row: dict[str, str]) -> Content:
+def _content(name: str, path: Path, levels: list[float], row: dict[str, str]) -> Content:
+    row = {
+        **row,
+        "level_kind": VIEWERS,
+        "codec": QUALITY,
+        "encoder": jpeg.encoder(),
+        "metric": "none",
+        **level_columns(levels, "source as JPEG of quality {}".format),
+    }
+
     def make(names: list[str]) -> Iterator[Frame]:
         source = read_rgb(path)
-        qualities = [int(row[f"coded{order}"]) for order in (1, 2, 3)]
-        coded = [jpeg.decode(jpeg.encode(source, quality)) for quality in qualities]
+        streams = [jpeg.encode(source, whole(level)) for level in levels]
         for frame in names:
-            yield Frame(frame, [source, *coded], row)
+            yield Frame(frame, [source, *map(jpeg.decode, streams)], row)
 
     return Content(name, [name], make)

@@ -55,14 +55,13 @@ def dataset(
     group, so that they land in one split.
 
     Args:
-        crops: how many cut-outs of each picture.
-        least_width: of the cut-outs, in pixels (for both see `boxes`).
+        crops, least_width, seed: how many cut-outs of each picture, how wide they are at least, in
+            pixels, and which they are (see `boxes`).
         thresholds: VMAF of JND1, JND2, JND3, falling.
-        seed: of the cut-outs.
         keep_size: cut-outs keep their size (made even) instead of becoming 640x352.
 
     Raises:
-        UserError: no picture or video can be read, or ffmpeg lacks x264 or VMAF.
+        UserError: there is no picture or video, or ffmpeg lacks x264 or VMAF.
     """
     binary("libx264")
     binary("libvmaf")
@@ -70,24 +69,19 @@ def dataset(
     names = [readable(path.relative_to(images)) for path in paths]
     looks = in_parallel(_look, paths, "looking")
     notes = [f"{look}; left out" for look in looks if isinstance(look, UserError)]
+    cut = functools.partial(boxes, count=crops, least_width=least_width, even=keep_size)
     make = functools.partial(_frame, thresholds=thresholds, keep_size=keep_size)
-    contents = []
+    digits, contents, thumbnails = max(4, len(str(len(paths)))), [], []
     for index, (path, name, look) in enumerate(zip(paths, names, looks), 1):
         if isinstance(look, Look):
-            key = f"{seed} {path.relative_to(images)}"
-            where = boxes(look.width, look.height, crops, key, least_width, keep_size)
-            word = re.sub(r"[^A-Za-z0-9-]+", "_", path.stem)[:LONGEST]
-            stem = f"{index:0{max(4, len(str(len(paths))))}d}_{word}"
+            where = cut(look.width, look.height, key=f"{seed} {path.relative_to(images)}")
+            stem = f"{index:0{digits}d}_{_word(path.stem)}"
             contents.append(_content(name, path, stem, look.numbers, where, make))
-    if not contents:
-        raise UserError(f"{images}: no file in it can be read; {'; '.join(notes[:3])}")
-    thumbnails = [look.thumbnail for look in looks if isinstance(look, Look)]
+            thumbnails.append(look.thumbnail)
     groups = alike(contents, thumbnails)
-    notes += [
-        f"{' and '.join(same)} show the same picture: kept in one split"
-        for same in ([content.name for content in group] for group in groups)
-        if len(same) > 1
-    ]
+    for group in (group for group in groups if len(group) > 1):
+        same = " and ".join(content.name for content in group)
+        notes.append(f"{same} show the same picture: kept in one split")
     options = {
         "command": "photos",
         "crops": crops,
@@ -127,6 +121,11 @@ def boxes(
 
 def _rounded(length: float, even: bool) -> int:
     return max(int(length) // 2 * 2, 2) if even else max(int(length), 1)
+
+
+def _word(stem: str) -> str:
+    """What of a file's name any file system takes."""
+    return re.sub(r"[^A-Za-z0-9-]+", "_", stem)[:LONGEST]
 
 
 def _look(path: Path) -> Look | UserError:
@@ -195,7 +194,7 @@ def _frame(
         "scores": scores,
         "codec": QP,
         "encoder": h264.encoder(),
-        "metric": h264.versions()["vmaf"],
+        "metric": h264.metric(),
         **level_columns([level.qp for level in levels], "frame encoded by x264 at QP {}".format),
     }
     return Frame(name, [source, *(h264.decode(level.stream) for level in levels)], row)

@@ -8,6 +8,7 @@ frames; so whatever moment a run is killed at, the next one knows what is whole.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -58,14 +59,6 @@ class Dataset(NamedTuple):
     notes: list[str]  # what was left out, a line each
 
 
-class Summary(NamedTuple):
-    """What was made."""
-
-    frames: dict[str, int]  # by split
-    mean_levels: list[float]
-    notes: list[str]
-
-
 def prepare(
     dataset: Dataset,
     root: Path,
@@ -73,24 +66,18 @@ def prepare(
     seed: int,
     test_contents: Iterable[str] = (),
     keep_size: bool = False,
-) -> Summary:
+) -> list[str]:
     """Make rootdir from a dataset, or go on with one that an interrupted run began.
 
     Images are resized to the models' 640x352 unless `keep_size`. Frames that cannot be made are
-    left out and told in the notes.
+    left out; that and the dataset's own notes are returned.
 
     Raises:
         UserError: the folder holds something else, or no frame could be made.
     """
     root = Path(root)
-    test_contents = sorted(test_contents)
-    options = {
-        **dataset.options,
-        "split": list(shares),
-        "seed": seed,
-        "test_contents": test_contents,
-        "keep_size": keep_size,
-    }
+    told = {"seed": seed, "test_contents": sorted(test_contents), "keep_size": keep_size}
+    options = {**dataset.options, "split": list(shares), **told}
     names = [[content.name for content in group] for group in dataset.groups]
     split = split_contents(names, shares, seed, test_contents)
     contents = [content for group in dataset.groups for content in group]
@@ -98,7 +85,7 @@ def prepare(
         name: f"{split[content.name]}/{name}.png" for content in contents for name in content.frames
     }
     if not files:
-        raise _nothing(root, dataset.notes)
+        raise UserError(f"{root}: no frame could be made; {'; '.join(dataset.notes[:3])}")
     with _begun(root, options):
         done = _records(root, files)
         _sweep(root, files, done)
@@ -109,8 +96,12 @@ def prepare(
 
         made = in_parallel(make, _portions(contents, done), "frames")
         _refuse_strays(root, files)
-        notes = dict.fromkeys(note for notes in made for note in notes)
-        return _finish(root, files, [*dataset.notes, *notes])
+        notes = [*dataset.notes, *dict.fromkeys(note for notes in made for note in notes)]
+        rows = _records(root, files).values()
+        if not rows:
+            raise UserError(f"{root}: no frame could be made; {'; '.join(notes[:3])}")
+        _write_tables(root, list(rows))
+        return notes
 
 
 def _portions(
@@ -141,14 +132,11 @@ def listed(numbers: list[int], what: str) -> list[str]:
     """`["3 clips without labels: 1-2, 7"]` of `clip(s) without labels`; nothing for no numbers."""
     if not numbers:
         return []
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1][1:] = [number]
-        else:
-            runs.append([number])
-    plural = what.replace("(s)", "" if len(numbers) == 1 else "s")
-    return [f"{len(numbers)} {plural}: {', '.join('-'.join(map(str, run)) for run in runs)}"]
+    position = itertools.count()
+    groups = itertools.groupby(numbers, lambda number: number - next(position))
+    runs = [[str(number) for number in run] for _, run in groups]
+    told = ", ".join("-".join(dict.fromkeys((run[0], run[-1]))) for run in runs)
+    return [f"{len(numbers)} {what.replace('(s)', '' if len(numbers) == 1 else 's')}: {told}"]
 
 
 @contextlib.contextmanager
@@ -163,7 +151,7 @@ def _begun(root: Path, options: dict[str, object]) -> Iterator[None]:
             stack.enter_context(locked(hidden / "lock", wait=False))
         except BlockingIOError:
             raise UserError(f"{root}: another common.prepare is at work in it") from None
-        _check_options(root, json.loads(json.dumps(options)))
+        _check_options(root, options)
         yield
 
 
@@ -177,12 +165,15 @@ def _check_options(root: Path, options: dict[str, object]) -> None:
         before = dict(json.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError):
         raise UserError(f"{path}: damaged; give a new --out, or remove {root}") from None
-    differing = [key for key in {**before, **options} if before.get(key) != options.get(key)]
+    differing = sorted(key for key in before | options if before.get(key) != options.get(key))
     if differing:
-        told = "; ".join(
-            f"{key} was {before.get(key)}, is {options.get(key)}" for key in sorted(differing)
-        )
+        told = "; ".join(f"{key} was {before.get(key)}, is {options.get(key)}" for key in differing)
         raise UserError(f"{root}: begun otherwise ({told}); give a new --out, or remove it")
+
+
+def _images(root: Path, file: str) -> list[Path]:
+    """An image and its JND frames."""
+    return [root / f"{prefix}{file}" for prefix in PREFIXES]
 
 
 def _records(root: Path, files: dict[str, str]) -> dict[str, dict[str, str]]:
@@ -199,37 +190,30 @@ def _record(root: Path, name: str, file: str) -> dict[str, str] | None:
         sound = sound and row["file"] == file == f"{row['split']}/{name}.png"
     except (FileNotFoundError, AttributeError, TypeError, ValueError):
         return None
-    return (
-        row if sound and all((root / f"{prefix}{file}").is_file() for prefix in PREFIXES) else None
-    )
+    return row if sound and all(path.is_file() for path in _images(root, file)) else None
 
 
 def _sweep(root: Path, files: dict[str, str], done: Container[str]) -> None:
-    """Remove what a killed run left half made, and nothing that may be someone else's.
-
-    That is: temporary files in our folders, and images of frames that are not `done`.
-    """
+    """Remove temporary files of ours and images of frames that are not `done`; no one else's."""
     folders = [root, root / HIDDEN, root / HIDDEN / "frames"]
-    folders += [root / f"{prefix}{split}" for split in SPLITS for prefix in PREFIXES]
-    unfinished = [file for name, file in files.items() if name not in done]
-    for path in [
-        *(path for folder in folders for path in folder.glob(".*") if is_partial(path)),
-        *(root / f"{prefix}{file}" for file in unfinished for prefix in PREFIXES),
-    ]:
+    folders += [path for split in SPLITS for path in _images(root, split)]
+    left = [path for folder in folders for path in folder.glob(".*") if is_partial(path)]
+    for name, file in files.items():
+        left += _images(root, file) if name not in done else []
+    for path in left:
         path.unlink(missing_ok=True)
 
 
 def _refuse_strays(root: Path, files: dict[str, str]) -> None:
     """Refuse images that are not ours among ours: levels and JND frames pair by order."""
-    for prefix in PREFIXES:
-        ours = {root / f"{prefix}{file}" for file in files.values()}
-        for folder in (root / f"{prefix}{split}" for split in SPLITS):
-            for path in files_below(folder) if folder.is_dir() else ():
-                if path.suffix.lower() in SUFFIXES and path not in ours:
-                    raise UserError(
-                        f"{path}: not made by common.prepare; move it elsewhere, since each image "
-                        "in this folder is paired with its levels by its place"
-                    )
+    ours = {path for file in files.values() for path in _images(root, file)}
+    for folder in (path for split in SPLITS for path in _images(root, split) if path.is_dir()):
+        for path in files_below(folder):
+            if path.suffix.lower() in SUFFIXES and path not in ours:
+                raise UserError(
+                    f"{path}: not made by common.prepare; move it elsewhere, since each image in "
+                    "this folder is paired with its levels by its place"
+                )
 
 
 def _make(
@@ -243,7 +227,7 @@ def _make(
                 continue
             images = frame.images if keep_size else [resized(image) for image in frame.images]
             file = f"{split}/{frame.name}.png"
-            _save([root / f"{prefix}{file}" for prefix in PREFIXES], images)
+            _save(_images(root, file), images)
             row = {"file": file, "split": split, "content": content.name, **frame.row}
             with replaced(root / HIDDEN / "frames" / f"{frame.name}.json") as path:
                 path.write_text(json.dumps(row) + "\n", encoding="utf-8")
@@ -264,26 +248,12 @@ def _save(paths: list[Path], images: Sequence[np.ndarray]) -> None:
         raise
 
 
-def _finish(root: Path, files: dict[str, str], notes: list[str]) -> Summary:
+def _write_tables(root: Path, rows: list[dict[str, str]]) -> None:
     """Write what needs all frames: the manifest, the contact sheet and, last, the levels."""
-    rows = sorted(
-        _records(root, files).values(),
-        key=lambda row: (SPLITS.index(row["split"]), natural_key(Path(row["file"]))),
-    )
-    if not rows:
-        raise _nothing(root, notes)
+    rows.sort(key=lambda row: (SPLITS.index(row["split"]), natural_key(Path(row["file"]))))
     write_manifest(root, rows)
     write_contact_sheet(root, rows)
-    levels = {split: [] for split in SPLITS}
-    for row in rows:
-        levels[row["split"]].append([row[f"jnd{order}"] for order in (1, 2, 3)])
-    for split, lines in levels.items():
-        if lines:
-            with replaced(root / split / LEVELS_FILE) as path:
-                path.write_text("".join(f"{' '.join(line)}\n" for line in lines), encoding="utf-8")
-    means = np.array([line for lines in levels.values() for line in lines], float).mean(axis=0)
-    return Summary({split: len(lines) for split, lines in levels.items()}, means.tolist(), notes)
-
-
-def _nothing(root: Path, notes: list[str]) -> UserError:
-    return UserError(f"{root}: no frame could be made; {'; '.join(notes[:3])}")
+    for split, of_split in itertools.groupby(rows, lambda row: row["split"]):
+        lines = [f"{row['jnd1']} {row['jnd2']} {row['jnd3']}\n" for row in of_split]
+        with replaced(root / split / LEVELS_FILE) as path:
+            path.write_text("".join(lines), encoding="utf-8")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
 from common.errors import UserError
-
-Thing = TypeVar("Thing")
 
 SPLITS = ("train", "valid", "test")
 THUMBNAIL = (16, 16)
@@ -83,14 +80,14 @@ def thumbnail(rgb: np.ndarray) -> np.ndarray:
     return luma / length if length > len(luma) ** 0.5 else np.zeros_like(luma)
 
 
-def alike(contents: Sequence[Thing], thumbnails: Sequence[np.ndarray]) -> list[list[Thing]]:
+def alike(contents: Sequence, thumbnails: Sequence[np.ndarray]) -> list[list]:
     """Groups of contents that show the same picture; most groups have one member."""
     group = list(range(len(contents)))
-    stacked = np.stack(thumbnails)
+    stacked = np.reshape(thumbnails, (-1, THUMBNAIL[0] * THUMBNAIL[1]))
     for first, second in np.argwhere(np.triu(stacked @ stacked.T > SAME_PICTURE, 1)):
         old, new = group[second], group[first]
         group = [new if number == old else number for number in group]
-    members: dict[int, list[Thing]] = {}
+    members: dict[int, list] = {}
     for content, number in zip(contents, group):
         members.setdefault(number, []).append(content)
     return list(members.values())

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 from common.codecs import h264
 from common.codecs.codec import whole
-from common.codecs.ffmpeg import binary
 from common.data.frames import list_files
 from common.data.manifest import VIEWERS
 from common.datasets.preparation import Content, Dataset, Frame, digest, level_columns, listed
-from common.datasets.viewers import aggregate, read_videoset
+from common.datasets.viewers import Samples, aggregate, counts, read_videoset
 from common.errors import UserError
 from common.facts import QP
 from common.parallel import in_parallel
@@ -56,25 +55,14 @@ def dataset(
     usable = [clip for number, clip in clips.items() if number in samples and 0 in clip.streams]
     if not usable:
         raise UserError(f"{videos}: no {size} clip with labels ({'; '.join(notes)})")
-    levels = {
-        clip.number: [aggregate(level, statistic) for level in samples[clip.number]]
-        for clip in usable
-    }
-    if any(whole(level) not in clip.streams for clip in usable for level in levels[clip.number]):
-        binary("libx264")
     contents = []
     looked = in_parallel(lambda clip: _frame_numbers(clip, size, frames), usable, "clips")
     for clip, numbers in zip(usable, looked):
         if isinstance(numbers, UserError):
             notes.append(f"{numbers}; left out")
-            continue
-        counts = "/".join(str(len(level)) for level in samples[clip.number])
-        told = {
-            "levels_from": f"viewers' {statistic}, videoset_{label_size}, of {counts} samples",
-            "statistic": statistic,
-            "label_size": label_size,
-        }
-        contents.append(_content(clip, numbers, levels[clip.number], told))
+        else:
+            answers = samples[clip.number]
+            contents.append(_content(clip, numbers, answers, statistic, label_size))
     streams = [path for clip in usable for path in clip.streams.values()]
     files = [(path.name, path.stat().st_size) for path in streams]
     options = {
@@ -135,19 +123,24 @@ def _frame_numbers(clip: Clip, size: str, frames: Sequence[int] | None) -> list[
     return sorted(frames) if frames else list(range(0, len(times), clip.framerate))
 
 
-def _content(clip: Clip, numbers: list[int], levels: list[float], told: dict[str, str]) -> Content:
+def _content(
+    clip: Clip, numbers: list[int], samples: Samples, statistic: str, label_size: str
+) -> Content:
     name = f"videoSRC{clip.number:03d}"
     by_name = {f"{name}_{number:04d}": number for number in numbers}
     source = clip.streams[0]
+    levels = [aggregate(level, statistic) for level in samples]
     coded = [whole(level) for level in levels]
 
     def made(qp: int) -> str:
         return clip.streams[qp].name if qp in clip.streams else f"source encoded by x264 at QP {qp}"
 
     row = {
-        **told,
         "source": source.name,
         "level_kind": VIEWERS,
+        "levels_from": f"viewers' {statistic}, videoset_{label_size}, of {counts(samples)} samples",
+        "statistic": statistic,
+        "label_size": label_size,
         "codec": QP,
         "encoder": h264.encoder() if set(coded) - set(clip.streams) else "the dataset's",
         "metric": "none",

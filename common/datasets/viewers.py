@@ -41,6 +41,11 @@ def aggregates(samples: np.ndarray, statistic: str, falling: bool = False) -> np
     return np.round(of_viewers(samples, axis=-1), 2)
 
 
+def counts(samples: Samples) -> str:
+    """How many viewers gave each level, as 30/29/30."""
+    return "/".join(str(len(level)) for level in samples)
+
+
 def read_videoset(folder: Path, size: str) -> tuple[dict[int, Samples], list[int]]:
     """VideoSet's raw labels `videoset_{size}_{1st,2nd,3rd}.csv`: QPs by clip number.
 
@@ -54,16 +59,14 @@ def read_videoset(folder: Path, size: str) -> tuple[dict[int, Samples], list[int
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; VideoSet's label CSVs were expected in it")
     paths = _files(folder, size)
-    for path in paths:
-        if not path.is_file():
-            there = label_sizes(folder)
-            mend = (
-                f"; viewers judged each size by itself, and there are labels of {', '.join(there)}:"
-                f" --label_size {there[0]} takes those"
-                if there
-                else ""
-            )
-            raise UserError(f"{path}: no such file{mend}")
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        there = label_sizes(folder)
+        mend = (
+            f"; viewers judged each size by itself, and there are labels of {', '.join(there)}: "
+            f"--label_size {''.join(there[:1])} takes those"
+        )
+        raise UserError(f"{missing[0]}: no such file{mend if there else ''}")
     levels = [_read_videoset_file(path) for path in paths]
     clips = set.intersection(*map(set, levels))
     partly = set.union(*map(set, levels)) - clips
@@ -87,7 +90,7 @@ def _read_videoset_file(path: Path) -> dict[int, list[int]]:
         where = f"{path}, line {line}"
         try:
             clip, samples = int(row["sequence_index"]), parse_samples(row["samples"])
-        except ValueError:
+        except (RecursionError, ValueError):
             raise UserError(
                 f"{where}: needs a column sequence_index with a clip number and a column samples "
                 "with a list of QPs"
@@ -104,12 +107,9 @@ def parse_samples(text: str) -> list[int]:
     """`"[33, 35, 31]"` as numbers; at least one, all whole.
 
     Raises:
-        ValueError: anything else.
+        ValueError: anything else; RecursionError: brackets in brackets in brackets.
     """
-    try:
-        samples = json.loads(text)
-    except RecursionError:
-        samples = None  # brackets in brackets in brackets
+    samples = json.loads(text)
     if not isinstance(samples, list) or not samples:
         raise ValueError(f"{text!r} is not a list of levels")
     if not all(type(sample) is int for sample in samples):
@@ -155,7 +155,7 @@ def read_mcl_jci(path: Path) -> dict[int, Samples]:
             continue
         try:
             image, viewers = int(row[0]), staircases(parse_samples(row[1]))
-        except (IndexError, OverflowError, TypeError, ValueError):
+        except (IndexError, OverflowError, RecursionError, TypeError, ValueError):
             raise UserError(
                 f"{path}, row {number}: needs an image number and a list of quality factors"
             ) from None
