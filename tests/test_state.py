@@ -1,0 +1,119 @@
+"""A best epoch is gone on with or left alone; a state is of one run and no other."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.errors import UserError
+from common.training.finite import all_finite, check_finite
+from common.training.predictor import PredictorSettings
+from common.training.state import check_resumable, identity, read_state, write_state
+from tests.damage import damaged
+
+
+@pytest.fixture
+def places(tmp_path):
+    return tmp_path / "BestModel.h5", tmp_path / "state.npz"
+
+
+def test_a_best_epoch_is_not_begun_anew(places):
+    best, state = places
+    check_resumable(best, state, resume=False)
+    check_resumable(best, state, resume=True)  # as after a kill in the first epoch
+    best.touch()
+    with pytest.raises(UserError, match=r"BestModel\.h5: is there already; --resume"):
+        check_resumable(best, state, resume=False)
+    with pytest.raises(UserError, match=r"state\.npz: not there, and --resume needs it"):
+        check_resumable(best, state, resume=True)
+    state.touch()
+    check_resumable(best, state, resume=True)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_folder_where_a_file_belongs(places, resume, index):
+    places[index].mkdir()
+    with pytest.raises(UserError, match=f"{places[index].name}: is a folder"):
+        check_resumable(*places, resume=resume)
+
+
+RUN, ROWS = {"seed": 3, "precision": "float32"}, [{"epoch": 1, "loss": 2.5}]
+
+
+def test_what_is_written_is_read(places):
+    written = [tf.Variable([[1.5, 2]]), tf.Variable(7, dtype=tf.int64)]
+    read = [tf.Variable([[0.0, 0]]), tf.Variable(0, dtype=tf.int64)]
+    write_state(places[1], RUN, ROWS, written)
+    assert read_state(places[1], RUN, read) == ROWS
+    for one, other in zip(written, read):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("shapes", [[(2,)], [(1, 2)], [(2, 1), ()], [(1, 2), (), ()]])
+def test_a_state_of_other_shapes_is_refused(places, shapes):
+    write_state(places[1], RUN, ROWS, [tf.Variable([[1.5, 2]]), tf.Variable(7.0)])
+    others = [tf.Variable(tf.zeros(shape)) for shape in shapes]
+    with pytest.raises(UserError, match="the state of another model"):
+        read_state(places[1], RUN, others)
+    assert all(not other.numpy().any() for other in others)
+
+
+def test_a_state_of_another_run_names_what_differs(places):
+    write_state(places[1], RUN, ROWS, [])
+    for run in ({**RUN, "seed": 4}, {**RUN, "levels": "0a1b"}):
+        with pytest.raises(UserError, match=r"was trained with (seed 3, not 4|levels None, not 0)"):
+            read_state(places[1], run, [])
+
+
+def test_damaged_states_are_refused(places):
+    write_state(places[1], RUN, ROWS, [tf.Variable(np.ones((5, 5), np.float32))])
+    data = places[1].read_bytes()
+    for seed in range(60):
+        places[1].write_bytes(damaged(data, seed))
+        variable = tf.Variable(tf.zeros((5, 5)))
+        try:
+            read_state(places[1], RUN, [variable])
+        except UserError as error:
+            assert "\n" not in str(error)
+        else:  # then the damage is where nothing is kept
+            assert np.array_equal(variable, np.ones((5, 5)))
+
+
+def test_a_run_is_known_by_settings_frames_levels_and_backbones(tmp_path):
+    settings = PredictorSettings("LAT", "JND1", 8, 1e-3, 0, "float32", False, False, None)
+    frames, backbone = [tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "backbone.h5"
+    for path in (*frames, backbone):
+        path.write_bytes(b"12345")
+
+    def known(settings=settings, frames=frames, levels=b"30"):
+        return identity(settings, frames, [levels], [backbone])
+
+    before = known()
+    assert before["seed"] == 0 and before["frames"].startswith("2 (")
+    assert json.loads(json.dumps(before)) == before == known()
+    assert known(frames=frames[::-1]) != before
+    assert known(frames=frames[:1]) != before
+    assert known(levels=b"31") != before
+    assert known(settings=settings._replace(flip=True)) != before
+    backbone.write_bytes(b"12346")
+    assert known()["backbones"] != before["backbones"]
+    frames[0].write_bytes(b"123456")
+    assert known()["frames"] != before["frames"]
+
+
+def test_weights_are_looked_at_not_the_loss_alone(tmp_path):
+    """Some processors' ReLU makes a number of NaN, so that the loss may be one."""
+    whole, one_nan = tf.Variable([1.0, 2.0]), tf.Variable([[1.0, np.nan]])
+    assert all_finite([whole, whole]) and not all_finite([whole, one_nan])
+    assert not all_finite([tf.Variable(np.inf)])
+    row = {"epoch": 1, "loss": 2.0, "val_loss": 3.0, "bits_per_pixel": np.nan}
+    check_finite("epoch 1", row, [whole], tmp_path / "none.h5")
+    with pytest.raises(UserError, match=r"^epoch 1: weights are NaN or infinite; .*rate may help$"):
+        check_finite("epoch 1", row, [whole, one_nan], tmp_path / "none.h5")
+    (tmp_path / "best.h5").touch()
+    with pytest.raises(UserError, match=r"val_loss is nan; .* the best epoch is kept in .*best.h5"):
+        check_finite("epoch 2", {**row, "val_loss": np.nan}, [whole], tmp_path / "best.h5")
