@@ -25,9 +25,6 @@ class UserError(Exception):
 class _AskedToEndError(BaseException):
     """Ctrl-C or a signal: not an error, so nothing that handles errors may hold it up."""
 
-    def __init__(self, number: int):
-        self.code = 128 + number
-
 
 @contextlib.contextmanager
 def reported(command: str) -> Iterator[None]:
@@ -37,21 +34,23 @@ def reported(command: str) -> Iterator[None]:
     a file that the line names.
     """
     _open_streams()
-    with _ended_by_signals():
+    with _ended_by_signals() as asked:
         try:
             yield
             sys.stdout.flush()
-        except UserError as error:
-            sys.exit(_said(command, str(error)))
-        except (_AskedToEndError, KeyboardInterrupt) as asked:
-            print(f"{command}: interrupted", file=sys.stderr)
-            sys.exit(getattr(asked, "code", 130))
-        except BrokenPipeError:
-            # The reader of our output went away (`... | head`): nothing left to say, nor to flush.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except SystemExit:
+            raise
+        except BaseException as error:
+            if asked or isinstance(error, KeyboardInterrupt):  # whatever came of it on its way
+                print(f"{command}: interrupted", file=sys.stderr)
+                sys.exit(128 + (asked or [signal.SIGINT])[0])
+            if isinstance(error, BrokenPipeError):
+                # The reader of our output went away (`... | head`): nothing to say, nor to flush.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            else:
+                message = " ".join(_told(error).split())
+                print(f"{command}: error: {message}", file=sys.stderr)
             sys.exit(1)
-        except Exception as error:
-            sys.exit(_said(command, _told(error)))
 
 
 def _open_streams() -> None:
@@ -65,29 +64,46 @@ def _open_streams() -> None:
 
 
 @contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let the first signal that asks the process to end clean up, undisturbed by a second one."""
+def _ended_by_signals() -> Iterator[list[int]]:
+    """Let the first signal that asks the process to end clean up, undisturbed by a second one.
+
+    Gives a list that the signal will be in.
+    """
     # What the process was started to ignore, as by nohup, it goes on ignoring.
     heard = [each for each in _ENDING if signal.getsignal(each) is not signal.SIG_IGN]
     if threading.current_thread() is not threading.main_thread():
         heard = []
+    asked: list[int] = []
 
     def end(number: int, _: object) -> None:
         for each in heard:
             signal.signal(each, signal.SIG_IGN)
-        raise _AskedToEndError(number)
+        asked.append(number)
+        raise _AskedToEndError
 
-    before = {each: signal.signal(each, end) for each in heard}
+    def end_later(lost: sys.UnraisableHookArgs) -> None:
+        # Python drops what is raised in a callback, as in h5py's: once more, when it is over.
+        if isinstance(lost.exc_value, _AskedToEndError):
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+        else:
+            hook_before(lost)
+
+    hook_before = sys.unraisablehook
+    before = {each: signal.signal(each, end) for each in [*heard, *[signal.SIGALRM][: len(heard)]]}
+    sys.unraisablehook = end_later
     try:
-        yield
+        yield asked
     finally:
-        for each, handler in before.items():
-            if signal.getsignal(each) is end:  # once asked, it hears no more until it has ended
+        sys.unraisablehook = hook_before
+        if not asked:  # else what is left to do is to exit
+            for each, handler in before.items():
                 signal.signal(each, handler)
 
 
-def _told(error: Exception) -> str:
-    """What a person can make of an error that is no UserError."""
+def _told(error: BaseException) -> str:
+    """What a person can make of an error."""
+    if isinstance(error, UserError):
+        return str(error)
     if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("common"):
         return f"the package {error.name} is missing: pip install -r requirements.txt"
     # TensorFlow's is told by its name, since it may not be loaded.
@@ -118,8 +134,3 @@ def _details(error: Exception) -> str:
     except OSError:
         return "the details could not be written"
     return f"details: {file.name}"
-
-
-def _said(command: str, message: str) -> int:
-    print(f"{command}: error: " + " ".join(message.split()), file=sys.stderr)
-    return 1

@@ -303,9 +303,9 @@ def test_a_full_disk(command, pictures, small_disk):
 # The command line
 
 
-def test_help_is_quick_and_teaches(command):
+def test_help_is_quick_and_teaches(command, standard_library):
     before = os.times()
-    done = command("-m", "common.prepare", "photos", "--help")
+    done = command("-m", "common.prepare", "photos", "--help", env=standard_library)
     after = os.times()
     used = after.children_user + after.children_system
     used -= before.children_user + before.children_system

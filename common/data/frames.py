@@ -50,22 +50,18 @@ def files_below(folder: Path) -> Iterator[Path]:
     Raises:
         UserError: a folder cannot be read.
     """
+    for place, folders, names in os.walk(folder, onerror=_refuse):
+        if HIDDEN in folders:
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(place, name) for name in names if not name.startswith("."))
+        yield from (path for path in paths if path.is_file())
 
-    def stop(error: OSError) -> NoReturn:
-        raise error
 
-    try:
-        for place, folders, names in os.walk(folder, onerror=stop):
-            if HIDDEN in folders:
-                folders.clear()
-                continue
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            paths = (Path(place, name) for name in names if not name.startswith("."))
-            yield from (path for path in paths if path.is_file())
-    except OSError as error:
-        raise UserError(
-            f"{error.filename}: {error.strerror.lower()}; make it readable, or move it away"
-        ) from None
+def _refuse(error: OSError) -> NoReturn:
+    reason = error.strerror.lower()
+    raise UserError(f"{error.filename}: {reason}; make it readable, or move it away")
 
 
 def list_files(folder: Path, suffixes: Container[str], what: str) -> list[Path]:

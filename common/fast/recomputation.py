@@ -114,54 +114,58 @@ def _striped_block(
 ) -> tuple[tf.Tensor, Callable]:
     """`_block` of whole frames, stripe by stripe; the gradients compute each stripe once more."""
     _, height, width, _ = frames.shape
-    stripes = height // _ROWS
     padded = tf.pad(frames, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    places = tf.range(tf.shape(frames)[0] * stripes)
-
-    def taken(place: tf.Tensor) -> tf.Tensor:
-        start = (place // stripes, place % stripes * _ROWS, 0, 0)
-        return tf.slice(padded, start, (1, _ROWS + 2, width + 2, frames.shape[-1]))
-
-    pooled = (_ROWS // 2, width // 2, kernel.shape[-1])
     done = tf.map_fn(
-        lambda place: _block(taken(place), kernel, bias)[0],
-        places,
-        fn_output_signature=tf.TensorSpec(pooled),
+        lambda place: _block(_stripe(padded, place), kernel, bias)[0],
+        _places(padded),
+        fn_output_signature=tf.TensorSpec((_ROWS // 2, width // 2, kernel.shape[-1])),
         parallel_iterations=1,
     )
     done = tf.reshape(done, (-1, height // 2, width // 2, kernel.shape[-1]))
+    return done, lambda upstream: _gradients(padded, kernel, bias, upstream)
 
-    def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        upstream = tf.reshape(upstream, (-1, *pooled))
 
-        def add_stripe(place, stripes_so_far, kernel_so_far, bias_so_far):
-            sources = [taken(place), kernel, bias]
-            with tf.GradientTape() as tape:
-                tape.watch(sources)
-                block = _block(*sources)
-            rows, *weights = tape.gradient(block, sources, upstream[place][tf.newaxis])
-            sums = kernel_so_far + weights[0], bias_so_far + weights[1]
-            return place + 1, stripes_so_far.write(place, rows[0]), *sums
+def _places(padded: tf.Tensor) -> tf.Tensor:
+    """The numbers of all stripes of all frames."""
+    return tf.range(tf.shape(padded)[0] * ((padded.shape[1] - 2) // _ROWS))
 
-        count = tf.size(places)
-        shape = (_ROWS + 2, width + 2, frames.shape[-1])
-        found = tf.while_loop(
-            lambda place, *_: place < count,
-            add_stripe,
-            (
-                0,
-                tf.TensorArray(tf.float32, count, element_shape=shape),
-                tf.zeros_like(kernel),
-                tf.zeros_like(bias),
-            ),
-            parallel_iterations=1,
-        )
-        rows = tf.reshape(found[1].stack(), (-1, stripes, *shape))
-        # A stripe's last two rows are the next one's first two.
-        first, last = rows[:, :, :_ROWS], rows[:, :, _ROWS:]
-        last = tf.pad(last, ((0, 0), (1, 0), (0, _ROWS - 2), (0, 0), (0, 0)))
-        first = tf.pad(first, ((0, 0), (0, 1), (0, 0), (0, 0), (0, 0)))
-        whole = tf.reshape(first + last, (-1, (stripes + 1) * _ROWS, *shape[1:]))
-        return whole[:, 1 : height + 1, 1 : width + 1], found[2], found[3]
 
-    return done, gradients
+def _stripe(padded: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """Stripe number `place`, with the rows around it."""
+    _, height, width, colours = padded.shape
+    stripes = (height - 2) // _ROWS
+    start = (place // stripes, place % stripes * _ROWS, 0, 0)
+    return tf.slice(padded, start, (1, _ROWS + 2, width, colours))
+
+
+def _gradients(
+    padded: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, upstream: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Those of frames, kernel and bias."""
+    _, height, width, colours = padded.shape
+    upstream = tf.reshape(upstream, (-1, _ROWS // 2, width // 2 - 1, kernel.shape[-1]))
+    count, shape = tf.size(_places(padded)), (_ROWS + 2, width, colours)
+
+    def add_stripe(place, stripes_so_far, kernel_so_far, bias_so_far):
+        sources = [_stripe(padded, place), kernel, bias]
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            block = _block(*sources)
+        rows, *weights = tape.gradient(block, sources, upstream[place][tf.newaxis])
+        sums = kernel_so_far + weights[0], bias_so_far + weights[1]
+        return place + 1, stripes_so_far.write(place, rows[0]), *sums
+
+    stripes = tf.TensorArray(tf.float32, count, element_shape=shape)
+    _, stripes, of_kernel, of_bias = tf.while_loop(
+        lambda place, *_: place < count,
+        add_stripe,
+        (0, stripes, tf.zeros_like(kernel), tf.zeros_like(bias)),
+        parallel_iterations=1,
+    )
+    rows = tf.reshape(stripes.stack(), (-1, (height - 2) // _ROWS, *shape))
+    # A stripe's last two rows are the next one's first two.
+    first, last = rows[:, :, :_ROWS], rows[:, :, _ROWS:]
+    last = tf.pad(last, ((0, 0), (1, 0), (0, _ROWS - 2), (0, 0), (0, 0)))
+    first = tf.pad(first, ((0, 0), (0, 1), (0, 0), (0, 0), (0, 0)))
+    whole = tf.reshape(first + last, (-1, height - 2 + _ROWS, *shape[1:]))
+    return whole[:, 1 : height - 1, 1 : width - 1], of_kernel, of_bias

@@ -7,6 +7,7 @@ process makes them, so the same layer may be conv2d in one file and conv2d_37 in
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,7 +76,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (PermissionError, IsADirectoryError) as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{path}: cannot be read ({os.strerror(error.errno)})") from None
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: not a whole Keras HDF5 weight file ({error})") from None
 

@@ -94,6 +94,11 @@ class _Training(NamedTuple):
     trained: list[_Trained]
 
     @property
+    def weights(self) -> list[tf.Variable]:
+        """All that is trained."""
+        return [weight for part in self.trained for weight in part.weights]
+
+    @property
     def variables(self) -> list[tf.Variable]:
         """All that changes."""
         return [each for part in self.trained for each in part.weights + part.optimizer.variables]
@@ -141,7 +146,7 @@ def train_backbone(
         measured = _train_epoch(settings, train, train_step, epoch, epochs, files.best)
         validated = _validate(training, valid, validate_frame)
         row = {"epoch": epoch, **measured, **{f"val_{k}": v for k, v in validated.items()}}
-        check_finite(f"epoch {epoch}", row, training.variables, files.best)
+        check_finite(f"epoch {epoch}", row, training.weights, files.best)
         rows.append(row)
         write()
         print(

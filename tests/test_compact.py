@@ -1,0 +1,117 @@
+"""Making a weight file small, and what may go wrong with it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from common.compact import compact, main
+from common.errors import UserError
+from tests import golden
+from tests.processes import REPO, one_line, run
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "whole.h5"
+    golden.write_weights("Backbone", path)
+    return path
+
+
+def test_it_rounds_as_it_says(tmp_path):
+    """Dense kernels to 0.001, others to their powers of 2, the sums of neighbouring taps kept."""
+    random = np.random.default_rng(0)
+    kernels = {
+        "backbone": random.normal(0, 0.1, (5, 5, 3, 8)),
+        "latent": random.normal(0, 0.1, (5, 5, 8, 192)),
+        "conv2d": random.normal(0, 0.1, (3, 3, 5, 8)),
+        "dense": random.normal(0, 0.01, (500 * 8, 256)),
+        "last": random.normal(0, 0.1, (256, 1)),
+    }
+    with h5py.File(tmp_path / "large.h5", "w") as file:
+        file.attrs["layer_names"] = list(kernels)
+        file.attrs["unit"] = "H.264 QP"
+        for layer, kernel in kernels.items():
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [f"{layer}/kernel:0", f"{layer}/bias:0"]
+            group[f"{layer}/kernel:0"] = kernel.astype(np.float32)
+            group[f"{layer}/bias:0"] = kernel[(0,) * (kernel.ndim - 1)].astype(np.float32)
+    compact(tmp_path / "large.h5", tmp_path / "small.h5")
+    with h5py.File(tmp_path / "small.h5") as file:
+        assert file.attrs["unit"] == "H.264 QP"
+        small = {layer: file[layer][f"{layer}/kernel:0"][()] for layer in kernels}
+        for layer, kernel in kernels.items():
+            bias = file[layer][f"{layer}/bias:0"][()]
+            np.testing.assert_array_equal(bias, kernel[(0,) * (kernel.ndim - 1)].astype(np.float32))
+    np.testing.assert_array_equal(small["last"], kernels["last"].astype(np.float32))
+    assert np.abs(small["dense"] * 1e3 - np.rint(small["dense"] * 1e3)).max() < 1e-3
+    # Of all taps that see one channel the errors sum up to at most half a step, not to many.
+    for layer, steps in (("backbone", 2**15), ("latent", 2**18), ("conv2d", 2**13)):
+        assert np.abs(small[layer] * steps % 1).max() == 0
+        assert np.abs(small[layer] * steps / 2 % 1).max() > 0
+        sums = (small[layer] - kernels[layer]).sum(axis=(0, 1))
+        assert np.abs(sums).max() < 0.51 / steps
+    sums = (small["dense"] - kernels["dense"]).reshape(500, 8, 256).sum(axis=0)
+    assert np.abs(sums).max() < 0.51e-3
+
+
+def test_it_blames_what_is_at_fault(whole, tmp_path, small_disk, capsys):
+    (tmp_path / "half.h5").write_bytes(whole.read_bytes()[: 10**6])
+    disk = small_disk("1m")
+    file = tmp_path / "file"
+    file.touch()
+    for source, target, said in (
+        (tmp_path / "none.h5", tmp_path / "new.h5", f"{tmp_path}/none.h5: no such file"),
+        (tmp_path, tmp_path / "new.h5", f"{tmp_path}: cannot be read (Is a directory)"),
+        (tmp_path / "half.h5", tmp_path / "new.h5", f"{tmp_path}/half.h5: not a whole"),
+        (whole, disk / "new.h5", f"error: {disk}/new.h5: No space left on device"),
+        (whole, file, f"{file}: is there already"),
+        (whole, file / "new.h5", f"error: {file}"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main([str(source), str(target)])
+        (line,) = capsys.readouterr().err.splitlines()
+        assert (stopped.value.code, said in line) == (1, True), line
+    assert not (tmp_path / "new.h5").exists()
+    assert list(disk.iterdir()) == []
+
+
+def test_weights_that_are_nan_are_refused(whole, tmp_path):
+    source = tmp_path / "nan.h5"
+    source.write_bytes(whole.read_bytes())
+    with h5py.File(source, "r+") as file:
+        file["conv2d_1/conv2d_1/bias:0"][5] = np.nan
+    with pytest.raises(UserError, match=r"nan\.h5: has NaN or infinite weights, in /conv2d_1"):
+        compact(source, tmp_path / "new.h5")
+    assert not (tmp_path / "new.h5").exists()
+
+
+@pytest.mark.parametrize("ending, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_ends_when_asked_and_leaves_nothing(tmp_path, ending, code):
+    golden.write_weights("MJLAT", tmp_path / "large.h5")
+    target = tmp_path / "out" / "small.h5"
+    program = ["-u", "-m", "common.compact", str(tmp_path / "large.h5"), str(target)]
+    process = subprocess.Popen(
+        [sys.executable, *program], cwd=REPO, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(1.5)  # it takes some ten seconds
+    assert process.poll() is None
+    process.send_signal(ending)
+    start = time.monotonic()
+    _, said = process.communicate(timeout=30)
+    assert time.monotonic() - start < 8  # one kernel's compression cannot be cut short
+    assert (process.returncode, said) == (code, "python3 -m common.compact: interrupted\n")
+    assert not target.parent.exists() or not list(target.parent.iterdir())
+
+
+def test_a_second_time_is_refused(whole, tmp_path):
+    assert run("-m", "common.compact", whole, tmp_path / "small.h5").returncode == 0
+    before = (tmp_path / "small.h5").read_bytes()
+    one_line(run("-m", "common.compact", whole, tmp_path / "small.h5"), 1, "is there already")
+    assert (tmp_path / "small.h5").read_bytes() == before
