@@ -42,29 +42,22 @@ def main(name: str, arguments: list[str] | None = None) -> int:
 
 
 def _test(description: Description, options: argparse.Namespace) -> None:
-    from common.data.layout import read_split
-    from common.data.manifest import provenance
+    from common.data.split import read_test_split
     from common.models.weights import find_weights
 
     level = None if description.multitask else options.jnd_value
-    images, true_levels = read_split(options.data_dir, "test")
-    made = provenance(options.data_dir)
-    weights_file = find_weights(options.model_weights_path, description.weight_files(level))
+    split = read_test_split(options.data_dir, levels_needed=False)
+    weights = find_weights(options.model_weights_path, description.weight_files(level))
     make_writable(options.result_path)
-    from common.evaluation.predictor import test
+    from common.evaluation.predictor import evaluate_predictor
+    from common.predictor import Predictor
 
-    test(
-        description,
-        level,
-        options.data_dir / "test",
-        images,
-        true_levels,
-        made,
-        weights_file,
+    evaluate_predictor(
+        Predictor(description.name, weights, level, options.precision),
+        split,
         options.result_path,
-        options.batch_size,
-        options.precision,
-        options.skip_bad,
+        batch_size=options.batch_size,
+        skip_bad=options.skip_bad,
     )
 
 

@@ -7,12 +7,9 @@ import sys
 from pathlib import Path
 
 from common.console import Parser, add_option, positive_real
-from common.data.frames import list_images
-from common.data.layout import read_jnd_frames
 from common.errors import reported
 from common.facts import HEIGHT, LEVELS
 from common.files import make_writable
-from common.models.weights import find_weights
 
 IMAGE = "Img"
 PROGRAM = "python3 -m common.reconstruct"
@@ -75,15 +72,19 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _test(options: argparse.Namespace) -> None:
+    from common.data.frames import list_images
+    from common.data.layout import read_jnd_frames
+    from common.models.weights import find_weights
+
     images = list_images(options.data_dir / "test")
     jnd_frames = None
     if options.target != IMAGE and (options.data_dir / f"{options.target.lower()}test").exists():
         jnd_frames = read_jnd_frames(options.data_dir, "test", options.target, images)
     weights_file = find_weights(options.model_weights_path, [_weights_name(options.target)])
     make_writable(options.result_path)
-    from common.evaluation.backbone import test
+    from common.evaluation.backbone import evaluate_backbone
 
-    test(
+    evaluate_backbone(
         options.target,
         options.data_dir / "test",
         images,
@@ -112,7 +113,12 @@ def _parser() -> Parser:
         epilog=f"'{PROGRAM} train --help' tells more and shows examples.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_test(commands)
+    return parser
 
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
     training = commands.add_parser(
         "train",
         help="train a backbone",
@@ -159,6 +165,8 @@ def _parser() -> Parser:
     add_option(training, "seed")
     add_option(training, "resume")
 
+
+def _add_test(commands: argparse._SubParsersAction) -> None:
     testing = commands.add_parser(
         "test",
         help="measure a backbone",
@@ -176,7 +184,6 @@ def _parser() -> Parser:
         help="weight file, or folder with ImgReconstruction.h5 or JNDkReconstruction.h5",
     )
     add_option(testing, "result_path")
-    return parser
 
 
 def _add_target(command: argparse.ArgumentParser) -> None:

@@ -35,20 +35,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _report(options: argparse.Namespace, command: str) -> None:
+    from common.data.split import read_test_split
     from common.evaluation.report.candidates import find_candidates
-    from common.evaluation.report.truth import read_samples, read_truth
+    from common.evaluation.report.viewers import read_viewers
 
-    truth = read_truth(options.data_dir)
-    truth.codec.version()  # says where there is no encoder or no VMAF
+    split = read_test_split(options.data_dir, levels_needed=True)
+    split.codec.version()  # says where there is no encoder or no VMAF
     candidates = find_candidates(options.model_weights_path)
-    viewers = read_samples(options.labels, truth) if options.labels else None
+    viewers = read_viewers(options.labels, split) if options.labels else None
     cache = options.cache_dir or options.out / "cache"
     for folder in (options.out, cache):
         make_writable(folder)
     from common.evaluation.report.making import PAGE, TABLES, make_report
     from common.evaluation.report.table import markdown
 
-    errors = make_report(truth, candidates, viewers, options.out, cache, command)
+    errors = make_report(split, candidates, viewers, options.out, cache, command)
     print(markdown(errors))
     print(f"tables: {options.out / TABLES}\nlook at {options.out / PAGE}")
 
@@ -56,10 +57,10 @@ def _report(options: argparse.Namespace, command: str) -> None:
 def _complexity(options: argparse.Namespace, command: str) -> None:
     if options.out:
         make_writable(options.out)
-    from common.evaluation.report.making import complexity_table, write_tables
+    from common.evaluation.report.making import complexity, write_tables
     from common.evaluation.report.table import markdown
 
-    table = complexity_table()
+    table = complexity()
     print(markdown(table))
     if options.out:
         write_tables([table], options.out, command)

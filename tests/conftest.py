@@ -76,6 +76,18 @@ def standard_library(tmp_path) -> dict:
     return _without(tmp_path, "tensorflow", "numpy", "PIL", "natsort")
 
 
+@pytest.fixture
+def missing(tmp_path):
+    """Give the environment in which a package is not installed."""
+
+    def without(package: str) -> dict:
+        error = f"raise ModuleNotFoundError('No module named {package}', name='{package}')"
+        (tmp_path / f"{package}.py").write_text(error)
+        return {"PYTHONPATH": str(tmp_path)}
+
+    return without
+
+
 def _without(folder: Path, *packages: str) -> dict:
     traps = folder / "traps"
     traps.mkdir()

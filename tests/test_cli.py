@@ -16,11 +16,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common.data.manifest import COLUMNS, write_manifest
+from common.data.manifest import COLUMNS, VIEWERS, write_manifest
+from common.facts import QP
 from common.models.descriptions import MODELS
 from tests import golden
 from tests.processes import REPO, one_line, run
 
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 LEVEL = {
     name: None if model.multitask else f"JND{len(name) % 3 + 1}" for name, model in MODELS.items()
 }
@@ -105,11 +107,130 @@ def test_known_levels_give_errors_beside_the_baseline(in_process, data, lat_weig
     error = (22 - 20.1508 + 24 - 19.8089 + 20 - 19.8770) / 3
     assert metrics.mean_absolute_error == pytest.approx(error, abs=1e-3)
     assert metrics.median_label_error == pytest.approx((0 + 2 + 2) / 3, abs=1e-5)
-    assert metrics.interval_low < error < metrics.interval_high
+    assert metrics.mean_absolute_error_low < error < metrics.mean_absolute_error_high
     assert f"{error:.2f}" in finished.stdout
+    assert "(95 % interval, over 3 images)" in finished.stdout
     assert "1.33  (median 22)" in finished.stdout
     named = pd.read_csv(tmp_path / "JND1test_predictions.csv")
     assert list(named.JND1_label) == [22, 24, 20]
+
+
+def lat_test(root, weights, results, *more):
+    """Arguments of `LAT.py test`, as a user gives them."""
+    where = ("--data_dir", root, "--model_weights_path", weights, "--result_path", results)
+    return ("LAT.py", "test", "--jnd_value", "JND1", *where, *more)
+
+
+def test_the_interval_is_over_contents(in_process, labelled_root, lat_weights, tmp_path):
+    """Of two contents a draw holds the one twice, both, or the other twice: 1/4, 1/2, 1/4."""
+    finished = in_process(*lat_test(labelled_root, lat_weights, tmp_path))
+    assert finished.returncode == 0, finished.stderr
+    assert "(95 % interval, over 2 contents)" in finished.stdout
+    metrics = pd.read_csv(tmp_path / "JND1test_metrics.csv").iloc[0]
+    assert (metrics.frames, metrics.contents) == (3, 2)
+    # LAT says 20.15 and 19.81 where a's are 24 and 25, and 19.88 where b's is 30.
+    ends = (24 - 20.1508 + 25 - 19.8089) / 2, 30 - 19.8770
+    found = metrics.mean_absolute_error_low, metrics.mean_absolute_error_high
+    assert found == pytest.approx(ends, abs=1e-3)
+
+
+def test_a_single_content_tells_no_interval(in_process, data, lat_weights, tmp_path):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "a.bmp").symlink_to(data / "test" / "frame2.bmp")
+    (tmp_path / "test" / "JND-Levels.txt").write_text("22 40 41")
+    finished = in_process(*lat_test(tmp_path, lat_weights, tmp_path))
+    assert finished.returncode == 0, finished.stderr
+    assert "1.85  (unknown)" in finished.stdout
+    assert "nan" not in finished.stdout
+    assert finished.stderr == ""
+
+
+def test_no_result_of_other_data_stays(in_process, labelled_root, data, lat_weights, tmp_path):
+    results = tmp_path / "results"
+    assert in_process(*lat_test(labelled_root, lat_weights, results)).returncode == 0
+    kind = {f"JND1test_{name}" for name in ("results.csv", "predictions.csv", "metrics.csv")}
+    kind.add("JND1test_frames.png")
+    assert {path.name for path in results.iterdir()} == kind
+    others = {"JND2test_metrics.csv", "test_metrics.csv", "JND1test_metrics.csv.bak", "notes.txt"}
+    for name in others:
+        (results / name).write_text("someone's")
+    assert in_process(*lat_test(data, lat_weights, results)).returncode == 0
+    left = {"JND1test_results.csv", "JND1test_predictions.csv"}
+    assert {path.name for path in results.iterdir()} == left | others
+    assert {(results / name).read_text() for name in others} == {"someone's"}
+
+
+def test_a_run_that_fails_leaves_the_results_there_were(
+    in_process, labelled_root, lat_weights, tmp_path
+):
+    results = tmp_path / "results"
+    assert in_process(*lat_test(labelled_root, lat_weights, results)).returncode == 0
+    before = {path: path.read_bytes() for path in results.iterdir()}
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "bad.png").touch()
+    one_line(in_process(*lat_test(tmp_path, lat_weights, results)), 1, "bad.png", "--skip_bad")
+    assert {path: path.read_bytes() for path in results.iterdir()} == before
+
+
+def test_killed_between_two_files_it_leaves_no_old_ones(
+    in_process, labelled_root, lat_weights, tmp_path, monkeypatch
+):
+    from common.evaluation import predictor
+
+    for name in ("results.csv", "predictions.csv", "metrics.csv", "frames.png"):
+        (tmp_path / f"JND1test_{name}").write_text("old")
+    write, calls = predictor.write_csv, []
+
+    def killed(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        write(*arguments, **options)
+
+    monkeypatch.setattr(predictor, "write_csv", killed)
+    assert in_process(*lat_test(labelled_root, lat_weights, tmp_path)).returncode == 130
+    (left,) = tmp_path.iterdir()
+    assert left.name == "JND1test_results.csv"
+    assert left.read_text() != "old"
+
+
+def redirected(where, *arguments, env=None):
+    """`python ARGUMENTS` in a shell that sends its output elsewhere."""
+    command = ["sh", "-c", f'exec "$@" {where}', "sh", sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True)
+
+
+def test_names_of_any_bytes_where_the_locale_is_ascii_and_stdout_closed(
+    data, lat_weights, tmp_path
+):
+    root, results = tmp_path / "root", tmp_path / "results"
+    (root / "test").mkdir(parents=True)
+    rows = []
+    for number, name in enumerate(["\u00f6".encode(), b"z\xff"], 2):
+        os.symlink(
+            data / "test" / f"frame{number}.bmp", os.fsencode(root / "test") + b"/" + name + b".bmp"
+        )
+        shown = name.decode("utf-8", "backslashreplace")
+        told = {"file": f"test/{shown}.bmp", "content": shown, "codec": QP, "level_kind": VIEWERS}
+        levels = {"jnd1": "20", "jnd2": "30", "jnd3": "40"}
+        rows.append({**dict.fromkeys(COLUMNS, ""), **told, **levels})
+    write_manifest(root, rows)
+    (root / "test" / "JND-Levels.txt").write_text("20 30 40\n21 31 41\n")
+    finished = redirected(">&-", *lat_test(root, lat_weights, results), env={**os.environ, **ASCII})
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr.count("\n") == 1  # what it runs on
+    named = pd.read_csv(results / "JND1test_predictions.csv", encoding="utf-8")
+    assert named.image.tolist() == ["\u00f6.bmp", r"z\xff.bmp"]
+    assert named.JND1.tolist() == pytest.approx([20.1508, 19.8089], abs=1e-3)
+    assert (results / "JND1test_frames.png").stat().st_size > 1000
+
+
+def test_a_full_stdout_is_one_line(data, lat_weights, tmp_path):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "a.bmp").symlink_to(data / "test" / "frame2.bmp")
+    finished = redirected(">/dev/full", *lat_test(tmp_path, lat_weights, tmp_path / "results"))
+    one_line(finished, 1, "No space left on device")
+    assert (tmp_path / "results" / "JND1test_predictions.csv").exists()
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("test", "--help")])
@@ -163,9 +284,12 @@ def test_what_is_missing_is_named_before_tensorflow(data, lat_weights, tmp_path,
     (labelled / "JND-Levels.txt").unlink()
     (labelled.parent / "manifest.csv").write_text("name,size\na.png,0\n")
     one_line(test(labelled.parent, lat_weights), 1, "manifest.csv: no column file, split")
-    row = {**dict.fromkeys(COLUMNS, ""), "file": "test/a.png", "codec": "H.265 QP"}
+    levels = {"jnd1": "25", "jnd2": "30", "jnd3": "35"}
+    row = {**dict.fromkeys(COLUMNS, ""), **levels, "file": "test/a.png", "codec": "H.265 QP"}
     write_manifest(labelled.parent, [row])
     one_line(test(labelled.parent, lat_weights), 1, "manifest.csv: levels of codec H.265 QP;")
+    write_manifest(labelled.parent, [{**row, "file": "test/b.png", "codec": QP}])
+    one_line(test(labelled.parent, lat_weights), 1, "manifest.csv: no row for test/a.png; take")
     assert not (tmp_path / "r").exists() or not list((tmp_path / "r").iterdir())
 
 

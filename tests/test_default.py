@@ -83,7 +83,7 @@ def test_what_comes_with_the_project_is_small():
 
 
 def test_plain_keras_reads_the_default_weights():
-    ours, plain = build_model(MODELS["MJLAT"]), build_model(MODELS["MJLAT"])
+    ours, plain = (build_model(MODELS["MJLAT"]).whole for _ in range(2))
     read_weights(ours, WEIGHTS)
     plain.load_weights(WEIGHTS)
     for one, other in zip(ours.get_weights(), plain.get_weights()):
@@ -142,7 +142,7 @@ def test_compact_blames_what_is_at_fault(tmp_path, small_disk, capsys):
     for source, target, said in (
         (tmp_path / "none.h5", tmp_path / "new.h5", f"{tmp_path}/none.h5: no such file"),
         (tmp_path / "half.h5", tmp_path / "new.h5", f"{tmp_path}/half.h5: not a whole"),
-        (tmp_path / "whole.h5", disk / "new.h5", "error: writing: No space left on device"),
+        (tmp_path / "whole.h5", disk / "new.h5", f"{disk}/new.h5: No space left on device"),
     ):
         with pytest.raises(SystemExit) as stopped:
             compact_main([str(source), str(target)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from common.models.backbone import build_backbone
 from common.models.entropy import build_coder, build_prior, entropy_file, read_prior
 from common.models.weights import read_weights
 from tests import golden
-from tests.processes import REPO, Finished
+from tests.processes import REPO, Finished, one_line
 from tests.synthetic import picture
 
 PIXELS = 352 * 640
@@ -318,7 +319,72 @@ def test_a_full_disk_is_one_line(data, small_disk, capsys):
     read_weights(build_backbone().whole, disk / "ImgReconstruction.h5")
 
 
+@pytest.fixture
+def tested(data, tmp_path):
+    """Arguments that test seeded weights, and the folder of results."""
+    golden.write_weights("Backbone", tmp_path / "JND1Reconstruction.h5")
+    where = ("--model_weights_path", tmp_path, "--result_path", tmp_path / "results")
+    given = ("test", "--target", "JND1", "--data_dir", data, *where)
+    return [str(argument) for argument in given], tmp_path / "results"
+
+
+def test_no_result_of_other_data_stays(tested, monkeypatch, capsys):
+    arguments, results = tested
+    results.mkdir()
+    ours = [f"JND1Reconstruction{end}" for end in ("_frames.csv", "_metrics.csv", ".png")]
+    others = ["ImgReconstruction_metrics.csv", "JND1test_metrics.csv", "notes.txt"]
+    for name in (*ours, *others):
+        (results / name).write_text("old")
+
+    def killed(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("common.evaluation.backbone.write_csv", killed)
+    with pytest.raises(SystemExit) as stopped:
+        reconstruct.main(arguments)
+    assert stopped.value.code == 130
+    assert sorted(path.name for path in results.iterdir()) == sorted(others)
+    monkeypatch.undo()
+    assert reconstruct.main(arguments) == 0
+    assert sorted(path.name for path in results.iterdir()) == sorted([*ours, *others])
+    assert {(results / name).read_text() for name in others} == {"old"}
+
+
+def test_names_of_any_bytes(tested, data, tmp_path):
+    arguments, results = tested
+    (tmp_path / "test").mkdir()
+    name = os.fsencode(tmp_path / "test") + b"/\xff.png"
+    os.symlink(data / "test" / "img9.png", name)
+    arguments[arguments.index(str(data))] = str(tmp_path)
+    assert reconstruct.main(arguments) == 0
+    table = pd.read_csv(results / "JND1Reconstruction_frames.csv", encoding="utf-8")
+    assert table.image.tolist() == [r"\xff.png"]
+
+
 # Before TensorFlow
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("train", "--help"), ("test", "--help")])
+def test_help_needs_the_standard_library_alone(arguments, command, standard_library):
+    done = command("-m", "common.reconstruct", *arguments, env=standard_library)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "python3 -m common.reconstruct" in done.stdout
+    assert done.cpu < 0.5
+
+
+def test_a_missing_package_is_named(tested, command, missing):
+    one_line(
+        command("-m", "common.reconstruct", *tested[0], env=missing("natsort")),
+        1,
+        "the package natsort is missing: pip install -r requirements.txt",
+    )
+
+
+def test_a_file_where_the_results_belong(tested, without_tensorflow):
+    arguments, results = tested
+    results.write_text("mine")
+    assert f"{results}: cannot be made as a folder" in without_tensorflow(*arguments, code=1)
+    assert results.read_text() == "mine"
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from PIL import Image
 
 from common.codecs import h264, jpeg
 from common.codecs.codec import CODECS
+from common.data.split import read_test_split
 from common.evaluation.report import paper
 from common.evaluation.report.coding import best_constant, encoded, measured, read_even
-from common.evaluation.report.truth import read_truth
 from common.facts import QP, QUALITY
 from tests.synthetic import picture
 
@@ -120,7 +120,7 @@ def test_the_best_constant_level(levels):
 
 
 @pytest.fixture(scope="module", params=[QP, QUALITY])
-def truth(request, tmp_path_factory):
+def split(request, tmp_path_factory):
     """Three frames with levels: QPs that rise, or quality factors that fall."""
     root = tmp_path_factory.mktemp("root")
     (root / "test").mkdir()
@@ -130,38 +130,38 @@ def truth(request, tmp_path_factory):
     if request.param == QUALITY:
         rows = ["60 40 20", "50 30 15", "40 25 10"]
     (root / "test" / "JND-Levels.txt").write_text("\n".join(rows))
-    found = read_truth(root)
+    found = read_test_split(root, levels_needed=True)
     assert found.codec_name == request.param
     assert "each image counts as its own content" in found.caption
     return found
 
 
-def test_quality_and_bitrate_tables(truth, tmp_path):
+def test_quality_and_bitrate_tables(split, tmp_path):
     """One frame right, one finer by 2, one coarser by 4: each number from the codec itself."""
-    true, step = truth.levels[:, 0], truth.codec.levels.step
+    true, step = split.levels[:, 0], split.codec.levels.step
     levels = true + np.array([0.3, -2.2, 3.9]) * step
     wrong = [int(level) for level in true + np.array([0, -2, 4]) * step]
     frames = [picture(number, *SIZE) for number in range(3)]
 
     def by_hand(level, number):
-        stream = truth.codec.encode(frames[number], int(level))
-        return truth.codec.measure(frames[number], stream), 8 * len(stream)
+        stream = split.codec.encode(frames[number], int(level))
+        return split.codec.measure(frames[number], stream), 8 * len(stream)
 
     at_true = [by_hand(level, number) for number, level in enumerate(true)]
     at_wrong = [by_hand(level, number) for number, level in enumerate(wrong)]
     predictions = {("MJ-LAT", "JND1"): levels}
 
-    table = paper.quality_error(truth, predictions, tmp_path)
+    table = paper.quality_error(split, predictions, tmp_path)
     row = table.values.set_index("model").loc["MJ-LAT"]
     for metric in ("psnr", "ssim", "vmaf"):
         expected = np.mean([abs(a[0][metric] - b[0][metric]) for a, b in zip(at_true, at_wrong)])
         assert expected > 0
         assert row[f"{metric}_error"] == pytest.approx(expected)
-    assert (row.published == 0.72) == (truth.codec_name == QP)
+    assert (row.published == 0.72) == (split.codec_name == QP)
     # The median label is the second frame's own: that frame is coded right.
     assert table.values.set_index("model").loc["median label"].psnr_error > 0
 
-    rows = paper.bitrate(truth, predictions, tmp_path).values.set_index("levels")
+    rows = paper.bitrate(split, predictions, tmp_path).values.set_index("levels")
     row = rows.loc["MJ-LAT"]
     total, total_true = sum(bits for _, bits in at_wrong), sum(bits for _, bits in at_true)
     assert row.kbit_per_frame == pytest.approx(total / 3000)
@@ -177,22 +177,22 @@ def test_quality_and_bitrate_tables(truth, tmp_path):
     # The constant's neighbours have the mean VMAF on either side.
     constant = row.constant
     sides = [
-        measured(truth.images, [int(side)] * 3, truth.codec, tmp_path, "").vmaf.mean()
+        measured(split, [int(side)] * 3, tmp_path, "").vmaf.mean()
         for side in (np.floor(constant), np.ceil(constant))
     ]
     assert min(sides) <= row.vmaf <= max(sides)
 
 
-def test_prediction_table_names_the_published_error(truth):
+def test_prediction_table_names_the_published_error(split):
     predictions = {
-        ("LAT", "JND1"): truth.levels[:, 0],
-        ("MJ-LAT", "JND1"): truth.levels[:, 0] + 1,
-        ("MJ-LAT", "JND2"): truth.levels[:, 1],
+        ("LAT", "JND1"): split.levels[:, 0],
+        ("MJ-LAT", "JND1"): split.levels[:, 0] + 1,
+        ("MJ-LAT", "JND2"): split.levels[:, 1],
     }
-    table = paper.prediction_error(truth, predictions, None)
-    assert truth.caption in table.caption
+    table = paper.prediction_error(split, predictions, None)
+    assert split.caption in table.caption
     published = table.values.published
-    known = truth.codec_name == QP
+    known = split.codec_name == QP
     assert published.isna().tolist() == [True, not known, True]
     assert not known or published[1] == 1.57
     assert known == ("Published" in table.shown) == ("Published" in table.caption)
@@ -204,8 +204,33 @@ def test_the_cache_takes_names_from_content_alone(frame, tmp_path):
     Image.fromarray(frame).save(tmp_path / "a.png")
     Image.fromarray(frame).save(tmp_path / "b.png")
     cache = tmp_path / "cache"
-    measured([tmp_path / "a.png"], [30], CODECS[QP], cache, "")
+    encoded(tmp_path / "a.png", 30, CODECS[QP], cache)
     before = {path: os.stat(path).st_mtime_ns for path in cache.rglob("*.npz")}
-    measured([tmp_path / "b.png"], [30], CODECS[QP], cache, "")
+    encoded(tmp_path / "b.png", 30, CODECS[QP], cache)
     assert {path: os.stat(path).st_mtime_ns for path in cache.rglob("*.npz")} == before
     assert len(before) == 1
+
+
+def test_a_damaged_encode_is_made_again(image, tmp_path):
+    first = encoded(image, 30, CODECS[QP], tmp_path)
+    (path,) = tmp_path.rglob("*.npz")
+    whole = path.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], whole.replace(b"vmaf", b"xxxx")):
+        path.write_bytes(damaged)
+        assert encoded(image, 30, CODECS[QP], tmp_path) == first
+        assert path.read_bytes() == whole
+
+
+def test_several_runs_share_a_cache(image, tmp_path):
+    import multiprocessing
+
+    first = encoded(image, 30, CODECS[QP], tmp_path / "alone")
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        given = [(image, 30, tmp_path / "shared")] * 6
+        assert pool.starmap(_encoded, given) == [first] * 6
+    (kept,) = (path for path in (tmp_path / "shared").rglob("*") if path.is_file())
+    assert kept.suffix == ".npz"
+
+
+def _encoded(image, level, cache):
+    return encoded(image, level, CODECS[QP], cache)

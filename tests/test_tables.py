@@ -11,12 +11,12 @@ from PIL import Image
 
 from common.errors import UserError
 from common.evaluation.report import complexity
+from common.files import write_arrays
 from common.models.descriptions import MODELS
 from common.tables import main
 from tests import golden
 from tests.conftest import STAND_IN
 from tests.processes import one_line, run
-from tests.synthetic import picture
 
 # SPEC.md's.
 WEIGHTS = {
@@ -117,6 +117,90 @@ def test_predictions_go_on_where_they_were_stopped(labelled_root, tmp_path):
     assert {path for path in after if after[path] != kept[path]} == {stopped_before}
 
 
+def test_damaged_predictions_are_made_again(labelled_root, tmp_path):
+    from common.evaluation.report.candidates import find_candidates
+    from common.evaluation.report.predictions import predict_all
+
+    golden.write_weights("LAT", tmp_path / "LATJND1.h5")
+    images = sorted((labelled_root / "test").glob("*.png"))
+    candidates, cache = find_candidates(tmp_path), tmp_path / "cache"
+    first = predict_all(candidates, images, cache)["LAT", "JND1"]
+    whole = {path: path.read_bytes() for path in cache.rglob("*.npz")}
+    cut, empty, other = whole
+    cut.write_bytes(whole[cut][:-40])
+    empty.write_bytes(b"")
+    np.savez(other, something=first)
+    assert predict_all(candidates, images, cache)["LAT", "JND1"].tolist() == first.tolist()
+    assert {path: path.read_bytes() for path in cache.rglob("*.npz")} == whole
+
+
+def test_a_kept_file_is_whole_or_not_taken(tmp_path):
+    """Whatever is cut off or changed in it: what was written, or nothing."""
+    from common.evaluation.report.cache import kept
+
+    random, path = np.random.default_rng(0), tmp_path / "kept.npz"
+    written = {"levels": np.array([25.5, 30, 36], np.float32), "pixels": np.array(7)}
+    write_arrays(path, **written)
+    whole = path.read_bytes()
+    assert not kept(tmp_path / "none.npz", "levels")
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for place in random.integers(len(whole), size=random.integers(1, 4)):
+            damaged[place] = random.integers(256)
+        path.write_bytes(
+            damaged[: random.integers(len(whole))] if random.random() < 0.3 else damaged
+        )
+        found = kept(path, *written)
+        assert found is None or all(map(np.array_equal, found, written.values()))
+
+
+def test_nothing_of_other_runs_stays_beside_the_tables(tmp_path, monkeypatch):
+    from common.evaluation.report import making
+    from common.evaluation.report.table import Table
+
+    plots = [f"error_distribution_JND{order}.{kind}" for order in (1, 3) for kind in ("png", "svg")]
+    ours = ["tables.md", "report.html", "bitrate.csv", "prediction_error.csv", *plots]
+    others = ["cache", "notes.md", "JND1.png", "error_distribution.png", "test_metrics.csv"]
+    for name in (*ours, *others):
+        (tmp_path / name).write_text("old")
+    made = Table("bitrate", "Title", "Caption.", pd.DataFrame({"a": [1.0]}), {"A": "{a:.1f}"})
+    with monkeypatch.context() as patched:
+        patched.setattr(making, "write_csv", lambda *_, **__: 1 / 0)  # killed before the first
+        with pytest.raises(ZeroDivisionError):
+            making.write_tables([made], tmp_path, "command")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+    making.write_tables([made], tmp_path, "command")
+    new = ["bitrate.csv", "tables.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*new, *others])
+    assert {(tmp_path / name).read_text() for name in others} == {"old"}
+
+
+def test_every_file_it_writes_is_one_that_it_removes(report):
+    from common.evaluation.report.making import CSVS, FILES, PAGE, TABLES
+
+    written = {path.name for path in report[1].iterdir()} - {"cache"}
+    assert written == {TABLES, PAGE, *CSVS, *FILES}
+
+
+@pytest.mark.parametrize("option", ["--out", "--cache_dir"])
+def test_a_file_where_a_folder_belongs(option, labelled_root, mj_weights, tmp_path, capsys):
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    for place in (mine, mine / "below"):
+        given = {"--data_dir": labelled_root, "--model_weights_path": mj_weights}
+        given |= {"--out": tmp_path / "out", option: place}
+        with pytest.raises(SystemExit) as stopped:
+            main([str(word) for pair in given.items() for word in pair])
+        (line,) = capsys.readouterr().err.splitlines()
+        assert (stopped.value.code, f"{place}: cannot be made as a folder" in line) == (1, True)
+    assert mine.read_text() == "mine"
+
+
+def test_a_missing_package_is_named(labelled_root, mj_weights, tmp_path, missing):
+    finished = tables(labelled_root, mj_weights, tmp_path / "out", env=missing("natsort"))
+    one_line(finished, 1, "the package natsort is missing: pip install -r requirements.txt")
+
+
 def test_complexity_is_measured(report):
     """Of the model above: weights of SPEC.md, and memory and speed that a process can have."""
     (row,) = pd.read_csv(report[1] / "complexity.csv").to_dict("records")
@@ -129,7 +213,7 @@ def test_multiply_accumulates_of_lat_by_hand():
     import tensorflow as tf
 
     from common.evaluation.report.complexity import multiply_accumulates
-    from common.models.build import build_model, levels_of
+    from common.models.build import build_model
 
     # Positions x 5x5 x channels in x channels out; each of four halves the 352x640 frame.
     analysis = (
@@ -143,10 +227,11 @@ def test_multiply_accumulates_of_lat_by_hand():
     attention = sum(2 * (c * (c // 8) + (c // 8) * c) for c in (64, 128, 256, 512))
     dense = 5 * 10 * 512 * 256 + 256 * 128 + 128 * 1
     lat = build_model(MODELS["LAT"])
-    assert multiply_accumulates(lat) == {"Conv2D": analysis + head, "Dense": attention + dense}
-    # A forward pass runs the graph; it must not count twice.
-    lat(tf.zeros((1, 352, 640, 3)))
-    assert sum(multiply_accumulates(levels_of(lat)).values()) == 8_783_669_376
+    counts = multiply_accumulates(lat.whole)
+    assert counts == {"Conv2D": analysis + head, "Dense": attention + dense}
+    # The same layers are in other models, too, and a forward pass runs the graph.
+    lat.predicting(tf.zeros((1, 352, 640, 3)))
+    assert sum(multiply_accumulates(lat.predicting).values()) == 8_783_669_376
 
 
 def test_multiply_accumulates_of_a_transposed_convolution_by_hand():
@@ -160,7 +245,7 @@ def test_multiply_accumulates_of_a_transposed_convolution_by_hand():
         + 88 * 160 * 25 * 128 * 128
         + 176 * 320 * 25 * 128 * 3
     )
-    assert multiply_accumulates(build_backbone())["Conv2DTranspose"] == synthesis
+    assert multiply_accumulates(build_backbone().whole)["Conv2DTranspose"] == synthesis
 
 
 def test_complexity_alone_counts_all_six(monkeypatch, capsys, tmp_path):
@@ -176,6 +261,44 @@ def test_complexity_alone_counts_all_six(monkeypatch, capsys, tmp_path):
     shown = capsys.readouterr().out
     assert "| MJ-REC  | 13,886,928 |" in shown
     assert shown.strip() in (tmp_path / "tables.md").read_text()
+
+
+def test_a_table_as_text_and_on_the_page(tmp_path):
+    from common.data.split import TestSplit
+    from common.evaluation.report.page import write_page
+    from common.evaluation.report.plots import PLOTS
+    from common.evaluation.report.table import Table, markdown
+
+    values = {"model": ["A|B", "C<D>"], "error": [1.2, np.nan], "low": [1.0, 2.0]}
+    values |= {"level": ["JND1", "JND2"], "mean_absolute_error": 1.5, "median_label_error": 2.5}
+    table = Table(
+        "name", "Title", "Caption & all.", pd.DataFrame(values),
+        {"Model": "{model}", "Error": "{error:.2f}", "Both": "{low:.1f} to {error:.1f}"},
+    )  # fmt: skip
+    lines = markdown(table).splitlines()
+    assert lines[:4] == ["## Title", "", "Caption & all.", ""]
+    cells = [
+        [cell.strip() for cell in line.replace(r"\|", "I").split("|")[1:-1]] for line in lines[4:]
+    ]
+    assert cells[0] == ["Model", "Error", "Both"]
+    assert cells[2:] == [["AIB", "1.20", "1.0 to 1.2"], ["C<D>", "\u2013", "\u2013"]]
+    # Words to the left, numbers to the right.
+    assert [(rule[0], rule[-1]) for rule in cells[1]] == [(":", "-"), ("-", ":"), ("-", ":")]
+    assert len({len(line) for line in lines[4:]}) == 1
+
+    levels = np.array([[25, 30, 35]], np.float32)
+    split = TestSplit(tmp_path / "\udcff<b>", [tmp_path / "\udcff<b>/test/a.png"], levels, None, [])
+    frames = [{"name": "</script><b>", "miss": 1.0}]
+    page = tmp_path / "report.html"
+    plots = {plot.name: {} for plot in PLOTS}
+    write_page(page, split, "C<D>", [table], plots, frames, {"Command": "<b>"})
+    text = page.read_text(encoding="utf-8")
+    assert "Caption &amp; all." in text
+    assert '<td class="text" data-heading="Model">C&lt;D&gt;</td>' in text
+    assert '<td class="number" data-heading="Error">1.20</td>' in text
+    assert "mean error of C&lt;D&gt; for JND2; the median label's is 2.50" in text
+    assert "<b>" not in text
+    assert r"JND prediction: " + str(tmp_path) + r"/\udcff&lt;b&gt;" in text
 
 
 def test_help_is_quick_and_shows_examples(standard_library):
@@ -230,25 +353,6 @@ def test_samples_of_other_pictures_are_no_floor(
     workbook = ("--labels", shared / "labels" / "MCL-JCI_JND_samples.xlsx")
     finished = tables(labelled_root, mj_weights, tmp_path / "out", *workbook, env=no_tensorflow)
     one_line(finished, 1, "H.264 QP")
-
-
-def test_the_floor_is_that_of_the_clips_in_test(shared, tmp_path):
-    from common.datasets.viewers import read_videoset
-    from common.evaluation.report.errors import label_floor
-    from common.evaluation.report.paper import prediction_error
-    from common.evaluation.report.truth import read_samples, read_truth
-
-    (tmp_path / "test").mkdir()
-    for clip in (7, 11):
-        Image.fromarray(picture(clip, 32, 64)).save(tmp_path / "test" / f"videoSRC{clip:03d}.png")
-    (tmp_path / "test" / "JND-Levels.txt").write_text("25 30 35\n26 31 36\n")
-    truth = read_truth(tmp_path)
-    viewers = read_samples(shared / "labels", truth)
-    samples, _ = read_videoset(shared / "labels", "1280x720")
-    assert viewers == ([samples[7], samples[11]], "sur75")
-    table = prediction_error(truth, {("LAT", "JND2"): truth.levels[:, 1]}, viewers)
-    floor = label_floor([samples[7][1], samples[11][1]])
-    assert table.values.label_floor.tolist() == pytest.approx([floor])
 
 
 def test_a_file_named_after_another_model_is_refused(labelled_root, tmp_path):

@@ -14,6 +14,7 @@ from natsort import natsort_keygen
 from natsort import ns as order
 from PIL import Image, ImageOps
 
+from common.data.text import readable
 from common.errors import UserError
 from common.facts import HEIGHT, HIDDEN, WIDTH
 
@@ -35,10 +36,10 @@ _natural = natsort_keygen(alg=order.PATH | order.IGNORECASE)
 def natural_key(path: Path) -> tuple:
     """What paths below one folder are sorted by: img2 before img10, upper case as lower case.
 
-    Folders compare part by part. The path itself breaks ties between names that differ in case or
-    in leading zeros alone.
+    Folders compare part by part, by the same letters in any locale. The path itself breaks ties
+    between names that differ in case or in leading zeros alone.
     """
-    return _natural(path), str(path)
+    return _natural(Path(readable(path))), str(path)
 
 
 def files_below(folder: Path) -> Iterator[Path]:

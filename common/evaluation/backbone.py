@@ -1,7 +1,15 @@
-"""Testing a backbone: how near its reconstructions come, and in how many bits."""
+"""What `test` of a backbone makes: how near its reconstructions come, and in how many bits.
+
+Where the weight file's entropy model lies beside it, latents are range-coded to strings, bits are
+those of the strings, and what is reconstructed is decoded from them; else there are no bits, and
+latents are reconstructed as they are. Reconstructions are rounded to 8 bits. PSNR is 10 log10(255^2
+/ mean squared error over the three channels), SSIM that of Wang et al., IEEE TIP 2004, the mean of
+the three, both the mean over images.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +17,21 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from common.data.frames import decoded_frames
+from common.data.frames import decoded_frames, raise_first
 from common.data.side_by_side import write_side_by_side
+from common.data.text import readable
 from common.device import choose_device
-from common.errors import UserError
-from common.files import replaced
-from common.models.backbone import build_backbone, transforms
+from common.evaluation.results import cleared, write_csv
+from common.models.backbone import build_backbone
 from common.models.entropy import build_coder, build_prior, entropy_file, read_prior
 from common.models.weights import read_weights
 
+# What a run writes, with the target in front.
+RESULTS = ("Reconstruction_frames.csv", "Reconstruction_metrics.csv", "Reconstruction.png")
 SHOWN = 4  # frames in the picture
 
 
-def test(
+def evaluate_backbone(
     target: str,
     folder: Path,
     images: list[Path],
@@ -29,76 +39,86 @@ def test(
     weights_file: Path,
     result_path: Path,
 ) -> None:
-    """Measure the reconstructions of the `images` in `folder`, and write to `result_path`.
+    """Measure the reconstructions of the `images` in `folder`, and write to `result_path`:
 
-    With `target` in front of each name: Reconstruction_frames.csv (a line an image),
-    Reconstruction_metrics.csv (means) and Reconstruction.png (some frames side by side).
-
-    Where the weight file's entropy model lies beside it, latents are range-coded to strings, bits
-    are those of the strings, and what is reconstructed is decoded from them; else there are no
-    bits, and latents are reconstructed as they are. Reconstructions are rounded to 8 bits. PSNR is
-    10 log10(255^2 / mean squared error over the three channels), SSIM that of Wang et al., IEEE TIP
-    2004, the mean of the three, both the mean over images.
+    Reconstruction_frames.csv (a line per image), Reconstruction_metrics.csv (means) and
+    Reconstruction.png (some frames side by side), with `target` in front of each name. What an
+    earlier run left of these goes.
 
     Raises:
         UserError: the weights are another model's, or an image cannot be read.
     """
-    choose_device("float32")
-    backbone = build_backbone()
-    read_weights(backbone, weights_file)
-    analysis, synthesis = transforms(backbone)
-    coder = None
-    if entropy_file(weights_file).exists():
-        prior = build_prior()
-        read_prior(prior, backbone, entropy_file(weights_file))
-        coder = build_coder(prior)
-
+    reconstruct = _reconstruction(weights_file)
     rows, shown = [], []
-    bad: list[UserError] = []
-    pairs = decoded_frames([images, jnd_frames or images], np.arange(len(images)), bad)
-    analyse, synthesise = tf.function(analysis), tf.function(synthesis)
-    for number, frame, jnd_frame in tqdm(pairs, total=len(images), unit="frame", disable=None):
-        latent = analyse(tf.cast(frame[tf.newaxis], tf.float32))
-        row = {"image": images[number].relative_to(folder).as_posix()}
-        if coder:
-            strings = coder.compress(latent)
-            latent = coder.decompress(strings, latent.shape[1:3])
-            row["bits_per_pixel"] = 8 * len(strings[0].numpy()) / (frame.shape[0] * frame.shape[1])
-        reconstruction = tf.saturate_cast(tf.round(synthesise(latent)[0]), tf.uint8)
+    pairs = decoded_frames([images, jnd_frames or images], np.arange(len(images)))
+    for number, error, frame, jnd_frame in tqdm(
+        pairs, total=len(images), unit="frame", disable=None
+    ):
+        raise_first(error)
+        reconstruction, row = reconstruct(frame)
+        row = {"image": readable(images[number].relative_to(folder)), **row}
         row["psnr"], row["ssim"] = _likeness(frame, reconstruction)
         if jnd_frames:
             row["jnd_psnr"], row["jnd_ssim"] = _likeness(jnd_frame, reconstruction)
         rows.append(row)
         if len(shown) < SHOWN:
-            shown.append([(row["image"], _rgb(frame))])
-            if jnd_frames:
-                shown[-1].append((f"{target} frame", _rgb(jnd_frame)))
-            caption = f"reconstruction, {row.get('jnd_psnr', row['psnr']):.2f} dB"
-            if coder:
-                caption += f", {row['bits_per_pixel']:.3f} bits per pixel"
-            shown[-1].append((caption, _rgb(reconstruction)))
-    if bad:
-        raise bad[0]
+            target_frame = [(f"{target} frame", _rgb(jnd_frame))] if jnd_frames else []
+            caption = _caption(row), _rgb(reconstruction)
+            shown.append([(row["image"], _rgb(frame)), *target_frame, caption])
 
-    start = result_path / f"{target}Reconstruction"
+    frames, metrics, picture = cleared(result_path, [target + name for name in RESULTS])
     table = pd.DataFrame(rows)
-    with replaced(Path(f"{start}_frames.csv")) as beside:
-        table.to_csv(beside, index=False, float_format="%.6f")
     means = table.drop(columns="image").mean()
-    with replaced(Path(f"{start}_metrics.csv")) as beside:
-        means.to_frame().T.assign(images=len(table)).to_csv(
-            beside, index=False, float_format="%.6f"
-        )
-    write_side_by_side(Path(f"{start}.png"), shown)
-    print(f"{len(table)} images: {start}_frames.csv, {start}.png")
-    print(f"{'against the':14} PSNR dB    SSIM")
-    print(f"{'raw frame':14} {means.psnr:7.2f}  {means.ssim:6.4f}")
-    if jnd_frames:
-        print(f"{f'{target} frame':14} {means.jnd_psnr:7.2f}  {means.jnd_ssim:6.4f}")
-    if coder:
-        print(f"{means.bits_per_pixel:.4f} bits per pixel, range-coded")
-    else:
-        print(f"No bits: {entropy_file(weights_file)}, the entropy model, is not there.")
+    write_csv(table, frames, float_format="%.6f")
+    write_csv(means.to_frame().T.assign(images=len(table)), metrics, float_format="%.6f")
+    write_side_by_side(picture, shown)
+    print(f"{len(table)} images: {frames}, {picture}")
+    print(_means(means, target, weights_file))
+
+
+def _reconstruction(
+    weights_file: Path,
+) -> Callable[[tf.Tensor], tuple[tf.Tensor, dict[str, float]]]:
+    """What makes of a frame uint8 [height, width, 3] its reconstruction, and says its bits."""
+    choose_device("float32")
+    backbone = build_backbone()
+    read_weights(backbone.whole, weights_file)
+    analyse, synthesise = tf.function(backbone.analysis), tf.function(backbone.synthesis)
+    coder = None
+    if entropy_file(weights_file).exists():
+        prior = build_prior()
+        read_prior(prior, backbone.whole, entropy_file(weights_file))
+        coder = build_coder(prior)
+
+    def reconstruct(frame: tf.Tensor) -> tuple[tf.Tensor, dict[str, float]]:
+        latent, bits = analyse(tf.cast(frame[tf.newaxis], tf.float32)), {}
+        if coder:
+            strings = coder.compress(latent)
+            latent = coder.decompress(strings, latent.shape[1:3])
+            pixels = frame.shape[0] * frame.shape[1]
+            bits["bits_per_pixel"] = 8 * len(strings[0].numpy()) / pixels
+        return tf.saturate_cast(tf.round(synthesise(latent)[0]), tf.uint8), bits
+
+    return reconstruct
+
+
+def _caption(row: dict[str, float]) -> str:
+    caption = f"reconstruction, {row.get('jnd_psnr', row['psnr']):.2f} dB"
+    if "bits_per_pixel" in row:
+        caption += f", {row['bits_per_pixel']:.3f} bits per pixel"
+    return caption
+
+
+def _means(means: pd.Series, target: str, weights_file: Path) -> str:
+    """The means of all images, as they are printed."""
+    lines = [f"{'against the':14} PSNR dB    SSIM"]
+    for name, of in (("raw frame", ""), (f"{target} frame", "jnd_")):
+        if f"{of}psnr" in means:
+            lines.append(f"{name:14} {means[f'{of}psnr']:7.2f}  {means[f'{of}ssim']:6.4f}")
+    if "bits_per_pixel" in means:
+        return "\n".join([*lines, f"{means.bits_per_pixel:.4f} bits per pixel, range-coded"])
+    none = f"No bits: {entropy_file(weights_file)}, the entropy model, is not there."
+    return "\n".join([*lines, none])
 
 
 def _rgb(frame: tf.Tensor) -> np.ndarray:

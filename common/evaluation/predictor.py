@@ -1,149 +1,96 @@
-"""Predicting the levels of a folder of images, and measuring the error where levels are known."""
+"""What `test` of a predictor makes: levels of images, and errors where the true ones are known."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from tqdm import tqdm
 
 from common.codecs import h264
-from common.codecs.codec import CODECS
-from common.data.frames import frame_batches, read_frame
-from common.data.manifest import Provenance
+from common.data.frames import read_frame
 from common.data.side_by_side import write_side_by_side
-from common.device import choose_device
+from common.data.split import TestSplit
 from common.errors import UserError
-from common.evaluation.metrics import level_errors
-from common.facts import HEIGHT, LEVELS, WIDTH
-from common.fast.striped import fast_form
-from common.files import replaced
-from common.models.build import build_model, levels_of
-from common.models.descriptions import Description
-from common.models.weights import read_weights
+from common.evaluation.metrics import prediction_errors
+from common.evaluation.results import cleared, write_csv
+from common.facts import HEIGHT, WIDTH
+from common.predictor import Predictor
 
+# What a run writes, with the level in front for a model of one level.
+RESULTS = ("test_results.csv", "test_predictions.csv", "test_metrics.csv", "test_frames.png")
 # So many images are told one by one.
 FEW = 10
 
 
-def prepare_model(description: Description, precision: str) -> tuple[tf.keras.Model, str]:
-    """The model of `description`, freshly initialised, for the device it will run on: 'CPU', 'GPU'.
-
-    With `precision` 'bfloat16' a GPU's model computes in it; a CPU's becomes `fast_form` later.
-    """
-    device = choose_device(precision)
-    rounded = device == "GPU" and precision == "bfloat16"
-    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16" if rounded else "float32")
-    return build_model(description), device
-
-
-def predict(
-    model: tf.keras.Model, batches: tf.data.Dataset, device: str, precision: str
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Image numbers [batch] and levels float32 [batch, levels], batch by batch.
-
-    The CPU takes the fast form of `model` a frame at a time: larger batches gain nothing there and
-    only take memory.
-    """
-    model = levels_of(model)
-    if device == "CPU":
-        model = fast_form(model, precision)
-
-    def levels_of_frame(frame: tf.Tensor) -> tf.Tensor:
-        return tf.concat(tf.nest.flatten(model(frame[tf.newaxis], training=False)), axis=1)[0]
-
-    @tf.function(reduce_retracing=True)
-    def levels_of_batch(frames: tf.Tensor) -> tf.Tensor:
-        frames = tf.cast(frames, tf.float32)
-        if device == "CPU":
-            signature = tf.TensorSpec([len(model.outputs)], tf.float32)
-            return tf.map_fn(levels_of_frame, frames, fn_output_signature=signature)
-        return tf.concat(tf.nest.flatten(model(frames, training=False)), axis=1)
-
-    for numbers, frames in batches:
-        yield numbers.numpy(), levels_of_batch(frames).numpy()
-
-
-def test(
-    description: Description,
-    level: str | None,
-    folder: Path,
-    images: list[Path],
-    true_levels: np.ndarray | None,
-    made: Provenance | None,
-    weights_file: Path,
-    result_path: Path,
-    batch_size: int,
-    precision: str,
-    skip_bad: bool,
+def evaluate_predictor(
+    predictor: Predictor, split: TestSplit, result_path: Path, *, batch_size: int, skip_bad: bool
 ) -> None:
-    """Predict the levels of the `images` in `folder` and write them to `result_path`.
+    """Predict the levels of a test split, and write to `result_path`:
 
-    Writes, with `level` (None if multitask) in front of each name: test_results.csv (levels only,
-    as the published code does), test_predictions.csv (with a header and image names), given
-    `true_levels` float32 [images, 3] test_metrics.csv, and of FEW images, where `made` says what a
-    level is, test_frames.png: each beside itself encoded at the first level predicted.
+    test_results.csv (levels only, as the published code does), test_predictions.csv (with a header
+    and image names), where levels are known test_metrics.csv, and of `FEW` images, where the
+    manifest says what a level is, test_frames.png: each beside itself encoded at the first level
+    predicted. What an earlier run left of these goes.
 
     Raises:
-        UserError: the weights are not this model's, or an image is bad and `skip_bad` is not set.
+        UserError: an image is bad and not to be skipped, or as `Predictor.predict`.
     """
-    model, device = prepare_model(description, precision)
-    read_weights(model, weights_file)
-    names = [level] if level else list(LEVELS)
-
-    bad: list[UserError] = []
-    kept = np.zeros(len(images), bool)
-    predicted = np.zeros((len(images), len(names)), np.float32)
-    batches = frame_batches(images, batch_size, bad)
-    with tqdm(total=len(images), unit="frame", disable=None) as progress:
-        for numbers, levels in predict(model, batches, device, precision):
-            if bad and not skip_bad:
-                break
-            predicted[numbers], kept[numbers] = levels, True
-            progress.update(len(numbers))
-    if bad and not skip_bad:
-        raise UserError(f"{bad[0]}; --skip_bad goes on without such images")
-    for error in bad:
-        print(f"skipped {error}", file=sys.stderr)
-    if not kept.any():
-        raise UserError(f"{folder}: not one of {len(images)} images can be read")
-    if not np.isfinite(predicted).all():
-        raise UserError(
-            f"{weights_file}: gives levels that are no numbers; its weights are damaged"
-        )
-
-    table = pd.DataFrame(predicted, columns=names)[kept]
-    prefix = level or ""
-    with replaced(result_path / f"{prefix}test_results.csv") as beside:
-        table.to_csv(beside, header=False, index=False, float_format="%.6f")
-    if true_levels is not None:
-        for name in names:
-            table[f"{name}_label"] = true_levels[kept, LEVELS.index(name)]
-    table.insert(0, "image", [images[n].relative_to(folder).as_posix() for n in kept.nonzero()[0]])
-    with replaced(result_path / f"{prefix}test_predictions.csv") as beside:
-        table.to_csv(beside, index=False, float_format="%.6f")
-    print(
-        f"{len(table)} images, {len(bad)} skipped: {result_path / f'{prefix}test_predictions.csv'}"
+    names = predictor.names
+    table = _predicted(predictor, split, batch_size, skip_bad)
+    prefix = "" if predictor.description.multitask else names[0]
+    results, predictions, metrics, frames = cleared(
+        result_path, [prefix + name for name in RESULTS]
     )
+    write_csv(table[names], results, header=False, float_format="%.6f")
+    write_csv(table, predictions, float_format="%.6f")
+    print(f"{len(table)} images, {len(split.images) - len(table)} skipped: {predictions}")
     if len(table) <= FEW:
         print(_image_lines(table, names))
-    if true_levels is not None:
-        errors = pd.DataFrame(
-            {name: level_errors(table[name], table[f"{name}_label"]) for name in names}
-        ).T.rename_axis("level")
-        with replaced(result_path / f"{prefix}test_metrics.csv") as beside:
-            errors.to_csv(beside, float_format="%.6g")
-        print(_described(errors))
-        if made and made.objective:
-            print(f"Labels: {made.caption}.")
-    if made and len(table) <= FEW:
-        picture = result_path / f"{prefix}test_frames.png"
-        _write_frames(picture, folder, table, names[0], made)
-        print(f"each image beside itself encoded at the predicted {names[0]}: {picture}")
+    if split.levels is not None:
+        contents = split.contents[table.index]
+        errors = {
+            name: prediction_errors(table[name], table[f"{name}_label"], contents) for name in names
+        }
+        errors = pd.DataFrame(errors).T
+        write_csv(errors.rename_axis("level").reset_index(), metrics, float_format="%.6g")
+        print(_error_lines(errors, "contents" if split.provenance else "images"))
+        if split.stand_in:
+            print(f"Labels: {split.stand_in}.")
+    if split.provenance and len(table) <= FEW:
+        _write_frames(frames, split, table, names[0])
+        print(f"each image beside itself encoded at the predicted {names[0]}: {frames}")
+
+
+def _predicted(
+    predictor: Predictor, split: TestSplit, batch_size: int, skip_bad: bool
+) -> pd.DataFrame:
+    """Name, levels and, where they are known, labels of each image that can be read.
+
+    The index is the image's place in the split.
+    """
+    levels = np.full((len(split.images), len(predictor.names)), np.nan, np.float32)
+    bad: list[UserError] = []
+    with tqdm(total=len(split.images), unit="frame", disable=None) as progress:
+        for places, found, errors in predictor.predict(split.images, batch_size):
+            if errors and not skip_bad:
+                raise UserError(f"{errors[0]}; --skip_bad goes on without such images")
+            levels[places] = found
+            bad += errors
+            progress.update(len(places))
+    for error in bad:
+        print(f"skipped {error}", file=sys.stderr)
+    table = pd.DataFrame(levels, columns=predictor.names)
+    if split.levels is not None:
+        for name in predictor.names:
+            table[f"{name}_label"] = split.true(name)
+    table.insert(0, "image", split.names)
+    table = table.dropna()
+    if table.empty:
+        raise UserError(f"{split.root / 'test'}: not one of {len(bad)} images can be read")
+    return table
 
 
 def _image_lines(table: pd.DataFrame, names: list[str]) -> str:
@@ -161,13 +108,30 @@ def _image_lines(table: pd.DataFrame, names: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _write_frames(
-    path: Path, folder: Path, table: pd.DataFrame, level: str, made: Provenance
-) -> None:
+def _error_lines(errors: pd.DataFrame, drawn: str) -> str:
+    """The errors of each level, and their mean; `drawn` is what the interval is over."""
+    count = errors.contents.iloc[0]
+    heading = f"mean error (95 % interval, over {count:.0f} {drawn})"
+    lines = [f"level  {heading}  error of always saying the median"]
+    for level, row in errors.iterrows():
+        interval = f"({row.mean_absolute_error_low:.2f} to {row.mean_absolute_error_high:.2f})"
+        error = f"{row.mean_absolute_error:5.2f}  {interval if count > 1 else '(unknown)'}"
+        baseline = f"{row.median_label_error:5.2f}  (median {row.median_label:g})"
+        lines.append(f"{level:7}{error:{len(heading)}}  {baseline}")
+    if len(errors) > 1:
+        error, baseline = errors.mean()[["mean_absolute_error", "median_label_error"]]
+        ratio = f"(ratio {error / baseline:.2f})" if baseline else ""
+        lines.append(
+            f"mean   {error:5.2f}{'':{len(heading) - 5}}  {baseline:5.2f}  {ratio}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def _write_frames(path: Path, split: TestSplit, table: pd.DataFrame, level: str) -> None:
     """Each image, as the model saw it, beside itself encoded at the predicted `level`."""
-    codec, rows = CODECS[made.codec], []
-    for _, row in table.iterrows():
-        frame = read_frame(folder / row.image)[..., ::-1]
+    codec, rows = split.codec, []
+    for place, row in table.iterrows():
+        frame = read_frame(split.images[place])[..., ::-1]
         stream = codec.encode(frame, codec.nearest(row[level]))
         caption = f"{codec.unit} {row[level]:.1f}"
         if f"{level}_label" in row:
@@ -179,20 +143,5 @@ def _write_frames(
         rows.append([(row.image, frame), (caption, seen)])
     title = [f"Left: the image. Right: encoded at the predicted {level}, as a whole number."]
     if f"{level}_label" in table:
-        title.append(f"True levels: {made.caption}.")
+        title.append(f"True levels: {split.provenance.caption}.")
     write_side_by_side(path, rows, title)
-
-
-def _described(errors: pd.DataFrame) -> str:
-    lines = ["level  mean error (95 % interval)  error of always saying the median"]
-    for level, row in errors.iterrows():
-        lines.append(
-            f"{level}   {row.mean_absolute_error:5.2f}  ({row.interval_low:.2f} to "
-            f"{row.interval_high:.2f})          {row.median_label_error:5.2f}  "
-            f"(median {row.median_label:g})"
-        )
-    if len(errors) > 1:
-        error, baseline = errors.mean()[["mean_absolute_error", "median_label_error"]]
-        ratio = f"(ratio {error / baseline:.2f})" if baseline else ""
-        lines.append(f"mean   {error:5.2f}{'':25}{baseline:5.2f}  {ratio}".rstrip())
-    return "\n".join(lines)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +12,10 @@ import pandas as pd
 from common.codecs import h264
 from common.codecs.codec import Codec
 from common.data.frames import read_rgb
+from common.data.split import TestSplit
 from common.datasets.objective import lowest_below
-from common.files import write_arrays
+from common.evaluation.report.cache import kept
+from common.files import checksum, write_arrays
 from common.parallel import in_parallel
 
 METRICS = ("psnr", "ssim", "vmaf")
@@ -56,35 +57,31 @@ def encoded(image: Path, level: int, codec: Codec, cache: Path) -> Encode:
         UserError: as `read_even`.
     """
     told = repr((codec.version(), level)).encode()
-    name = hashlib.sha256(told + image.read_bytes()).hexdigest()
+    name = checksum([told, image.read_bytes()])
     path = cache / "encodes" / name[:2] / f"{name}.npz"
-    if not path.exists():
+    arrays = kept(path, "stream", "pixels", *METRICS)
+    if not arrays:
         rgb = read_even(image)
-        stream = codec.encode(rgb, level)
-        measures = codec.measure(rgb, stream)
+        coded = codec.encode(rgb, level)
         pixels = rgb.shape[0] * rgb.shape[1]
-        write_arrays(path, stream=np.frombuffer(stream, np.uint8), pixels=pixels, **measures)
-    with np.load(path) as file:
-        stream = file["stream"].tobytes()
-        return Encode(
-            stream,
-            h264.bits(stream),
-            h264.bits(stream) / int(file["pixels"]),
-            min(float(file["psnr"]), LOSSLESS_DB),
-            float(file["ssim"]),
-            float(file["vmaf"]),
-        )
+        measures = codec.measure(rgb, coded)
+        write_arrays(path, stream=np.frombuffer(coded, np.uint8), pixels=pixels, **measures)
+        arrays = kept(path, "stream", "pixels", *METRICS)
+    stream, (pixels, psnr, ssim, vmaf) = arrays[0].tobytes(), map(float, arrays[1:])
+    bits = h264.bits(stream)
+    return Encode(stream, bits, bits / pixels, min(psnr, LOSSLESS_DB), ssim, vmaf)
 
 
-def measured(
-    images: Sequence[Path], levels: Sequence[int], codec: Codec, cache: Path, doing: str
-) -> pd.DataFrame:
-    """Bits, bits per pixel, PSNR (dB), SSIM and VMAF of images coded at levels, a row an image."""
+def measured(split: TestSplit, levels: Iterable[float], cache: Path, doing: str) -> pd.DataFrame:
+    """Bits, bits per pixel, PSNR (dB), SSIM and VMAF of the images at `levels`, a row per image.
 
-    def measures(pair: tuple[Path, int]) -> tuple[float, ...]:
-        return encoded(pair[0], int(pair[1]), codec, cache)[1:]
+    Levels are rounded to those that can be coded; `doing` says whose they are.
+    """
 
-    rows = in_parallel(measures, zip(images, levels), doing)
+    def measures(pair: tuple[Path, float]) -> tuple[float, ...]:
+        return encoded(pair[0], split.codec.nearest(pair[1]), split.codec, cache)[1:]
+
+    rows = in_parallel(measures, zip(split.images, levels), f"coding, {doing}")
     return pd.DataFrame(rows, columns=list(Encode._fields[1:]))
 
 

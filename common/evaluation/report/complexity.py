@@ -11,7 +11,7 @@ from tensorflow.keras import layers
 from tqdm import tqdm
 
 from common.evaluation.speed import in_own_process, prediction_speed
-from common.models.build import build_model, levels_of
+from common.models.build import build_model
 from common.models.descriptions import MODELS
 
 # A pass: few, since a second run of a whole report spends its time here.
@@ -22,19 +22,23 @@ def multiply_accumulates(model: tf.keras.Model) -> Counter[str]:
     """Multiply-accumulates of one frame, from the Keras graph, by layer kind.
 
     `Conv2D` and `Conv2DTranspose`: each product of a kernel's weight with a value, those with the
-    zeros of 'same' padding included; `Dense`: one a weight and use. A layer that the graph uses
+    zeros of 'same' padding included; `Dense`: one per weight and use. A layer that the graph uses
     twice counts twice. Biases, normalisation, activations, pooling and scaling are left out.
     """
     counts: Counter[str] = Counter()
-    for layer in model.layers:
-        for node in layer.inbound_nodes:
-            kind = type(layer)
-            if kind is layers.Dense:
-                counts[kind.__name__] += math.prod(node.output_shapes[1:]) * layer.kernel.shape[0]
-            elif kind in (layers.Conv2D, layers.Conv2DTranspose):
-                # A kernel is placed at each position of what it makes, or, transposed, takes.
-                placed = node.output_shapes if kind is layers.Conv2D else node.input_shapes
-                counts[kind.__name__] += math.prod(placed[1:3]) * math.prod(layer.kernel.shape)
+    # A layer itself also knows its uses in other models.
+    for described in model.get_config()["layers"]:
+        layer, uses = model.get_layer(described["name"]), len(described["inbound_nodes"])
+        kind = type(layer)
+        if kind is layers.Dense:
+            places = math.prod(layer.output_shape[1:-1])
+        elif kind in (layers.Conv2D, layers.Conv2DTranspose):
+            # A kernel is placed at each position of what it makes, or, transposed, takes.
+            placed = layer.output_shape if kind is layers.Conv2D else layer.input_shape
+            places = math.prod(placed[1:3])
+        else:
+            continue
+        counts[kind.__name__] += uses * places * math.prod(layer.kernel.shape)
     return counts
 
 
@@ -48,12 +52,12 @@ def measure_complexity(names: list[str]) -> pd.DataFrame:
     rows = []
     for name in tqdm(names, "complexity", unit="model", disable=None, leave=False):
         model = build_model(MODELS[name])
-        counts = multiply_accumulates(levels_of(model))
+        counts = multiply_accumulates(model.predicting)
         speed, memory = in_own_process(prediction_speed, name, FRAMES, "float32")
         rows.append(
             {
                 "model": MODELS[name].title,
-                "weights": model.count_params(),
+                "weights": model.whole.count_params(),
                 "conv": counts["Conv2D"],
                 "conv_transpose": counts["Conv2DTranspose"],
                 "dense": counts["Dense"],

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from common.datasets.viewers import Samples
+from common.data.split import TestSplit
+from common.evaluation.metrics import mean_with_interval, prediction_errors
 from common.evaluation.report.coding import METRICS, best_constant, measured
-from common.evaluation.report.errors import label_floor, mean_with_interval, prediction_errors
+from common.evaluation.report.predictions import Predictions
 from common.evaluation.report.table import Table
-from common.evaluation.report.truth import Predictions, Truth
+from common.evaluation.report.viewers import Viewers, label_floor
 from common.facts import LEVELS, QP
 from common.models.descriptions import MODELS
 
@@ -24,31 +24,26 @@ BASELINE = "median label"
 INTERVALS = "Intervals are 95 %, by bootstrap over contents."
 
 
-def prediction_error(
-    truth: Truth, predictions: Predictions, viewers: tuple[list[Samples], str] | None
-) -> Table:
+def prediction_error(split: TestSplit, predictions: Predictions, viewers: Viewers | None) -> Table:
     """How far each model's levels are from the true ones, beside what they must be compared with.
 
-    Args:
-        viewers: what `read_samples` gives; without it the label floor is not known.
+    Without `viewers` the label floor is not known.
     """
-    unit = truth.codec.unit
-    floors = _floors(truth, viewers)
+    unit = split.codec.unit
+    floors = {level: _floor(split, viewers, level) for level in LEVELS}
     rows = [
         {
             "model": title,
             "level": level,
-            "frames": len(predicted),
-            "contents": len(set(truth.contents)),
-            **prediction_errors(predicted, _true(truth, level), truth.contents),
+            **prediction_errors(predicted, split.true(level), split.contents),
             "label_floor": floors[level],
-            "published": _published("mean_absolute_error", truth, title, level),
+            "published": _published("mean_absolute_error", split, title, level),
         }
         for (title, level), predicted in predictions.items()
     ]
     floor = (
         f"Label floor: how far the labels move when the viewers are resampled "
-        f"({len(viewers[0])} contents)."
+        f"({len(viewers.samples)} contents)."
         if viewers
         else "The labels' own uncertainty is not known here: --labels gives it."
     )
@@ -60,7 +55,7 @@ def prediction_error(
         "Prediction error",
         f"Absolute error in {unit}, and Spearman's rank correlation. Compare with always answering "
         f"the median label; of that error, 'fraction' is what the model leaves. {floor} "
-        f"{told}{INTERVALS} {truth.caption}",
+        f"{told}{INTERVALS} {split.caption}",
         values,
         {
             "Model": "{model}",
@@ -78,19 +73,19 @@ def prediction_error(
     )
 
 
-def quality_error(truth: Truth, predictions: Predictions, cache: Path) -> Table:
+def quality_error(split: TestSplit, predictions: Predictions, cache: Path) -> Table:
     """How far the quality of frames coded at predicted levels is from that at the true ones."""
     rows = []
     for level in dict.fromkeys(level for _, level in predictions):
-        at_true = _measured(truth, _true(truth, level), cache, f"true {level}")
+        at_true = measured(split, split.true(level), cache, f"true {level}")
         rows += [
             {
                 "model": title,
                 "level": level,
-                **_differences(_measured(truth, levels, cache, f"{title} {level}"), at_true, truth),
-                "published": _published("psnr_error", truth, title, level),
+                **_differences(measured(split, levels, cache, f"{title} {level}"), at_true, split),
+                "published": _published("psnr_error", split, title, level),
             }
-            for title, levels in _with_baseline(truth, predictions, level).items()
+            for title, levels in _with_baseline(split, predictions, level).items()
         ]
     values = pd.DataFrame(rows)
     shown = {
@@ -106,46 +101,41 @@ def quality_error(truth: Truth, predictions: Predictions, cache: Path) -> Table:
         "Quality error",
         "Absolute difference between each frame coded at the predicted level and at the true one, "
         "both rounded to whole levels: mean and interval. Compare with coding at the median label. "
-        f"PSNR and SSIM are those of luma. {truth.codec.version()}. {INTERVALS} {truth.caption}",
+        f"PSNR and SSIM are those of luma. {split.codec.version()}. {INTERVALS} {split.caption}",
         values,
         shown,
     )
 
 
-def bitrate(truth: Truth, predictions: Predictions, cache: Path) -> Table:
+def bitrate(split: TestSplit, predictions: Predictions, cache: Path) -> Table:
     """What coding at predicted JND1 levels saves, and how many frames it spoils."""
-    codec, unit = truth.codec, truth.codec.unit
-    true = _true(truth, "JND1")
-    coded_true = _coded(truth, true)
-    at_true = _measured(truth, true, cache, "true JND1")
+    codec, unit = split.codec, split.codec.unit
+    true, coded = split.true("JND1"), np.vectorize(codec.nearest)
+    at_true = measured(split, true, cache, "true JND1")
 
     @functools.cache
     def of_constant(level: int) -> pd.DataFrame:
-        return _measured(truth, np.full(len(true), level), cache, f"{unit} {level}")
+        return measured(split, np.full(len(true), level), cache, f"{unit} {level}")
 
-    rows = []
-    for title, levels in {
-        **_with_baseline(truth, predictions, "JND1"),
-        "true levels": true,
-    }.items():
-        at_levels = _measured(truth, levels, cache, f"{title} JND1")
+    def row(title: str, levels: np.ndarray) -> dict[str, object]:
+        at_levels = measured(split, levels, cache, f"{title} JND1")
         constant, constant_bits = best_constant(of_constant, at_levels.vmaf.mean(), codec.levels)
-        excess = codec.coarser_by(_coded(truth, levels), coded_true)
-        noticed = excess > 0
-        rows.append(
-            {
-                "levels": title,
-                "kbit_per_frame": at_levels.bits.mean() / 1000,
-                "vmaf": at_levels.vmaf.mean(),
-                "constant": constant,
-                "constant_kbit_per_frame": constant_bits / 1000,
-                "bits_over_constant_percent": 100 * (at_levels.bits.mean() / constant_bits - 1),
-                "bits_over_true_percent": 100 * (at_levels.bits.mean() / at_true.bits.mean() - 1),
-                "noticed_percent": 100 * noticed.mean(),
-                "mean_excess": excess[noticed].mean() if noticed.any() else np.nan,
-                "largest_excess": float(excess[noticed].max()) if noticed.any() else np.nan,
-            }
-        )
+        excess = codec.coarser_by(coded(levels), coded(true))
+        excess = pd.Series(excess[excess > 0], dtype=float)
+        return {
+            "levels": title,
+            "kbit_per_frame": at_levels.bits.mean() / 1000,
+            "vmaf": at_levels.vmaf.mean(),
+            "constant": constant,
+            "constant_kbit_per_frame": constant_bits / 1000,
+            "bits_over_constant_percent": 100 * (at_levels.bits.mean() / constant_bits - 1),
+            "bits_over_true_percent": 100 * (at_levels.bits.mean() / at_true.bits.mean() - 1),
+            "noticed_percent": 100 * len(excess) / len(true),
+            "mean_excess": excess.mean(),
+            "largest_excess": excess.max(),
+        }
+
+    of_titles = {**_with_baseline(split, predictions, "JND1"), "true levels": true}
     return Table(
         "bitrate",
         "What it is good for",
@@ -153,11 +143,11 @@ def bitrate(truth: Truth, predictions: Predictions, cache: Path) -> Table:
         "frames with the same average VMAF (interpolated between whole levels), and against the "
         "true JND1; negative saves bits. Noticed: frames coded coarser than their true JND1, where "
         f"viewers would see a change, and by how many steps of {unit}. True levels show what a "
-        f"perfect predictor would save. {codec.version()}. {truth.caption}",
-        pd.DataFrame(rows),
+        f"perfect predictor would save. {codec.version()}. {split.caption}",
+        pd.DataFrame([row(title, levels) for title, levels in of_titles.items()]),
         {
             "Levels of": "{levels}",
-            "kbit a frame": "{kbit_per_frame:.1f}",
+            "kbit per frame": "{kbit_per_frame:.1f}",
             "VMAF": "{vmaf:.2f}",
             f"Constant {unit}": "{constant:.2f}",
             "Bits against constant": "{bits_over_constant_percent:+.1f} %",
@@ -169,15 +159,15 @@ def bitrate(truth: Truth, predictions: Predictions, cache: Path) -> Table:
     )
 
 
-def complexity(costs: pd.DataFrame, machine: str, truth: Truth | None = None) -> Table:
+def complexity(costs: pd.DataFrame, machine: str, split: TestSplit | None = None) -> Table:
     """What a prediction costs; `costs` as `measure_complexity` gives them."""
     return Table(
         "complexity",
         "Complexity",
-        "Weights in the file; multiply-accumulates a frame by layer kind, from the graph of a "
-        "prediction, zeros of padding included; peak memory and frames a second, from image files "
-        f"to levels in float32, measured in this run, each model in a process of its own, on "
-        f"{machine}." + (f" {truth.caption}" if truth else ""),
+        "Weights in the file; multiply-accumulates per frame by layer kind, from the graph of a "
+        "prediction, zeros of padding included; peak memory and frames per second, from image "
+        f"files to levels in float32, measured in this run, each model in a process of its own, on "
+        f"{machine}." + (f" {split.caption}" if split else ""),
         costs,
         {
             "Model": "{model}",
@@ -192,48 +182,34 @@ def complexity(costs: pd.DataFrame, machine: str, truth: Truth | None = None) ->
     )
 
 
-def _true(truth: Truth, level: str) -> np.ndarray:
-    return truth.levels[:, LEVELS.index(level)]
-
-
-def _coded(truth: Truth, levels: np.ndarray) -> np.ndarray:
-    """The whole levels that frames are coded at."""
-    return np.array([truth.codec.nearest(level) for level in levels])
-
-
-def _measured(truth: Truth, levels: np.ndarray, cache: Path, doing: str) -> pd.DataFrame:
-    return measured(truth.images, _coded(truth, levels), truth.codec, cache, f"coding, {doing}")
-
-
-def _with_baseline(truth: Truth, predictions: Predictions, level: str) -> dict[str, np.ndarray]:
+def _with_baseline(split: TestSplit, predictions: Predictions, level: str) -> dict[str, np.ndarray]:
     """Each model's levels by its title, and last the median label for all frames."""
     of_models = {title: levels for (title, name), levels in predictions.items() if name == level}
-    median = np.full(len(truth.levels), np.median(_true(truth, level)))
+    median = np.full(len(split.levels), np.median(split.true(level)))
     return {**of_models, BASELINE: median}
 
 
-def _differences(at_levels: pd.DataFrame, at_true: pd.DataFrame, truth: Truth) -> dict[str, float]:
+def _differences(
+    at_levels: pd.DataFrame, at_true: pd.DataFrame, split: TestSplit
+) -> dict[str, float]:
     differences = (at_levels - at_true).abs()
     return {
         name: value
         for metric in METRICS
         for name, value in mean_with_interval(
-            f"{metric}_error", differences[metric].to_numpy(), truth.contents
+            f"{metric}_error", differences[metric].to_numpy(), split.contents
         ).items()
     }
 
 
-def _floors(truth: Truth, viewers: tuple[Sequence[Samples], str] | None) -> dict[str, float]:
-    """The label floor by level; NaN where it is not known."""
+def _floor(split: TestSplit, viewers: Viewers | None, level: str) -> float:
+    """The label floor of a level; NaN where it is not known."""
     if not viewers:
-        return dict.fromkeys(LEVELS, np.nan)
-    samples, statistic = viewers
-    return {
-        level: label_floor([each[number] for each in samples], statistic, truth.codec_name != QP)
-        for number, level in enumerate(LEVELS)
-    }
+        return np.nan
+    samples = [content[LEVELS.index(level)] for content in viewers.samples]
+    return label_floor(samples, viewers.statistic, falling=split.codec_name != QP)
 
 
-def _published(figure: str, truth: Truth, title: str, level: str) -> float:
-    known = title in PUBLISHED_FOR and level == "JND1" and truth.codec_name == QP
+def _published(figure: str, split: TestSplit, title: str, level: str) -> float:
+    known = title in PUBLISHED_FOR and level == "JND1" and split.codec_name == QP
     return PUBLISHED[figure] if known else np.nan

@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from common.evaluation.report.truth import Predictions, Truth
+from common.data.split import TestSplit
+from common.evaluation.report.predictions import Predictions
 from common.facts import LEVELS
 from common.files import replaced
 from common.models.descriptions import MODELS
@@ -47,12 +48,13 @@ STYLE = {
     "ytick.color": INK,
 }
 PANEL = 3.4  # inches a side
+SUFFIXES = (".png", ".svg")
 
 
 class Plot(NamedTuple):
     """A kind of plot: what its files' names begin with, what it shows, and how it is drawn.
 
-    It is drawn a level at a time, from true levels [images], each model's levels [images] by its
+    It is drawn level by level, from true levels [images], each model's levels [images] by its
     title, the bits per pixel [images] of all frames at one level, and the unit of levels.
     """
 
@@ -63,7 +65,7 @@ class Plot(NamedTuple):
 
 
 def write_plots(
-    folder: Path, truth: Truth, predictions: Predictions, bits_per_pixel: np.ndarray
+    folder: Path, split: TestSplit, predictions: Predictions, bits_per_pixel: np.ndarray
 ) -> dict[str, dict[str, Path]]:
     """Draw each of `PLOTS` for each level, as PNG and as SVG.
 
@@ -77,15 +79,15 @@ def write_plots(
     titles = list(dict.fromkeys(title for title, _ in predictions))
     with matplotlib.rc_context(STYLE):
         for plot in PLOTS:
-            for number, level in enumerate(LEVELS):
+            for level in LEVELS:
                 models = {t: predictions[t, level] for t in titles if (t, level) in predictions}
                 if not models:
                     continue
-                true = truth.levels[:, number]
-                figure = plot.draw(true, models, bits_per_pixel, truth.codec.unit)
+                unit = split.codec.unit
+                figure = plot.draw(split.true(level), models, bits_per_pixel, unit)
                 figure.suptitle(level, x=0.02, ha="left", fontsize=11, fontweight="bold")
-                if truth.stand_in:
-                    said = textwrap.fill(f"Levels: {truth.stand_in}", 56)
+                if split.stand_in:
+                    said = textwrap.fill(f"Levels: {split.stand_in}", 56)
                     figure.supxlabel(said, x=0.02, ha="left", fontsize=7)
                 path = folder / f"{plot.name}_{level}"
                 for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
@@ -140,7 +142,7 @@ def _error_against_complexity(
 
 
 def _panels(models: Collection[str]) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel a model, one below the other."""
+    """A figure with a panel per model, one below the other."""
     figure = Figure((PANEL, PANEL * len(models)), layout="constrained")
     return figure, list(figure.subplots(len(models), squeeze=False)[:, 0])
 
@@ -167,3 +169,6 @@ PLOTS = (
         _error_against_complexity,
     ),
 )
+FILES = [
+    f"{plot.name}_{level}{suffix}" for plot in PLOTS for level in LEVELS for suffix in SUFFIXES
+]

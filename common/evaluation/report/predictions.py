@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from common.data.frames import frame_batches
 from common.errors import UserError
-from common.evaluation.predictor import predict, prepare_model
+from common.evaluation.report.cache import kept
 from common.evaluation.report.candidates import Candidate
-from common.evaluation.report.truth import Predictions
 from common.facts import LEVELS
-from common.files import write_arrays
-from common.models.weights import read_weights
+from common.files import checksum, write_arrays
+from common.predictor import Predictor
 
-PRECISION = "float32"
+# Predicted levels [images] by model title and level, in the order of the paper's tables.
+Predictions = dict[tuple[str, str], np.ndarray]
 
 
 def predict_all(candidates: list[Candidate], images: list[Path], cache: Path) -> Predictions:
@@ -34,18 +32,22 @@ def predict_all(candidates: list[Candidate], images: list[Path], cache: Path) ->
     predictions: Predictions = {}
     misfits: dict[Path, UserError] = {}
     fitting: set[Path] = set()
+    digests = [_digest(image) for image in images]
     for candidate in candidates:
         folder = cache / "levels" / f"{candidate.description.name}-{_digest(candidate.file)}"
-        stored = [folder / f"{_digest(image)}.npz" for image in images]
-        missing = [number for number, path in enumerate(stored) if not path.exists()]
+        stored = {image: folder / f"{name}.npz" for image, name in zip(images, digests)}
+        missing = [image for image in images if not kept(stored[image], "levels")]
         if missing:
             try:
-                _predict(candidate, [images[n] for n in missing], [stored[n] for n in missing])
-            except _MisfitError as misfit:
+                predictor = Predictor(candidate.description.name, candidate.file, candidate.level)
+            except UserError as misfit:
+                if candidate.certain:
+                    raise
                 misfits[candidate.file] = misfit
                 continue
+            _predict(predictor, missing, stored)
         fitting.add(candidate.file)
-        levels = np.array([np.load(path)["levels"] for path in stored])
+        levels = np.array([kept(stored[image], "levels")[0] for image in images])
         for number, level in enumerate([candidate.level] if candidate.level else LEVELS):
             predictions[candidate.description.title, level] = levels[:, number]
     alone = [error for file, error in misfits.items() if file not in fitting]
@@ -56,38 +58,19 @@ def predict_all(candidates: list[Candidate], images: list[Path], cache: Path) ->
     return predictions
 
 
-class _MisfitError(UserError):
-    """A file that may be any model's is not this one's."""
-
-
-def _predict(candidate: Candidate, images: list[Path], stored: list[Path]) -> None:
+def _predict(predictor: Predictor, images: list[Path], stored: dict[Path, Path]) -> None:
     """Write the levels of each image to its place in `stored`, one by one."""
-    model, device = prepare_model(candidate.description, PRECISION)
-    try:
-        read_weights(model, candidate.file)
-    except UserError as error:
-        raise error if candidate.certain else _MisfitError(str(error)) from None
-    bad: list[UserError] = []
-    batches = frame_batches(images, candidate.description.test_batch, bad)
-    doing = " ".join(filter(None, (candidate.description.title, candidate.level)))
+    title = predictor.description.title
+    doing = title if predictor.description.multitask else f"{title} {predictor.names[0]}"
     with tqdm(desc=doing, total=len(images), unit="frame", disable=None, leave=False) as progress:
-        for numbers, levels in predict(model, batches, device, PRECISION):
-            if not np.isfinite(levels).all():
-                raise UserError(f"{candidate.file}: gives levels that are no numbers")
-            for number, row in zip(numbers, levels):
-                write_arrays(stored[number], levels=row)
-            progress.update(len(numbers))
-    if bad:
-        raise bad[0]
+        for places, levels, errors in predictor.predict(images):
+            for place, row in zip(places, levels):
+                write_arrays(stored[images[place]], levels=row)
+            for error in errors:
+                raise error
+            progress.update(len(places))
 
 
 def _digest(path: Path) -> str:
-    """A checksum of a file, as a name.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    """A checksum of a file, as a name."""
+    return checksum([path.read_bytes()])[:32]

@@ -1,0 +1,92 @@
+"""The test split: the images to predict, and all that is known of them, read once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from common.codecs.codec import CODECS, Codec
+from common.data.layout import LEVELS_FILE, read_levels, read_split
+from common.data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
+from common.data.text import readable
+from common.errors import UserError
+from common.facts import LEVELS
+
+
+class TestSplit(NamedTuple):
+    """The images of ROOT/test in their order, and what is known of them."""
+
+    __test__ = False  # pytest takes a class of such a name for tests
+
+    root: Path
+    images: list[Path]
+    levels: np.ndarray | None
+    """float32 [images, 3]: JND1 to JND3; None where no file gives them."""
+    provenance: Provenance | None
+    """What the levels are; None without a manifest."""
+    rows: list[dict[str, str]]
+    """The manifest's row of each image; none without a manifest."""
+
+    @property
+    def names(self) -> list[str]:
+        """The images' paths below ROOT/test, as text."""
+        return [readable(image.relative_to(self.root / "test")) for image in self.images]
+
+    @property
+    def contents(self) -> np.ndarray:
+        """str [images]: what frames of one clip or picture share, else each image's own name."""
+        return np.array([row["content"] for row in self.rows] or self.names)
+
+    @property
+    def codec_name(self) -> str:
+        """What a level is, QP or QUALITY: as the manifest says or, without one, levels show."""
+        return self.provenance.codec if self.provenance else codec_by_order(self.levels)
+
+    @property
+    def codec(self) -> Codec:
+        """What the levels are coded with."""
+        return CODECS[self.codec_name]
+
+    @property
+    def stand_in(self) -> str:
+        """What the levels are where no viewer gave them; else empty."""
+        return self.provenance.caption if self.provenance and self.provenance.objective else ""
+
+    @property
+    def caption(self) -> str:
+        """What must be said wherever the levels appear."""
+        given = f"no {MANIFEST} says who gave them, and each image counts as its own content"
+        return (
+            f"{len(self.images)} frames of {len(set(self.contents))} contents in "
+            f"{readable(self.root / 'test')}. Levels ({self.codec_name}): "
+            f"{self.provenance.caption if self.provenance else given}."
+        )
+
+    def true(self, level: str) -> np.ndarray:
+        """The known levels [images] of "JND1", "JND2" or "JND3"."""
+        return self.levels[:, LEVELS.index(level)]
+
+
+def read_test_split(root: Path, levels_needed: bool) -> TestSplit:
+    """Read ROOT/test and, where there is one, ROOT/manifest.csv.
+
+    Raises:
+        UserError: no images, no levels though they are needed, a damaged file, or an image that the
+            manifest does not know.
+    """
+    images, levels = read_split(root, "test")
+    if levels_needed and levels is None:
+        read_levels(root / "test" / LEVELS_FILE, images)  # says that it is missing
+    split = TestSplit(root, images, levels, provenance(root), [])
+    if not split.provenance:
+        return split
+    by_file = {row["file"]: row for row in read_manifest(root)}
+    for name in split.names:
+        if f"test/{name}" not in by_file:
+            raise UserError(
+                f"{root / MANIFEST}: no row for test/{name}; take that image out of "
+                f"{root / 'test'}, or the manifest if it is of other images"
+            )
+    return split._replace(rows=[by_file[f"test/{name}"] for name in split.names])

@@ -1,0 +1,28 @@
+"""The files that a run leaves as its results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from common.files import replaced
+
+
+def cleared(folder: Path, names: Iterable[str]) -> list[Path]:
+    """The paths of all files of one kind of result, none of which is there any more.
+
+    To be asked for once everything is known and before the first is written: then no run, killed at
+    whatever moment, leaves a file of its own beside one that tells of other data.
+    """
+    paths = [folder / name for name in names]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return paths
+
+
+def write_csv(table: pd.DataFrame, path: Path, **options: object) -> None:
+    """Write `table` without its index, whole or not at all; `options` are those of `to_csv`."""
+    with replaced(path) as beside:
+        table.to_csv(beside, index=False, encoding="utf-8", **options)
