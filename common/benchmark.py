@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common.console import Parser, add_option, positive
+from common.console import Parser, add_options, positive
 from common.errors import reported
 from common.models.descriptions import MODELS
 
@@ -52,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
             "--models", nargs="+", choices=MODELS, default=list(MODELS), metavar="MODEL"
         )
         command.add_argument("--frames", type=positive, metavar="N", help=frames_help)
-        add_option(command, "precision", help="this project's; Keras computes in float32")
+        ours = "this project's; Keras computes in float32"
+        add_options(command, "precision", precision={"help": ours})
     options = parser.parse_args(arguments)
     with reported(parser.prog):
         _compare(options.command, options.models, options.frames, options.precision)

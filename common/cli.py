@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.console import Parser, add_option
+from common.console import Parser, add_options
 from common.errors import reported
 from common.facts import LEVELS
 from common.files import make_writable
@@ -137,7 +137,6 @@ def _parser(description: Description) -> Parser:
     script = f"{description.name}.py"
     what = "the three JND levels" if description.multitask else "one JND level"
     level = "" if description.multitask else "--jnd_value JND1 "
-    backbone = f"--{description.backbone_option}"
     parser = Parser(
         prog=script,
         description=f"{description.title} predicts {what} of an image: "
@@ -150,8 +149,8 @@ def _parser(description: Description) -> Parser:
         help="train on your own dataset",
         description=f"Train {description.title} to predict {what} of the images in DIR/train/\n"
         "and pick the best epoch by those in DIR/valid/; both hold a JND-Levels.txt.",
-        epilog=f"example:\n  python3 {script} train {level}--data_dir data/ "
-        f"--checkpoint_path checkpoints/ --csv_log_path logs/ {backbone} backbones/",
+        epilog=f"example:\n  python3 {script} train {level}--data_dir data/ --checkpoint_path "
+        f"checkpoints/ --csv_log_path logs/ --{description.backbone_option} backbones/",
     )
     test = commands.add_parser(
         "test",
@@ -163,90 +162,49 @@ def _parser(description: Description) -> Parser:
         epilog=f"example:\n  python3 {script} test {level}--data_dir data/ "
         "--model_weights_path weights/ --result_path results/",
     )
-    add_option(train, "data_dir")
-    add_option(
-        test,
-        "data_dir",
-        required=False,
-        default=_bundled("samples"),
-        help="folder that holds the above",
-    )
-    _train_options(train, description)
-    _test_options(test, description)
-    for command, backbone_help in (
-        (train, f"folder of {', '.join(description.backbone_files('JNDk'))}"),
-        (test, "not needed: the weight file holds the backbone; accepted for older scripts"),
-    ):
-        add_option(command, "precision")
-        command.add_argument(
-            backbone, type=Path, required=command is train, metavar="DIR", help=backbone_help
-        )
+    _add_train_options(train, description)
+    _add_test_options(test, description)
     return parser
 
 
-def _test_options(test: Parser, description: Description) -> None:
-    level = None
-    if not description.multitask:
-        level = "JNDk"
-        test.add_argument("--jnd_value", choices=LEVELS, help="which level; no default")
-    test.add_argument(
-        "--model_weights_path",
-        type=Path,
-        default=_bundled("weights"),
-        metavar="PATH",
-        help=f"weight file, or folder with {' or '.join(description.weight_files(level))}",
-    )
-    add_option(test, "result_path")
-    add_option(
-        test,
-        "batch_size",
-        default=description.test_batch,
-        help="frames at a time; bounds memory, changes no result",
-    )
-    test.add_argument(
-        "--skip_bad", action="store_true", help="go on without images that cannot be read"
-    )
-
-
-def _train_options(train: Parser, description: Description) -> None:
-    train.add_argument(
-        "--jnd_value",
-        choices=LEVELS,
-        help="level whose validation error picks the best epoch, in place of the sum of the three"
-        if description.multitask
-        else "which level; no default",
-    )
-    add_option(train, "checkpoint_path", required=True)
-    add_option(train, "csv_log_path", required=True)
-    add_option(train, "epochs", default=300)
-    add_option(train, "batch_size")
-    add_option(train, "learning_rate", default=1e-5)
-    train.add_argument(
-        "--cosine",
-        action="store_true",
-        help="let the learning rate fall to 0 over --epochs, along half a cosine",
-    )
-    train.add_argument("--flip", action="store_true", help="see each frame mirrored, too")
-    add_option(train, "seed")
-    add_option(train, "resume")
-    train.add_argument(
-        "--tensorboard", type=Path, metavar="DIR", help="folder for TensorBoard's logs"
+def _add_train_options(train: Parser, description: Description) -> None:
+    best = "level whose validation error picks the best epoch, in place of the sum of the three"
+    needed = {"required": True}
+    add_options(
+        train,
+        "data_dir jnd_value checkpoint_path csv_log_path epochs batch_size learning_rate cosine "
+        "flip seed resume tensorboard precision",
+        jnd_value={"help": best} if description.multitask else {},
+        checkpoint_path=needed,
+        csv_log_path=needed,
+        epochs={"default": 300},
+        learning_rate={"default": 1e-5},
     )
     if description.end_to_end:
         train.set_defaults(cache_dir=None, no_cache=True, roll=False)
-        return
-    train.add_argument(
-        "--roll",
-        action="store_true",
-        help="roll what the backbones give round, by another distance in every epoch, so that the "
-        "head learns no places by heart",
+    else:
+        add_options(train, "roll cache_dir no_cache")
+    told = f"folder of {', '.join(description.backbone_files('JNDk'))}"
+    _add_backbone_option(train, description, help=told, required=True)
+
+
+def _add_test_options(test: Parser, description: Description) -> None:
+    level = None if description.multitask else "JNDk"
+    weights = f"weight file, or folder with {' or '.join(description.weight_files(level))}"
+    add_options(
+        test,
+        f"data_dir {'jnd_value ' if level else ''}model_weights_path result_path batch_size "
+        "skip_bad precision",
+        data_dir={"required": False, "default": _bundled("samples")},
+        model_weights_path={"default": _bundled("weights"), "help": weights},
+        batch_size={
+            "default": description.test_batch,
+            "help": "frames at a time; bounds memory, changes no result",
+        },
     )
-    train.add_argument(
-        "--cache_dir",
-        type=Path,
-        metavar="DIR",
-        help="for what the frozen backbones give (default: features/ in --checkpoint_path)",
-    )
-    train.add_argument(
-        "--no_cache", action="store_true", help="run the backbones in every epoch instead"
-    )
+    told = "not needed: the weight file holds the backbone; accepted for older scripts"
+    _add_backbone_option(test, description, help=told)
+
+
+def _add_backbone_option(command: Parser, description: Description, **more: object) -> None:
+    command.add_argument(f"--{description.backbone_option}", type=Path, metavar="DIR", **more)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
+
+from common.facts import LEVELS
 
 # As large as NumPy's and TensorFlow's seeds may be, and a float32.
 _LARGEST_SEED = 2**32 - 1
@@ -65,42 +68,55 @@ def positive_real(text: str) -> float:
     return number
 
 
+def _folder(told: str, **more: object) -> dict[str, object]:
+    return {"type": Path, "metavar": "DIR", "help": told, **more}
+
+
+def _number(kind: Callable, told: str, **more: object) -> dict[str, object]:
+    return {"type": kind, "metavar": "X" if kind is positive_real else "N", "help": told, **more}
+
+
+def _flag(told: str) -> dict[str, object]:
+    return {"action": "store_true", "help": told}
+
+
+# The options that several commands take, and all that train models take.
 OPTIONS = {
-    "data_dir": {
-        "type": Path,
-        "required": True,
-        "metavar": "DIR",
-        "help": "folder that holds the above",
-    },
-    "result_path": {
-        "type": Path,
-        "default": Path("results"),
-        "metavar": "DIR",
-        "help": "folder for the results; made if missing",
-    },
-    "checkpoint_path": {
-        "type": Path,
-        "metavar": "DIR",
-        "help": "folder for the best epoch's weights, and for what --resume needs",
-    },
-    "csv_log_path": {
-        "type": Path,
-        "metavar": "DIR",
-        "help": "folder for the log, a line an epoch; made if missing",
-    },
-    "epochs": {"type": positive, "metavar": "N", "help": "how often each frame is seen"},
-    "batch_size": {"type": positive, "default": 8, "metavar": "N", "help": "frames a step"},
-    "learning_rate": {"type": positive_real, "metavar": "X", "help": "of the optimizer, Adam"},
-    "seed": {"type": seed, "default": 0, "metavar": "N", "help": "same seed, same weights"},
-    "resume": {"action": "store_true", "help": "go on with an interrupted training"},
+    "batch_size": _number(positive, "frames a step", default=8),
+    "cache_dir": _folder(
+        "for what the frozen backbones give (default: features/ in --checkpoint_path)"
+    ),
+    "checkpoint_path": _folder("folder for the best epoch's weights, and for what --resume needs"),
+    "cosine": _flag("let the learning rate fall to 0 over --epochs, along half a cosine"),
+    "csv_log_path": _folder("folder for the log, a line per epoch; made if missing"),
+    "data_dir": _folder("folder that holds the above", required=True),
+    "epochs": _number(positive, "how often each frame is seen"),
+    "flip": _flag("see each frame mirrored, too"),
+    "jnd_value": {"choices": LEVELS, "help": "which level; no default"},
+    "learning_rate": _number(positive_real, "of the optimizer, Adam"),
+    "model_weights_path": _folder("weight file, or folder with ", metavar="PATH"),
+    "no_cache": _flag("run the backbones in every epoch instead"),
     "precision": {
         "choices": ("float32", "bfloat16"),
         "default": "float32",
         "help": "bfloat16 is faster where the processor has it",
     },
+    "result_path": _folder("folder for the results; made if missing", default=Path("results")),
+    "resume": _flag("go on with an interrupted training"),
+    "roll": _flag(
+        "roll what the backbones give round, by another distance in every epoch, so that the "
+        "head learns no places by heart"
+    ),
+    "seed": _number(seed, "same seed, same weights", default=0),
+    "skip_bad": _flag("go on without images that cannot be read"),
+    "tensorboard": _folder("folder for TensorBoard's logs"),
 }
 
 
-def add_option(command: argparse.ArgumentParser, name: str, **changes: object) -> None:
-    """Give `command` the option --`name`, with `changes` to what OPTIONS says of it."""
-    command.add_argument(f"--{name}", **{**OPTIONS[name], **changes})
+def add_options(command: argparse.ArgumentParser, names: str, **changes: dict[str, object]) -> None:
+    """Give `command` the options with these `names`, separated by blanks, as OPTIONS has them.
+
+    `changes` to what it says of an option go by the option's name.
+    """
+    for name in names.split():
+        command.add_argument(f"--{name}", **{**OPTIONS[name], **changes.get(name, {})})

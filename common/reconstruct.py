@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.console import Parser, add_option, positive_real
+from common.console import Parser, add_options, positive_real
 from common.errors import reported
 from common.facts import HEIGHT, LEVELS
 from common.files import make_writable
@@ -130,40 +130,27 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "--checkpoint_path backbones/",
     )
     _add_target(training)
-    training.add_argument(
-        "--init",
-        type=Path,
-        metavar="PATH",
-        help="weight file to start from, or folder with ImgReconstruction.h5; needed for JND1 to 3",
+    start = "weight file to start from, or folder with ImgReconstruction.h5; needed for JND1 to 3"
+    training.add_argument("--init", type=Path, metavar="PATH", help=start)
+    add_options(
+        training,
+        "checkpoint_path csv_log_path epochs batch_size learning_rate precision seed resume",
+        checkpoint_path={"default": Path("backbones")},
+        csv_log_path={"default": Path("logs")},
+        epochs={"default": 100},
+        learning_rate={"default": 1e-4},
+        precision={"help": "bfloat16 is for GPUs; weights stay in float32"},
     )
-    add_option(training, "checkpoint_path", default=Path("backbones"))
-    add_option(training, "csv_log_path", default=Path("logs"))
-    add_option(training, "epochs", default=100)
-    add_option(training, "batch_size")
-    add_option(training, "learning_rate", default=1e-4)
-    rate = training.add_mutually_exclusive_group()
-    rate.add_argument(
-        "--lambda",
-        dest="distortion_weight",
-        type=positive_real,
-        default=0.01,
-        metavar="X",
-        help="the loss is bits per pixel + X times the mean squared error of levels 0 to 255; more "
-        "gives finer frames in more bits",
+    add = training.add_mutually_exclusive_group().add_argument
+    weight = (
+        "the loss is bits per pixel + X times the mean squared error of levels 0 to 255; more "
+        "gives finer frames in more bits"
     )
-    rate.add_argument(
-        "--no_rate", action="store_true", help="the loss is the mean squared error alone"
-    )
-    training.add_argument(
-        "--crop",
-        type=_crop_side,
-        default=256,
-        metavar="N",
-        help="side of the random crops, a multiple of 16 in pixels",
-    )
-    add_option(training, "precision", help="bfloat16 is for GPUs; weights stay in float32")
-    add_option(training, "seed")
-    add_option(training, "resume")
+    name = {"dest": "distortion_weight", "metavar": "X"}
+    add("--lambda", type=positive_real, default=0.01, help=weight, **name)
+    add("--no_rate", action="store_true", help="the loss is the mean squared error alone")
+    side = "side of the random crops, a multiple of 16 in pixels"
+    training.add_argument("--crop", type=_crop_side, default=256, metavar="N", help=side)
 
 
 def _add_test(commands: argparse._SubParsersAction) -> None:
@@ -176,24 +163,15 @@ def _add_test(commands: argparse._SubParsersAction) -> None:
         "--model_weights_path backbones/",
     )
     _add_target(testing)
-    testing.add_argument(
-        "--model_weights_path",
-        type=Path,
-        required=True,
-        metavar="PATH",
-        help="weight file, or folder with ImgReconstruction.h5 or JNDkReconstruction.h5",
-    )
-    add_option(testing, "result_path")
+    weights = "weight file, or folder with ImgReconstruction.h5 or JNDkReconstruction.h5"
+    changed = {"required": True, "help": weights}
+    add_options(testing, "model_weights_path result_path", model_weights_path=changed)
 
 
 def _add_target(command: argparse.ArgumentParser) -> None:
-    add_option(command, "data_dir")
-    command.add_argument(
-        "--target",
-        choices=(IMAGE, *LEVELS),
-        required=True,
-        help="what a frame becomes: itself (Img) or its JND-quality version",
-    )
+    add_options(command, "data_dir")
+    told = "what a frame becomes: itself (Img) or its JND-quality version"
+    command.add_argument("--target", choices=(IMAGE, *LEVELS), required=True, help=told)
 
 
 if __name__ == "__main__":

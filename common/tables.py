@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from common.console import Parser
+from common.console import Parser, add_options
 from common.errors import reported
 from common.files import make_writable
 
@@ -76,33 +76,22 @@ def _parser() -> Parser:
         f"  {COMMAND} --data_dir data/ --model_weights_path weights/ --out tables/\n"
         f"  {COMMAND} --complexity",
     )
-    parser.add_argument(
-        "--data_dir", type=Path, metavar="ROOT", help="folder with test/ and its JND-Levels.txt"
+    labels = "viewers' raw answers: VideoSet's folder of label CSVs, or MCL-JCI's workbook"
+    cache = "for encodes and predictions; may be shared (default: cache/ in --out)"
+    root = {"metavar": "ROOT", "help": "folder with test/ and its JND-Levels.txt"}
+    weights = "folder of weight files, of any of the six models, or one such file"
+    add_options(
+        parser,
+        "data_dir model_weights_path cache_dir",
+        data_dir={"required": False, **root},
+        model_weights_path={"help": weights},
+        cache_dir={"help": cache},
     )
-    parser.add_argument(
-        "--model_weights_path",
-        type=Path,
-        metavar="PATH",
-        help="folder of weight files, of any of the six models, or one such file",
-    )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to")
-    parser.add_argument(
-        "--labels",
-        type=Path,
-        metavar="PATH",
-        help="viewers' raw answers: VideoSet's folder of label CSVs, or MCL-JCI's workbook",
-    )
-    parser.add_argument(
-        "--cache_dir",
-        type=Path,
-        metavar="DIR",
-        help="for encodes and predictions; may be shared (default: cache/ in --out)",
-    )
-    parser.add_argument(
-        "--complexity",
-        action="store_true",
-        help="only what the six models cost; needs no data and no weights",
-    )
+    add = parser.add_argument
+    add("--out", type=Path, metavar="DIR", help="folder to write to")
+    add("--labels", type=Path, metavar="PATH", help=labels)
+    alone = "only what the six models cost; needs no data and no weights"
+    add("--complexity", action="store_true", help=alone)
     return parser
 
 
