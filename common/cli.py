@@ -78,7 +78,8 @@ def _train(description: Description, options: argparse.Namespace) -> None:
     for folder in filter(None, (checkpoints, logs, cache_dir, options.tensorboard)):
         make_writable(folder)
     from common.training.batches import TrainingSplit
-    from common.training.predictor import PredictorFiles, PredictorSettings, train_predictor
+    from common.training.epochs import TrainingFiles
+    from common.training.predictor import PredictorSettings, train_predictor
 
     train_predictor(
         PredictorSettings(
@@ -94,16 +95,11 @@ def _train(description: Description, options: argparse.Namespace) -> None:
         ),
         *(TrainingSplit(*split) for split in splits),
         files,
-        PredictorFiles(
-            best=best,
-            state=state,
-            log=logs / f"logs{suffix}.csv",
-            curve=logs / f"logs{suffix}.png",
-            tensorboard=options.tensorboard,
-            cache_dir=cache_dir,
-        ),
+        TrainingFiles(best, state, logs / f"logs{suffix}.csv"),
         epochs=options.epochs,
         resume=options.resume,
+        cache_dir=cache_dir,
+        tensorboard=options.tensorboard,
     )
     value = f"--jnd_value {suffix} " if suffix else ""
     print(f"best epoch: {best}")

@@ -47,7 +47,8 @@ def _train(options: argparse.Namespace) -> None:
     check_resumable(best, state, options.resume)
     make_writable(options.checkpoint_path)
     make_writable(options.csv_log_path)
-    from common.training.backbone import BackboneFiles, BackboneSettings, Pairs, train_backbone
+    from common.training.backbone import BackboneSettings, Pairs, train_backbone
+    from common.training.epochs import TrainingFiles
 
     train_backbone(
         BackboneSettings(
@@ -61,7 +62,7 @@ def _train(options: argparse.Namespace) -> None:
         ),
         *(Pairs(*pair) for pair in pairs),
         initial,
-        BackboneFiles(best=best, state=state, log=options.csv_log_path / f"logs{best.stem}.csv"),
+        TrainingFiles(best, state, options.csv_log_path / f"logs{best.stem}.csv"),
         epochs=options.epochs,
         resume=options.resume,
     )

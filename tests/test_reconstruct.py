@@ -82,6 +82,7 @@ def test_training_lowers_the_loss_and_logs_each_epoch_once(trained):
         "ImgReconstruction.h5",
         "ImgReconstruction.state.npz",
         "logsImgReconstruction.csv",
+        "logsImgReconstruction.png",
     ]
 
 

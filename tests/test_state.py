@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from common.errors import UserError
-from common.training.finite import all_finite, check_finite
+from common.training.epochs import all_finite, check_finite
 from common.training.predictor import PredictorSettings
 from common.training.state import check_resumable, identity, read_state, write_state
 from tests.damage import damaged

@@ -13,20 +13,17 @@ tensorflow/compression's bls2017.py.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 import tensorflow_compression as tfc
 from tqdm import tqdm
 
 from common.data.frames import decoded_frames, raise_first
 from common.device import choose_device, use_precision
-from common.files import replaced
 from common.models.backbone import Backbone, build_backbone
 from common.models.entropy import (
     build_prior,
@@ -38,8 +35,8 @@ from common.models.entropy import (
 )
 from common.models.wavelets import initialise_as_wavelets
 from common.models.weights import read_weights, write_weights
-from common.training.finite import check_finite
-from common.training.state import identity, read_state, write_state
+from common.training.epochs import TrainingFiles, check_finite, run_epochs
+from common.training.state import identity
 
 # Adam's first steps are as long as any, whatever the gradient: at once, they would undo the initial
 # weights (measured: 28.1 dB to 21.4 dB in one step).
@@ -70,14 +67,6 @@ class Pairs(NamedTuple):
     targets: list[Path]
 
 
-class BackboneFiles(NamedTuple):
-    """What a training run writes."""
-
-    best: Path  # weights of the best epoch; the entropy model lies beside
-    state: Path  # all that resuming needs
-    log: Path  # a line an epoch
-
-
 class _Trained(NamedTuple):
     """Weights, and what trains them."""
 
@@ -94,11 +83,6 @@ class _Training(NamedTuple):
     trained: list[_Trained]
 
     @property
-    def weights(self) -> list[tf.Variable]:
-        """All that is trained."""
-        return [weight for part in self.trained for weight in part.weights]
-
-    @property
     def variables(self) -> list[tf.Variable]:
         """All that changes."""
         return [each for part in self.trained for each in part.weights + part.optimizer.variables]
@@ -109,7 +93,7 @@ def train_backbone(
     train: Pairs,
     valid: Pairs,
     initial_weights: Path | None,
-    files: BackboneFiles,
+    files: TrainingFiles,
     *,
     epochs: int,
     resume: bool,
@@ -118,49 +102,38 @@ def train_backbone(
 
     An epoch sees one random crop, flipped or not, of each frame; validation rounds the latents of
     whole frames. Crops and noise depend on seed, epoch and step alone, so a resumed run ends with
-    the weights of an undisturbed one.
+    the weights of an undisturbed one. The entropy model of the best epoch lies beside it.
 
     Raises:
-        UserError: a file that cannot be read, another model's weights, a loss or weights that are
-            NaN or infinite, or a state of other settings or data.
+        UserError: a file that cannot be read, another model's weights, or as `run_epochs`.
     """
     initial = [initial_weights] if initial_weights else []
     run = identity(settings, [*train.images, *train.targets, *valid.images], [], initial)
-    training = _set_up(settings)
-    rows = read_state(files.state, run, training.variables) if resume else []
-
-    def write() -> None:
-        write_state(files.state, run, rows, training.variables)
-        if _best(rows) is rows[-1]:
-            _write_best(training, files.best)
-        with replaced(files.log) as beside:
-            pd.DataFrame(rows).to_csv(beside, sep=";", index=False, float_format="%.6g")
-
-    if rows:
-        write()  # what a kill after the state came before
-    else:
-        _initialise(training, initial_weights)
+    training = _set_up(settings, initial_weights)
     train_step, validate_frame = _steps(training)
-    for epoch in range(len(rows) + 1, epochs + 1):
-        start = time.perf_counter()
-        measured = _train_epoch(settings, train, train_step, epoch, epochs, files.best)
+
+    def train_epoch(number: int) -> dict[str, float]:
+        title = f"epoch {number}/{epochs}"
+        measured = _train_epoch(settings, train, train_step, number, title, files.best)
         validated = _validate(training, valid, validate_frame)
-        row = {"epoch": epoch, **measured, **{f"val_{k}": v for k, v in validated.items()}}
-        check_finite(f"epoch {epoch}", row, training.weights, files.best)
-        rows.append(row)
-        write()
-        print(
-            f"epoch {epoch}/{epochs}: {_described(measured)}; validation: {_described(validated)}"
-            f"{', the best so far' if _best(rows) is row else ''}; "
-            f"{time.perf_counter() - start:.0f} s",
-            flush=True,
-        )
-    best = _best(rows)
+        return {**measured, **{f"val_{name}": value for name, value in validated.items()}}
+
+    rows = run_epochs(
+        files,
+        run,
+        training.variables,
+        epochs=epochs,
+        resume=resume,
+        train_epoch=train_epoch,
+        described=lambda row: f"{_described(row)}; validation: {_described(row, 'val_')}",
+        write_best=lambda path: _write_best(training, path),
+    )
+    best = min(rows, key=lambda row: row["val_loss"])
     print(f"Best epoch: {best['epoch']}, validation loss {best['val_loss']:.4g}: {files.best}")
 
 
-def _set_up(settings: BackboneSettings) -> _Training:
-    """A backbone and a prior, freshly initialised, and their optimizers."""
+def _set_up(settings: BackboneSettings, initial_weights: Path | None) -> _Training:
+    """A backbone and a prior, with their initial weights, and their optimizers."""
     precision = settings.precision
     if choose_device(precision) == "CPU" and precision == "bfloat16":
         # Measured: a step of 1.2 s in float32 takes 15 s.
@@ -169,6 +142,12 @@ def _set_up(settings: BackboneSettings) -> _Training:
     use_precision(precision)
     tf.keras.utils.set_random_seed(settings.seed)
     backbone, prior = build_backbone((None, None, 3)), build_prior()
+    if initial_weights is None:
+        initialise_as_wavelets(backbone, settings.seed)
+    else:
+        read_weights(backbone.whole, initial_weights)
+        if settings.distortion_weight and entropy_file(initial_weights).exists():
+            read_prior(prior, backbone.whole, entropy_file(initial_weights))
     rate = settings.learning_rate
     warm_up = tf.keras.optimizers.schedules.PolynomialDecay(
         rate / WARM_UP_STEPS, WARM_UP_STEPS, end_learning_rate=rate
@@ -184,16 +163,6 @@ def _set_up(settings: BackboneSettings) -> _Training:
 def _adam(learning_rate) -> tf.keras.optimizers.Adam:
     # XLA, the default on a GPU, would need CUDA's assembler.
     return tf.keras.optimizers.Adam(learning_rate, jit_compile=False)
-
-
-def _initialise(training: _Training, initial_weights: Path | None) -> None:
-    settings, backbone, prior, _ = training
-    if initial_weights is None:
-        initialise_as_wavelets(backbone, settings.seed)
-        return
-    read_weights(backbone.whole, initial_weights)
-    if settings.distortion_weight and entropy_file(initial_weights).exists():
-        read_prior(prior, backbone.whole, entropy_file(initial_weights))
 
 
 def _steps(training: _Training) -> tuple[Callable, Callable]:
@@ -237,19 +206,13 @@ def _steps(training: _Training) -> tuple[Callable, Callable]:
 
 
 def _train_epoch(
-    settings: BackboneSettings, pairs: Pairs, step: Callable, epoch: int, epochs: int, best: Path
+    settings: BackboneSettings, pairs: Pairs, step: Callable, epoch: int, title: str, best: Path
 ) -> dict[str, float]:
     """The mean MEASURES of an epoch's steps."""
     steps = -(-len(pairs.images) // settings.batch_size)
     total = np.zeros(len(MEASURES))
-    with tqdm(
-        _crops(settings, pairs, epoch),
-        f"epoch {epoch}/{epochs}",
-        steps,
-        leave=False,
-        unit="step",
-        disable=None,
-    ) as progress:
+    batches = _crops(settings, pairs, epoch)
+    with tqdm(batches, title, steps, leave=False, unit="step", disable=None) as progress:
         for number, (places, errors, frames, targets) in enumerate(progress, 1):
             raise_first(errors)
             measured = step(frames, targets).numpy()
@@ -301,11 +264,8 @@ def _write_best(training: _Training, path: Path) -> None:
         entropy_file(path).unlink(missing_ok=True)
 
 
-def _best(rows: list[dict]) -> dict:
-    return min(rows, key=lambda row: row["val_loss"])
-
-
-def _described(measured: dict[str, float]) -> str:
-    bits = measured["bits_per_pixel"]
+def _described(row: dict[str, float], prefix: str = "") -> str:
+    """Those of the MEASURES in a row of the log that begin with `prefix`."""
+    loss, bits, _, psnr = (row[prefix + name] for name in MEASURES)
     rate = "" if np.isnan(bits) else f"{bits:.3f} bits per pixel, "
-    return f"loss {measured['loss']:.4g}, {rate}PSNR {measured['psnr']:.2f} dB"
+    return f"loss {loss:.4g}, {rate}PSNR {psnr:.2f} dB"

@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
 from common.device import choose_device, choose_strategy, use_precision, writes_files
-from common.errors import UserError
 from common.facts import LEVELS
 from common.fast.adam import Adam
 from common.fast.recomputation import training_form
-from common.files import replaced
 from common.models.backbone import build_backbone
 from common.models.build import JND_FRAME, Parts, build_model, start_from
 from common.models.descriptions import MODELS
@@ -31,8 +28,8 @@ from common.training.batches import (
     training_batches,
     with_mirrored,
 )
-from common.training.finite import all_finite, check_finite
-from common.training.state import identity, read_state, write_state
+from common.training.epochs import TrainingFiles, check_finite, run_epochs
+from common.training.state import identity
 
 # Of an end-to-end model's loss: squared error of the JND frame, absolute error of the level.
 FRAME_WEIGHT, LEVEL_WEIGHT = 0.01, 0.99
@@ -50,17 +47,6 @@ class PredictorSettings(NamedTuple):
     flip: bool  # each image is also seen mirrored
     roll: bool  # features are rolled round, anew in every epoch
     cosine: int | None  # the learning rate falls to 0 over so many epochs; None: it stays
-
-
-class PredictorFiles(NamedTuple):
-    """What a training run writes."""
-
-    best: Path  # weights of the best epoch
-    state: Path  # all that --resume needs
-    log: Path  # a line an epoch
-    curve: Path  # the same as a picture
-    tensorboard: Path | None
-    cache_dir: Path | None  # features of frozen backbones; None: computed in every epoch
 
 
 class _Training(NamedTuple):
@@ -96,10 +82,12 @@ def train_predictor(
     train: TrainingSplit,
     valid: TrainingSplit,
     backbone_files: list[Path],
-    files: PredictorFiles,
+    files: TrainingFiles,
     *,
     epochs: int,
     resume: bool,
+    cache_dir: Path | None,
+    tensorboard: Path | None,
 ) -> None:
     """Train the model up to `epochs`, keep the weights of its best epoch, and log every epoch.
 
@@ -107,37 +95,34 @@ def train_predictor(
     0.01 x mean squared error of the JND frame + 0.99 x that of the level. The best epoch is that
     of the least validation loss, or of `settings.level`'s alone if multitask.
 
+    Args:
+        cache_dir: for features of frozen backbones; None: computed in every epoch.
+        tensorboard: for TensorBoard's logs; None: there are none.
+
     Raises:
-        UserError: a file that cannot be read, another model's weights, a loss or weights that are
-            NaN or infinite, or a state of other settings or data.
+        UserError: a file that cannot be read, another model's weights, or as `run_epochs`.
     """
     images = [path for split in (train, valid) for column in split.frames for path in column]
     levels = [split.levels.tobytes() for split in (train, valid)]
     run = identity(settings, images, levels, backbone_files)
-    training = _set_up(settings, train, valid, backbone_files, files.cache_dir)
-    variables = [*training.trained.variables, *training.trained.optimizer.variables]
-    rows = read_state(files.state, run, variables) if resume else []
+    training = _set_up(settings, train, valid, backbone_files, cache_dir)
     if not writes_files():
         # Reading a weight takes all workers, so all write; but only the first one's files count.
         elsewhere = Path(tempfile.mkdtemp())
         atexit.register(shutil.rmtree, elsewhere)
-        files = PredictorFiles(*(elsewhere / path.name for path in files[:4]), None, None)
-
-    def write() -> None:
-        write_state(files.state, run, rows, variables)
-        if _is_best(rows, training.monitor):
-            write_weights(training.model.whole, files.best)
-        with replaced(files.log) as beside:
-            pd.DataFrame(rows).to_csv(beside, sep=";", index=False)
-        _draw(files.curve, rows)
-
-    if rows:
-        write()  # what a kill after the state came before
-    for epoch in range(len(rows), epochs):
-        rows.append({"epoch": epoch + 1, **_epoch(training, epoch, epochs, files.tensorboard)})
-        check_finite(f"epoch {epoch + 1}", rows[-1], training.trained.weights, files.best)
-        write()
-        print(_described(training, rows[-1], epochs), flush=True)
+        files, tensorboard = TrainingFiles(*(elsewhere / path.name for path in files)), None
+    board = [tf.keras.callbacks.TensorBoard(tensorboard)] if tensorboard else []
+    run_epochs(
+        files,
+        run,
+        [*training.trained.variables, *training.trained.optimizer.variables],
+        epochs=epochs,
+        resume=resume,
+        train_epoch=lambda number: _train_epoch(training, number, epochs, board, files.best),
+        described=lambda row: _described(training, row),
+        write_best=lambda path: write_weights(training.model.whole, path),
+        monitor=training.monitor,
+    )
 
 
 def _set_up(
@@ -210,29 +195,33 @@ def ssim(true: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
     return tf.image.ssim(true, made, 255)
 
 
-def _epoch(
-    training: _Training, epoch: int, epochs: int, tensorboard: Path | None
+def _train_epoch(
+    training: _Training,
+    number: int,
+    epochs: int,
+    callbacks: list[tf.keras.callbacks.Callback],
+    best: Path,
 ) -> dict[str, float]:
     """Train on each frame once and validate; losses and metrics by Keras's names."""
     settings, train, valid = training.settings, training.train, training.valid
     count, size, outputs = len(train.images), settings.batch_size, training.outputs
     # The order depends on seed and epoch alone, so a resumed run sees the same.
-    random = np.random.default_rng((settings.seed, epoch))
+    random = np.random.default_rng((settings.seed, number - 1))
     order = random.permutation(count)
     shares = random.random((count, 2)) if settings.roll else None
     of_train, of_valid = training.features
     in_order = np.arange(len(valid.images))
-    board = [tf.keras.callbacks.TensorBoard(tensorboard)] if tensorboard else []
-    title = f"epoch {epoch + 1}/{epochs}"
+    title = f"epoch {number}/{epochs}"
     with tqdm(total=count, desc=title, disable=None, leave=False) as bar:
+        watched = _watched(training, bar, [train.images[place] for place in order], best)
         try:
             history = training.trained.fit(
                 training_batches(train, order, size, outputs, of_train, shares),
                 validation_data=training_batches(valid, in_order, size, outputs, of_valid),
-                initial_epoch=epoch,
-                epochs=epoch + 1,
+                initial_epoch=number - 1,
+                epochs=number,
                 verbose=0,
-                callbacks=[_watched(training, bar, order), *board],
+                callbacks=[watched, *callbacks],
             )
         except tf.errors.InvalidArgumentError:
             check_readable(train)
@@ -241,51 +230,30 @@ def _epoch(
     return {name: values[0] for name, values in history.history.items()}
 
 
-def _watched(training: _Training, bar: tqdm, order: np.ndarray) -> tf.keras.callbacks.Callback:
+def _watched(
+    training: _Training, bar: tqdm, images: list[Path], best: Path
+) -> tf.keras.callbacks.Callback:
     """Moves the bar on, and stops where the loss or weights are NaN or infinite."""
-    size, images = training.settings.batch_size, training.train.images
+    size = training.settings.batch_size
     # Of each layer, what takes no time to look at: it all goes wrong together.
     vectors = [each for each in training.trained.trainable_weights if len(each.shape) == 1]
 
     def after_batch(step: int, logs: dict[str, float]) -> None:
-        numbers = order[step * size : (step + 1) * size]
-        if not np.isfinite(logs["loss"]) or not all_finite(vectors):
-            names = ", ".join(str(images[number]) for number in numbers)
-            raise UserError(
-                f"the loss is {logs['loss']} and weights are NaN or infinite at step {step + 1} of "
-                f"this epoch ({names}); a lower --learning_rate may help; the best epoch is kept"
-            )
-        bar.update(len(numbers))
+        seen = images[step * size : (step + 1) * size]
+        when = f"step {step + 1} of this epoch, of {', '.join(map(str, seen))}"
+        check_finite(when, {"loss": logs["loss"]}, vectors, best)
+        bar.update(len(seen))
         bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
 
     return tf.keras.callbacks.LambdaCallback(on_batch_end=after_batch)
 
 
-def _is_best(rows: list[dict], monitor: str) -> bool:
-    """Whether the last epoch is better than all before it."""
-    return all(rows[-1][monitor] < earlier[monitor] for earlier in rows[:-1])
-
-
-def _described(training: _Training, row: dict, epochs: int) -> str:
-    """What a person wants to know of an epoch: validation errors beside the median label's."""
+def _described(training: _Training, row: dict) -> str:
+    """The loss, and validation errors beside the median label's."""
     medians = np.median(training.train.levels, axis=0)
     baselines = np.abs(training.valid.levels - medians).mean(axis=0)
     errors = ", ".join(
         f"{level} {row.get(f'val_{output}_loss', row['val_loss']):.2f} (median {baseline:.2f})"
         for output, level, baseline in zip(training.outputs, training.levels, baselines)
     )
-    return f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.3f}; error on valid: {errors}"
-
-
-def _draw(path: Path, rows: list[dict]) -> None:
-    """The losses of all epochs as a PNG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, label in (("loss", "train"), ("val_loss", "valid")):
-        axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], label=label)
-    axes.set(xlabel="epoch", ylabel="loss")
-    axes.legend()
-    with replaced(path) as beside:
-        figure.savefig(beside, dpi=120)
+    return f"loss {row['loss']:.3f}; error on valid: {errors}"

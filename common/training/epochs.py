@@ -1,0 +1,113 @@
+"""What both trainings do with their epochs: go on where they were, look, keep the best, log.
+
+The loss alone does not tell that training has gone wrong: some processors' ReLU makes a number of
+NaN. So weights are looked at, too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from common.errors import UserError
+from common.files import replaced
+from common.training.state import read_state, write_state
+
+
+class TrainingFiles(NamedTuple):
+    """What a training run writes; beside the log the same as a picture."""
+
+    best: Path  # weights of the best epoch
+    state: Path  # all that --resume needs
+    log: Path  # a line per epoch
+
+
+def run_epochs(
+    files: TrainingFiles,
+    run: dict[str, object],
+    variables: Sequence[tf.Variable],
+    *,
+    epochs: int,
+    resume: bool,
+    train_epoch: Callable[[int], dict[str, float]],
+    described: Callable[[dict[str, float]], str],
+    write_best: Callable[[Path], None],
+    monitor: str = "val_loss",
+) -> list[dict]:
+    """Train up to `epochs`; the log's rows, one per epoch.
+
+    Args:
+        run: what identifies the run (see `identity`).
+        variables: all that training changes.
+        train_epoch: trains and validates the epoch of that number, from 1; what it measured.
+        described: what a person wants to know of that.
+        write_best: writes the weights as they are to a file.
+        monitor: what the best epoch has the least of.
+
+    Raises:
+        UserError: losses or weights that are NaN or infinite, or a state of another run.
+    """
+    rows = read_state(files.state, run, variables) if resume else []
+
+    def is_best() -> bool:
+        return all(rows[-1][monitor] < row[monitor] for row in rows[:-1])
+
+    def write() -> None:
+        write_state(files.state, run, rows, variables)
+        if is_best():
+            write_best(files.best)
+        with replaced(files.log) as beside:
+            pd.DataFrame(rows).to_csv(beside, sep=";", index=False)
+        _draw(files.log.with_suffix(".png"), rows)
+
+    if rows:
+        write()  # what a kill after the state came before
+    for number in range(len(rows) + 1, epochs + 1):
+        start = time.perf_counter()
+        rows.append({"epoch": number, **train_epoch(number)})
+        check_finite(f"epoch {number}", rows[-1], variables, files.best)
+        write()
+        best = ", the best so far" if is_best() else ""
+        told = f"{described(rows[-1])}{best}; {time.perf_counter() - start:.0f} s"
+        print(f"epoch {number}/{epochs}: {told}", flush=True)
+    return rows
+
+
+@tf.function
+def all_finite(variables: Sequence[tf.Variable]) -> tf.Tensor:
+    """Whether all values of all `variables` are: bool []."""
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(each)) for each in variables])
+
+
+def check_finite(
+    when: str, measured: dict[str, float], variables: Sequence[tf.Variable], best: Path
+) -> None:
+    """Look at losses, and at the variables that they come with.
+
+    Raises:
+        UserError: some are NaN or infinite; says which, and where the `best` epoch is, if any.
+    """
+    losses = {name: value for name, value in measured.items() if name.endswith("loss")}
+    wrong = [f"{name} is {value}" for name, value in losses.items() if not np.isfinite(value)]
+    if not all_finite([each for each in variables if each.dtype.is_floating]):
+        wrong.append("weights are NaN or infinite")
+    if wrong:
+        kept = f"; the best epoch is kept in {best}" if best.exists() else ""
+        raise UserError(f"{when}: {', '.join(wrong)}; a lower --learning_rate may help{kept}")
+
+
+def _draw(path: Path, rows: list[dict]) -> None:
+    """The losses of all epochs as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    losses = pd.DataFrame(rows).set_index("epoch")[["loss", "val_loss"]]
+    losses.set_axis(["train", "valid"], axis=1).plot(ax=figure.subplots(), ylabel="loss")
+    with replaced(path) as beside:
+        figure.savefig(beside, dpi=120)
