@@ -108,7 +108,8 @@ def train_backbone(
         UserError: a file that cannot be read, another model's weights, or as `run_epochs`.
     """
     initial = [initial_weights] if initial_weights else []
-    run = identity(settings, [*train.images, *train.targets, *valid.images], [], initial)
+    images = [path for pairs in (train, valid) for column in pairs for path in column]
+    run = identity(settings, images, [], initial)
     training = _set_up(settings, initial_weights)
     train_step, validate_frame = _steps(training)
 
