@@ -28,18 +28,12 @@ class Parts(NamedTuple):
     """
 
     description: Description
-    whole: tf.keras.Model
-    """Frames to levels and, if trained end to end, the JND frame first. What weight files hold."""
-    predicting: tf.keras.Model
-    """Frames to levels, with nothing that predicting does not need."""
-    backbones: list[Backbone]
-    """One, or if multitask one a level."""
-    features: tf.keras.Model
-    """Frames to what the head takes: a latent or reconstruction a backbone."""
-    head: tf.keras.Model
-    """That to levels."""
-    blocks: list[Block]
-    """The convolutions of the head."""
+    whole: tf.keras.Model  # what weight files hold; if end to end, a JND frame comes before levels
+    predicting: tf.keras.Model  # frames to levels, with nothing that predicting does not need
+    backbones: list[Backbone]  # one, or if multitask one per level
+    features: tf.keras.Model  # frames to what the head takes: a latent or frame per backbone
+    head: tf.keras.Model  # that to levels
+    blocks: list[Block]  # the head's convolutions
 
 
 def build_model(description: Description) -> Parts:

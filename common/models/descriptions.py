@@ -15,19 +15,14 @@ from common.facts import LEVELS
 class Description:
     """What makes a model this one of the six."""
 
-    name: str
-    """As the weight files are called."""
-    title: str
-    """As the paper calls it."""
-    sees: str
-    """What the head looks at: 'latent' or 'reconstruction' of the backbone."""
-    multitask: bool
-    """All three levels from three backbones, else one level from one."""
+    name: str  # as the weight files are called
+    title: str  # as the paper calls it
+    sees: str  # what the head looks at: 'latent' or 'reconstruction' of the backbone
+    multitask: bool  # all three levels from three backbones, else one level from one
+    # The backbone starts from ImgReconstruction.h5, trains along, and has the JND frame as a second
+    # output; else the backbones are the frozen JNDkReconstruction.h5.
     end_to_end: bool
-    """The backbone starts from ImgReconstruction.h5, trains along, and has the JND frame as a
-    second output; else the backbones are the frozen JNDkReconstruction.h5."""
-    test_batch: int
-    """Frames a batch when testing."""
+    test_batch: int  # frames per batch when testing
 
     @property
     def backbone_option(self) -> str:
@@ -39,7 +34,7 @@ class Description:
         return [f"{self.name}{level or ''}.h5", f"BestModel{level or ''}.h5"]
 
     def backbone_files(self, level: str | None) -> list[str]:
-        """Names of the backbones' weight files that training starts from, one a backbone."""
+        """Names of the backbones' weight files that training starts from, one per backbone."""
         if self.end_to_end:
             return ["ImgReconstruction.h5"]
         return [f"{each}Reconstruction.h5" for each in (LEVELS if self.multitask else [level])]

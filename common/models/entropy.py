@@ -53,31 +53,24 @@ def quantized(prior: tfc.NoisyDeepFactorized, latents: tf.Tensor, offset: tf.Ten
 
 def build_coder(prior: tfc.NoisyDeepFactorized) -> tfc.ContinuousBatchedEntropyModel:
     """The range coder for latents [batch, h, w, 192]: `quantize`, `compress`, `decompress`."""
+    coding = {"coding_rank": 3, "compression": True, "stateless": True}
 
     # As a graph: built eagerly, the tables take 17 s instead of one.
     @tf.function
     def tables() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         offset = tfc.quantization_offset(prior)
-        model = tfc.ContinuousBatchedEntropyModel(
-            prior,
-            coding_rank=3,
-            compression=True,
-            stateless=True,
-            quantization_offset=offset,
-            bottleneck_dtype=tf.float32,
-        )
+        of_prior = {"quantization_offset": offset, "bottleneck_dtype": tf.float32}
+        model = tfc.ContinuousBatchedEntropyModel(prior, **coding, **of_prior)
         return model.cdf, model.cdf_offset, offset
 
     cdf, cdf_offset, offset = tables()
     return tfc.ContinuousBatchedEntropyModel(
         prior_shape=prior.batch_shape,
-        coding_rank=3,
-        compression=True,
-        stateless=True,
         cdf=cdf,
         cdf_offset=cdf_offset,
         quantization_offset=offset,
         bottleneck_dtype=tf.float32,
+        **coding,
     )
 
 
