@@ -50,19 +50,20 @@ def compact(source: Path, target: Path) -> None:
     """
     import h5py
 
-    from common.models.weights import attributes, finite, opened, weight_sets
+    from common.models.weights import attribute, finite, opened, weight_sets
 
     # In memory, since h5py hides a full disk; by HDF5's own driver, since it hides Ctrl-C, too,
     # where it calls Python.
     in_memory = {"driver": "core", "backing_store": False}
     with opened(source) as file, h5py.File("small.h5", "w", **in_memory) as small:
         group = file.get("model_weights", file)
-        small.attrs.update(attributes(group))
+        small.attrs.update({name: attribute(group, name) for name in group.attrs})
         sets = dict(weight_sets(source, file))
         channels = 1  # of what a dense layer sees, flattened
         for layer in group.attrs["layer_names"]:
             made = small.create_group(layer)
-            made.attrs.update(attributes(group[layer]))
+            names = group[layer].attrs
+            made.attrs.update({name: attribute(group[layer], name) for name in names})
             for weight_set in sets.get(layer if isinstance(layer, str) else layer.decode(), ()):
                 weight, filters = _compacted(finite(source, weight_set), channels)
                 name = weight_set.name.removeprefix(f"{group[layer].name}/")

@@ -25,6 +25,9 @@ from tests.processes import REPO
 
 COUNT = 300 if os.environ.get("DAMAGE") == "full" else 40
 
+# HDF5 2.0 crashed on one of these and hung on another.
+HARDEST = (142, 973)
+
 
 @pytest.fixture(scope="module", params=["plain", "compact"])
 def weight_file(request, tmp_path_factory) -> Path:
@@ -102,9 +105,10 @@ def test_damage_is_told_at_once_and_in_little_memory(weight_file, tmp_path):
         cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     path, refused = tmp_path / "damaged.h5", 0
-    for seed in range(COUNT):
+    for seed in (*range(COUNT), *HARDEST):
         # Every fourth one is damaged anywhere.
-        wounded = _damaged_structure(data, places, seed) if seed % 4 else damaged(data, seed)
+        structure = seed % 4 or seed in HARDEST
+        wounded = _damaged_structure(data, places, seed) if structure else damaged(data, seed)
         path.write_bytes(wounded)
         reader.stdin.write(f"{path}\n")
         reader.stdin.flush()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # The largest of the six models has 26 million; the names of its layers and weights take 8 kB.
 _MOST_WEIGHTS = 40_000_000
 _LONGEST_NAMES = 100_000
+_PATIENCE = 2  # seconds
 PUBLISHED = "the published weights are at zenodo.org, record 11080876"
 
 
@@ -71,6 +73,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
     import h5py
 
     try:
+        if _crashes(path):
+            raise UserError(f"{path}: so damaged that HDF5 crashes on it")
         with h5py.File(path, "r") as file:
             yield file
     except FileNotFoundError:
@@ -79,6 +83,25 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise UserError(f"{path}: cannot be read ({os.strerror(error.errno)})") from None
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: not a whole Keras HDF5 weight file ({error})") from None
+
+
+def _crashes(path: Path) -> bool:
+    """Whether HDF5 crashes or hangs on a file, as it may on a damaged one: tried by a child.
+
+    It looks at no values, so it takes some hundredths of a second.
+    """
+    import h5py
+
+    child = os.fork()
+    if child:
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(_PATIENCE)
+        with h5py.File(path, "r") as file:
+            weight_sets(path, file)
+    finally:
+        os._exit(0)  # what is wrong in another way the parent will find, too
 
 
 def weight_sets(path: Path, file: h5py.File) -> list[tuple[str, list[h5py.Dataset]]]:
@@ -118,22 +141,25 @@ def finite(path: Path, weight_set: h5py.Dataset) -> np.ndarray:
     return values
 
 
-def attributes(group: h5py.Group) -> dict[str, object]:
-    """The attributes of a group, none of them longer than the names of all layers.
+def attribute(group: h5py.Group, name: str) -> object:
+    """An attribute of a group: words or numbers, no longer than the names of all layers.
 
     Raises:
-        ValueError: one is longer.
+        ValueError: it is longer, or of another kind: reading such can crash HDF5.
     """
-    for name in group.attrs:
-        kept = group.attrs.get_id(name)
-        if np.prod(kept.shape, dtype=float) * kept.dtype.itemsize > _LONGEST_NAMES:
-            raise ValueError(f"{name} is too long")
-    return dict(group.attrs)
+    import h5py.h5t as kinds
+
+    kept = group.attrs.get_id(name)
+    words_or_numbers = kinds.TypeStringID, kinds.TypeIntegerID, kinds.TypeFloatID
+    if not isinstance(kept.get_type(), words_or_numbers):
+        raise ValueError(f"{name} is of an unknown kind")
+    if np.prod(kept.shape, dtype=float) * kept.dtype.itemsize > _LONGEST_NAMES:
+        raise ValueError(f"{name} is too long")
+    return group.attrs[name]
 
 
-def _names(group: h5py.Group, attribute: str) -> list[str]:
-    names = attributes(group)[attribute]
-    return [each.decode() if isinstance(each, bytes) else each for each in names]
+def _names(group: h5py.Group, name: str) -> list[str]:
+    return [each.decode() if isinstance(each, bytes) else each for each in attribute(group, name)]
 
 
 def _compare(path: Path, expected: list, found: list) -> None:
