@@ -241,7 +241,7 @@ def _crops(settings: BackboneSettings, pairs: Pairs, epoch: int) -> tf.data.Data
         return place, error, both[..., :3], both[..., 3:]
 
     crops = decoded_frames(list(pairs), order).map(crop, tf.data.AUTOTUNE)
-    return crops.batch(settings.batch_size).prefetch(tf.data.AUTOTUNE)
+    return crops.batch(min(settings.batch_size, len(order))).prefetch(tf.data.AUTOTUNE)
 
 
 def _validate(training: _Training, pairs: Pairs, step: Callable) -> dict[str, float]:

@@ -74,7 +74,7 @@ def training_batches(
     Inputs are frames, or `features`, each rolled round by its `shares` [images, 2] of height and
     width. A frame that cannot be read ends it with an error of TensorFlow's.
     """
-    levels = tf.constant(split.levels)
+    levels, batch_size = tf.constant(split.levels), min(batch_size, len(order))
     straight = len(split.images) - split.mirrored
 
     def whole(number: tf.Tensor, error: tf.Tensor, *frames: tf.Tensor) -> tuple[tf.Tensor, ...]:
