@@ -25,7 +25,9 @@ def in_parallel(
     since threads die with a killed program where processes would stay. The first error or signal
     ends it: programs that are at work are killed, and threads clean up behind themselves.
     """
-    with ThreadPoolExecutor(_cores()) as pool:
+    # Those cores that this process may use, where the system tells.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with ThreadPoolExecutor(cores) as pool:
         futures = [pool.submit(function, thing) for thing in things]
         try:
             bar = tqdm(futures, doing, disable=None, leave=False)
@@ -38,10 +40,3 @@ def in_parallel(
                         child.kill()
                 time.sleep(0.02)
             raise
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

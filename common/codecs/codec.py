@@ -47,9 +47,6 @@ def _version(encoder: Callable[[], str]) -> Callable[[], str]:
     return lambda: f"{encoder()}, {h264.metric()}"
 
 
-_H264 = h264.encode, h264.decode, h264.measure, _version(h264.encoder)
-_JPEG = jpeg.encode, jpeg.decode, _measure_jpeg, _version(jpeg.encoder)
-CODECS = {
-    QP: Codec("QP", SCALES[QP], *_H264),
-    QUALITY: Codec("quality", SCALES[QUALITY], *_JPEG),
-}
+_H264 = SCALES[QP], h264.encode, h264.decode, h264.measure, _version(h264.encoder)
+_JPEG = SCALES[QUALITY], jpeg.encode, jpeg.decode, _measure_jpeg, _version(jpeg.encoder)
+CODECS = {QP: Codec("QP", *_H264), QUALITY: Codec("quality", *_JPEG)}

@@ -109,11 +109,10 @@ def last_line(said: bytes) -> str:
     return re.sub(r"\[[^\]]*\] ?", "", lines[-1]).strip() if lines else ""  # [h264 @ 0x55...]
 
 
-def unnamed(data: bytes) -> IO[bytes]:
+def unnamed(data: bytes = b"") -> IO[bytes]:
     """An open file without a name, so that nothing is left behind however the program ends."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
     file.write(data)
-    file.flush()
     file.seek(0)
     return file
 
