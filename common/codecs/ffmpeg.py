@@ -115,8 +115,3 @@ def unnamed(data: bytes = b"") -> IO[bytes]:
     file.write(data)
     file.seek(0)
     return file
-
-
-def path_of(file: IO[bytes]) -> str:
-    """How a child that is passed the file's descriptor names it."""
-    return f"/dev/fd/{file.fileno()}"

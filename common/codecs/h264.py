@@ -30,7 +30,7 @@ from typing import IO, NamedTuple
 import ffmpeg
 import numpy as np
 
-from common.codecs.ffmpeg import binary, command, last_line, opened, output, path_of, run, unnamed
+from common.codecs.ffmpeg import binary, command, last_line, opened, output, run, unnamed
 from common.errors import UserError
 from common.facts import HEIGHT, WIDTH
 
@@ -149,7 +149,7 @@ def measure(
     """
     coded = isinstance(distorted, bytes)
     with unnamed(distorted if coded else distorted.tobytes()) as file:
-        path = path_of(file)
+        path = f"/dev/fd/{file.fileno()}"
         picture = _stream(path) if coded else _yuv(_raw(distorted, path))
         picture = picture.filter("setpts", "PTS-STARTPTS")
         references = _yuv(_raw(reference)).filter_multi_output("split", len(metrics))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from common.files import replaced
 MANIFEST = "manifest.csv"
 VIEWERS = "viewers"
 STAND_IN = "objective stand-in"
+LEVEL_COLUMNS = ("jnd1", "jnd2", "jnd3")
 COLUMNS = (
     "file",  # the image, relative to the folder; its JND frames have the same name
     "split",
@@ -24,21 +26,15 @@ COLUMNS = (
     "source",  # the file it was taken from
     "frame",  # its number in a clip, from 0
     "crop",  # left,top,width,height in the source's pixels
-    "jnd1",
-    "jnd2",
-    "jnd3",  # the levels
-    "coded1",
-    "coded2",
-    "coded3",  # the whole QP or quality factor that the JND frames were made with
+    *LEVEL_COLUMNS,  # the levels
+    *("coded1", "coded2", "coded3"),  # the whole QP or quality that the JND frames were made with
     "level_kind",  # VIEWERS, or STAND_IN and its thresholds
     "levels_from",  # how each level was made
     "statistic",  # of the viewers' answers: one of `common.datasets.viewers.STATISTICS`
     "label_size",  # of VideoSet's labels, as 640x360
     "thresholds",  # three falling VMAF, as 94.5/91.25/87
     "scores",  # the VMAF at the three levels, as 94.31/90.80/86.52
-    "jnd1_frame",
-    "jnd2_frame",
-    "jnd3_frame",  # how each JND frame was made
+    *("jnd1_frame", "jnd2_frame", "jnd3_frame"),  # how each JND frame was made
     "codec",  # what a level is: QP or QUALITY
     "encoder",  # with version
     "metric",  # with version
@@ -113,14 +109,13 @@ def read_manifest(root: Path) -> list[dict[str, str]]:
 
 
 def impossible_level(row: dict[str, str]) -> str:
-    """Which of `jnd1`, `jnd2`, `jnd3` of a row is nothing that its codec has; empty if none is."""
+    """Which of `LEVEL_COLUMNS` of a row is nothing that its codec has; empty if none is."""
     possible = SCALES.get(row["codec"], (0, 100))
-    for column in ("jnd1", "jnd2", "jnd3"):
-        try:
-            if not min(possible) <= float(row[column]) <= max(possible):
-                return column
-        except ValueError:
-            return column
+    for column in LEVEL_COLUMNS:
+        with suppress(ValueError):
+            if min(possible) <= float(row[column]) <= max(possible):
+                continue
+        return column
     return ""
 
 
