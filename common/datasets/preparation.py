@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from PIL import Image
 from common.codecs.codec import whole
 from common.data.frames import SUFFIXES, files_below, natural_key, resized
 from common.data.layout import LEVELS_FILE
-from common.data.manifest import COLUMNS, impossible_level, write_manifest
+from common.data.manifest import COLUMNS, LEVEL_COLUMNS, impossible_level, write_manifest
 from common.datasets.contact_sheet import write_contact_sheet
 from common.datasets.splitting import SPLITS, split_contents
 from common.errors import UserError
@@ -30,9 +30,8 @@ from common.parallel import in_parallel
 
 # Frames that one worker makes before it takes more: the picture or clip is opened once for them.
 PORTION = 8
-PREFIXES = ("", "jnd1", "jnd2", "jnd3")
 # What every record tells, by the manifest's columns; some tell of all columns.
-RECORDED = {"file", "split", "content", "jnd1", "jnd2", "jnd3", "level_kind", "codec"}
+RECORDED = {"file", "split", "content", *LEVEL_COLUMNS, "level_kind", "codec"}
 
 
 class Frame(NamedTuple):
@@ -91,10 +90,17 @@ def prepare(
         _sweep(root, files, done)
         _refuse_strays(root, files)
 
+        left = [(each, [name for name in each.frames if name not in done]) for each in contents]
+        portions = [
+            (content, names[start : start + PORTION])
+            for content, names in left
+            for start in range(0, len(names), PORTION)
+        ]
+
         def make(portion: tuple[Content, list[str]]) -> list[str]:
             return list(_make(root, split[portion[0].name], *portion, keep_size))
 
-        made = in_parallel(make, _portions(contents, done), "frames")
+        made = in_parallel(make, portions, "frames")
         _refuse_strays(root, files)
         notes = [*dataset.notes, *dict.fromkeys(note for notes in made for note in notes)]
         rows = _records(root, files).values()
@@ -102,16 +108,6 @@ def prepare(
             raise UserError(f"{root}: no frame could be made; {'; '.join(notes[:3])}")
         _write_tables(root, list(rows))
         return notes
-
-
-def _portions(
-    contents: Iterable[Content], done: Container[str]
-) -> Iterator[tuple[Content, list[str]]]:
-    """What is left to make: a content and some of its frames each."""
-    for content in contents:
-        missing = [name for name in content.frames if name not in done]
-        for start in range(0, len(missing), PORTION):
-            yield content, missing[start : start + PORTION]
 
 
 def digest(inputs: object) -> str:
@@ -128,15 +124,13 @@ def level_columns(levels: Sequence[float], made: Callable[[int], str]) -> dict[s
     return columns
 
 
-def listed(numbers: list[int], what: str) -> list[str]:
+def listed(numbers: Collection[int], what: str) -> list[str]:
     """`["3 clips without labels: 1-2, 7"]` of `clip(s) without labels`; nothing for no numbers."""
-    if not numbers:
-        return []
-    position = itertools.count()
-    groups = itertools.groupby(numbers, lambda number: number - next(position))
-    runs = [[str(number) for number in run] for _, run in groups]
+    groups = itertools.groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0])
+    runs = [[str(number) for _, number in group] for _, group in groups]
     told = ", ".join("-".join(dict.fromkeys((run[0], run[-1]))) for run in runs)
-    return [f"{len(numbers)} {what.replace('(s)', '' if len(numbers) == 1 else 's')}: {told}"]
+    what = what.replace("(s)", "" if len(numbers) == 1 else "s")
+    return [f"{len(numbers)} {what}: {told}"] if numbers else []
 
 
 @contextlib.contextmanager
@@ -172,14 +166,13 @@ def _check_options(root: Path, options: dict[str, object]) -> None:
 
 
 def _images(root: Path, file: str) -> list[Path]:
-    """An image and its JND frames."""
-    return [root / f"{prefix}{file}" for prefix in PREFIXES]
+    """An image and its JND frames, or the folders that hold them."""
+    return [root / f"{prefix}{file}" for prefix in ("", "jnd1", "jnd2", "jnd3")]
 
 
 def _records(root: Path, files: dict[str, str]) -> dict[str, dict[str, str]]:
     """Manifest rows, by name, of those frames of the dataset that are finished."""
-    found = {name: _record(root, name, file) for name, file in files.items()}
-    return {name: row for name, row in found.items() if row}
+    return {name: row for name, file in files.items() if (row := _record(root, name, file))}
 
 
 def _record(root: Path, name: str, file: str) -> dict[str, str] | None:

@@ -10,10 +10,9 @@ from typing import NamedTuple
 from common.codecs import h264
 from common.codecs.codec import whole
 from common.data.frames import list_files
-from common.data.manifest import VIEWERS
 from common.datasets.preparation import Content, Dataset, Frame, digest, level_columns, listed
-from common.datasets.viewers import Samples, aggregate, counts, read_videoset
-from common.errors import UserError
+from common.datasets.viewers import Samples, aggregate, answer_columns, read_videoset
+from common.errors import UserError, tried
 from common.facts import QP
 from common.parallel import in_parallel
 
@@ -33,9 +32,9 @@ def dataset(
     videos: Path,
     labels: Path,
     size: str,
-    label_size: str | None = None,
-    statistic: str = "sur75",
-    frames: Sequence[int] | None = None,
+    label_size: str | None,
+    statistic: str,
+    frames: Sequence[int] | None,
 ) -> Dataset:
     """The clips below `videos` that have labels in `labels`, for `preparation.prepare`.
 
@@ -51,30 +50,28 @@ def dataset(
     label_size = label_size or size
     clips = _clips(Path(videos), size)
     samples, partly = read_videoset(labels, label_size)
-    notes = _unmatched(clips, set(samples), partly, size)
+    sourceless = [number for number, clip in clips.items() if 0 not in clip.streams]
+    notes = [
+        *listed(samples.keys() - clips, f"label row(s) without a {size} clip"),
+        *listed(clips.keys() - samples - set(partly), "clip(s) without a label row"),
+        *listed(partly, "clip(s) with a label row in some files only"),
+        *listed(sourceless, "clip(s) without a source stream (qp_00)"),
+    ]
     usable = [clip for number, clip in clips.items() if number in samples and 0 in clip.streams]
     if not usable:
         raise UserError(f"{videos}: no {size} clip with labels ({'; '.join(notes)})")
-    contents = []
-    looked = in_parallel(lambda clip: _frame_numbers(clip, size, frames), usable, "clips")
-    for clip, numbers in zip(usable, looked):
-        if isinstance(numbers, UserError):
-            notes.append(f"{numbers}; left out")
-        else:
-            answers = samples[clip.number]
-            contents.append(_content(clip, numbers, answers, statistic, label_size))
-    streams = [path for clip in usable for path in clip.streams.values()]
-    files = [(path.name, path.stat().st_size) for path in streams]
-    options = {
-        "command": "videoset",
-        "size": size,
-        "label_size": label_size,
-        "statistic": statistic,
-        "frames": list(frames) if frames else "first of each second",
-        "inputs": digest((files, samples)),
-        "tools": h264.versions(),
-    }
-    return Dataset([[content] for content in contents], options, notes)
+    looks = in_parallel(lambda clip: tried(_frame_numbers, clip, size, frames), usable, "clips")
+    notes += [f"{look}; left out" for look in looks if isinstance(look, UserError)]
+    groups = [
+        [_content(clip, numbers, samples[clip.number], statistic, label_size)]
+        for clip, numbers in zip(usable, looks)
+        if not isinstance(numbers, UserError)
+    ]
+    files = [(path.name, path.stat().st_size) for clip in usable for path in clip.streams.values()]
+    options = {"command": "videoset", "size": size, "label_size": label_size}
+    options |= {"statistic": statistic, "frames": list(frames or []) or "first of each second"}
+    options |= {"inputs": digest((files, samples)), "tools": h264.versions()}
+    return Dataset(groups, options, notes)
 
 
 def _clips(videos: Path, size: str) -> dict[int, Clip]:
@@ -96,30 +93,14 @@ def _clips(videos: Path, size: str) -> dict[int, Clip]:
     return dict(sorted(clips.items()))
 
 
-def _unmatched(
-    clips: dict[int, Clip], labelled: set[int], partly: list[int], size: str
-) -> list[str]:
-    """What of clips and labels has no counterpart, a line each."""
-    without_source = [number for number, clip in clips.items() if 0 not in clip.streams]
-    return [
-        *listed(sorted(labelled - set(clips)), f"label row(s) without a {size} clip"),
-        *listed(sorted(set(clips) - labelled - set(partly)), "clip(s) without a label row"),
-        *listed(partly, "clip(s) with a label row in some files only"),
-        *listed(without_source, "clip(s) without a source stream (qp_00)"),
-    ]
-
-
-def _frame_numbers(clip: Clip, size: str, frames: Sequence[int] | None) -> list[int] | UserError:
-    """Which frames to take of a clip, or why it cannot be used."""
+def _frame_numbers(clip: Clip, size: str, frames: Sequence[int] | None) -> list[int]:
+    """Which frames to take of a clip."""
     source = clip.streams[0]
-    try:
-        width, height, times = h264.inspect(source, clip.framerate)
-    except UserError as error:
-        return error
+    width, height, times = h264.inspect(source, clip.framerate)
     if f"{width}x{height}" != size:
-        return UserError(f"{source}: holds {width}x{height} pictures, not {size}")
+        raise UserError(f"{source}: holds {width}x{height} pictures, not {size}")
     if frames and max(frames) >= len(times):
-        return UserError(f"{source}: has {len(times)} frames; frame {max(frames)} was asked for")
+        raise UserError(f"{source}: has {len(times)} frames; frame {max(frames)} was asked for")
     return sorted(frames) if frames else list(range(0, len(times), clip.framerate))
 
 
@@ -135,17 +116,10 @@ def _content(
     def made(qp: int) -> str:
         return clip.streams[qp].name if qp in clip.streams else f"source encoded by x264 at QP {qp}"
 
-    row = {
-        "source": source.name,
-        "level_kind": VIEWERS,
-        "levels_from": f"viewers' {statistic}, videoset_{label_size}, of {counts(samples)} samples",
-        "statistic": statistic,
-        "label_size": label_size,
-        "codec": QP,
-        "encoder": h264.encoder() if set(coded) - set(clip.streams) else "the dataset's",
-        "metric": "none",
-        **level_columns(levels, made),
-    }
+    told = answer_columns(samples, statistic, f"videoset_{label_size}")
+    row = {**told, **level_columns(levels, made), "source": source.name, "label_size": label_size}
+    whole_set = set(coded) <= clip.streams.keys()
+    row |= {"codec": QP, "encoder": "the dataset's" if whole_set else h264.encoder()}
 
     def make(names: list[str]) -> Iterator[Frame]:
         wanted = [by_name[name] for name in names]
