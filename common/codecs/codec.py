@@ -21,14 +21,11 @@ class Codec(NamedTuple):
     """A way to code a frame, RGB uint8 [height, width, 3] with even sides, at a whole level."""
 
     unit: str
-    levels: range
-    """From the finest to the coarsest."""
+    levels: range  # from the finest to the coarsest
     encode: Callable[[np.ndarray, int], bytes]
     decode: Callable[[bytes], np.ndarray]
-    measure: Callable[[np.ndarray, bytes], dict[str, float]]
-    """PSNR (dB), SSIM and VMAF of a stream against its frame, as `h264.measure`."""
-    version: Callable[[], str]
-    """Names and versions of what encodes and what measures."""
+    measure: Callable[[np.ndarray, bytes], dict[str, float]]  # a stream and its frame
+    version: Callable[[], str]  # names and versions of what encodes and what measures
 
     def nearest(self, level: float) -> int:
         """The level that can be coded."""

@@ -59,10 +59,7 @@ def lacking(path: str) -> tuple[str, ...]:
 
 
 def opened(path: Path, framerate: int | None = None):
-    """The pictures of a file, for a graph: no sound, and an error where a packet is damaged.
-
-    `framerate` (1/s) is for bare H.264 streams, which need not tell theirs.
-    """
+    """The pictures of a file, for a graph: no sound, and an error where a packet is damaged."""
     options = {"framerate": framerate} if framerate else {}
     # The protocol is named, so that no file name can be taken for another one (concat:, http:).
     # ffmpeg-python wants text, and file names are bytes: `command` makes them bytes again.

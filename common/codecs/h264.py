@@ -12,6 +12,9 @@ streams, VideoSet's too, the nominal QP is that of the P frames, and an intra fr
 steps finer. One thread, so that the same frame gives the same bits on any machine. The `user data`
 header (x264's own name and options, some 600 bytes) is taken out: it is not the picture's.
 
+Files. What is given one raises UserError where it cannot be read as a video; its `framerate` (1/s)
+is for bare H.264 streams, which need not tell theirs.
+
 Measures are taken between 4:2:0 frames. PSNR (dB) and SSIM are those of luma, as is VMAF, which
 uses libvmaf's default model on single frames.
 """
@@ -67,11 +70,7 @@ def encode(rgb: np.ndarray, qp: int) -> bytes:
 
 
 def reencode(path: Path, qp: int, framerate: int | None = None) -> bytes:
-    """A whole clip as an H.264 stream at constant QP, its colours untouched.
-
-    Raises:
-        UserError: the file cannot be read as a video.
-    """
+    """A whole clip as an H.264 stream at constant QP, its colours untouched."""
     coded = opened(path, framerate).output("pipe:", qp=qp, **X264)
     return output(coded, needs="libx264", source=path)
 
@@ -84,10 +83,7 @@ def decode(stream: bytes) -> np.ndarray:
 def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]:
     """Frames of a clip by number, from 0, in rising order: RGB, uint8 [height, width, 3] each.
 
-    `source` is a file, or the bytes of an H.264 stream.
-
-    Raises:
-        UserError: the file cannot be read as a video, or ends before the last number.
+    `source` is a file, or the bytes of an H.264 stream. Ending before the last number is an error.
     """
     numbers = list(numbers)
     coded = isinstance(source, bytes)
@@ -112,13 +108,7 @@ def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]
 
 
 def inspect(path: Path, framerate: int | None = None) -> Clip:
-    """Size and frame times of a video; every frame is decoded, so what is whole is known.
-
-    `framerate` (1/s) is for bare H.264 streams, which need not tell theirs.
-
-    Raises:
-        UserError: the file cannot be read as a video.
-    """
+    """Size and frame times of a video; every frame is decoded, so what is whole is known."""
     listing = opened(path, framerate).output("pipe:", format="framecrc", fps_mode="passthrough")
     text = output(listing, source=path).decode()
     head = re.search(r"#tb 0: (\d+)/(\d+)$.*^#dimensions 0: (\d+)x(\d+)$", text, re.M | re.S)

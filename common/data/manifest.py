@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -121,8 +120,7 @@ def impossible_level(row: dict[str, str]) -> str:
 
 def write_manifest(root: Path, rows: list[dict[str, str]]) -> None:
     """Write rootdir/manifest.csv, whole or not at all."""
-    options = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
-    with replaced(Path(root) / MANIFEST) as path, path.open("w", **options) as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    import pandas as pd
+
+    with replaced(Path(root) / MANIFEST) as path:
+        pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False, errors="backslashreplace")

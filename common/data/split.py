@@ -22,12 +22,9 @@ class TestSplit(NamedTuple):
 
     root: Path
     images: list[Path]
-    levels: np.ndarray | None
-    """float32 [images, 3]: JND1 to JND3; None where no file gives them."""
-    provenance: Provenance | None
-    """What the levels are; None without a manifest."""
-    rows: list[dict[str, str]]
-    """The manifest's row of each image; none without a manifest."""
+    levels: np.ndarray | None  # float32 [images, 3]: JND1 to JND3; None where no file gives them
+    provenance: Provenance | None  # what the levels are; None without a manifest
+    rows: list[dict[str, str]]  # the manifest's row of each image; none without a manifest
 
     @property
     def names(self) -> list[str]:

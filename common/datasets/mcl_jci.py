@@ -54,9 +54,9 @@ def dataset(images: Path, samples: Path, statistic: str) -> Dataset:
 
 
 def _content(name: str, path: Path, levels: list[float], told: dict[str, str]) -> Content:
-    made = level_columns(levels, "source as JPEG of quality {}".format)
-    row = {**told, **made, "source": readable(path.name), "codec": QUALITY}
-    row["encoder"] = jpeg.encoder()
+    made = "source as JPEG of quality {}".format
+    row = {**told, **level_columns(levels, QUALITY, jpeg.encoder(), made)}
+    row["source"] = readable(path.name)
 
     def make(names: list[str]) -> Iterator[Frame]:
         source = read_rgb(path)

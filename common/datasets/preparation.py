@@ -75,8 +75,8 @@ def prepare(
         UserError: the folder holds something else, or no frame could be made.
     """
     root = Path(root)
-    told = {"seed": seed, "test_contents": sorted(test_contents), "keep_size": keep_size}
-    options = {**dataset.options, "split": list(shares), **told}
+    options = {**dataset.options, "split": list(shares), "seed": seed}
+    options |= {"test_contents": sorted(test_contents), "keep_size": keep_size}
     names = [[content.name for content in group] for group in dataset.groups]
     split = split_contents(names, shares, seed, test_contents)
     contents = [content for group in dataset.groups for content in group]
@@ -115,9 +115,11 @@ def digest(inputs: object) -> str:
     return checksum([repr(inputs).encode()])[:16]
 
 
-def level_columns(levels: Sequence[float], made: Callable[[int], str]) -> dict[str, str]:
+def level_columns(
+    levels: Sequence[float], codec: str, encoder: str, made: Callable[[int], str]
+) -> dict[str, str]:
     """Manifest columns of three levels, and how the JND frame at a whole level was `made`."""
-    columns = {}
+    columns = {"codec": codec, "encoder": encoder}
     for order, level in enumerate(levels, 1):
         columns[f"jnd{order}"], columns[f"coded{order}"] = f"{level:g}", str(whole(level))
         columns[f"jnd{order}_frame"] = made(whole(level))
@@ -220,25 +222,15 @@ def _make(
                 continue
             images = frame.images if keep_size else [resized(image) for image in frame.images]
             file = f"{split}/{frame.name}.png"
-            _save(_images(root, file), images)
+            for path, image in zip(_images(root, file), images):
+                with replaced(path) as beside:
+                    # Level 3 takes half the time of the default, and frames come out no larger.
+                    Image.fromarray(image).save(beside, compress_level=3)
             row = {"file": file, "split": split, "content": content.name, **frame.row}
             with replaced(root / HIDDEN / "frames" / f"{frame.name}.json") as path:
                 path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     except UserError as error:
         yield f"{error}; left out"
-
-
-def _save(paths: list[Path], images: Sequence[np.ndarray]) -> None:
-    """The four images of a frame, or none of them."""
-    try:
-        for path, image in zip(paths, images):
-            with replaced(path) as beside:
-                # Level 3 takes half the time of the default, and frames come out no larger.
-                Image.fromarray(image).save(beside, compress_level=3)
-    except BaseException:
-        for path in paths:
-            path.unlink(missing_ok=True)
-        raise
 
 
 def _write_tables(root: Path, rows: list[dict[str, str]]) -> None:

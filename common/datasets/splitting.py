@@ -18,10 +18,7 @@ SAME_PICTURE = 0.95
 
 
 def split_contents(
-    groups: Sequence[Sequence[str]],
-    shares: Sequence[float],
-    seed: int,
-    test_contents: Iterable[str] = (),
+    groups: list[list[str]], shares: Sequence[float], seed: int, test_contents: Iterable[str] = ()
 ) -> dict[str, str]:
     """The split of each content.
 

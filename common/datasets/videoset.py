@@ -117,9 +117,9 @@ def _content(
         return clip.streams[qp].name if qp in clip.streams else f"source encoded by x264 at QP {qp}"
 
     told = answer_columns(samples, statistic, f"videoset_{label_size}")
-    row = {**told, **level_columns(levels, made), "source": source.name, "label_size": label_size}
-    whole_set = set(coded) <= clip.streams.keys()
-    row |= {"codec": QP, "encoder": "the dataset's" if whole_set else h264.encoder()}
+    encoder = "the dataset's" if set(coded) <= clip.streams.keys() else h264.encoder()
+    row = {**told, **level_columns(levels, QP, encoder, made)}
+    row |= {"source": source.name, "label_size": label_size}
 
     def make(names: list[str]) -> Iterator[Frame]:
         wanted = [by_name[name] for name in names]
