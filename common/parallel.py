@@ -7,18 +7,12 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import psutil
 from tqdm import tqdm
 
-Thing = TypeVar("Thing")
-Result = TypeVar("Result")
 
-
-def in_parallel(
-    function: Callable[[Thing], Result], things: Iterable[Thing], doing: str
-) -> list[Result]:
+def in_parallel(function: Callable, things: Iterable, doing: str) -> list:
     """`function` of each thing, in their order, with a progress bar on a terminal.
 
     Threads, since the work is done by ffmpeg and by libraries that let go of Python's lock; and
@@ -30,8 +24,7 @@ def in_parallel(
     with ThreadPoolExecutor(cores) as pool:
         futures = [pool.submit(function, thing) for thing in things]
         try:
-            bar = tqdm(futures, doing, disable=None, leave=False)
-            return [future.result() for future in bar]
+            return [each.result() for each in tqdm(futures, doing, disable=None, leave=False)]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             while not all(future.done() for future in futures):

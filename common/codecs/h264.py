@@ -12,8 +12,8 @@ streams, VideoSet's too, the nominal QP is that of the P frames, and an intra fr
 steps finer. One thread, so that the same frame gives the same bits on any machine. The `user data`
 header (x264's own name and options, some 600 bytes) is taken out: it is not the picture's.
 
-Files. What is given one raises UserError where it cannot be read as a video; its `framerate` (1/s)
-is for bare H.264 streams, which need not tell theirs.
+Whatever reads a file raises UserError where that cannot be read as a video. `framerate` (1/s) is
+for bare H.264 streams, which need not tell theirs.
 
 Measures are taken between 4:2:0 frames. PSNR (dB) and SSIM are those of luma, as is VMAF, which
 uses libvmaf's default model on single frames.
@@ -65,7 +65,7 @@ def encode(rgb: np.ndarray, qp: int) -> bytes:
     Height and width must be even, as 4:2:0 wants them.
     """
     told = {"colorspace": "smpte170m", "color_range": "tv"}
-    coded = _yuv(_raw(rgb)).output("pipe:", qp=qp, **told, **X264)
+    coded = _yuv(rgb).output("pipe:", qp=qp, **told, **X264)
     return output(coded, rgb.tobytes(), "libx264")
 
 
@@ -83,7 +83,7 @@ def decode(stream: bytes) -> np.ndarray:
 def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]:
     """Frames of a clip by number, from 0, in rising order: RGB, uint8 [height, width, 3] each.
 
-    `source` is a file, or the bytes of an H.264 stream. Ending before the last number is an error.
+    `source` is a file, or the bytes of an H.264 stream; to end before the last number is an error.
     """
     numbers = list(numbers)
     coded = isinstance(source, bytes)
@@ -140,9 +140,9 @@ def measure(
     coded = isinstance(distorted, bytes)
     with unnamed(distorted if coded else distorted.tobytes()) as file:
         path = f"/dev/fd/{file.fileno()}"
-        picture = _stream(path) if coded else _yuv(_raw(distorted, path))
+        picture = _stream(path) if coded else _yuv(distorted, path)
         picture = picture.filter("setpts", "PTS-STARTPTS")
-        references = _yuv(_raw(reference)).filter_multi_output("split", len(metrics))
+        references = _yuv(reference).filter_multi_output("split", len(metrics))
         # Each metric filter hands its first input on to the next.
         for number, metric in enumerate(metrics):
             name = "libvmaf" if metric == "vmaf" else metric
@@ -180,10 +180,10 @@ def versions() -> dict[str, str]:
     found = {"ffmpeg": said[2] if len(said) > 2 else "of unknown version"}
     grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     with suppress(UserError):
-        coded = _yuv(_raw(grey)).output("pipe:", qp=30, **{**X264, "bsf:v": "null"})
+        coded = _yuv(grey).output("pipe:", qp=30, **{**X264, "bsf:v": "null"})
         header = output(coded, grey.tobytes(), "libx264")
         found["x264"] = re.search(rb"x264 - (core \d+(?: r\d+)?)", header)[1].decode()
-        pair = _yuv(_raw(grey)).filter_multi_output("split")
+        pair = _yuv(grey).filter_multi_output("split")
         log = ffmpeg.filter([pair[0], pair[1]], "libvmaf", log_fmt="json", log_path="/dev/stdout")
         told = output(log.output("pipe:", format="null"), grey.tobytes(), "libvmaf")
         version = re.search(rb'"version": "([^"]+)"', told)
@@ -192,20 +192,16 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _raw(rgb: np.ndarray, path: str = "pipe:"):
-    """An input of one RGB frame."""
-    size = f"{rgb.shape[1]}x{rgb.shape[0]}"
-    return ffmpeg.input(path, format="rawvideo", pix_fmt="rgb24", s=size, threads=1)
-
-
 def _stream(path: str = "pipe:"):
     """An input of an H.264 stream."""
     return ffmpeg.input(path, format="h264", threads=1)
 
 
-def _yuv(rgb):
-    """RGB to the YUV that is coded and measured."""
-    scaled = rgb.filter("scale", out_color_matrix=MATRIX, out_range="tv", flags=SCALER)
+def _yuv(rgb: np.ndarray, path: str = "pipe:"):
+    """An input of one RGB frame, as the YUV that is coded and measured."""
+    size = f"{rgb.shape[1]}x{rgb.shape[0]}"
+    raw = ffmpeg.input(path, format="rawvideo", pix_fmt="rgb24", s=size, threads=1)
+    scaled = raw.filter("scale", out_color_matrix=MATRIX, out_range="tv", flags=SCALER)
     return scaled.filter("format", "yuv420p")
 
 

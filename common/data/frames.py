@@ -68,10 +68,8 @@ def list_files(folder: Path, suffixes: Container[str], what: str) -> list[Path]:
     """Those of `files_below` with one of the `suffixes`, in natural order (see `natural_key`).
 
     Raises:
-        UserError: the folder is missing, is no folder, or holds no such file; which others it
-            holds is told.
+        UserError: there is no such folder, or no such file in it; told with what others it holds.
     """
-    folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; {what} were expected in it")
     paths = list(files_below(folder))
@@ -202,10 +200,7 @@ def untuned() -> tf.data.Options:
 
 
 def frame_batches(images: list[Path], batch_size: int) -> tf.data.Dataset:
-    """All frames of `images` in their order: batches (numbers, errors, frames), at least one each.
-
-    Elements are those of `decoded_frames`.
-    """
+    """Batches (numbers, errors, frames), as `decoded_frames`, of all `images` in their order."""
     import tensorflow as tf
 
     frames = decoded_frames([images], np.arange(len(images)))

@@ -34,7 +34,6 @@ def read_levels(path: Path, images: list[Path]) -> np.ndarray:
             match the images, or levels that neither QPs nor quality factors can be: most lines'
             order tells which they are.
     """
-    path = Path(path)
     lines = enumerate(read_text(path, "a line of three levels per image").splitlines(), 1)
     places = [(f"{path}, line {number}", line) for number, line in lines if line.strip()]
     rows = [(where, *_row(where, line)) for where, line in places]
@@ -88,12 +87,11 @@ def read_jnd_frames(root: Path, split: str, level: str, images: list[Path]) -> l
     Raises:
         UserError: the folder is missing or empty, or does not hold a frame an image.
     """
-    folder = Path(root) / f"{level.lower()}{split}"
+    folder = root / f"{level.lower()}{split}"
     frames = list_images(folder)
     if len(frames) != len(images):
-        raise UserError(
-            f"{folder}: {len(frames)} JND frames for {len(images)} images in {Path(root) / split}"
-        )
+        told = f"{len(frames)} JND frames for {len(images)} images in {root / split}"
+        raise UserError(f"{folder}: {told}")
     return frames
 
 
@@ -105,5 +103,5 @@ def read_split(
     Raises:
         UserError: as `list_images` and `read_levels`; no such file where `levels_needed`.
     """
-    images, path = list_images(Path(root) / split), Path(root) / split / LEVELS_FILE
+    images, path = list_images(root / split), root / split / LEVELS_FILE
     return images, read_levels(path, images) if levels_needed or path.exists() else None

@@ -29,7 +29,7 @@ COLUMNS = (
     *("coded1", "coded2", "coded3"),  # the whole QP or quality that the JND frames were made with
     "level_kind",  # VIEWERS, or STAND_IN and its thresholds
     "levels_from",  # how each level was made
-    "statistic",  # of the viewers' answers: one of `common.datasets.viewers.STATISTICS`
+    "statistic",  # of the viewers' answers, by `common.datasets.viewers.aggregate`
     "label_size",  # of VideoSet's labels, as 640x360
     "thresholds",  # three falling VMAF, as 94.5/91.25/87
     "scores",  # the VMAF at the three levels, as 94.31/90.80/86.52
@@ -70,14 +70,14 @@ def provenance(root: Path) -> Provenance | None:
     Raises:
         UserError: the manifest is damaged, or no one codec's.
     """
-    if not (Path(root) / MANIFEST).is_file():
+    if not (root / MANIFEST).is_file():
         return None
     rows = read_manifest(root)
     # A folder that someone put together from several is a stand-in as soon as one part is.
     kinds = sorted({row["level_kind"] for row in rows} - {VIEWERS})
     codecs = sorted({row["codec"] for row in rows})
     if len(codecs) > 1 or codecs[0] not in (QP, QUALITY):
-        path, found = Path(root) / MANIFEST, " and ".join(codecs)
+        path, found = root / MANIFEST, " and ".join(codecs)
         raise UserError(f"{path}: levels of codec {found}; should all be {QP} or all {QUALITY}")
     return Provenance(" and ".join(kinds) or VIEWERS, codecs[0])
 
@@ -95,11 +95,10 @@ def read_manifest(root: Path) -> list[dict[str, str]]:
     Raises:
         UserError: it cannot be read, has no rows, lacks columns, or has levels that are none.
     """
-    path = Path(root) / MANIFEST
+    path = root / MANIFEST
     rows = read_table(path, [name for name in COLUMNS if name not in _IN_ENGLISH])
     for line, row in rows:
-        wrong = impossible_level(row)
-        if wrong:
+        if wrong := impossible_level(row):
             raise UserError(f"{path}, line {line}: {wrong} is {row[wrong]!r}, no {row['codec']}")
         for name, (column, pattern) in _IN_ENGLISH.items():
             told = re.search(pattern, row[column])
@@ -122,5 +121,5 @@ def write_manifest(root: Path, rows: list[dict[str, str]]) -> None:
     """Write rootdir/manifest.csv, whole or not at all."""
     import pandas as pd
 
-    with replaced(Path(root) / MANIFEST) as path:
+    with replaced(root / MANIFEST) as path:
         pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False, errors="backslashreplace")

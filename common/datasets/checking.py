@@ -41,10 +41,6 @@ class SplitFound(NamedTuple):
     levels: np.ndarray | None  # float32 [images, 3]
     jnd: dict[int, list[Path]]  # JND frames by order, where there are any
 
-    def file(self, index: int) -> str:
-        """An image by what people call it."""
-        return f"{self.name}/{self.images[index].name}"
-
 
 def check(root: Path) -> Report:
     """Look at all of a folder, and read every image in it.
@@ -56,7 +52,6 @@ def check(root: Path) -> Report:
     Raises:
         UserError: there is no such folder.
     """
-    root = Path(root)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
     looks = [_split(root, name) for name in SPLITS]
@@ -188,12 +183,13 @@ def _order(split: SplitFound, codec: str) -> Iterator[Finding]:
         return
     coarser = np.diff(split.levels, axis=1) * SCALES[codec].step
     direction = "rise" if codec == QP else "fall"
+    files = [f"{split.name}/{image.name}" for image in split.images]
     for index in np.flatnonzero((coarser < 0).any(axis=1)):
         levels = ", ".join(f"{level:g}" for level in split.levels[index])
-        yield "errors", f"{split.file(index)}: levels {levels} do not {direction}"
+        yield "errors", f"{files[index]}: levels {levels} do not {direction}"
     equal = np.flatnonzero(coarser.min(axis=1) == 0)
     if len(equal):
-        told = f"two equal levels in {len(equal)} rows, first {split.file(equal[0])}"
+        told = f"two equal levels in {len(equal)} rows, first {files[equal[0]]}"
         yield "warnings", f"{split.name}: {told}"
 
 

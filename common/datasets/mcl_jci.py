@@ -10,7 +10,7 @@ from common.codecs import jpeg
 from common.codecs.codec import whole
 from common.data.frames import list_images, read_rgb
 from common.data.text import readable
-from common.datasets.preparation import Content, Dataset, Frame, digest, level_columns, listed
+from common.datasets.preparation import Content, Dataset, Frame, level_columns, listed
 from common.datasets.viewers import aggregate, answer_columns, read_mcl_jci
 from common.errors import UserError
 from common.facts import QUALITY
@@ -21,11 +21,8 @@ IMAGE = re.compile(r"ImageJND_SRC(\d+)\.\w+", re.IGNORECASE)
 def dataset(images: Path, samples: Path, statistic: str) -> Dataset:
     """The pictures below `images` that have a row in the workbook, for `preparation.prepare`.
 
-    A picture whose levels do not fall is left out: where few viewers saw a third change, their
-    median can lie above all viewers' second.
-
-    Args:
-        statistic: one of `viewers.STATISTICS`.
+    Levels are a `statistic` of `viewers.aggregate`. A picture whose levels do not fall is left out:
+    where few viewers saw a third change, their median can lie above all viewers' second.
 
     Raises:
         UserError: no picture, an unreadable workbook, or no picture with a row.
@@ -35,10 +32,8 @@ def dataset(images: Path, samples: Path, statistic: str) -> Dataset:
     rows = read_mcl_jci(samples)
     if not rows.keys() & paths:
         raise UserError(f"{images}: no picture (as in ImageJND_SRC01.bmp) with a row in {samples}")
-    notes = [
-        *listed(rows.keys() - paths, "row(s) of samples without a picture"),
-        *listed(paths.keys() - rows, "picture(s) without a row of samples"),
-    ]
+    notes = listed(rows.keys() - paths, "row(s) of samples without a picture")
+    notes += listed(paths.keys() - rows, "picture(s) without a row of samples")
     groups = []
     for number in sorted(rows.keys() & paths):
         levels = [aggregate(level, statistic, falling=True) for level in rows[number]]
@@ -49,7 +44,7 @@ def dataset(images: Path, samples: Path, statistic: str) -> Dataset:
         told = answer_columns(rows[number], statistic, readable(samples.name))
         groups.append([_content(f"ImageJND_SRC{number:02d}", paths[number], levels, told)])
     files = [(path.name, path.stat().st_size) for path in paths.values()]
-    options = {"command": "mcl-jci", "statistic": statistic, "inputs": digest((files, rows))}
+    options = {"command": "mcl-jci", "statistic": statistic, "inputs": (files, rows)}
     return Dataset(groups, {**options, "tools": {"jpeg": jpeg.encoder()}}, notes)
 
 

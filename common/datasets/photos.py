@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from common.data.frames import SUFFIXES, list_files, read_rgb
 from common.data.manifest import STAND_IN
 from common.data.text import readable
 from common.datasets.objective import find_levels
-from common.datasets.preparation import Content, Dataset, Frame, digest, level_columns
+from common.datasets.preparation import Content, Dataset, Frame, level_columns
 from common.datasets.splitting import alike, thumbnail
 from common.errors import UserError, tried
 from common.facts import HEIGHT, QP, WIDTH
@@ -51,6 +52,7 @@ def dataset(
     binary("libvmaf")
     paths = list_files(images, SUFFIXES | VIDEO_SUFFIXES, "pictures or videos")
     names = [readable(path.relative_to(images)) for path in paths]
+    coded = functools.partial(_coded, thresholds=thresholds, keep_size=keep_size)
     looks = in_parallel(lambda path: tried(_look, path), paths, "looking")
     notes = [f"{look}; left out" for look in looks if isinstance(look, UserError)]
     digits, contents, thumbnails = max(4, len(str(len(paths)))), [], []
@@ -68,14 +70,14 @@ def dataset(
             for number in numbers or [0]
             for crop, box in enumerate(where)
         }
-        contents.append(_content(path, name, frames, thresholds, keep_size))
+        contents.append(_content(path, name, frames, coded))
         thumbnails.append(tiny)
     groups = alike(contents, thumbnails)
     same = [" and ".join(content.name for content in group) for group in groups if len(group) > 1]
     notes += [f"{together} show the same picture: kept in one split" for together in same]
     options = {"command": "photos", "crops": crops, "least_width": least_width, "vmaf": thresholds}
     sizes = [(name, path.stat().st_size) for name, path in zip(names, paths)]
-    return Dataset(groups, {**options, "inputs": digest(sizes), "tools": h264.versions()}, notes)
+    return Dataset(groups, {**options, "inputs": sizes, "tools": h264.versions()}, notes)
 
 
 def boxes(
@@ -92,20 +94,17 @@ def boxes(
     """
     largest = min(width, height * WIDTH / HEIGHT)
     least = min(least_width, largest * 3 / 4)
+    step = 2 if even else 1
     # As bytes, since a file name in the key may be no text.
     choose = random.Random(os.fsencode(key))
     found = []
     for index in range(count):
         across = largest if index == 0 else least * (largest / least) ** choose.random()
-        wide, high = _rounded(across, even), _rounded(across * HEIGHT / WIDTH, even)
-        free = width - wide, height - high
+        sides = across, across * HEIGHT / WIDTH
+        wide, high = (max(int(side) // step * step, step) for side in sides)
         at = (0.5, 0.5) if index == 0 else (choose.random(), choose.random())
-        found.append((round(free[0] * at[0]), round(free[1] * at[1]), wide, high))
+        found.append((round((width - wide) * at[0]), round((height - high) * at[1]), wide, high))
     return found
-
-
-def _rounded(length: float, even: bool) -> int:
-    return max(int(length) // 2 * 2, 2) if even else max(int(length), 1)
 
 
 def _look(path: Path) -> tuple[list[int], tuple[int, ...], np.ndarray]:
@@ -118,13 +117,7 @@ def _look(path: Path) -> tuple[list[int], tuple[int, ...], np.ndarray]:
     return numbers, rgb.shape, thumbnail(rgb)
 
 
-def _content(
-    path: Path,
-    name: str,
-    frames: dict[str, tuple[int, Box]],
-    thresholds: list[float],
-    keep_size: bool,
-) -> Content:
+def _content(path: Path, name: str, frames: dict[str, tuple[int, Box]], coded: Callable) -> Content:
     """A picture or video, of which `frames` are the numbers and boxes that become frames."""
     video = path.suffix.lower() in VIDEO_SUFFIXES
 
@@ -135,7 +128,7 @@ def _content(
             told = {"source": name, "frame": str(number) if video else ""}
             for frame in (frame for frame in asked if frames[frame][0] == number):
                 try:
-                    images, row = _coded(picture, frames[frame][1], thresholds, keep_size)
+                    images, row = coded(picture, frames[frame][1])
                     yield Frame(frame, images, {**told, **row})
                 except UserError as error:
                     yield UserError(f"{name}, {frame}: {error}")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from common.codecs import h264
 from common.codecs.codec import whole
 from common.data.frames import list_files
-from common.datasets.preparation import Content, Dataset, Frame, digest, level_columns, listed
+from common.datasets.preparation import Content, Dataset, Frame, level_columns, listed
 from common.datasets.viewers import Samples, aggregate, answer_columns, read_videoset
 from common.errors import UserError, tried
 from common.facts import QP
@@ -34,29 +34,27 @@ def dataset(
     size: str,
     label_size: str | None,
     statistic: str,
-    frames: Sequence[int] | None,
+    frames: list[int] | None,
 ) -> Dataset:
     """The clips below `videos` that have labels in `labels`, for `preparation.prepare`.
 
     Args:
         size: of the streams, such as 640x360.
         label_size: of the labels, where they are to be those of another size.
-        statistic: one of `viewers.STATISTICS`.
+        statistic: of `viewers.aggregate`.
         frames: numbers of the frames to take; None takes the first of each second.
 
     Raises:
         UserError: no clip of that size, no labels, or no clip with labels.
     """
     label_size = label_size or size
-    clips = _clips(Path(videos), size)
+    clips = _clips(videos, size)
     samples, partly = read_videoset(labels, label_size)
     sourceless = [number for number, clip in clips.items() if 0 not in clip.streams]
-    notes = [
-        *listed(samples.keys() - clips, f"label row(s) without a {size} clip"),
-        *listed(clips.keys() - samples - set(partly), "clip(s) without a label row"),
-        *listed(partly, "clip(s) with a label row in some files only"),
-        *listed(sourceless, "clip(s) without a source stream (qp_00)"),
-    ]
+    notes = listed(samples.keys() - clips, f"label row(s) without a {size} clip")
+    notes += listed(clips.keys() - samples - set(partly), "clip(s) without a label row")
+    notes += listed(partly, "clip(s) with a label row in some files only")
+    notes += listed(sourceless, "clip(s) without a source stream (qp_00)")
     usable = [clip for number, clip in clips.items() if number in samples and 0 in clip.streams]
     if not usable:
         raise UserError(f"{videos}: no {size} clip with labels ({'; '.join(notes)})")
@@ -69,8 +67,8 @@ def dataset(
     ]
     files = [(path.name, path.stat().st_size) for clip in usable for path in clip.streams.values()]
     options = {"command": "videoset", "size": size, "label_size": label_size}
-    options |= {"statistic": statistic, "frames": list(frames or []) or "first of each second"}
-    options |= {"inputs": digest((files, samples)), "tools": h264.versions()}
+    options |= {"statistic": statistic, "frames": frames or "first of each second"}
+    options |= {"inputs": (files, samples), "tools": h264.versions()}
     return Dataset(groups, options, notes)
 
 
@@ -79,21 +77,19 @@ def _clips(videos: Path, size: str) -> dict[int, Clip]:
     clips: dict[int, Clip] = {}
     sizes = set()
     for path in sorted(list_files(videos, {".264"}, "VideoSet streams")):
-        match = STREAM.fullmatch(path.name)
-        if match:
+        if match := STREAM.fullmatch(path.name):
             number, framerate, qp = int(match[1]), int(match[3]), int(match[4])
             sizes.add(match[2])
             if match[2] == size:
                 clips.setdefault(number, Clip(number, framerate, {})).streams[qp] = path
     if not clips:
         there = f"there are {', '.join(sorted(sizes))}" if sizes else "there are no streams at all"
-        raise UserError(
-            f"{videos}: no streams of {size} (as in videoSRC001_{size}_30_qp_23.264); {there}"
-        )
+        named = f"as in videoSRC001_{size}_30_qp_23.264"
+        raise UserError(f"{videos}: no streams of {size} ({named}); {there}")
     return dict(sorted(clips.items()))
 
 
-def _frame_numbers(clip: Clip, size: str, frames: Sequence[int] | None) -> list[int]:
+def _frame_numbers(clip: Clip, size: str, frames: list[int] | None) -> list[int]:
     """Which frames to take of a clip."""
     source = clip.streams[0]
     width, height, times = h264.inspect(source, clip.framerate)
@@ -112,13 +108,11 @@ def _content(
     source = clip.streams[0]
     levels = [aggregate(level, statistic) for level in samples]
     coded = [whole(level) for level in levels]
-
-    def made(qp: int) -> str:
-        return clip.streams[qp].name if qp in clip.streams else f"source encoded by x264 at QP {qp}"
-
+    encoded = {qp: f"source encoded by x264 at QP {qp}" for qp in coded}
+    made = encoded | {qp: path.name for qp, path in clip.streams.items()}
     told = answer_columns(samples, statistic, f"videoset_{label_size}")
     encoder = "the dataset's" if set(coded) <= clip.streams.keys() else h264.encoder()
-    row = {**told, **level_columns(levels, QP, encoder, made)}
+    row = {**told, **level_columns(levels, QP, encoder, made.get)}
     row |= {"source": source.name, "label_size": label_size}
 
     def make(names: list[str]) -> Iterator[Frame]:

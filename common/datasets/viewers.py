@@ -14,23 +14,17 @@ from common.data.text import read_table
 from common.errors import UserError
 from common.facts import QP, QUALITY, SCALES
 
-STATISTICS = ("sur75", "median", "mean")
-
 # One picture: for each of JND1, JND2, JND3 the level at which each viewer saw a change.
 Samples = tuple[list, list, list]
 
 
 def aggregate(samples: list[int], statistic: str, falling: bool = False) -> float:
-    """One level from the levels of many viewers.
+    """One level from the levels of many viewers, one each, by `statistic`.
 
     `sur75`: the level up to which 75 % of the viewers are satisfied, that is, see no change yet:
     the 25th percentile of QPs (VideoSet, Wang et al. 2017), in whole levels by the nearest rank.
-    `median` and `mean` are those of the samples, the mean rounded to two decimals.
-
-    Args:
-        samples: one level a viewer.
-        statistic: one of `STATISTICS`.
-        falling: coarser means lower, as for JPEG quality factors; the percentile is the 75th then.
+    `median` and `mean` are those of the samples, the mean rounded to two decimals. Where levels are
+    `falling`, coarser means lower, as for JPEG quality factors; the percentile is the 75th then.
     """
     return float(aggregates(np.array(samples), statistic, falling))
 
@@ -60,17 +54,14 @@ def read_videoset(folder: Path, size: str) -> tuple[dict[int, Samples], list[int
     Raises:
         UserError: a file is missing (told which other sizes there are) or a row is damaged.
     """
-    folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; VideoSet's label CSVs were expected in it")
     paths = _files(folder, size)
     missing = [path for path in paths if not path.is_file()]
     if missing:
         there = label_sizes(folder)
-        mend = (
-            f"; viewers judged each size by itself, and there are labels of {', '.join(there)}: "
-            f"--label_size {''.join(there[:1])} takes those"
-        )
+        mend = f"; viewers judged each size by itself, and there are labels of {', '.join(there)}: "
+        mend += f"--label_size {''.join(there[:1])} takes those"
         raise UserError(f"{missing[0]}: no such file{mend if there else ''}")
     levels = [_read_videoset_file(path) for path in paths]
     clips = set.intersection(*map(set, levels))
