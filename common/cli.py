@@ -113,11 +113,9 @@ def _training_split(
     description: Description, root: Path, name: str, predicted: Sequence[str]
 ) -> tuple[list[Path], np.ndarray, list[Path] | None]:
     """Images, predicted levels and JND frames: the fields of TrainingSplit."""
-    from common.data.layout import LEVELS_FILE, read_jnd_frames, read_levels, read_split
+    from common.data.layout import read_jnd_frames, read_split
 
-    images, levels = read_split(root, name)
-    if levels is None:
-        read_levels(root / name / LEVELS_FILE, images)  # says that it is missing
+    images, levels = read_split(root, name, levels_needed=True)
     jnd_frames = None
     if description.end_to_end:
         jnd_frames = read_jnd_frames(root, name, predicted[0], images)

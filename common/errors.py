@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Signals that ask a program to end, and the exit codes that shells give for them.
@@ -20,6 +20,14 @@ _PROJECT = Path(__file__).resolve().parents[1]
 
 class UserError(Exception):
     """One line: what is wrong, where, and what to do about it."""
+
+
+def tried(function: Callable, *arguments: object) -> object:
+    """What `function` gives, or the UserError that tells why it gives nothing."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        return error
 
 
 class _AskedToEndError(BaseException):

@@ -7,29 +7,24 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import psutil
 from tqdm import tqdm
 
-Thing = TypeVar("Thing")
-Result = TypeVar("Result")
 
-
-def in_parallel(
-    function: Callable[[Thing], Result], things: Iterable[Thing], doing: str
-) -> list[Result]:
+def in_parallel(function: Callable, things: Iterable, doing: str) -> list:
     """`function` of each thing, in their order, with a progress bar on a terminal.
 
     Threads, since the work is done by ffmpeg and by libraries that let go of Python's lock; and
     since threads die with a killed program where processes would stay. The first error or signal
     ends it: programs that are at work are killed, and threads clean up behind themselves.
     """
-    with ThreadPoolExecutor(_cores()) as pool:
+    # Those cores that this process may use, where the system tells.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with ThreadPoolExecutor(cores) as pool:
         futures = [pool.submit(function, thing) for thing in things]
         try:
-            bar = tqdm(futures, doing, disable=None, leave=False)
-            return [future.result() for future in bar]
+            return [each.result() for each in tqdm(futures, doing, disable=None, leave=False)]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             while not all(future.done() for future in futures):
@@ -38,10 +33,3 @@ def in_parallel(
                         child.kill()
                 time.sleep(0.02)
             raise
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -44,9 +44,9 @@ def main(argv: list[str] | None = None) -> int:
 def make(given: argparse.Namespace) -> int:
     """Make a folder and say what is in it."""
     from common.data.manifest import provenance, read_manifest
+    from common.data.side_by_side import CONTACT_SHEET
     from common.data.text import read_text
     from common.datasets import mcl_jci, photos, videoset
-    from common.datasets.contact_sheet import CONTACT_SHEET
     from common.datasets.preparation import prepare
     from common.datasets.splitting import SPLITS
 

@@ -21,14 +21,11 @@ class Codec(NamedTuple):
     """A way to code a frame, RGB uint8 [height, width, 3] with even sides, at a whole level."""
 
     unit: str
-    levels: range
-    """From the finest to the coarsest."""
+    levels: range  # from the finest to the coarsest
     encode: Callable[[np.ndarray, int], bytes]
     decode: Callable[[bytes], np.ndarray]
-    measure: Callable[[np.ndarray, bytes], dict[str, float]]
-    """PSNR (dB), SSIM and VMAF of a stream against its frame, as `h264.measure`."""
-    version: Callable[[], str]
-    """Names and versions of what encodes and what measures."""
+    measure: Callable[[np.ndarray, bytes], dict[str, float]]  # a stream and its frame
+    version: Callable[[], str]  # names and versions of what encodes and what measures
 
     def nearest(self, level: float) -> int:
         """The level that can be coded."""
@@ -47,9 +44,6 @@ def _version(encoder: Callable[[], str]) -> Callable[[], str]:
     return lambda: f"{encoder()}, {h264.metric()}"
 
 
-_H264 = h264.encode, h264.decode, h264.measure, _version(h264.encoder)
-_JPEG = jpeg.encode, jpeg.decode, _measure_jpeg, _version(jpeg.encoder)
-CODECS = {
-    QP: Codec("QP", SCALES[QP], *_H264),
-    QUALITY: Codec("quality", SCALES[QUALITY], *_JPEG),
-}
+_H264 = SCALES[QP], h264.encode, h264.decode, h264.measure, _version(h264.encoder)
+_JPEG = SCALES[QUALITY], jpeg.encode, jpeg.decode, _measure_jpeg, _version(jpeg.encoder)
+CODECS = {QP: Codec("QP", *_H264), QUALITY: Codec("quality", *_JPEG)}

@@ -59,10 +59,7 @@ def lacking(path: str) -> tuple[str, ...]:
 
 
 def opened(path: Path, framerate: int | None = None):
-    """The pictures of a file, for a graph: no sound, and an error where a packet is damaged.
-
-    `framerate` (1/s) is for bare H.264 streams, which need not tell theirs.
-    """
+    """The pictures of a file, for a graph: no sound, and an error where a packet is damaged."""
     options = {"framerate": framerate} if framerate else {}
     # The protocol is named, so that no file name can be taken for another one (concat:, http:).
     # ffmpeg-python wants text, and file names are bytes: `command` makes them bytes again.
@@ -109,15 +106,9 @@ def last_line(said: bytes) -> str:
     return re.sub(r"\[[^\]]*\] ?", "", lines[-1]).strip() if lines else ""  # [h264 @ 0x55...]
 
 
-def unnamed(data: bytes) -> IO[bytes]:
+def unnamed(data: bytes = b"") -> IO[bytes]:
     """An open file without a name, so that nothing is left behind however the program ends."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
     file.write(data)
-    file.flush()
     file.seek(0)
     return file
-
-
-def path_of(file: IO[bytes]) -> str:
-    """How a child that is passed the file's descriptor names it."""
-    return f"/dev/fd/{file.fileno()}"

@@ -12,6 +12,9 @@ streams, VideoSet's too, the nominal QP is that of the P frames, and an intra fr
 steps finer. One thread, so that the same frame gives the same bits on any machine. The `user data`
 header (x264's own name and options, some 600 bytes) is taken out: it is not the picture's.
 
+Whatever reads a file raises UserError where that cannot be read as a video. `framerate` (1/s) is
+for bare H.264 streams, which need not tell theirs.
+
 Measures are taken between 4:2:0 frames. PSNR (dB) and SSIM are those of luma, as is VMAF, which
 uses libvmaf's default model on single frames.
 """
@@ -22,36 +25,30 @@ import functools
 import io
 import re
 import subprocess
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import ffmpeg
 import numpy as np
 
-from common.codecs.ffmpeg import binary, command, last_line, opened, output, path_of, run, unnamed
+from common.codecs.ffmpeg import binary, command, last_line, opened, output, run, unnamed
 from common.errors import UserError
 from common.facts import HEIGHT, WIDTH
 
 MATRIX = "bt601"
 SCALER = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 X264 = {
+    "format": "h264",
     "vcodec": "libx264",
     "preset": "medium",
     "pix_fmt": "yuv420p",
     "threads": 1,
     "bsf:v": "filter_units=remove_types=6",
 }
-METRICS = ("psnr", "ssim", "vmaf")
-
 # What ffmpeg's metric filters say at the end of a run.
-SCORES = {
-    "psnr": re.compile(r"PSNR y:(\S+)"),
-    "ssim": re.compile(r"SSIM Y:(\S+)"),
-    "vmaf": re.compile(r"VMAF score: (\S+)"),
-}
+SCORES = {"psnr": r"PSNR y:(\S+)", "ssim": r"SSIM Y:(\S+)", "vmaf": r"VMAF score: (\S+)"}
 
 
 class Clip(NamedTuple):
@@ -67,50 +64,36 @@ def encode(rgb: np.ndarray, qp: int) -> bytes:
 
     Height and width must be even, as 4:2:0 wants them.
     """
-    source = _yuv(_raw(rgb)).output(
-        "pipe:", format="h264", qp=qp, colorspace="smpte170m", color_range="tv", **X264
-    )
-    return output(source, rgb.tobytes(), needs="libx264")
+    told = {"colorspace": "smpte170m", "color_range": "tv"}
+    coded = _yuv(rgb).output("pipe:", qp=qp, **told, **X264)
+    return output(coded, rgb.tobytes(), "libx264")
 
 
 def reencode(path: Path, qp: int, framerate: int | None = None) -> bytes:
-    """A whole clip as an H.264 stream at constant QP, its colours untouched.
-
-    Raises:
-        UserError: the file cannot be read as a video.
-    """
-    stream = opened(path, framerate).output("pipe:", format="h264", qp=qp, **X264)
-    return output(stream, needs="libx264", source=path)
+    """A whole clip as an H.264 stream at constant QP, its colours untouched."""
+    coded = opened(path, framerate).output("pipe:", qp=qp, **X264)
+    return output(coded, needs="libx264", source=path)
 
 
 def decode(stream: bytes) -> np.ndarray:
     """The frame that a stream of one frame holds: RGB, uint8 [height, width, 3]."""
-    frame = _ppm(ffmpeg.input("pipe:", format="h264", threads=1))
-    return _next_ppm(io.BytesIO(output(frame, stream)))
+    return _next_ppm(io.BytesIO(output(_ppm(_stream()), stream)))
 
 
 def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]:
     """Frames of a clip by number, from 0, in rising order: RGB, uint8 [height, width, 3] each.
 
-    `source` is a file, or the bytes of an H.264 stream.
-
-    Raises:
-        UserError: the file cannot be read as a video, or ends before the last number.
+    `source` is a file, or the bytes of an H.264 stream; to end before the last number is an error.
     """
     numbers = list(numbers)
-    name = "the encoded clip" if isinstance(source, bytes) else str(source)
-    with ExitStack() as stack:
-        if isinstance(source, bytes):
-            file = stack.enter_context(unnamed(source))
-            video, passed = ffmpeg.input(path_of(file), format="h264"), (file.fileno(),)
-        else:
-            video, passed = opened(source), ()
-        chosen = video.filter("select", "+".join(f"eq(n,{number})" for number in numbers))
-        pictures = _ppm(chosen, fps_mode="passthrough", vframes=len(numbers))
-        errors = stack.enter_context(tempfile.TemporaryFile())
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": errors}
-        process = subprocess.Popen(command(pictures), pass_fds=passed, **streams)
-        stack.enter_context(process)
+    coded = isinstance(source, bytes)
+    name = "the encoded clip" if coded else source
+    chosen = "+".join(f"eq(n,{number})" for number in numbers)
+    video = (_stream() if coded else opened(source)).filter("select", chosen)
+    pictures = command(_ppm(video, fps_mode="passthrough", vframes=len(numbers)))
+    with unnamed(source if coded else b"") as data, unnamed() as errors, ExitStack() as stack:
+        pipes = {"stdin": data, "stdout": subprocess.PIPE, "stderr": errors}
+        process = stack.enter_context(subprocess.Popen(pictures, **pipes))
         # Registered last, so run first: a reader that stops early must not wait for ffmpeg.
         stack.callback(process.kill)
         for number in numbers:
@@ -125,24 +108,16 @@ def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]
 
 
 def inspect(path: Path, framerate: int | None = None) -> Clip:
-    """Size and frame times of a video; every frame is decoded, so what is whole is known.
-
-    `framerate` (1/s) is for bare H.264 streams, which need not tell theirs.
-
-    Raises:
-        UserError: the file cannot be read as a video.
-    """
+    """Size and frame times of a video; every frame is decoded, so what is whole is known."""
     listing = opened(path, framerate).output("pipe:", format="framecrc", fps_mode="passthrough")
     text = output(listing, source=path).decode()
-    size = re.search(r"#dimensions 0: (\d+)x(\d+)", text)
-    tick = re.search(r"#tb 0: (\d+)/(\d+)", text)
+    head = re.search(r"#tb 0: (\d+)/(\d+)$.*^#dimensions 0: (\d+)x(\d+)$", text, re.M | re.S)
     # Lines: stream, decoding time, presentation time, duration, size, checksum.
-    stamps = list(map(int, re.findall(r"^0,[^,]*, *(-?\d+),", text, re.MULTILINE)))
-    if not size or not tick or not stamps:
+    stamps = list(map(int, re.findall(r"^0,[^,]*, *(-?\d+),", text, re.M)))
+    if not head or not stamps:
         raise UserError(f"{path}: cannot be read as a video (no frames in it)")
-    unit = int(tick.group(1)) / int(tick.group(2))
-    times = [(stamp - stamps[0]) * unit for stamp in stamps]
-    return Clip(int(size.group(1)), int(size.group(2)), times)
+    ticks, per_second, width, height = map(int, head.groups())
+    return Clip(width, height, [(stamp - stamps[0]) * ticks / per_second for stamp in stamps])
 
 
 def first_of_each_second(times: list[float]) -> list[int]:
@@ -150,45 +125,35 @@ def first_of_each_second(times: list[float]) -> list[int]:
 
     A second within which no frame begins has none.
     """
-    numbers, second = [], -1
-    for number, time in enumerate(times):
-        # Time stamps are ticks of any length: 0.9999 of a second is one second.
-        if int(time + 1e-3) > second:
-            second = int(time + 1e-3)
-            numbers.append(number)
-    return numbers
+    # Time stamps are ticks of any length: 0.9999 of a second is one second.
+    seconds = np.maximum.accumulate((np.array(times) + 1e-3).astype(int))
+    return np.unique(seconds, return_index=True)[1].tolist()
 
 
 def measure(
-    reference: np.ndarray, distorted: np.ndarray | bytes, metrics: Iterable[str] = METRICS
+    reference: np.ndarray, distorted: np.ndarray | bytes, metrics: Collection[str] = tuple(SCORES)
 ) -> dict[str, float]:
     """How near a frame is to its reference: PSNR (dB, inf where equal), SSIM (to 1), VMAF (to 100).
 
     `distorted` is a frame of the same size, or the H.264 stream of one, as `encode` makes it.
     """
-    metrics = tuple(metrics)
-    data = distorted if isinstance(distorted, bytes) else distorted.tobytes()
-    with unnamed(data) as file:
-        if isinstance(distorted, bytes):
-            picture = ffmpeg.input(path_of(file), format="h264", threads=1)
-        else:
-            picture = _yuv(_raw(distorted, path_of(file)))
+    coded = isinstance(distorted, bytes)
+    with unnamed(distorted if coded else distorted.tobytes()) as file:
+        path = f"/dev/fd/{file.fileno()}"
+        picture = _stream(path) if coded else _yuv(distorted, path)
         picture = picture.filter("setpts", "PTS-STARTPTS")
-        references = _yuv(_raw(reference)).filter_multi_output("split", len(metrics))
+        references = _yuv(reference).filter_multi_output("split", len(metrics))
         # Each metric filter hands its first input on to the next.
         for number, metric in enumerate(metrics):
             name = "libvmaf" if metric == "vmaf" else metric
             picture = ffmpeg.filter([picture, references[number]], name)
         graph = picture.output("pipe:", format="null").global_args("-filter_complex_threads", "1")
-        said = run(
-            command(graph, "libvmaf" if "vmaf" in metrics else None, "info"),
-            reference.tobytes(),
-            (file.fileno(),),
-        ).stderr.decode(errors="replace")
-    found = {metric: SCORES[metric].search(said) for metric in metrics}
+        wanted = command(graph, "libvmaf" if "vmaf" in metrics else None, "info")
+        said = run(wanted, reference.tobytes(), (file.fileno(),)).stderr.decode(errors="replace")
+    found = {metric: re.search(SCORES[metric], said) for metric in metrics}
     if not all(found.values()):
         raise RuntimeError(f"ffmpeg gave no {', '.join(metrics)}: {said[-500:]}")
-    return {metric: float(match.group(1)) for metric, match in found.items()}
+    return {metric: float(match[1]) for metric, match in found.items()}
 
 
 def bits(stream: bytes) -> int:
@@ -214,34 +179,30 @@ def versions() -> dict[str, str]:
     said = run([binary(), "-version"]).stdout.decode().split()
     found = {"ffmpeg": said[2] if len(said) > 2 else "of unknown version"}
     grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
-    try:
-        with_header = {**X264, "bsf:v": "null"}
-        named = _yuv(_raw(grey)).output("pipe:", format="h264", qp=30, **with_header)
-        header = output(named, grey.tobytes(), "libx264")
-        found["x264"] = re.search(rb"x264 - (core \d+(?: r\d+)?)", header).group(1).decode()
-        with unnamed(grey.tobytes()) as file:
-            pair = [_yuv(_raw(grey, path_of(file))), _yuv(_raw(grey))]
-            log = ffmpeg.filter(pair, "libvmaf", log_fmt="json", log_path="/dev/stdout")
-            graph = command(log.output("pipe:", format="null"), "libvmaf")
-            text = run(graph, grey.tobytes(), (file.fileno(),)).stdout.decode()
-    except UserError:
-        return found
-    version = re.search(r'"version": "([^"]+)"', text)
-    found["vmaf"] = f"libvmaf {version.group(1) if version else 'of unknown version'}, vmaf_v0.6.1"
+    with suppress(UserError):
+        coded = _yuv(grey).output("pipe:", qp=30, **{**X264, "bsf:v": "null"})
+        header = output(coded, grey.tobytes(), "libx264")
+        found["x264"] = re.search(rb"x264 - (core \d+(?: r\d+)?)", header)[1].decode()
+        pair = _yuv(grey).filter_multi_output("split")
+        log = ffmpeg.filter([pair[0], pair[1]], "libvmaf", log_fmt="json", log_path="/dev/stdout")
+        told = output(log.output("pipe:", format="null"), grey.tobytes(), "libvmaf")
+        version = re.search(rb'"version": "([^"]+)"', told)
+        version = version[1].decode() if version else "of unknown version"
+        found["vmaf"] = f"libvmaf {version}, vmaf_v0.6.1"
     return found
 
 
-def _raw(rgb: np.ndarray, path: str = "pipe:"):
-    """An input of one RGB frame."""
+def _stream(path: str = "pipe:"):
+    """An input of an H.264 stream."""
+    return ffmpeg.input(path, format="h264", threads=1)
+
+
+def _yuv(rgb: np.ndarray, path: str = "pipe:"):
+    """An input of one RGB frame, as the YUV that is coded and measured."""
     size = f"{rgb.shape[1]}x{rgb.shape[0]}"
-    return ffmpeg.input(path, format="rawvideo", pix_fmt="rgb24", s=size, threads=1)
-
-
-def _yuv(rgb):
-    """RGB to the YUV that is coded and measured."""
-    return rgb.filter("scale", out_color_matrix=MATRIX, out_range="tv", flags=SCALER).filter(
-        "format", "yuv420p"
-    )
+    raw = ffmpeg.input(path, format="rawvideo", pix_fmt="rgb24", s=size, threads=1)
+    scaled = raw.filter("scale", out_color_matrix=MATRIX, out_range="tv", flags=SCALER)
+    return scaled.filter("format", "yuv420p")
 
 
 def _ppm(yuv, **options):

@@ -50,28 +50,26 @@ def files_below(folder: Path) -> Iterator[Path]:
     Raises:
         UserError: a folder cannot be read.
     """
-    for place, folders, names in os.walk(folder, onerror=_refuse):
+
+    def refuse(error: OSError) -> NoReturn:
+        told = f"{error.strerror.lower()}; make it readable, or move it away"
+        raise UserError(f"{error.filename}: {told}")
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
         if HIDDEN in folders:
             folders.clear()
             continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths = (Path(place, name) for name in names if not name.startswith("."))
-        yield from (path for path in paths if path.is_file())
-
-
-def _refuse(error: OSError) -> NoReturn:
-    reason = error.strerror.lower()
-    raise UserError(f"{error.filename}: {reason}; make it readable, or move it away")
+        yield from filter(Path.is_file, paths)
 
 
 def list_files(folder: Path, suffixes: Container[str], what: str) -> list[Path]:
     """Those of `files_below` with one of the `suffixes`, in natural order (see `natural_key`).
 
     Raises:
-        UserError: the folder is missing, is no folder, or holds no such file; which others it
-            holds is told.
+        UserError: there is no such folder, or no such file in it; told with what others it holds.
     """
-    folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; {what} were expected in it")
     paths = list(files_below(folder))
@@ -85,7 +83,7 @@ def list_files(folder: Path, suffixes: Container[str], what: str) -> list[Path]:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files below `folder`, in natural order: `list_files` of `SUFFIXES`."""
+    """Image files below `folder`: `list_files` of `SUFFIXES`."""
     return list_files(folder, SUFFIXES, "images")
 
 
@@ -141,22 +139,14 @@ def resized(rgb: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.nda
 def _neighbours(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Along one side, for each new pixel: its two old neighbours and their weights, 2048 in sum."""
     at = ((np.arange(new) + 0.5) * (old / new) - 0.5).astype(np.float32)
-    first = np.floor(at).astype(np.int32)
-    weight = at - first.astype(np.float32)
-    return (
-        np.clip(first, 0, old - 1),
-        np.clip(first + 1, 0, old - 1),
-        np.rint((1 - weight) * 2048).astype(np.int32),
-        np.rint(weight * 2048).astype(np.int32),
-    )
+    first = np.floor(at)
+    weights = np.rint(np.stack([1 - (at - first), at - first]) * 2048)
+    neighbours = np.clip([first, first + 1], 0, old - 1)
+    return *neighbours.astype(np.int32), *weights.astype(np.int32)
 
 
 def read_frame(path: Path) -> np.ndarray:
-    """What the models see of an image file: uint8 [352, 640, 3], blue-green-red.
-
-    Raises:
-        UserError: as `read_rgb`.
-    """
+    """What the models see: uint8 [352, 640, 3], blue-green-red; raises as `read_rgb`."""
     return resized(read_rgb(path))[..., ::-1]
 
 
@@ -210,10 +200,7 @@ def untuned() -> tf.data.Options:
 
 
 def frame_batches(images: list[Path], batch_size: int) -> tf.data.Dataset:
-    """All frames of `images` in their order: batches (numbers, errors, frames), at least one each.
-
-    Elements are those of `decoded_frames`.
-    """
+    """Batches (numbers, errors, frames), as `decoded_frames`, of all `images` in their order."""
     import tensorflow as tf
 
     frames = decoded_frames([images], np.arange(len(images)))

@@ -34,36 +34,30 @@ def read_levels(path: Path, images: list[Path]) -> np.ndarray:
             match the images, or levels that neither QPs nor quality factors can be: most lines'
             order tells which they are.
     """
-    path = Path(path)
-    text = read_text(path, "a line of three levels per image")
-    rows = [
-        (f"{path}, line {number}", *_row(f"{path}, line {number}", line))
-        for number, line in enumerate(text.splitlines(), 1)
-        if line.strip()
-    ]
+    lines = enumerate(read_text(path, "a line of three levels per image").splitlines(), 1)
+    places = [(f"{path}, line {number}", line) for number, line in lines if line.strip()]
+    rows = [(where, *_row(where, line)) for where, line in places]
     unnamed = [where for where, name, _ in rows if not name]
-    if unnamed and len(unnamed) < len(rows):
+    if 0 < len(unnamed) < len(rows):
         raise UserError(f"{unnamed[0]}: no file name, but other lines begin with one")
     if len(rows) != len(images):
-        raise UserError(
-            f"{path}: {len(rows)} lines of levels for {len(images)} images in {path.parent}"
-        )
-    codec = codec_by_order(np.array([levels for _, _, levels in rows]))
+        told = f"{len(rows)} lines of levels for {len(images)} images in {path.parent}"
+        raise UserError(f"{path}: {told}")
+    levels = np.array([of_line for _, _, of_line in rows])
+    codec = codec_by_order(levels)
     least, most = min(SCALES[codec]), max(SCALES[codec])
-    for where, _, levels in rows:
-        for level in levels:
-            if not least <= level <= most:  # NaN fails this too
-                raise UserError(
-                    f"{where}: level {level:g} is not within {codec} {least} to {most}"
-                    " (levels that rise are QPs, those that fall JPEG quality)"
-                )
+    for row, column in np.argwhere(~((levels >= least) & (levels <= most))):  # so is NaN
+        raise UserError(
+            f"{rows[row][0]}: level {levels[row, column]:g} is not within {codec} {least} to {most}"
+            " (levels that rise are QPs, those that fall JPEG quality)"
+        )
     if unnamed:
-        return np.array([levels for _, _, levels in rows], np.float32)
+        return levels.astype(np.float32)
     by_name = {}
-    for where, name, levels in rows:
+    for (where, name, _), of_line in zip(rows, levels):
         if name in by_name:
             raise UserError(f"{where}: a second line for {name}")
-        by_name[name] = levels
+        by_name[name] = of_line
     names = [readable(image.relative_to(path.parent)) for image in images]
     for name in names:
         if name not in by_name:
@@ -93,21 +87,21 @@ def read_jnd_frames(root: Path, split: str, level: str, images: list[Path]) -> l
     Raises:
         UserError: the folder is missing or empty, or does not hold a frame an image.
     """
-    folder = Path(root) / f"{level.lower()}{split}"
+    folder = root / f"{level.lower()}{split}"
     frames = list_images(folder)
     if len(frames) != len(images):
-        raise UserError(
-            f"{folder}: {len(frames)} JND frames for {len(images)} images in {Path(root) / split}"
-        )
+        told = f"{len(frames)} JND frames for {len(images)} images in {root / split}"
+        raise UserError(f"{folder}: {told}")
     return frames
 
 
-def read_split(root: Path, split: str) -> tuple[list[Path], np.ndarray | None]:
+def read_split(
+    root: Path, split: str, levels_needed: bool = False
+) -> tuple[list[Path], np.ndarray | None]:
     """Images of rootdir/`split` in their order, and their levels; None where no file gives them.
 
     Raises:
-        UserError: as `list_images` and `read_levels`.
+        UserError: as `list_images` and `read_levels`; no such file where `levels_needed`.
     """
-    images = list_images(Path(root) / split)
-    levels_file = Path(root) / split / LEVELS_FILE
-    return images, read_levels(levels_file, images) if levels_file.exists() else None
+    images, path = list_images(root / split), root / split / LEVELS_FILE
+    return images, read_levels(path, images) if levels_needed or path.exists() else None

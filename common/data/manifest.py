@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from common.files import replaced
 MANIFEST = "manifest.csv"
 VIEWERS = "viewers"
 STAND_IN = "objective stand-in"
+LEVEL_COLUMNS = ("jnd1", "jnd2", "jnd3")
 COLUMNS = (
     "file",  # the image, relative to the folder; its JND frames have the same name
     "split",
@@ -24,21 +25,15 @@ COLUMNS = (
     "source",  # the file it was taken from
     "frame",  # its number in a clip, from 0
     "crop",  # left,top,width,height in the source's pixels
-    "jnd1",
-    "jnd2",
-    "jnd3",  # the levels
-    "coded1",
-    "coded2",
-    "coded3",  # the whole QP or quality factor that the JND frames were made with
+    *LEVEL_COLUMNS,  # the levels
+    *("coded1", "coded2", "coded3"),  # the whole QP or quality that the JND frames were made with
     "level_kind",  # VIEWERS, or STAND_IN and its thresholds
     "levels_from",  # how each level was made
-    "statistic",  # of the viewers' answers: one of `common.datasets.viewers.STATISTICS`
+    "statistic",  # of the viewers' answers, by `common.datasets.viewers.aggregate`
     "label_size",  # of VideoSet's labels, as 640x360
     "thresholds",  # three falling VMAF, as 94.5/91.25/87
     "scores",  # the VMAF at the three levels, as 94.31/90.80/86.52
-    "jnd1_frame",
-    "jnd2_frame",
-    "jnd3_frame",  # how each JND frame was made
+    *("jnd1_frame", "jnd2_frame", "jnd3_frame"),  # how each JND frame was made
     "codec",  # what a level is: QP or QUALITY
     "encoder",  # with version
     "metric",  # with version
@@ -75,14 +70,14 @@ def provenance(root: Path) -> Provenance | None:
     Raises:
         UserError: the manifest is damaged, or no one codec's.
     """
-    if not (Path(root) / MANIFEST).is_file():
+    if not (root / MANIFEST).is_file():
         return None
     rows = read_manifest(root)
     # A folder that someone put together from several is a stand-in as soon as one part is.
     kinds = sorted({row["level_kind"] for row in rows} - {VIEWERS})
     codecs = sorted({row["codec"] for row in rows})
     if len(codecs) > 1 or codecs[0] not in (QP, QUALITY):
-        path, found = Path(root) / MANIFEST, " and ".join(codecs)
+        path, found = root / MANIFEST, " and ".join(codecs)
         raise UserError(f"{path}: levels of codec {found}; should all be {QP} or all {QUALITY}")
     return Provenance(" and ".join(kinds) or VIEWERS, codecs[0])
 
@@ -100,11 +95,10 @@ def read_manifest(root: Path) -> list[dict[str, str]]:
     Raises:
         UserError: it cannot be read, has no rows, lacks columns, or has levels that are none.
     """
-    path = Path(root) / MANIFEST
+    path = root / MANIFEST
     rows = read_table(path, [name for name in COLUMNS if name not in _IN_ENGLISH])
     for line, row in rows:
-        wrong = impossible_level(row)
-        if wrong:
+        if wrong := impossible_level(row):
             raise UserError(f"{path}, line {line}: {wrong} is {row[wrong]!r}, no {row['codec']}")
         for name, (column, pattern) in _IN_ENGLISH.items():
             told = re.search(pattern, row[column])
@@ -113,21 +107,19 @@ def read_manifest(root: Path) -> list[dict[str, str]]:
 
 
 def impossible_level(row: dict[str, str]) -> str:
-    """Which of `jnd1`, `jnd2`, `jnd3` of a row is nothing that its codec has; empty if none is."""
+    """Which of `LEVEL_COLUMNS` of a row is nothing that its codec has; empty if none is."""
     possible = SCALES.get(row["codec"], (0, 100))
-    for column in ("jnd1", "jnd2", "jnd3"):
-        try:
-            if not min(possible) <= float(row[column]) <= max(possible):
-                return column
-        except ValueError:
-            return column
+    for column in LEVEL_COLUMNS:
+        with suppress(ValueError):
+            if min(possible) <= float(row[column]) <= max(possible):
+                continue
+        return column
     return ""
 
 
 def write_manifest(root: Path, rows: list[dict[str, str]]) -> None:
     """Write rootdir/manifest.csv, whole or not at all."""
-    options = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
-    with replaced(Path(root) / MANIFEST) as path, path.open("w", **options) as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    import pandas as pd
+
+    with replaced(root / MANIFEST) as path:
+        pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False, errors="backslashreplace")

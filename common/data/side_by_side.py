@@ -1,4 +1,4 @@
-"""A picture for a person to look at: rows of frames, each with a caption above it."""
+"""Pictures for a person to look at: rows of frames, each with a caption above it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from common.codecs import h264
+from common.data.frames import read_rgb
+from common.data.manifest import Provenance
 from common.files import replaced
 
+CONTACT_SHEET = "contact_sheet.png"
+ROWS = 8  # of a contact sheet
+MIDDLE = 264, 480  # pixels of height and width that a contact sheet shows of a frame
 GAP, LINE = 8, 24
 CAPTION = 480  # pixels that a caption may take, however small its frame
 
@@ -40,3 +46,33 @@ def write_side_by_side(
             picture.paste(Image.fromarray(frame), (at[0], at[1] + LINE))
     with replaced(path) as beside:
         picture.save(beside)
+
+
+def write_contact_sheet(root: Path, rows: list[dict[str, str]]) -> None:
+    """rootdir/contact_sheet.png: some of the manifest's rows, with levels and PSNR.
+
+    The middle of each frame, pixel for pixel: scaled down, there would be nothing to see.
+    """
+    chosen = [rows[index * len(rows) // ROWS] for index in range(ROWS)]
+    chosen = list({row["file"]: row for row in chosen}.values())
+    codec = rows[0]["codec"]
+    shown = []
+    for row in chosen:
+        source = read_rgb(root / row["file"])
+        shown.append([(row["file"], _middle(source))])
+        for order in (1, 2, 3):
+            frame = read_rgb(root / f"jnd{order}{row['file']}")
+            decibels = h264.measure(source, frame, ["psnr"])["psnr"]
+            caption = f"JND{order}: {codec} {row[f'jnd{order}']}, {decibels:.1f} dB"
+            shown[-1].append((caption, _middle(frame)))
+    kind = Provenance(rows[0]["level_kind"], codec).caption
+    title = [
+        f"Levels ({codec}): {kind}. {len(chosen)} of {len(rows)} frames.",
+        "The middle 480 x 264 pixels, not scaled; PSNR is that of the whole frame.",
+    ]
+    write_side_by_side(root / CONTACT_SHEET, shown, title)
+
+
+def _middle(frame: np.ndarray) -> np.ndarray:
+    top, left = (max(0, (old - new) // 2) for old, new in zip(frame.shape, MIDDLE))
+    return frame[top : top + MIDDLE[0], left : left + MIDDLE[1]]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common.codecs.codec import CODECS, Codec
-from common.data.layout import LEVELS_FILE, read_levels, read_split
+from common.data.layout import read_split
 from common.data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
 from common.data.text import readable
 from common.errors import UserError
@@ -22,12 +22,9 @@ class TestSplit(NamedTuple):
 
     root: Path
     images: list[Path]
-    levels: np.ndarray | None
-    """float32 [images, 3]: JND1 to JND3; None where no file gives them."""
-    provenance: Provenance | None
-    """What the levels are; None without a manifest."""
-    rows: list[dict[str, str]]
-    """The manifest's row of each image; none without a manifest."""
+    levels: np.ndarray | None  # float32 [images, 3]: JND1 to JND3; None where no file gives them
+    provenance: Provenance | None  # what the levels are; None without a manifest
+    rows: list[dict[str, str]]  # the manifest's row of each image; none without a manifest
 
     @property
     def names(self) -> list[str]:
@@ -76,10 +73,7 @@ def read_test_split(root: Path, levels_needed: bool) -> TestSplit:
         UserError: no images, no levels though they are needed, a damaged file, or an image that the
             manifest does not know.
     """
-    images, levels = read_split(root, "test")
-    if levels_needed and levels is None:
-        read_levels(root / "test" / LEVELS_FILE, images)  # says that it is missing
-    split = TestSplit(root, images, levels, provenance(root), [])
+    split = TestSplit(root, *read_split(root, "test", levels_needed), provenance(root), [])
     if not split.provenance:
         return split
     by_file = {row["file"]: row for row in read_manifest(root)}

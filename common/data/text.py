@@ -19,11 +19,8 @@ def readable(path: os.PathLike | str) -> str:
 def read_text(path: Path, holding: str) -> str:
     """The text in a UTF-8 file, without the mark that Excel sets before it.
 
-    Args:
-        holding: what the file should hold, for the error.
-
     Raises:
-        UserError: it cannot be read, or is no such text.
+        UserError: it cannot be read, or is no such text; told with what it should be `holding`.
     """
     try:
         return Path(path).read_text(encoding="utf-8-sig")

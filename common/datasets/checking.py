@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -14,11 +14,14 @@ from common.data.frames import list_images, read_rgb
 from common.data.layout import LEVELS_FILE, read_levels
 from common.data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
 from common.datasets.splitting import SPLITS
-from common.errors import UserError
-from common.facts import HIDDEN, LEVELS, QP
+from common.errors import UserError, tried
+from common.facts import HIDDEN, LEVELS, QP, SCALES
 from common.parallel import in_parallel
 
-BAR = 40  # characters of the histogram's longest bar
+BAR = 20  # characters of the histogram's longest bar
+
+# One line of a report, after the name of the list that it belongs in.
+Finding = tuple[str, str]
 
 
 class Report(NamedTuple):
@@ -29,26 +32,14 @@ class Report(NamedTuple):
     errors: list[str]
 
 
-# One line of a report, after the name of the list that it belongs in.
-Finding = tuple[str, str]
-
-
 class SplitFound(NamedTuple):
-    """One of train, valid and test as it lies there, with at least one image."""
+    """One of train, valid and test as it lies there, and why something of it cannot be read."""
 
     name: str
+    errors: list[str]
     images: list[Path]
     levels: np.ndarray | None  # float32 [images, 3]
     jnd: dict[int, list[Path]]  # JND frames by order, where there are any
-
-    def file(self, index: int) -> str:
-        """An image by what people call it."""
-        return f"{self.name}/{self.images[index].name}"
-
-    @property
-    def paired(self) -> list[list[Path]]:
-        """The JND frames of those orders that have one per image."""
-        return [frames for frames in self.jnd.values() if len(frames) == len(self.images)]
 
 
 def check(root: Path) -> Report:
@@ -61,16 +52,15 @@ def check(root: Path) -> Report:
     Raises:
         UserError: there is no such folder.
     """
-    root = Path(root)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
     looks = [_split(root, name) for name in SPLITS]
-    splits = [split for split, _ in looks if split]
+    findings = [("errors", error) for split in looks for error in split.errors]
+    splits = [split for split in looks if split.images]
     known = [split for split in splits if split.levels is not None]
-    findings = [("errors", str(error)) for _, errors in looks for error in errors]
     if not splits:
         findings.append(("errors", f"{root}: no images in any of {', '.join(SPLITS)}"))
-    about = _tried(provenance, root)
+    about = tried(provenance, root)
     if isinstance(about, Provenance):
         findings.append(("there", f"levels: {about.codec}, {about.caption}"))
         findings += _differences(root, splits)
@@ -84,34 +74,30 @@ def check(root: Path) -> Report:
             findings.append(("errors", str(about or unfinished)))
     for split in splits:
         findings += chain(_pairs(root, split), _pictures(root, split), _order(split, codec))
-    tables = _statistics(known) + _histogram(known) if known else []
-    findings += [("there", line) for line in tables]
+    if known:
+        findings += [("there", line) for line in chain(_statistics(known), _histogram(known))]
     return Report(*([line for kind, line in findings if kind == name] for name in Report._fields))
 
 
-def _tried(read: Callable, *arguments: object) -> object:
-    """What `read` gives, or the error that tells why it gives nothing."""
-    try:
-        return read(*arguments)
-    except UserError as error:
-        return error
+def _split(root: Path, name: str) -> SplitFound:
+    errors: list[str] = []
 
+    def read(function: Callable, *arguments: object) -> object:
+        found = tried(function, *arguments)
+        if isinstance(found, UserError):
+            errors.append(str(found))
+            return None
+        return found
 
-def _split(root: Path, name: str) -> tuple[SplitFound | None, list[UserError]]:
-    """A split, None where it has no images, and what of it cannot be read."""
-    folder = root / name
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return None, []
-    images = _tried(list_images, folder)
-    if isinstance(images, UserError):
-        return None, [images]
-    file = folder / LEVELS_FILE
-    levels = _tried(read_levels, file, images) if name != "test" or file.exists() else None
+    folder, file = root / name, root / name / LEVELS_FILE
+    images = read(list_images, folder) if folder.is_dir() and any(folder.iterdir()) else None
+    if not images:
+        return SplitFound(name, errors, [], None, {})
+    levels = read(read_levels, file, images) if name != "test" or file.exists() else None
     folders = {order: root / f"jnd{order}{name}" for order in (1, 2, 3)}
-    jnd = {order: _tried(list_images, path) for order, path in folders.items() if path.exists()}
-    errors = [found for found in (levels, *jnd.values()) if isinstance(found, UserError)]
-    read = {order: frames for order, frames in jnd.items() if isinstance(frames, list)}
-    return SplitFound(name, images, None if isinstance(levels, UserError) else levels, read), errors
+    jnd = {order: read(list_images, path) for order, path in folders.items() if path.exists()}
+    there = {order: frames for order, frames in jnd.items() if frames}
+    return SplitFound(name, errors, images, levels, there)
 
 
 def _differences(root: Path, splits: list[SplitFound]) -> Iterator[Finding]:
@@ -122,17 +108,17 @@ def _differences(root: Path, splits: list[SplitFound]) -> Iterator[Finding]:
         for split in splits
         for index, path in enumerate(split.images)
     }
-    for file in sorted(set(rows) - set(found)):
+    for file in sorted(rows.keys() - found):
         yield "errors", f"{file}: in {MANIFEST}, but not there"
-    for file in sorted(set(found) - set(rows)):
+    for file in sorted(found.keys() - rows):
         yield "warnings", f"{file}: not in {MANIFEST}"
-    for file in sorted(set(found) & set(rows)):
+    for file in sorted(found.keys() & rows):
         told = np.array([float(rows[file][f"jnd{order}"]) for order in (1, 2, 3)], np.float32)
         if found[file] is not None and not np.array_equal(told, found[file]):
             yield "errors", f"{file}: {MANIFEST} has other levels than {LEVELS_FILE}"
-    homes: dict[str, set[str]] = {}
+    homes = defaultdict(set)
     for row in rows.values():
-        homes.setdefault(row["content"], set()).add(row["split"])
+        homes[row["content"]].add(row["split"])
     for content, names in homes.items():
         if len(names) > 1:
             yield "errors", f"{content}: in more than one split ({', '.join(sorted(names))})"
@@ -151,7 +137,7 @@ def _pairs(root: Path, split: SplitFound) -> Iterator[Finding]:
             told = f" (unpaired: {', '.join(sorted(stray)[:5])})" if stray else ""
             yield "errors", f"{folder}: {len(frames)} frames for {len(split.images)} images{told}"
             continue
-        pairs = [(frame, image) for frame, image in zip(frames, split.images)]
+        pairs = zip(frames, split.images)
         differ = [f"{a.name} with {b.name}" for a, b in pairs if a.stem != b.stem]
         if differ:
             told = f"{len(differ)} names differ from their images'; pairs go by order: {differ[0]}"
@@ -160,15 +146,16 @@ def _pairs(root: Path, split: SplitFound) -> Iterator[Finding]:
 
 def _pictures(root: Path, split: SplitFound) -> Iterator[Finding]:
     """Read all images of a split and compare each with its JND frames."""
+    paired = [frames for frames in split.jnd.values() if len(frames) == len(split.images)]
 
     def look(index: int) -> tuple[str, list[str]]:
-        source = _tried(read_rgb, split.images[index])
+        source = tried(read_rgb, split.images[index])
         if isinstance(source, UserError):
             return "", [str(source)]
         wrong = []
-        for frames in split.paired:
+        for frames in paired:
             shown = frames[index].relative_to(root).as_posix()
-            frame = _tried(read_rgb, frames[index])
+            frame = tried(read_rgb, frames[index])
             if isinstance(frame, UserError):
                 wrong.append(str(frame))
             elif frame.shape != source.shape:
@@ -194,48 +181,44 @@ def _order(split: SplitFound, codec: str) -> Iterator[Finding]:
     """Levels must grow coarser: QPs rise, quality factors fall."""
     if split.levels is None:
         return
-    coarser = np.diff(split.levels, axis=1) * (1 if codec == QP else -1)
+    coarser = np.diff(split.levels, axis=1) * SCALES[codec].step
     direction = "rise" if codec == QP else "fall"
+    files = [f"{split.name}/{image.name}" for image in split.images]
     for index in np.flatnonzero((coarser < 0).any(axis=1)):
         levels = ", ".join(f"{level:g}" for level in split.levels[index])
-        yield "errors", f"{split.file(index)}: levels {levels} do not {direction}"
-    equal = np.flatnonzero((coarser == 0).any(axis=1) & (coarser >= 0).all(axis=1))
+        yield "errors", f"{files[index]}: levels {levels} do not {direction}"
+    equal = np.flatnonzero(coarser.min(axis=1) == 0)
     if len(equal):
-        told = f"two equal levels in {len(equal)} rows, first {split.file(equal[0])}"
+        told = f"two equal levels in {len(equal)} rows, first {files[equal[0]]}"
         yield "warnings", f"{split.name}: {told}"
 
 
-def _statistics(known: list[SplitFound]) -> list[str]:
+def _statistics(known: list[SplitFound]) -> Iterator[str]:
     """Mean, spread, and what always answering the training median would err by."""
-    whose = "train's" if known[0].name == "train" else "all levels'"
-    of = known[:1] if known[0].name == "train" else known
-    median = np.median(np.concatenate([split.levels for split in of]), axis=0)
+    train = [split for split in known if split.name == "train"]
+    median = np.median(np.concatenate([split.levels for split in train or known]), axis=0)
     answer = ", ".join(f"{level:g}" for level in median)
+    whose = "train's" if train else "all levels'"
+    yield f"always answering {whose} median ({answer}) errs by, on average:"
     head = "".join(f"{f'{level} mean':>13}{'sd':>6}{'error':>7}" for level in LEVELS)
-    lines = [
-        f"always answering {whose} median ({answer}) errs by, on average:",
-        f"{'':8}{'frames':>8}{head}",
-    ]
-    for name, _, levels, _ in known:
+    yield f"{'':8}{'frames':>8}{head}"
+    for split in known:
+        levels = split.levels
         columns = zip(levels.mean(0), levels.std(0), np.abs(levels - median).mean(0))
         cells = "".join(f"{mean:13.2f}{spread:6.2f}{error:7.2f}" for mean, spread, error in columns)
-        lines.append(f"{name:8}{len(levels):8}{cells}")
-    return lines
+        yield f"{split.name:8}{len(levels):8}{cells}"
 
 
-def _histogram(known: list[SplitFound]) -> list[str]:
+def _histogram(known: list[SplitFound]) -> Iterator[str]:
     """How often each level occurs, JND1 to JND3 side by side."""
     levels = np.floor(np.concatenate([split.levels for split in known]) + 0.5).astype(int)
     # Quality factors spread over a hundred values: at most some thirty rows.
-    step = max(1, -(-(levels.max() - levels.min() + 1) // 30))
+    step = max(1, -(-(np.ptp(levels) + 1) // 30))
     rows = range(levels.min() // step * step, levels.max() + 1, step)
     counts = np.array([((levels >= row) & (levels < row + step)).sum(axis=0) for row in rows])
-    width, scale = BAR // 2 + 6, BAR / 2 / counts.max()
-    lines = [f"{'level':>7}  " + "".join(f"{name:{width}}" for name in LEVELS)]
+    yield f"{'level':>7}  " + "".join(f"{name:{BAR + 6}}" for name in LEVELS)
     for row, numbers in zip(rows, counts):
         name = f"{row}" if step == 1 else f"{row}-{row + step - 1}"
-        bars = [
-            f"{'#' * max(1, round(number * scale))} {number}" * bool(number) for number in numbers
-        ]
-        lines.append(f"{name:>7}  {''.join(f'{bar:{width}}' for bar in bars)}".rstrip())
-    return lines
+        lengths = np.maximum(1, np.rint(numbers * (BAR / counts.max())).astype(int))
+        bars = [f"{'#' * long} {number}" * bool(number) for long, number in zip(lengths, numbers)]
+        yield f"{name:>7}  {''.join(f'{bar:{BAR + 6}}' for bar in bars)}".rstrip()

@@ -64,10 +64,7 @@ def find_levels(rgb: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> li
 
 
 def lowest_below(
-    score: Callable[[int], float],
-    threshold: float,
-    finest: int = 0,
-    coarsest: int = COARSEST_QP,
+    score: Callable[[int], float], threshold: float, finest: int = 0, coarsest: int = COARSEST_QP
 ) -> int | None:
     """The lowest QP in `finest` to `coarsest` whose score is below the threshold; None if none is.
 

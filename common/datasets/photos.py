@@ -6,9 +6,8 @@ import functools
 import os
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,10 +17,10 @@ from common.codecs.ffmpeg import binary
 from common.data.frames import SUFFIXES, list_files, read_rgb
 from common.data.manifest import STAND_IN
 from common.data.text import readable
-from common.datasets.objective import THRESHOLDS, find_levels
-from common.datasets.preparation import Content, Dataset, Frame, digest, level_columns
+from common.datasets.objective import find_levels
+from common.datasets.preparation import Content, Dataset, Frame, level_columns
 from common.datasets.splitting import alike, thumbnail
-from common.errors import UserError
+from common.errors import UserError, tried
 from common.facts import HEIGHT, QP, WIDTH
 from common.parallel import in_parallel
 
@@ -32,22 +31,8 @@ LONGEST = 100  # characters of a file's name that its frames are named after
 Box = tuple[int, int, int, int]  # left, top, width, height
 
 
-class Look(NamedTuple):
-    """What a first look at a file found."""
-
-    width: int
-    height: int
-    numbers: list[int]  # of the frames to take; empty for a picture
-    thumbnail: np.ndarray
-
-
 def dataset(
-    images: Path,
-    crops: int = 1,
-    least_width: int = WIDTH,
-    thresholds: Sequence[float] = THRESHOLDS,
-    seed: int = 0,
-    keep_size: bool = False,
+    images: Path, crops: int, least_width: int, thresholds: list[float], seed: int, keep_size: bool
 ) -> Dataset:
     """All pictures and videos below `images`, but those that `prepare` made, for `prepare`.
 
@@ -67,30 +52,32 @@ def dataset(
     binary("libvmaf")
     paths = list_files(images, SUFFIXES | VIDEO_SUFFIXES, "pictures or videos")
     names = [readable(path.relative_to(images)) for path in paths]
-    looks = in_parallel(_look, paths, "looking")
+    coded = functools.partial(_coded, thresholds=thresholds, keep_size=keep_size)
+    looks = in_parallel(lambda path: tried(_look, path), paths, "looking")
     notes = [f"{look}; left out" for look in looks if isinstance(look, UserError)]
-    cut = functools.partial(boxes, count=crops, least_width=least_width, even=keep_size)
-    make = functools.partial(_frame, thresholds=thresholds, keep_size=keep_size)
     digits, contents, thumbnails = max(4, len(str(len(paths)))), [], []
     for index, (path, name, look) in enumerate(zip(paths, names, looks), 1):
-        if isinstance(look, Look):
-            where = cut(look.width, look.height, key=f"{seed} {path.relative_to(images)}")
-            stem = f"{index:0{digits}d}_{_word(path.stem)}"
-            contents.append(_content(name, path, stem, look.numbers, where, make))
-            thumbnails.append(look.thumbnail)
+        if isinstance(look, UserError):
+            continue
+        numbers, (height, width, _), tiny = look
+        key = f"{seed} {path.relative_to(images)}"
+        where = boxes(width, height, crops, key, least_width, even=keep_size)
+        # What of a file's name any file system takes.
+        word = re.sub(r"[^A-Za-z0-9-]+", "_", path.stem)[:LONGEST]
+        stem = f"{index:0{digits}d}_{word}"
+        frames = {
+            f"{stem}_{number:05d}_{crop:03d}" if numbers else f"{stem}_{crop:03d}": (number, box)
+            for number in numbers or [0]
+            for crop, box in enumerate(where)
+        }
+        contents.append(_content(path, name, frames, coded))
+        thumbnails.append(tiny)
     groups = alike(contents, thumbnails)
-    for group in (group for group in groups if len(group) > 1):
-        same = " and ".join(content.name for content in group)
-        notes.append(f"{same} show the same picture: kept in one split")
-    options = {
-        "command": "photos",
-        "crops": crops,
-        "least_width": least_width,
-        "vmaf": list(thresholds),
-        "inputs": digest([(name, path.stat().st_size) for name, path in zip(names, paths)]),
-        "tools": h264.versions(),
-    }
-    return Dataset(groups, options, notes)
+    same = [" and ".join(content.name for content in group) for group in groups if len(group) > 1]
+    notes += [f"{together} show the same picture: kept in one split" for together in same]
+    options = {"command": "photos", "crops": crops, "least_width": least_width, "vmaf": thresholds}
+    sizes = [(name, path.stat().st_size) for name, path in zip(names, paths)]
+    return Dataset(groups, {**options, "inputs": sizes, "tools": h264.versions()}, notes)
 
 
 def boxes(
@@ -107,76 +94,52 @@ def boxes(
     """
     largest = min(width, height * WIDTH / HEIGHT)
     least = min(least_width, largest * 3 / 4)
+    step = 2 if even else 1
     # As bytes, since a file name in the key may be no text.
     choose = random.Random(os.fsencode(key))
     found = []
     for index in range(count):
         across = largest if index == 0 else least * (largest / least) ** choose.random()
-        wide, high = _rounded(across, even), _rounded(across * HEIGHT / WIDTH, even)
-        free = width - wide, height - high
+        sides = across, across * HEIGHT / WIDTH
+        wide, high = (max(int(side) // step * step, step) for side in sides)
         at = (0.5, 0.5) if index == 0 else (choose.random(), choose.random())
-        found.append((round(free[0] * at[0]), round(free[1] * at[1]), wide, high))
+        found.append((round((width - wide) * at[0]), round((height - high) * at[1]), wide, high))
     return found
 
 
-def _rounded(length: float, even: bool) -> int:
-    return max(int(length) // 2 * 2, 2) if even else max(int(length), 1)
+def _look(path: Path) -> tuple[list[int], tuple[int, ...], np.ndarray]:
+    """Numbers of the frames to take, none of a picture; shape; and thumbnail."""
+    if path.suffix.lower() in SUFFIXES:
+        numbers, rgb = [], read_rgb(path)
+    else:
+        numbers = h264.first_of_each_second(h264.inspect(path).times)
+        rgb = next(h264.frames(path, [0]))
+    return numbers, rgb.shape, thumbnail(rgb)
 
 
-def _word(stem: str) -> str:
-    """What of a file's name any file system takes."""
-    return re.sub(r"[^A-Za-z0-9-]+", "_", stem)[:LONGEST]
-
-
-def _look(path: Path) -> Look | UserError:
-    try:
-        if path.suffix.lower() in SUFFIXES:
-            rgb, numbers = read_rgb(path), []
-        else:
-            numbers = h264.first_of_each_second(h264.inspect(path).times)
-            rgb = next(h264.frames(path, [0]))
-    except UserError as error:
-        return error
-    return Look(rgb.shape[1], rgb.shape[0], numbers, thumbnail(rgb))
-
-
-def _content(
-    name: str,
-    path: Path,
-    stem: str,
-    numbers: list[int],
-    where: list[Box],
-    make_frame: Callable[[str, np.ndarray, Box, dict[str, str]], Frame],
-) -> Content:
-    frames = {
-        f"{stem}_{number:05d}_{crop:03d}" if numbers else f"{stem}_{crop:03d}": (number, box)
-        for number in numbers or [0]
-        for crop, box in enumerate(where)
-    }
+def _content(path: Path, name: str, frames: dict[str, tuple[int, Box]], coded: Callable) -> Content:
+    """A picture or video, of which `frames` are the numbers and boxes that become frames."""
+    video = path.suffix.lower() in VIDEO_SUFFIXES
 
     def make(asked: list[str]) -> Iterator[Frame | UserError]:
         wanted = sorted({frames[frame][0] for frame in asked})
-        pictures = h264.frames(path, wanted) if numbers else [read_rgb(path)]
+        pictures = h264.frames(path, wanted) if video else [read_rgb(path)]
         for number, picture in zip(wanted, pictures):
-            told = {"source": name, "frame": str(number) if numbers else ""}
+            told = {"source": name, "frame": str(number) if video else ""}
             for frame in (frame for frame in asked if frames[frame][0] == number):
                 try:
-                    yield make_frame(frame, picture, frames[frame][1], told)
+                    images, row = coded(picture, frames[frame][1])
+                    yield Frame(frame, images, {**told, **row})
                 except UserError as error:
                     yield UserError(f"{name}, {frame}: {error}")
 
     return Content(name, list(frames), make)
 
 
-def _frame(
-    name: str,
-    picture: np.ndarray,
-    box: Box,
-    told: dict[str, str],
-    thresholds: Sequence[float],
-    keep_size: bool,
-) -> Frame:
-    """Cut, find the levels and make the JND frames."""
+def _coded(
+    picture: np.ndarray, box: Box, thresholds: list[float], keep_size: bool
+) -> tuple[list[np.ndarray], dict[str, str]]:
+    """Cut, find the levels, make the JND frames; and what the manifest says of them."""
     left, top, width, height = box
     cut = Image.fromarray(picture).crop((left, top, left + width, top + height))
     if not keep_size:
@@ -186,15 +149,13 @@ def _frame(
     limits = [f"{threshold:g}" for threshold in thresholds]
     scores = "/".join(f"{level.vmaf:.2f}" for level in levels)
     row = {
-        **told,
         "crop": ",".join(map(str, box)),
         "level_kind": f"{STAND_IN} (VMAF below {', '.join(limits)})",
         "levels_from": f"lowest QPs below; VMAF there {scores}",
         "thresholds": "/".join(limits),
         "scores": scores,
-        "codec": QP,
-        "encoder": h264.encoder(),
         "metric": h264.metric(),
-        **level_columns([level.qp for level in levels], "frame encoded by x264 at QP {}".format),
     }
-    return Frame(name, [source, *(h264.decode(level.stream) for level in levels)], row)
+    qps, made = [level.qp for level in levels], "frame encoded by x264 at QP {}".format
+    row |= level_columns(qps, QP, h264.encoder(), made)
+    return [source, *(h264.decode(level.stream) for level in levels)], row

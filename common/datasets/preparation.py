@@ -8,9 +8,10 @@ frames; so whatever moment a run is killed at, the next one knows what is whole.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +21,8 @@ from PIL import Image
 from common.codecs.codec import whole
 from common.data.frames import SUFFIXES, files_below, natural_key, resized
 from common.data.layout import LEVELS_FILE
-from common.data.manifest import COLUMNS, impossible_level, write_manifest
-from common.datasets.contact_sheet import write_contact_sheet
+from common.data.manifest import COLUMNS, LEVEL_COLUMNS, impossible_level, write_manifest
+from common.data.side_by_side import write_contact_sheet
 from common.datasets.splitting import SPLITS, split_contents
 from common.errors import UserError
 from common.facts import HIDDEN
@@ -30,9 +31,8 @@ from common.parallel import in_parallel
 
 # Frames that one worker makes before it takes more: the picture or clip is opened once for them.
 PORTION = 8
-PREFIXES = ("", "jnd1", "jnd2", "jnd3")
 # What every record tells, by the manifest's columns; some tell of all columns.
-RECORDED = {"file", "split", "content", "jnd1", "jnd2", "jnd3", "level_kind", "codec"}
+RECORDED = {"file", "split", "content", *LEVEL_COLUMNS, "level_kind", "codec"}
 
 
 class Frame(NamedTuple):
@@ -55,31 +55,27 @@ class Dataset(NamedTuple):
     """What a folder is to be made from."""
 
     groups: list[list[Content]]  # contents that show the same thing, and belong in one split
-    options: dict[str, object]  # all that the result depends on, for JSON
+    options: dict[str, object]  # all that the result depends on: `inputs` anything, else JSON
     notes: list[str]  # what was left out, a line each
 
 
 def prepare(
-    dataset: Dataset,
-    root: Path,
-    shares: Sequence[float],
-    seed: int,
-    test_contents: Iterable[str] = (),
-    keep_size: bool = False,
+    dataset: Dataset, root: Path, shares: list[float], seed: int, named: list[str], keep_size: bool
 ) -> list[str]:
     """Make rootdir from a dataset, or go on with one that an interrupted run began.
 
-    Images are resized to the models' 640x352 unless `keep_size`. Frames that cannot be made are
-    left out; that and the dataset's own notes are returned.
+    The contents `named` go to test. Images are resized to the models' 640x352 unless `keep_size`.
+    Frames that cannot be made are left out; that and the dataset's own notes are returned.
 
     Raises:
         UserError: the folder holds something else, or no frame could be made.
     """
-    root = Path(root)
-    told = {"seed": seed, "test_contents": sorted(test_contents), "keep_size": keep_size}
-    options = {**dataset.options, "split": list(shares), **told}
+    options = {**dataset.options, "split": shares, "seed": seed}
+    options |= {"test_contents": sorted(named), "keep_size": keep_size}
+    # A hash tells a changed dataset too.
+    options["inputs"] = checksum([repr(options["inputs"]).encode()])[:16]
     names = [[content.name for content in group] for group in dataset.groups]
-    split = split_contents(names, shares, seed, test_contents)
+    split = split_contents(names, shares, seed, named)
     contents = [content for group in dataset.groups for content in group]
     files = {
         name: f"{split[content.name]}/{name}.png" for content in contents for name in content.frames
@@ -90,11 +86,14 @@ def prepare(
         done = _records(root, files)
         _sweep(root, files, done)
         _refuse_strays(root, files)
-
-        def make(portion: tuple[Content, list[str]]) -> list[str]:
-            return list(_make(root, split[portion[0].name], *portion, keep_size))
-
-        made = in_parallel(make, _portions(contents, done), "frames")
+        left = [(each, [name for name in each.frames if name not in done]) for each in contents]
+        portions = [
+            (content, names[start : start + PORTION])
+            for content, names in left
+            for start in range(0, len(names), PORTION)
+        ]
+        make = functools.partial(_make, root, split, keep_size)
+        made = in_parallel(make, portions, "frames")
         _refuse_strays(root, files)
         notes = [*dataset.notes, *dict.fromkeys(note for notes in made for note in notes)]
         rows = _records(root, files).values()
@@ -104,39 +103,22 @@ def prepare(
         return notes
 
 
-def _portions(
-    contents: Iterable[Content], done: Container[str]
-) -> Iterator[tuple[Content, list[str]]]:
-    """What is left to make: a content and some of its frames each."""
-    for content in contents:
-        missing = [name for name in content.frames if name not in done]
-        for start in range(0, len(missing), PORTION):
-            yield content, missing[start : start + PORTION]
-
-
-def digest(inputs: object) -> str:
-    """A short hash of what goes in, so that a changed dataset is not taken for the same."""
-    return checksum([repr(inputs).encode()])[:16]
-
-
-def level_columns(levels: Sequence[float], made: Callable[[int], str]) -> dict[str, str]:
+def level_columns(levels: list[float], codec: str, encoder: str, made: Callable) -> dict[str, str]:
     """Manifest columns of three levels, and how the JND frame at a whole level was `made`."""
-    columns = {}
+    columns = {"codec": codec, "encoder": encoder}
     for order, level in enumerate(levels, 1):
         columns[f"jnd{order}"], columns[f"coded{order}"] = f"{level:g}", str(whole(level))
         columns[f"jnd{order}_frame"] = made(whole(level))
     return columns
 
 
-def listed(numbers: list[int], what: str) -> list[str]:
+def listed(numbers: Collection[int], what: str) -> list[str]:
     """`["3 clips without labels: 1-2, 7"]` of `clip(s) without labels`; nothing for no numbers."""
-    if not numbers:
-        return []
-    position = itertools.count()
-    groups = itertools.groupby(numbers, lambda number: number - next(position))
-    runs = [[str(number) for number in run] for _, run in groups]
+    groups = itertools.groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0])
+    runs = [[str(number) for _, number in group] for _, group in groups]
     told = ", ".join("-".join(dict.fromkeys((run[0], run[-1]))) for run in runs)
-    return [f"{len(numbers)} {what.replace('(s)', '' if len(numbers) == 1 else 's')}: {told}"]
+    what = what.replace("(s)", "" if len(numbers) == 1 else "s")
+    return [f"{len(numbers)} {what}: {told}"] if numbers else []
 
 
 @contextlib.contextmanager
@@ -160,9 +142,8 @@ def _check_options(root: Path, options: dict[str, object]) -> None:
     if not path.exists():
         with replaced(path) as beside:
             beside.write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
-        return
     try:
-        before = dict(json.loads(path.read_text(encoding="utf-8")))
+        before = dict(json.loads(path.read_bytes()))
     except (TypeError, ValueError):
         raise UserError(f"{path}: damaged; give a new --out, or remove {root}") from None
     differing = sorted(key for key in before | options if before.get(key) != options.get(key))
@@ -172,20 +153,19 @@ def _check_options(root: Path, options: dict[str, object]) -> None:
 
 
 def _images(root: Path, file: str) -> list[Path]:
-    """An image and its JND frames."""
-    return [root / f"{prefix}{file}" for prefix in PREFIXES]
+    """An image and its JND frames, or the folders that hold them."""
+    return [root / f"{prefix}{file}" for prefix in ("", "jnd1", "jnd2", "jnd3")]
 
 
 def _records(root: Path, files: dict[str, str]) -> dict[str, dict[str, str]]:
     """Manifest rows, by name, of those frames of the dataset that are finished."""
-    found = {name: _record(root, name, file) for name, file in files.items()}
-    return {name: row for name, row in found.items() if row}
+    return {name: row for name, file in files.items() if (row := _record(root, name, file))}
 
 
 def _record(root: Path, name: str, file: str) -> dict[str, str] | None:
     """The record of a frame; None where it is missing or damaged, or an image of it is missing."""
     try:
-        row = json.loads((root / HIDDEN / "frames" / f"{name}.json").read_text(encoding="utf-8"))
+        row = json.loads((root / HIDDEN / "frames" / f"{name}.json").read_bytes())
         sound = RECORDED <= row.keys() <= set(COLUMNS) and not impossible_level(row)
         sound = sound and row["file"] == file == f"{row['split']}/{name}.png"
     except (FileNotFoundError, AttributeError, TypeError, ValueError):
@@ -217,35 +197,28 @@ def _refuse_strays(root: Path, files: dict[str, str]) -> None:
 
 
 def _make(
-    root: Path, split: str, content: Content, names: list[str], keep_size: bool
-) -> Iterator[str]:
-    """Make frames of a content; yields why some could not be made."""
+    root: Path, splits: dict[str, str], keep_size: bool, portion: tuple[Content, list[str]]
+) -> list[str]:
+    """Make frames of a content; gives why some could not be made."""
+    content, names = portion
+    split, notes = splits[content.name], []
     try:
         for frame in content.make(names):
             if isinstance(frame, UserError):
-                yield f"{frame}; left out"
+                notes.append(f"{frame}; left out")
                 continue
             images = frame.images if keep_size else [resized(image) for image in frame.images]
             file = f"{split}/{frame.name}.png"
-            _save(_images(root, file), images)
+            for path, image in zip(_images(root, file), images):
+                with replaced(path) as beside:
+                    # Level 3 takes half the time of the default, and frames come out no larger.
+                    Image.fromarray(image).save(beside, compress_level=3)
             row = {"file": file, "split": split, "content": content.name, **frame.row}
             with replaced(root / HIDDEN / "frames" / f"{frame.name}.json") as path:
                 path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     except UserError as error:
-        yield f"{error}; left out"
-
-
-def _save(paths: list[Path], images: Sequence[np.ndarray]) -> None:
-    """The four images of a frame, or none of them."""
-    try:
-        for path, image in zip(paths, images):
-            with replaced(path) as beside:
-                # Level 3 takes half the time of the default, and frames come out no larger.
-                Image.fromarray(image).save(beside, compress_level=3)
-    except BaseException:
-        for path in paths:
-            path.unlink(missing_ok=True)
-        raise
+        notes.append(f"{error}; left out")
+    return notes
 
 
 def _write_tables(root: Path, rows: list[dict[str, str]]) -> None:

@@ -18,10 +18,7 @@ SAME_PICTURE = 0.95
 
 
 def split_contents(
-    groups: Sequence[Sequence[str]],
-    shares: Sequence[float],
-    seed: int,
-    test_contents: Iterable[str] = (),
+    groups: list[list[str]], shares: Sequence[float], seed: int, test_contents: Iterable[str] = ()
 ) -> dict[str, str]:
     """The split of each content.
 
@@ -49,24 +46,22 @@ def split_contents(
     room = _counts(sum(map(len, rest)), shares)
     split = {name: "test" for group in chosen for name in group}
     for group in rest:
-        roomiest = max(range(3), key=lambda index: room[index])
+        roomiest = room.argmax()
         room[roomiest] -= len(group)
-        split.update(dict.fromkeys(group, SPLITS[roomiest]))
+        split |= dict.fromkeys(group, SPLITS[roomiest])
     return split
 
 
-def _counts(total: int, shares: Sequence[float]) -> list[int]:
+def _counts(total: int, shares: Sequence[float]) -> np.ndarray:
     """Whole numbers in proportion to the shares, with `total` as their sum."""
-    exact = [total * share / sum(shares) for share in shares]
-    counts = [int(number) for number in exact]
-    by_remainder = sorted(range(3), key=lambda index: counts[index] - exact[index])
-    for index in by_remainder[: total - sum(counts)]:
-        counts[index] += 1
-    for index, share in enumerate(shares):
-        largest = max(range(3), key=lambda index: counts[index])
-        if share and not counts[index] and counts[largest] > 1:
+    exact = total * np.array(shares) / sum(shares)
+    counts = exact.astype(int)
+    by_remainder = np.argsort(counts - exact, kind="stable")
+    counts[by_remainder[: total - counts.sum()]] += 1
+    for index in np.flatnonzero(shares):
+        if not counts[index] and counts.max() > 1:
+            counts[counts.argmax()] -= 1
             counts[index] += 1
-            counts[largest] -= 1
     return counts
 
 
@@ -82,12 +77,11 @@ def thumbnail(rgb: np.ndarray) -> np.ndarray:
 
 def alike(contents: Sequence, thumbnails: Sequence[np.ndarray]) -> list[list]:
     """Groups of contents that show the same picture; most groups have one member."""
-    group = list(range(len(contents)))
+    from scipy.sparse.csgraph import connected_components
+
     stacked = np.reshape(thumbnails, (-1, THUMBNAIL[0] * THUMBNAIL[1]))
-    for first, second in np.argwhere(np.triu(stacked @ stacked.T > SAME_PICTURE, 1)):
-        old, new = group[second], group[first]
-        group = [new if number == old else number for number in group]
-    members: dict[int, list] = {}
-    for content, number in zip(contents, group):
-        members.setdefault(number, []).append(content)
-    return list(members.values())
+    count, group_of = connected_components(stacked @ stacked.T > SAME_PICTURE, directed=False)
+    groups = [[] for _ in range(count)]
+    for content, group in zip(contents, group_of):
+        groups[group].append(content)
+    return groups

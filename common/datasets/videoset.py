@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from common.codecs import h264
 from common.codecs.codec import whole
 from common.data.frames import list_files
-from common.data.manifest import VIEWERS
-from common.datasets.preparation import Content, Dataset, Frame, digest, level_columns, listed
-from common.datasets.viewers import Samples, aggregate, counts, read_videoset
-from common.errors import UserError
+from common.datasets.preparation import Content, Dataset, Frame, level_columns, listed
+from common.datasets.viewers import Samples, aggregate, answer_columns, read_videoset
+from common.errors import UserError, tried
 from common.facts import QP
 from common.parallel import in_parallel
 
@@ -33,48 +32,44 @@ def dataset(
     videos: Path,
     labels: Path,
     size: str,
-    label_size: str | None = None,
-    statistic: str = "sur75",
-    frames: Sequence[int] | None = None,
+    label_size: str | None,
+    statistic: str,
+    frames: list[int] | None,
 ) -> Dataset:
     """The clips below `videos` that have labels in `labels`, for `preparation.prepare`.
 
     Args:
         size: of the streams, such as 640x360.
         label_size: of the labels, where they are to be those of another size.
-        statistic: one of `viewers.STATISTICS`.
+        statistic: of `viewers.aggregate`.
         frames: numbers of the frames to take; None takes the first of each second.
 
     Raises:
         UserError: no clip of that size, no labels, or no clip with labels.
     """
     label_size = label_size or size
-    clips = _clips(Path(videos), size)
+    clips = _clips(videos, size)
     samples, partly = read_videoset(labels, label_size)
-    notes = _unmatched(clips, set(samples), partly, size)
+    sourceless = [number for number, clip in clips.items() if 0 not in clip.streams]
+    notes = listed(samples.keys() - clips, f"label row(s) without a {size} clip")
+    notes += listed(clips.keys() - samples - set(partly), "clip(s) without a label row")
+    notes += listed(partly, "clip(s) with a label row in some files only")
+    notes += listed(sourceless, "clip(s) without a source stream (qp_00)")
     usable = [clip for number, clip in clips.items() if number in samples and 0 in clip.streams]
     if not usable:
         raise UserError(f"{videos}: no {size} clip with labels ({'; '.join(notes)})")
-    contents = []
-    looked = in_parallel(lambda clip: _frame_numbers(clip, size, frames), usable, "clips")
-    for clip, numbers in zip(usable, looked):
-        if isinstance(numbers, UserError):
-            notes.append(f"{numbers}; left out")
-        else:
-            answers = samples[clip.number]
-            contents.append(_content(clip, numbers, answers, statistic, label_size))
-    streams = [path for clip in usable for path in clip.streams.values()]
-    files = [(path.name, path.stat().st_size) for path in streams]
-    options = {
-        "command": "videoset",
-        "size": size,
-        "label_size": label_size,
-        "statistic": statistic,
-        "frames": list(frames) if frames else "first of each second",
-        "inputs": digest((files, samples)),
-        "tools": h264.versions(),
-    }
-    return Dataset([[content] for content in contents], options, notes)
+    looks = in_parallel(lambda clip: tried(_frame_numbers, clip, size, frames), usable, "clips")
+    notes += [f"{look}; left out" for look in looks if isinstance(look, UserError)]
+    groups = [
+        [_content(clip, numbers, samples[clip.number], statistic, label_size)]
+        for clip, numbers in zip(usable, looks)
+        if not isinstance(numbers, UserError)
+    ]
+    files = [(path.name, path.stat().st_size) for clip in usable for path in clip.streams.values()]
+    options = {"command": "videoset", "size": size, "label_size": label_size}
+    options |= {"statistic": statistic, "frames": frames or "first of each second"}
+    options |= {"inputs": (files, samples), "tools": h264.versions()}
+    return Dataset(groups, options, notes)
 
 
 def _clips(videos: Path, size: str) -> dict[int, Clip]:
@@ -82,44 +77,26 @@ def _clips(videos: Path, size: str) -> dict[int, Clip]:
     clips: dict[int, Clip] = {}
     sizes = set()
     for path in sorted(list_files(videos, {".264"}, "VideoSet streams")):
-        match = STREAM.fullmatch(path.name)
-        if match:
+        if match := STREAM.fullmatch(path.name):
             number, framerate, qp = int(match[1]), int(match[3]), int(match[4])
             sizes.add(match[2])
             if match[2] == size:
                 clips.setdefault(number, Clip(number, framerate, {})).streams[qp] = path
     if not clips:
         there = f"there are {', '.join(sorted(sizes))}" if sizes else "there are no streams at all"
-        raise UserError(
-            f"{videos}: no streams of {size} (as in videoSRC001_{size}_30_qp_23.264); {there}"
-        )
+        named = f"as in videoSRC001_{size}_30_qp_23.264"
+        raise UserError(f"{videos}: no streams of {size} ({named}); {there}")
     return dict(sorted(clips.items()))
 
 
-def _unmatched(
-    clips: dict[int, Clip], labelled: set[int], partly: list[int], size: str
-) -> list[str]:
-    """What of clips and labels has no counterpart, a line each."""
-    without_source = [number for number, clip in clips.items() if 0 not in clip.streams]
-    return [
-        *listed(sorted(labelled - set(clips)), f"label row(s) without a {size} clip"),
-        *listed(sorted(set(clips) - labelled - set(partly)), "clip(s) without a label row"),
-        *listed(partly, "clip(s) with a label row in some files only"),
-        *listed(without_source, "clip(s) without a source stream (qp_00)"),
-    ]
-
-
-def _frame_numbers(clip: Clip, size: str, frames: Sequence[int] | None) -> list[int] | UserError:
-    """Which frames to take of a clip, or why it cannot be used."""
+def _frame_numbers(clip: Clip, size: str, frames: list[int] | None) -> list[int]:
+    """Which frames to take of a clip."""
     source = clip.streams[0]
-    try:
-        width, height, times = h264.inspect(source, clip.framerate)
-    except UserError as error:
-        return error
+    width, height, times = h264.inspect(source, clip.framerate)
     if f"{width}x{height}" != size:
-        return UserError(f"{source}: holds {width}x{height} pictures, not {size}")
+        raise UserError(f"{source}: holds {width}x{height} pictures, not {size}")
     if frames and max(frames) >= len(times):
-        return UserError(f"{source}: has {len(times)} frames; frame {max(frames)} was asked for")
+        raise UserError(f"{source}: has {len(times)} frames; frame {max(frames)} was asked for")
     return sorted(frames) if frames else list(range(0, len(times), clip.framerate))
 
 
@@ -131,21 +108,12 @@ def _content(
     source = clip.streams[0]
     levels = [aggregate(level, statistic) for level in samples]
     coded = [whole(level) for level in levels]
-
-    def made(qp: int) -> str:
-        return clip.streams[qp].name if qp in clip.streams else f"source encoded by x264 at QP {qp}"
-
-    row = {
-        "source": source.name,
-        "level_kind": VIEWERS,
-        "levels_from": f"viewers' {statistic}, videoset_{label_size}, of {counts(samples)} samples",
-        "statistic": statistic,
-        "label_size": label_size,
-        "codec": QP,
-        "encoder": h264.encoder() if set(coded) - set(clip.streams) else "the dataset's",
-        "metric": "none",
-        **level_columns(levels, made),
-    }
+    encoded = {qp: f"source encoded by x264 at QP {qp}" for qp in coded}
+    made = encoded | {qp: path.name for qp, path in clip.streams.items()}
+    told = answer_columns(samples, statistic, f"videoset_{label_size}")
+    encoder = "the dataset's" if set(coded) <= clip.streams.keys() else h264.encoder()
+    row = {**told, **level_columns(levels, QP, encoder, made.get)}
+    row |= {"source": source.name, "label_size": label_size}
 
     def make(names: list[str]) -> Iterator[Frame]:
         wanted = [by_name[name] for name in names]

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from common.data.manifest import VIEWERS
 from common.data.text import read_table
 from common.errors import UserError
-
-STATISTICS = ("sur75", "median", "mean")
+from common.facts import QP, QUALITY, SCALES
 
 # One picture: for each of JND1, JND2, JND3 the level at which each viewer saw a change.
 Samples = tuple[list, list, list]
 
 
 def aggregate(samples: list[int], statistic: str, falling: bool = False) -> float:
-    """One level from the levels of many viewers.
+    """One level from the levels of many viewers, one each, by `statistic`.
 
     `sur75`: the level up to which 75 % of the viewers are satisfied, that is, see no change yet:
     the 25th percentile of QPs (VideoSet, Wang et al. 2017), in whole levels by the nearest rank.
-    `median` and `mean` are those of the samples, the mean rounded to two decimals.
-
-    Args:
-        samples: one level a viewer.
-        statistic: one of `STATISTICS`.
-        falling: coarser means lower, as for JPEG quality factors; the percentile is the 75th then.
+    `median` and `mean` are those of the samples, the mean rounded to two decimals. Where levels are
+    `falling`, coarser means lower, as for JPEG quality factors; the percentile is the 75th then.
     """
     return float(aggregates(np.array(samples), statistic, falling))
 
@@ -41,9 +38,11 @@ def aggregates(samples: np.ndarray, statistic: str, falling: bool = False) -> np
     return np.round(of_viewers(samples, axis=-1), 2)
 
 
-def counts(samples: Samples) -> str:
-    """How many viewers gave each level, as 30/29/30."""
-    return "/".join(str(len(level)) for level in samples)
+def answer_columns(samples: Samples, statistic: str, labels: str) -> dict[str, str]:
+    """Manifest columns that tell how levels were made of viewers' answers in the file `labels`."""
+    counts = "/".join(str(len(level)) for level in samples)
+    told = f"viewers' {statistic}, {labels}, of {counts} samples"
+    return {"level_kind": VIEWERS, "levels_from": told, "statistic": statistic, "metric": "none"}
 
 
 def read_videoset(folder: Path, size: str) -> tuple[dict[int, Samples], list[int]]:
@@ -55,17 +54,14 @@ def read_videoset(folder: Path, size: str) -> tuple[dict[int, Samples], list[int
     Raises:
         UserError: a file is missing (told which other sizes there are) or a row is damaged.
     """
-    folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; VideoSet's label CSVs were expected in it")
     paths = _files(folder, size)
     missing = [path for path in paths if not path.is_file()]
     if missing:
         there = label_sizes(folder)
-        mend = (
-            f"; viewers judged each size by itself, and there are labels of {', '.join(there)}: "
-            f"--label_size {''.join(there[:1])} takes those"
-        )
+        mend = f"; viewers judged each size by itself, and there are labels of {', '.join(there)}: "
+        mend += f"--label_size {''.join(there[:1])} takes those"
         raise UserError(f"{missing[0]}: no such file{mend if there else ''}")
     levels = [_read_videoset_file(path) for path in paths]
     clips = set.intersection(*map(set, levels))
@@ -85,22 +81,28 @@ def _files(folder: Path, size: str) -> list[Path]:
 
 
 def _read_videoset_file(path: Path) -> dict[int, list[int]]:
-    rows = {}
-    for line, row in read_table(path, ("sequence_index", "samples")):
-        where = f"{path}, line {line}"
+    table = read_table(path, ("sequence_index", "samples"))
+    rows = ((f"{path}, line {line}", row["sequence_index"], row["samples"]) for line, row in table)
+    needs = "a column sequence_index with a clip number and a column samples with a list of QPs"
+    return {clip: qps for _, clip, qps in _answers(rows, "clip", "QP", SCALES[QP], needs)}
+
+
+def _answers(
+    rows: Iterable[tuple[str, object, object]], thing: str, unit: str, scale: range, needs: str
+) -> Iterator[tuple[str, int, list[int]]]:
+    """Rows (where it stands, clip or image, samples) as read: checked, and in numbers."""
+    numbers = set()
+    for where, number, text in rows:
         try:
-            clip, samples = int(row["sequence_index"]), parse_samples(row["samples"])
-        except (RecursionError, ValueError):
-            raise UserError(
-                f"{where}: needs a column sequence_index with a clip number and a column samples "
-                "with a list of QPs"
-            ) from None
-        if not all(0 <= qp <= 51 for qp in samples):
-            raise UserError(f"{where}: a sample is not within QP 0 to 51")
-        if clip in rows:
-            raise UserError(f"{where}: a second row for clip {clip}")
-        rows[clip] = samples
-    return rows
+            number, samples = int(number), parse_samples(text)
+        except (OverflowError, RecursionError, TypeError, ValueError):
+            raise UserError(f"{where}: needs {needs}") from None
+        if not all(sample in scale for sample in samples):
+            raise UserError(f"{where}: a sample is not within {unit} {min(scale)} to {max(scale)}")
+        if number in numbers:
+            raise UserError(f"{where}: a second row for {thing} {number}")
+        numbers.add(number)
+        yield where, number, samples
 
 
 def parse_samples(text: str) -> list[int]:
@@ -149,24 +151,11 @@ def read_mcl_jci(path: Path) -> dict[int, Samples]:
     # openpyxl answers files that are no workbooks with whatever it stumbles on.
     except Exception as error:
         raise UserError(f"{path}: cannot be read as an Excel workbook ({error})") from None
-    images = {}
-    for number, row in enumerate(rows, 1):
-        if all(cell is None for cell in row):
-            continue
-        try:
-            image, viewers = int(row[0]), staircases(parse_samples(row[1]))
-        except (IndexError, OverflowError, RecursionError, TypeError, ValueError):
-            raise UserError(
-                f"{path}, row {number}: needs an image number and a list of quality factors"
-            ) from None
-        samples = tuple(
-            [viewer[order] for viewer in viewers if len(viewer) > order] for order in range(3)
-        )
-        if not all(1 <= quality <= 100 for viewer in viewers for quality in viewer):
-            raise UserError(f"{path}, row {number}: a sample is not within quality 1 to 100")
-        if not all(samples):
-            raise UserError(f"{path}, row {number}: no viewer gave three levels")
-        if image in images:
-            raise UserError(f"{path}, row {number}: a second row for image {image}")
-        images[image] = samples
+    cells = ((f"{path}, row {n}", *row) for n, row in enumerate(rows, 1) if row != (None, None))
+    needs, images = "an image number and a list of quality factors", {}
+    for where, image, samples in _answers(cells, "image", "quality", SCALES[QUALITY], needs):
+        viewers = staircases(samples)
+        images[image] = tuple([v[order] for v in viewers if len(v) > order] for order in range(3))
+        if not all(images[image]):
+            raise UserError(f"{where}: no viewer gave three levels")
     return images

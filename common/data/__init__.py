@@ -1,1 +1,0 @@
-"""Frames, the folder layout the models read, and the video codec."""
