@@ -1,0 +1,1 @@
+"""Frames, the folder layout the models read, and the video codec."""
