@@ -1,1 +1,1 @@
-"""Frames, the folder layout the models read, and the video codec."""
+"""Image files and frames, the folder layout that the models read, and what is known of it."""

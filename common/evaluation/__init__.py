@@ -1,1 +1,1 @@
-"""Testing, and what it measures."""
+"""Testing predictors and backbones, and what it measures."""

@@ -1,0 +1,1 @@
+"""Forms of the models that take less time and memory on a CPU, and compute the same."""

@@ -1,0 +1,1 @@
+"""Training backbones and predictors."""
