@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import csv
 
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from common.compact import compact
-from common.compact import main as compact_main
 from common.facts import LEVELS
 from common.models.build import build_model
 from common.models.descriptions import MODELS
 from common.models.weights import read_weights
-from tests import golden
 from tests.processes import REPO
 
 SAMPLES, WEIGHTS = REPO / "samples", REPO / "weights" / "MJLAT.h5"
@@ -98,55 +94,3 @@ def test_the_other_models_say_how_to_get_weights(command):
         (line,) = done.stderr.splitlines()
         assert MODELS[name].weight_files(value[-1] if value else None)[0] in line
         assert "zenodo.org, record 11080876" in line and "train --help" in line
-
-
-def test_compact_rounds_as_it_says(tmp_path):
-    """Dense kernels to 0.001, others to their powers of 2, the sums of neighbouring taps kept."""
-    random = np.random.default_rng(0)
-    kernels = {
-        "backbone": random.normal(0, 0.1, (5, 5, 3, 8)),
-        "latent": random.normal(0, 0.1, (5, 5, 8, 192)),
-        "conv2d": random.normal(0, 0.1, (3, 3, 5, 8)),
-        "dense": random.normal(0, 0.01, (500 * 8, 256)),
-        "last": random.normal(0, 0.1, (256, 1)),
-    }
-    with h5py.File(tmp_path / "large.h5", "w") as file:
-        file.attrs["layer_names"] = list(kernels)
-        for layer, kernel in kernels.items():
-            group = file.create_group(layer)
-            group.attrs["weight_names"] = [f"{layer}/kernel:0", f"{layer}/bias:0"]
-            group[f"{layer}/kernel:0"] = kernel.astype(np.float32)
-            group[f"{layer}/bias:0"] = kernel[(0,) * (kernel.ndim - 1)].astype(np.float32)
-    compact(tmp_path / "large.h5", tmp_path / "small.h5")
-    with h5py.File(tmp_path / "small.h5") as file:
-        small = {layer: file[layer][f"{layer}/kernel:0"][()] for layer in kernels}
-        for layer, kernel in kernels.items():
-            bias = file[layer][f"{layer}/bias:0"][()]
-            np.testing.assert_array_equal(bias, kernel[(0,) * (kernel.ndim - 1)].astype(np.float32))
-    np.testing.assert_array_equal(small["last"], kernels["last"].astype(np.float32))
-    assert np.abs(small["dense"] * 1e3 - np.rint(small["dense"] * 1e3)).max() < 1e-3
-    # Of all taps that see one channel the errors sum up to at most half a step, not to many.
-    for layer, steps in (("backbone", 2**15), ("latent", 2**18), ("conv2d", 2**13)):
-        assert np.abs(small[layer] * steps % 1).max() == 0
-        assert np.abs(small[layer] * steps / 2 % 1).max() > 0
-        sums = (small[layer] - kernels[layer]).sum(axis=(0, 1))
-        assert np.abs(sums).max() < 0.51 / steps
-    sums = (small["dense"] - kernels["dense"]).reshape(500, 8, 256).sum(axis=0)
-    assert np.abs(sums).max() < 0.51e-3
-
-
-def test_compact_blames_what_is_at_fault(tmp_path, small_disk, capsys):
-    golden.write_weights("Backbone", tmp_path / "whole.h5")
-    (tmp_path / "half.h5").write_bytes((tmp_path / "whole.h5").read_bytes()[: 10**6])
-    disk = small_disk("1m")
-    for source, target, said in (
-        (tmp_path / "none.h5", tmp_path / "new.h5", f"{tmp_path}/none.h5: no such file"),
-        (tmp_path / "half.h5", tmp_path / "new.h5", f"{tmp_path}/half.h5: not a whole"),
-        (tmp_path / "whole.h5", disk / "new.h5", f"{disk}/new.h5: No space left on device"),
-    ):
-        with pytest.raises(SystemExit) as stopped:
-            compact_main([str(source), str(target)])
-        (line,) = capsys.readouterr().err.splitlines()
-        assert (stopped.value.code, said in line) == (1, True), line
-    assert not (tmp_path / "new.h5").exists()
-    assert list(disk.iterdir()) == []
