@@ -1,0 +1,1 @@
+"""Image files and frames, the folder layout that the models read, and what is known of it."""
