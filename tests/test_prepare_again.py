@@ -135,14 +135,14 @@ def interrupted(arguments, asked, when, env=None):
     for _ in range(2):
         process.send_signal(asked)
         time.sleep(0.05)
-    _, said = process.communicate(timeout=5)
+    _, said = process.communicate(timeout=30)  # not the minute that ffmpeg takes
     return process.returncode, said
 
 
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_end_it_leaves_nothing_half_made(command, pictures, finished, tmp_path, asked):
     root = tmp_path / "root"
-    ended = interrupted(photos(pictures, root), asked, lambda: any(root.glob("jnd1*/.*.partial-*")))
+    ended = interrupted(photos(pictures, root), asked, lambda: any(root.glob("jnd1*/*")))
     assert ended == (128 + asked, "common.prepare photos: interrupted\n")
     assert not list(root.rglob("*.partial-*"))
     assert command(*photos(pictures, root)).returncode == 0
