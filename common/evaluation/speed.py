@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sized
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def in_own_process(measure: Callable[..., float], *arguments: object) -> tuple[f
     with tempfile.TemporaryDirectory() as folder:
         given = theirs, folder, measure, arguments
         process = context.Process(target=_measured, args=given, daemon=True)
-        # A terminal's Ctrl-C reaches every process, but ending this one is for us.
+        # A terminal's Ctrl-C reaches every process, but ending this one is for us. `start` would
+        # first start the tracker, which lets signals through again.
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         process.start()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
