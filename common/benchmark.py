@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -63,14 +63,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _compare(command: str, models: list[str], frames: int | None, precision: str) -> None:
     from common.evaluation.speed import in_own_process, prediction_speed, processor
 
-    print(f"{processor()}, {multiprocessing.cpu_count()} cores; ours: {precision}")
+    print(f"{processor()}; ours: {precision}")
     print("model    frames   ours frames/s   GB    Keras frames/s   GB    ratio")
+    ours, keras = {
+        "predict": (prediction_speed, _predict_keras),
+        "train": (_train_ours, _train_keras),
+    }[command]
     for name in models:
-        ours, keras, usual = {
-            "predict": (prediction_speed, _predict_keras, lambda _: 16),
-            "train": (_train_ours, _train_keras, _TRAINING_FRAMES.get),
-        }[command]
-        count = frames or usual(MODELS[name].sees)
+        usual = _TRAINING_FRAMES[MODELS[name].sees] if command == "train" else 16
+        count = frames or usual
         our_speed, our_memory = in_own_process(ours, name, count, precision)
         keras_speed, keras_memory = in_own_process(keras, name, count)
         print(
@@ -82,54 +83,37 @@ def _compare(command: str, models: list[str], frames: int | None, precision: str
 
 def _predict_keras(name: str, count: int) -> float:
     """Frames/s from frames in memory to levels by plain Keras, in the fastest of the passes."""
-    from common.evaluation.speed import PASSES, fastest, noise
+    from common.evaluation.speed import fastest, noise
     from common.models.build import build_model
 
     model = build_model(MODELS[name]).whole
     frames = noise(count).astype("float32")
-
-    def passes():
-        for _ in range(PASSES + 1):
-            model.predict(frames, batch_size=8, verbose=0)
-            yield frames, None
-
-    return count / fastest(passes(), count)
+    return count / fastest(lambda: model.predict(frames, batch_size=8, verbose=0))
 
 
 def _train_ours(name: str, count: int, precision: str) -> float:
     """Frames/s of the fastest epoch but the first, by the train command."""
-    from PIL import Image
-
     from common import cli
     from common.data.layout import LEVELS_FILE
-    from common.evaluation.speed import noise, shortest
+    from common.evaluation.speed import write_noise
     from common.facts import LEVELS
     from common.models.backbone import build_backbone
     from common.models.weights import write_weights
 
-    description = MODELS[name]
-    level = None if description.multitask else LEVELS[0]
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        for split, frames in (("train", noise(count)), ("valid", noise(1))):
-            for kind in (split, f"jnd1{split}") if description.end_to_end else (split,):
-                (root / kind).mkdir()
-                for number, frame in enumerate(frames):
-                    path = root / kind / f"{number:06}.png"
-                    Image.fromarray(frame).save(path, compress_level=1)
-            (root / split / LEVELS_FILE).write_text("27 31 35\n" * len(frames))
-        for file in description.backbone_files(level):
-            write_weights(build_backbone().whole, root / file)
-        clock = _Clock()
-        with contextlib.redirect_stdout(clock):
-            cli.main(
-                name,
-                ["train", "--data_dir", folder, "--checkpoint_path", folder]
-                + ["--csv_log_path", folder, f"--{description.backbone_option}", folder]
-                + ["--epochs", "3", "--precision", precision]
-                + (["--jnd_value", level] if level else []),
-            )
-    return count / shortest(clock.ends)
+    description, level = MODELS[name], LEVELS[0]
+    os.chdir(tempfile.mkdtemp())  # this process is the measurement's own, and so is the folder
+    for split, frames in (("train", count), ("valid", 1)):
+        write_noise(Path(split), frames)
+        Path(split, LEVELS_FILE).write_text("27 31 35\n" * frames)
+        Path(f"{level.lower()}{split}").symlink_to(split)
+    for file in description.backbone_files(level):
+        write_weights(build_backbone().whole, Path(file))
+    options = f"--checkpoint_path . --csv_log_path . --{description.backbone_option} ."
+    options += f" --data_dir . --epochs 3 --precision {precision} --jnd_value {level}"
+    clock = _Clock()
+    with contextlib.redirect_stdout(clock):
+        cli.main(name, ["train", *options.split()])
+    return count / _shortest(clock.ends)
 
 
 class _Clock(io.StringIO):
@@ -149,25 +133,28 @@ def _train_keras(name: str, count: int) -> float:
     """Frames/s of the fastest epoch but the first, by plain Keras."""
     import tensorflow as tf
 
-    from common.evaluation.speed import noise, shortest
+    from common.evaluation.speed import noise
     from common.models.build import JND_FRAME, build_model
     from common.training.predictor import FRAME_WEIGHT, LEVEL_WEIGHT
 
     model = build_model(MODELS[name]).whole
     frames = noise(count).astype("float32")
-    targets, losses, weights = {}, {}, {}
-    for output in model.output_names:
-        is_frame = output == JND_FRAME
-        targets[output] = frames if is_frame else frames[:, 0, 0, :1] / 8
-        losses[output] = "mse" if is_frame else "mae"
-        weights[output] = FRAME_WEIGHT if is_frame else LEVEL_WEIGHT
+    of_frame = frames, "mse", FRAME_WEIGHT
+    of_level = frames[:, 0, 0, :1] / 8, "mae", LEVEL_WEIGHT
+    of_outputs = [of_frame if each == JND_FRAME else of_level for each in model.output_names]
+    targets, losses, weights = map(list, zip(*of_outputs))
     model.compile(tf.keras.optimizers.Adam(1e-5), losses, loss_weights=weights)
     ends: list[float] = []
     timed = tf.keras.callbacks.LambdaCallback(
         on_epoch_end=lambda *_: ends.append(time.perf_counter())
     )
     model.fit(frames, targets, batch_size=8, epochs=3, verbose=0, callbacks=[timed])
-    return count / shortest(ends)
+    return count / _shortest(ends)
+
+
+def _shortest(ends: list[float]) -> float:
+    """The shortest epoch of those that end at these times, but for the first, which compiles."""
+    return min(end - start for start, end in zip(ends, ends[1:]))
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import platform
 import re
 import resource
 import signal
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Sized
+import timeit
+from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -72,32 +73,19 @@ def _measured(
 def prediction_speed(name: str, count: int, precision: str) -> float:
     """Frames/s from `count` image files to levels, in the fastest of the passes.
 
-    The model `name` (a key of MODELS) with random weights, the frames noise: neither changes speed.
+    For `in_own_process`, which clears the files away. Weights are random, frames noise: neither
+    changes speed.
     """
     from common.predictor import Predictor
 
     predictor = Predictor(name, None, precision=precision)
-    with tempfile.TemporaryDirectory() as folder:
-        images = [Path(folder) / f"{number}.png" for number in range(count)]
-        for image, frame in zip(images, noise(count)):
-            Image.fromarray(frame).save(image, compress_level=1)
-        passes = (batch for _ in range(PASSES + 1) for batch in predictor.predict(images))
-        return count / fastest(passes, count)
+    images = write_noise(Path(tempfile.mkdtemp()), count)
+    return count / fastest(lambda: list(predictor.predict(images)))
 
 
-def fastest(batches: Iterable[tuple[Sized, ...]], count: int) -> float:
-    """Seconds of the fastest pass over `count` frames, but for the first, which compiles."""
-    ends, done = [], 0
-    for frames, *_ in batches:
-        done += len(frames)
-        if done % count == 0:
-            ends.append(time.perf_counter())
-    return shortest(ends)
-
-
-def shortest(ends: list[float]) -> float:
-    """The shortest of the spans that end at these times, but for the first, which compiles."""
-    return min(end - start for start, end in zip(ends, ends[1:]))
+def fastest(run: Callable[[], object]) -> float:
+    """Seconds of the fastest of `PASSES` runs after a first, which compiles."""
+    return min(timeit.repeat(run, number=1, repeat=1 + PASSES)[1:])
 
 
 def noise(count: int) -> np.ndarray:
@@ -106,22 +94,33 @@ def noise(count: int) -> np.ndarray:
     return random.integers(0, 256, (count, HEIGHT, WIDTH, 3), np.uint8)
 
 
+def write_noise(folder: Path, count: int) -> list[Path]:
+    """Write frames of noise as PNGs; their paths."""
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{number:06}.png" for number in range(count)]
+    for path, frame in zip(paths, noise(count)):
+        Image.fromarray(frame).save(path, compress_level=1)
+    return paths
+
+
 def processor() -> str:
-    """The processor's name, as the system tells it."""
-    cpu = Path("/proc/cpuinfo")
-    if cpu.exists():
-        for line in cpu.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    """The processor's name, as the system tells it, and its cores."""
+    name = _told_by_linux("cpuinfo", r"model name\s*: (.*)")
+    return f"{name or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
 def _peak_memory() -> float:
     # Of this program alone: ru_maxrss also counts what its parent held when it forked.
-    status = Path("/proc/self/status")
-    own = status.exists() and re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-    if own:
-        return int(own[1]) * 1024 / 1e9
+    kibibytes = _told_by_linux("self/status", r"VmHWM:\s+(\d+) kB")
+    if kibibytes:
+        return int(kibibytes) * 1024 / 1e9
     # Linux counts in KiB, macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def _told_by_linux(file: str, pattern: str) -> str | None:
+    """What a file in /proc says in the group of `pattern`; None where it does not."""
+    path = Path("/proc", file)
+    found = path.exists() and re.search(pattern, path.read_text())
+    return found[1] if found else None

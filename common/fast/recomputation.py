@@ -21,7 +21,8 @@ import tensorflow as tf
 from tensorflow.keras import layers
 
 from common.fast import winograd
-from common.fast.striped import TakenIn, is_large
+from common.fast.striped import TakenIn, finished, is_large
+from common.fast.stripes import AROUND, map_stripes, stripe
 from common.models.heads import Block
 
 # Rows of a stripe: with 640 columns and 512 channels, 16 rows take 21 MB.
@@ -101,10 +102,7 @@ def _moments_of_convolution(frames: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Te
 
 
 def _block(rows: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    # ReLU rises with its input, so pooling first gives the same for less.
-    return tf.nn.relu(
-        tf.nn.max_pool2d(tf.nn.conv2d(rows, kernel, 1, "VALID"), 2, 2, "VALID") + bias
-    )
+    return finished(tf.nn.conv2d(rows, kernel, 1, "VALID"), bias, pools=True)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -113,29 +111,10 @@ def _striped_block(
     frames: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
 ) -> tuple[tf.Tensor, Callable]:
     """`_block` of whole frames, stripe by stripe; the gradients compute each stripe once more."""
-    _, height, width, _ = frames.shape
-    padded = tf.pad(frames, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    done = tf.map_fn(
-        lambda place: _block(_stripe(padded, place), kernel, bias)[0],
-        _places(padded),
-        fn_output_signature=tf.TensorSpec((_ROWS // 2, width // 2, kernel.shape[-1])),
-        parallel_iterations=1,
-    )
-    done = tf.reshape(done, (-1, height // 2, width // 2, kernel.shape[-1]))
+    padded = tf.pad(frames, AROUND)
+    shape = (_ROWS // 2, frames.shape[2] // 2, kernel.shape[-1])
+    done = map_stripes(lambda rows: _block(rows, kernel, bias), padded, _ROWS, shape)
     return done, lambda upstream: _gradients(padded, kernel, bias, upstream)
-
-
-def _places(padded: tf.Tensor) -> tf.Tensor:
-    """The numbers of all stripes of all frames."""
-    return tf.range(tf.shape(padded)[0] * ((padded.shape[1] - 2) // _ROWS))
-
-
-def _stripe(padded: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
-    """Stripe number `place`, with the rows around it."""
-    _, height, width, colours = padded.shape
-    stripes = (height - 2) // _ROWS
-    start = (place // stripes, place % stripes * _ROWS, 0, 0)
-    return tf.slice(padded, start, (1, _ROWS + 2, width, colours))
 
 
 def _gradients(
@@ -144,10 +123,10 @@ def _gradients(
     """Those of frames, kernel and bias."""
     _, height, width, colours = padded.shape
     upstream = tf.reshape(upstream, (-1, _ROWS // 2, width // 2 - 1, kernel.shape[-1]))
-    count, shape = tf.size(_places(padded)), (_ROWS + 2, width, colours)
+    count, shape = tf.shape(upstream)[0], (_ROWS + 2, width, colours)
 
     def add_stripe(place, stripes_so_far, kernel_so_far, bias_so_far):
-        sources = [_stripe(padded, place), kernel, bias]
+        sources = [stripe(padded, place, _ROWS), kernel, bias]
         with tf.GradientTape() as tape:
             tape.watch(sources)
             block = _block(*sources)
@@ -155,17 +134,19 @@ def _gradients(
         sums = kernel_so_far + weights[0], bias_so_far + weights[1]
         return place + 1, stripes_so_far.write(place, rows[0]), *sums
 
-    stripes = tf.TensorArray(tf.float32, count, element_shape=shape)
     _, stripes, of_kernel, of_bias = tf.while_loop(
         lambda place, *_: place < count,
         add_stripe,
-        (0, stripes, tf.zeros_like(kernel), tf.zeros_like(bias)),
+        (
+            0,
+            tf.TensorArray(tf.float32, count, element_shape=shape),
+            tf.zeros_like(kernel),
+            tf.zeros_like(bias),
+        ),
         parallel_iterations=1,
     )
-    rows = tf.reshape(stripes.stack(), (-1, (height - 2) // _ROWS, *shape))
     # A stripe's last two rows are the next one's first two.
-    first, last = rows[:, :, :_ROWS], rows[:, :, _ROWS:]
-    last = tf.pad(last, ((0, 0), (1, 0), (0, _ROWS - 2), (0, 0), (0, 0)))
-    first = tf.pad(first, ((0, 0), (0, 1), (0, 0), (0, 0), (0, 0)))
-    whole = tf.reshape(first + last, (-1, height - 2 + _ROWS, *shape[1:]))
-    return whole[:, 1 : height - 1, 1 : width - 1], of_kernel, of_bias
+    rows = tf.reshape(stripes.stack(), (-1, (height - 2) // _ROWS, _ROWS + 2, width * colours))
+    whole = tf.signal.overlap_and_add(tf.transpose(rows, (0, 3, 1, 2)), _ROWS)
+    whole = tf.reshape(tf.transpose(whole, (0, 2, 1)), (-1, height, width, colours))
+    return whole[:, 1:-1, 1:-1], of_kernel, of_bias

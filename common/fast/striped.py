@@ -15,6 +15,7 @@ from tensorflow.keras import layers
 
 from common.fast import winograd
 from common.fast.rounding import rounded
+from common.fast.stripes import map_stripes
 from common.models.build import Parts
 from common.models.heads import Block
 
@@ -94,55 +95,43 @@ class StripedConvolution(layers.Layer):
             kernel = winograd.transform_kernel(kernel)
         elif self.product_dtype == "bfloat16":
             kernel = _rounded(kernel)
-        self.kernel, self.bias = self._constant(kernel), self._constant(bias)
+        self.kernel, self.bias = (tf.Variable(each, trainable=False) for each in (kernel, bias))
         self.pools = block.pooling is not None
 
-    def _constant(self, value: np.ndarray) -> tf.Variable:
-        initializer = tf.constant_initializer(value)
-        return self.add_weight(shape=value.shape, initializer=initializer, trainable=False)
-
     def call(self, frame: tf.Tensor) -> tf.Tensor:
-        _, height, width, channels = frame.shape
-        filters = self.kernel.shape[-1]
+        _, height, width, _ = frame.shape
         tile = winograd.TILE
         across = -(-width // tile)
         # A row of tiles: 36 values for each tile and channel, before the products and after.
-        row_bytes = 36 * across * (channels + filters) * frame.dtype.size
+        row_bytes = 36 * across * sum(self.kernel.shape[-2:]) * frame.dtype.size
         stripes = -(-height // (tile * max(1, _STRIPE_BYTES // row_bytes)))
         rows = tile * -(-height // (tile * stripes))
         below, right = 1 + stripes * rows - height, 1 + tile * across - width
-        frame = tf.pad(frame, [[0, 0], [1, below], [1, right], [0, 0]])
-
+        padded = tf.pad(frame, [[0, 0], [1, below], [1, right], [0, 0]])
         kernel = tf.cast(self.kernel, self.product_dtype)
 
-        def stripe(start: tf.Tensor) -> tf.Tensor:
-            taken = tf.slice(frame, [0, start, 0, 0], [1, rows + 2, frame.shape[2], channels])
+        def of_stripe(taken: tf.Tensor) -> tf.Tensor:
             if self.by_winograd:
                 products = tf.matmul(winograd.transform_input(taken), kernel)
-                return self._from_products(products, self.bias, across)[0]
+                return self._from_products(products, self.bias, across)
             sums = tf.nn.conv2d(tf.cast(taken, kernel.dtype), kernel, 1, "VALID")
-            return self._finish(tf.cast(sums, tf.float32), self.bias)[0]
+            return finished(tf.cast(sums, tf.float32), self.bias, self.pools)
 
         shrink = 2 if self.pools else 1
-        shape = (rows // shrink, tile * across // shrink, filters)
-        done = tf.map_fn(
-            stripe,
-            tf.range(0, stripes * rows, rows),
-            fn_output_signature=tf.TensorSpec(shape),
-            parallel_iterations=1,
-        )
-        done = tf.reshape(done, (1, stripes * shape[0], *shape[1:]))
-        return done[:, : height // shrink, : width // shrink]
+        shape = (rows // shrink, tile * across // shrink, self.kernel.shape[-1])
+        return map_stripes(of_stripe, padded, rows, shape)[:, : height // shrink, : width // shrink]
 
     @tf.function(jit_compile=True)
     def _from_products(self, products: tf.Tensor, bias: tf.Tensor, across: int) -> tf.Tensor:
-        return self._finish(winograd.transform_output(products, across), bias)
+        return finished(winograd.transform_output(products, across), bias, self.pools)
 
-    def _finish(self, rows: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        # ReLU rises with its input, so pooling first gives the same for less.
-        if self.pools:
-            rows = tf.nn.max_pool2d(rows, 2, 2, "VALID")
-        return tf.nn.relu(rows + bias)
+
+def finished(sums: tf.Tensor, bias: tf.Tensor, pools: bool) -> tf.Tensor:
+    """What follows the sums of a convolution: bias, ReLU and, if it `pools`, 2x2 pooling."""
+    # ReLU rises with its input, so pooling first gives the same for less.
+    if pools:
+        sums = tf.nn.max_pool2d(sums, 2, 2, "VALID")
+    return tf.nn.relu(sums + bias)
 
 
 def _folded(block: Block) -> tuple[np.ndarray, np.ndarray]:

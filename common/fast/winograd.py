@@ -13,8 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from common.fast.stripes import AROUND, map_stripes, stripe
+
 TILE = 4
-_AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))
 _INPUT = np.array(
     [
         [4, 0, -5, 0, 1, 0],
@@ -62,11 +63,6 @@ def transform_input(rows: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tiles, (36, down * across, channels))
 
 
-@tf.function(jit_compile=True)
-def _compiled_output(products: tf.Tensor, across: int) -> tf.Tensor:
-    return transform_output(products, across)
-
-
 def transform_output(products: tf.Tensor, across: int) -> tf.Tensor:
     """Products [36, a b, channels] as rows [1, 4 a, 4 b, channels], where b is `across`."""
     channels = products.shape[-1]
@@ -74,6 +70,9 @@ def transform_output(products: tf.Tensor, across: int) -> tf.Tensor:
     tiles = tf.stack(_combine(_OUTPUT, tf.unstack(tiles)), axis=2)
     tiles = tf.stack(_combine(_OUTPUT, tf.unstack(tiles)), axis=3)
     return tf.reshape(tiles, (1, -1, TILE * across, channels))
+
+
+_compiled_output = tf.function(transform_output, jit_compile=True)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -93,34 +92,25 @@ def convolution(frames: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callab
 
 
 def _convolve(frames: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    _, height, width, _ = frames.shape
-    across, filters = width // TILE, kernel.shape[-1]
+    width = frames.shape[2]
     matrices = tf.einsum("ai,bj,ijcd->abcd", *[tf.constant(_KERNEL, kernel.dtype)] * 2, kernel)
     matrices = tf.reshape(matrices, (-1, *kernel.shape[2:]))
 
-    def row_of_tiles(place: tf.Tensor) -> tf.Tensor:
-        products = tf.matmul(transform_input(_taken(padded, place, TILE)), matrices)
-        return _compiled_output(products, across)[0]
+    def row_of_tiles(rows: tf.Tensor) -> tf.Tensor:
+        return _compiled_output(tf.matmul(transform_input(rows), matrices), width // TILE)
 
-    padded = tf.pad(frames, _AROUND)
-    done = tf.map_fn(
-        row_of_tiles,
-        tf.range(tf.shape(frames)[0] * (height // TILE)),
-        fn_output_signature=tf.TensorSpec((TILE, width, filters)),
-        parallel_iterations=1,
-    )
-    return tf.reshape(done, (-1, height, width, filters))
+    return map_stripes(row_of_tiles, tf.pad(frames, AROUND), TILE, (TILE, width, kernel.shape[-1]))
 
 
 def _kernel_gradient(frames: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     _, height, _, channels = frames.shape
     # A larger stripe than above: each adds to a sum as large as the 36 matrices.
     rows = next(TILE * n for n in (4, 2, 1) if height % (TILE * n) == 0)
-    padded = tf.pad(frames, _AROUND)
+    padded = tf.pad(frames, AROUND)
 
     def add_stripe(total: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
-        inputs = transform_input(_taken(padded, place, rows))
-        slopes = _transform_upstream(_taken(upstream, place, rows, around=0))
+        inputs = transform_input(stripe(padded, place, rows))
+        slopes = _transform_upstream(stripe(upstream, place, rows, around=0))
         return total + tf.matmul(inputs, slopes, transpose_a=True)
 
     total = tf.foldl(
@@ -131,14 +121,6 @@ def _kernel_gradient(frames: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     )
     total = tf.reshape(total, (TILE + 2, TILE + 2, *total.shape[1:]))
     return tf.einsum("ai,bj,abcd->ijcd", *[tf.constant(_KERNEL, total.dtype)] * 2, total)
-
-
-def _taken(frames: tf.Tensor, place: tf.Tensor, rows: int, around: int = 1) -> tf.Tensor:
-    """Stripe number `place` of `rows` rows of all frames, and `around` it; frames are padded so."""
-    _, height, width, channels = frames.shape
-    stripes = (height - 2 * around) // rows
-    start = (place // stripes, place % stripes * rows, 0, 0)
-    return tf.slice(frames, start, (1, rows + 2 * around, width, channels))
 
 
 @tf.function(jit_compile=True)
