@@ -136,7 +136,7 @@ def test_damaged_predictions_are_made_again(labelled_root, tmp_path):
 
 def test_a_kept_file_is_whole_or_not_taken(tmp_path):
     """Whatever is cut off or changed in it: what was written, or nothing."""
-    from common.evaluation.report.cache import kept
+    from common.evaluation.results import kept
 
     random, path = np.random.default_rng(0), tmp_path / "kept.npz"
     written = {"levels": np.array([25.5, 30, 36], np.float32), "pixels": np.array(7)}
@@ -290,7 +290,7 @@ def test_a_table_as_text_and_on_the_page(tmp_path):
     split = TestSplit(tmp_path / "\udcff<b>", [tmp_path / "\udcff<b>/test/a.png"], levels, None, [])
     frames = [{"name": "</script><b>", "miss": 1.0}]
     page = tmp_path / "report.html"
-    plots = {plot.name: {} for plot in PLOTS}
+    plots = {plot: {} for plot in PLOTS}
     write_page(page, split, "C<D>", [table], plots, frames, {"Command": "<b>"})
     text = page.read_text(encoding="utf-8")
     assert "Caption &amp; all." in text

@@ -1,10 +1,11 @@
-"""The files that a run leaves as its results."""
+"""The files that a run leaves: its results, and what the next run may take up."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from common.files import replaced
@@ -26,3 +27,16 @@ def write_csv(table: pd.DataFrame, path: Path, **options: object) -> None:
     """Write `table` without its index, whole or not at all; `options` are those of `to_csv`."""
     with replaced(path) as beside:
         table.to_csv(beside, index=False, encoding="utf-8", **options)
+
+
+def kept(path: Path, *names: str) -> list[np.ndarray] | None:
+    """The arrays `names` in a file of `common.files.write_arrays`.
+
+    None where there is no such file or a damaged one: what it held is to be made again.
+    """
+    try:
+        with np.load(path) as file:
+            return [file[name] for name in names]
+    # NumPy answers damaged files with whatever it stumbles on.
+    except Exception:
+        return None

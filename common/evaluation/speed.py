@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 
 from common.errors import UserError
@@ -107,6 +108,11 @@ def processor() -> str:
     """The processor's name, as the system tells it, and its cores."""
     name = _told_by_linux("cpuinfo", r"model name\s*: (.*)")
     return f"{name or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def machine() -> str:
+    """Processor, cores and memory of this machine."""
+    return f"{processor()}, {psutil.virtual_memory().total / 1e9:.0f} GB"
 
 
 def _peak_memory() -> float:

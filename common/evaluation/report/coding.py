@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from common.codecs.codec import Codec
 from common.data.frames import read_rgb
 from common.data.split import TestSplit
 from common.datasets.objective import lowest_below
-from common.evaluation.report.cache import kept
+from common.evaluation.results import kept
 from common.files import checksum, write_arrays
 from common.parallel import in_parallel
 
@@ -72,16 +72,18 @@ def encoded(image: Path, level: int, codec: Codec, cache: Path) -> Encode:
     return Encode(stream, bits, bits / pixels, min(psnr, LOSSLESS_DB), ssim, vmaf)
 
 
-def measured(split: TestSplit, levels: Iterable[float], cache: Path, doing: str) -> pd.DataFrame:
-    """Bits, bits per pixel, PSNR (dB), SSIM and VMAF of the images at `levels`, a row per image.
+def measured(split: TestSplit, levels: np.ndarray | float, cache: Path, doing: str) -> pd.DataFrame:
+    """Bits, bits per pixel, PSNR (dB), SSIM and VMAF of the images, a row per image.
 
-    Levels are rounded to those that can be coded; `doing` says whose they are.
+    `levels` [images], or one for all, are rounded to those that can be coded; `doing` says whose
+    they are.
     """
 
     def measures(pair: tuple[Path, float]) -> tuple[float, ...]:
         return encoded(pair[0], split.codec.nearest(pair[1]), split.codec, cache)[1:]
 
-    rows = in_parallel(measures, zip(split.images, levels), f"coding, {doing}")
+    of_images = np.broadcast_to(levels, len(split.images))
+    rows = in_parallel(measures, zip(split.images, of_images), f"coding, {doing}")
     return pd.DataFrame(rows, columns=list(Encode._fields[1:]))
 
 

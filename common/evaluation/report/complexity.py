@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Container
 
 import pandas as pd
 import tensorflow as tf
 from tensorflow.keras import layers
 from tqdm import tqdm
 
-from common.evaluation.speed import in_own_process, prediction_speed
+from common.data.split import TestSplit
+from common.evaluation.report.table import Table
+from common.evaluation.speed import in_own_process, machine, prediction_speed
 from common.models.build import build_model
 from common.models.descriptions import MODELS
 
 # A pass: few, since a second run of a whole report spends its time here.
 FRAMES = 2
+TITLES = [model.title for model in MODELS.values()]
 
 
 def multiply_accumulates(model: tf.keras.Model) -> Counter[str]:
@@ -42,14 +46,15 @@ def multiply_accumulates(model: tf.keras.Model) -> Counter[str]:
     return counts
 
 
-def measure_complexity(names: list[str]) -> pd.DataFrame:
-    """Of each model (keys of MODELS) a row: weights, multiply-accumulates, memory, frames/s.
+def complexity(titles: Container[str] = TITLES, split: TestSplit | None = None) -> Table:
+    """What a prediction costs on this machine, a row per model with one of the `titles`.
 
     Weights are all in the file; multiply-accumulates those of predicting, which does without the
     JND frame of E2E-LAT. Peak memory (GB) and frames/s are those of a process of its own that
-    predicts image files with random weights, the fastest of three passes.
+    predicts image files with random weights, the fastest of three passes. `split` is only told of.
     """
     rows = []
+    names = [name for name, model in MODELS.items() if model.title in titles]
     for name in tqdm(names, "complexity", unit="model", disable=None, leave=False):
         model = build_model(MODELS[name])
         counts = multiply_accumulates(model.predicting)
@@ -66,4 +71,22 @@ def measure_complexity(names: list[str]) -> pd.DataFrame:
                 "frames_per_second": speed,
             }
         )
-    return pd.DataFrame(rows)
+    return Table(
+        "complexity",
+        "Complexity",
+        "Weights in the file; multiply-accumulates per frame by layer kind, from the graph of a "
+        "prediction, zeros of padding included; peak memory and frames per second, from image "
+        f"files to levels in float32, measured in this run, each model in a process of its own, on "
+        f"{machine()}." + (f" {split.caption}" if split else ""),
+        pd.DataFrame(rows),
+        {
+            "Model": "{model}",
+            "Weights": "{weights:,}",
+            "Convolutions": "{conv:,}",
+            "Transposed conv.": "{conv_transpose:,}",
+            "Dense": "{dense:,}",
+            "All": "{multiply_accumulates:,}",
+            "Memory, GB": "{peak_memory_gb:.1f}",
+            "Frames/s": "{frames_per_second:.2f}",
+        },
+    )

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import multiprocessing
-import os
-from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +12,17 @@ from common.data.split import TestSplit
 from common.evaluation.report import paper
 from common.evaluation.report.candidates import Candidate
 from common.evaluation.report.coding import measured
-from common.evaluation.report.complexity import measure_complexity
-from common.evaluation.report.gallery import best_model, gallery
-from common.evaluation.report.page import write_page
+from common.evaluation.report.complexity import complexity
+from common.evaluation.report.page import best_model, gallery, write_page
 from common.evaluation.report.plots import FILES, write_plots
 from common.evaluation.report.predictions import predict_all
 from common.evaluation.report.table import Table, markdown
 from common.evaluation.report.viewers import Viewers
 from common.evaluation.results import cleared, write_csv
-from common.evaluation.speed import processor
+from common.evaluation.speed import machine
 from common.files import replaced
-from common.models.descriptions import MODELS
 
 TABLES, PAGE = "tables.md", "report.html"
-TITLES = [model.title for model in MODELS.values()]
 CSVS = [f"{name}.csv" for name in ("prediction_error", "quality_error", "bitrate", "complexity")]
 
 
@@ -58,9 +52,8 @@ def make_report(
         paper.bitrate(split, predictions, cache),
         complexity({title for title, _ in predictions}, split),
     ]
-    median = np.full(len(split.images), np.median(split.true("JND1")))
-    at_median = measured(split, median, cache, "median JND1")
-    best = best_model(split, predictions)
+    at_median = measured(split, np.median(split.true("JND1")), cache, "median JND1")
+    best = best_model(tables[0].values)
     frames = gallery(split, predictions, best, cache)
     facts = {
         "Command": command,
@@ -77,12 +70,6 @@ def make_report(
     return tables[0]
 
 
-def complexity(titles: Container[str] = TITLES, split: TestSplit | None = None) -> Table:
-    """What a prediction of each model costs on this machine; `split` is only told of."""
-    names = [name for name, model in MODELS.items() if model.title in titles]
-    return paper.complexity(measure_complexity(names), machine(), split)
-
-
 def write_tables(tables: list[Table], out: Path, command: str) -> None:
     """Write tables.md, and each table's CSV, to the folder `out`, where no other result stays."""
     cleared(out, [TABLES, PAGE, *CSVS, *FILES])
@@ -92,12 +79,6 @@ def write_tables(tables: list[Table], out: Path, command: str) -> None:
     with replaced(out / TABLES) as beside:
         text = "\n".join([*map(markdown, tables), made_by]) + "\n"
         beside.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-def machine() -> str:
-    """Processor, cores and memory of this machine."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return f"{processor()}, {multiprocessing.cpu_count()} cores, {memory:.0f} GB"
 
 
 def _now() -> str:

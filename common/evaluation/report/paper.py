@@ -11,7 +11,7 @@ import pandas as pd
 from common.data.split import TestSplit
 from common.evaluation.metrics import mean_with_interval, prediction_errors
 from common.evaluation.report.coding import METRICS, best_constant, measured
-from common.evaluation.report.predictions import Predictions
+from common.evaluation.report.predictions import Predictions, of_level
 from common.evaluation.report.table import Table
 from common.evaluation.report.viewers import Viewers, label_floor
 from common.facts import LEVELS, QP
@@ -30,23 +30,22 @@ def prediction_error(split: TestSplit, predictions: Predictions, viewers: Viewer
     Without `viewers` the label floor is not known.
     """
     unit = split.codec.unit
-    floors = {level: _floor(split, viewers, level) for level in LEVELS}
+    floor, floors = "The labels' own uncertainty is not known here: --labels gives it.", {}
+    if viewers:
+        contents = f"{len(viewers.samples)} contents"
+        floor = f"Label floor: how far the labels move when the viewers are resampled ({contents})."
+        for level, samples in zip(LEVELS, zip(*viewers.samples)):
+            floors[level] = label_floor(samples, viewers.statistic, split.codec_name != QP)
     rows = [
         {
             "model": title,
             "level": level,
             **prediction_errors(predicted, split.true(level), split.contents),
-            "label_floor": floors[level],
+            "label_floor": floors.get(level, np.nan),
             "published": _published("mean_absolute_error", split, title, level),
         }
         for (title, level), predicted in predictions.items()
     ]
-    floor = (
-        f"Label floor: how far the labels move when the viewers are resampled "
-        f"({len(viewers.samples)} contents)."
-        if viewers
-        else "The labels' own uncertainty is not known here: --labels gives it."
-    )
     values = pd.DataFrame(rows)
     published = values.published.notna().any()
     told = "Published: on VideoSet's viewers, other frames than these. " if published else ""
@@ -111,25 +110,25 @@ def bitrate(split: TestSplit, predictions: Predictions, cache: Path) -> Table:
     """What coding at predicted JND1 levels saves, and how many frames it spoils."""
     codec, unit = split.codec, split.codec.unit
     true, coded = split.true("JND1"), np.vectorize(codec.nearest)
-    at_true = measured(split, true, cache, "true JND1")
+    true_bits = measured(split, true, cache, "true JND1").bits.mean()
 
     @functools.cache
     def of_constant(level: int) -> pd.DataFrame:
-        return measured(split, np.full(len(true), level), cache, f"{unit} {level}")
+        return measured(split, level, cache, f"{unit} {level}")
 
-    def row(title: str, levels: np.ndarray) -> dict[str, object]:
-        at_levels = measured(split, levels, cache, f"{title} JND1")
-        constant, constant_bits = best_constant(of_constant, at_levels.vmaf.mean(), codec.levels)
+    def row(title: str, levels: np.ndarray | float) -> dict[str, object]:
+        mean = measured(split, levels, cache, f"{title} JND1").mean()
+        constant, constant_bits = best_constant(of_constant, mean.vmaf, codec.levels)
         excess = codec.coarser_by(coded(levels), coded(true))
         excess = pd.Series(excess[excess > 0], dtype=float)
         return {
             "levels": title,
-            "kbit_per_frame": at_levels.bits.mean() / 1000,
-            "vmaf": at_levels.vmaf.mean(),
+            "kbit_per_frame": mean.bits / 1000,
+            "vmaf": mean.vmaf,
             "constant": constant,
             "constant_kbit_per_frame": constant_bits / 1000,
-            "bits_over_constant_percent": 100 * (at_levels.bits.mean() / constant_bits - 1),
-            "bits_over_true_percent": 100 * (at_levels.bits.mean() / at_true.bits.mean() - 1),
+            "bits_over_constant_percent": 100 * (mean.bits / constant_bits - 1),
+            "bits_over_true_percent": 100 * (mean.bits / true_bits - 1),
             "noticed_percent": 100 * len(excess) / len(true),
             "mean_excess": excess.mean(),
             "largest_excess": excess.max(),
@@ -159,34 +158,9 @@ def bitrate(split: TestSplit, predictions: Predictions, cache: Path) -> Table:
     )
 
 
-def complexity(costs: pd.DataFrame, machine: str, split: TestSplit | None = None) -> Table:
-    """What a prediction costs; `costs` as `measure_complexity` gives them."""
-    return Table(
-        "complexity",
-        "Complexity",
-        "Weights in the file; multiply-accumulates per frame by layer kind, from the graph of a "
-        "prediction, zeros of padding included; peak memory and frames per second, from image "
-        f"files to levels in float32, measured in this run, each model in a process of its own, on "
-        f"{machine}." + (f" {split.caption}" if split else ""),
-        costs,
-        {
-            "Model": "{model}",
-            "Weights": "{weights:,}",
-            "Convolutions": "{conv:,}",
-            "Transposed conv.": "{conv_transpose:,}",
-            "Dense": "{dense:,}",
-            "All": "{multiply_accumulates:,}",
-            "Memory, GB": "{peak_memory_gb:.1f}",
-            "Frames/s": "{frames_per_second:.2f}",
-        },
-    )
-
-
 def _with_baseline(split: TestSplit, predictions: Predictions, level: str) -> dict[str, np.ndarray]:
-    """Each model's levels by its title, and last the median label for all frames."""
-    of_models = {title: levels for (title, name), levels in predictions.items() if name == level}
-    median = np.full(len(split.levels), np.median(split.true(level)))
-    return {**of_models, BASELINE: median}
+    """Each model's levels by its title, and last the one median label for all frames."""
+    return {**of_level(predictions, level), BASELINE: np.median(split.true(level))}
 
 
 def _differences(
@@ -200,14 +174,6 @@ def _differences(
             f"{metric}_error", differences[metric].to_numpy(), split.contents
         ).items()
     }
-
-
-def _floor(split: TestSplit, viewers: Viewers | None, level: str) -> float:
-    """The label floor of a level; NaN where it is not known."""
-    if not viewers:
-        return np.nan
-    samples = [content[LEVELS.index(level)] for content in viewers.samples]
-    return label_floor(samples, viewers.statistic, falling=split.codec_name != QP)
 
 
 def _published(figure: str, split: TestSplit, title: str, level: str) -> float:

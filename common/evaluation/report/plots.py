@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
-from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from common.data.split import TestSplit
-from common.evaluation.report.predictions import Predictions
+from common.evaluation.report.predictions import Predictions, of_level
 from common.facts import LEVELS
 from common.files import replaced
 from common.models.descriptions import MODELS
@@ -47,27 +46,27 @@ STYLE = {
     "xtick.color": INK,
     "ytick.color": INK,
 }
+LINE = {"color": INK, "linewidth": 0.8, "alpha": 0.5}
 PANEL = 3.4  # inches a side
 SUFFIXES = (".png", ".svg")
 
 
-class Plot(NamedTuple):
-    """A kind of plot: what its files' names begin with, what it shows, and how it is drawn.
+class Level(NamedTuple):
+    """What is drawn of a level."""
 
-    It is drawn level by level, from true levels [images], each model's levels [images] by its
-    title, the bits per pixel [images] of all frames at one level, and the unit of levels.
-    """
-
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[np.ndarray, dict[str, np.ndarray], np.ndarray, str], Figure]
+    true: np.ndarray
+    """Levels [images]."""
+    models: dict[str, np.ndarray]
+    """Each model's levels [images], by its title."""
+    bits_per_pixel: np.ndarray
+    """[images], of all frames coded at the same level."""
+    unit: str
 
 
 def write_plots(
     folder: Path, split: TestSplit, predictions: Predictions, bits_per_pixel: np.ndarray
 ) -> dict[str, dict[str, Path]]:
-    """Draw each of `PLOTS` for each level, as PNG and as SVG.
+    """Draw each of `PLOTS` for each level that is predicted, as PNG and as SVG.
 
     Args:
         bits_per_pixel: float [images], of all frames coded at the same level.
@@ -75,100 +74,74 @@ def write_plots(
     Returns:
         the SVG files by level, by the plot's name.
     """
-    written: dict[str, dict[str, Path]] = {plot.name: {} for plot in PLOTS}
-    titles = list(dict.fromkeys(title for title, _ in predictions))
-    with matplotlib.rc_context(STYLE):
-        for plot in PLOTS:
-            for level in LEVELS:
-                models = {t: predictions[t, level] for t in titles if (t, level) in predictions}
-                if not models:
-                    continue
-                unit = split.codec.unit
-                figure = plot.draw(split.true(level), models, bits_per_pixel, unit)
-                figure.suptitle(level, x=0.02, ha="left", fontsize=11, fontweight="bold")
-                if split.stand_in:
-                    said = textwrap.fill(f"Levels: {split.stand_in}", 56)
-                    figure.supxlabel(said, x=0.02, ha="left", fontsize=7)
-                path = folder / f"{plot.name}_{level}"
-                for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
-                    with replaced(path.with_suffix(suffix)) as beside:
-                        figure.savefig(beside, metadata=metadata, transparent=suffix == ".svg")
-                written[plot.name][level] = path.with_suffix(".svg")
+    written: dict[str, dict[str, Path]] = {name: {} for name in PLOTS}
+    levels = [level for level in LEVELS if of_level(predictions, level)]
+    for (name, draw), level in itertools.product(PLOTS.items(), levels):
+        path = folder / f"{name}_{level}.svg"
+        of_models = of_level(predictions, level)
+        with matplotlib.rc_context(STYLE):
+            figure = draw(Level(split.true(level), of_models, bits_per_pixel, split.codec.unit))
+            figure.suptitle(level, x=0.02, ha="left", fontsize=11, fontweight="bold")
+            if split.stand_in:
+                said = textwrap.fill(f"Levels: {split.stand_in}", 56)
+                figure.supxlabel(said, x=0.02, ha="left", fontsize=7)
+            for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
+                with replaced(path.with_suffix(suffix)) as beside:
+                    figure.savefig(beside, metadata=metadata, transparent=suffix == ".svg")
+        written[name][level] = path
     return written
 
 
-def _predicted_against_true(
-    true: np.ndarray, models: dict[str, np.ndarray], _: np.ndarray, unit: str
-) -> Figure:
-    figure, panels = _panels(models)
-    for (title, predicted), axes in zip(models.items(), panels):
-        both = np.concatenate([true, predicted])
+def _predicted_against_true(level: Level) -> Figure:
+    figure = _points(level.true, level.models, f"true {level.unit}", f"predicted {level.unit}")
+    for axes, predicted in zip(figure.axes, level.models.values()):
+        both = np.concatenate([level.true, predicted])
         ends = both.min() - 1, both.max() + 1
-        axes.plot(ends, ends, color=INK, linewidth=0.8, alpha=0.5)
-        axes.scatter(true, predicted, 20, COLOURS[title], alpha=0.75, linewidths=0)
-        axes.set(xlim=ends, ylim=ends, aspect="equal", title=title)
-        axes.set(xlabel=f"true {unit}", ylabel=f"predicted {unit}")
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.plot(ends, ends, **LINE)
+        axes.set(xlim=ends, ylim=ends, aspect="equal")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(5, integer=True))
     return figure
 
 
-def _error_distribution(
-    true: np.ndarray, models: dict[str, np.ndarray], _: np.ndarray, unit: str
-) -> Figure:
-    figure, (axes,) = _panels([""])
-    median = np.abs(true - np.median(true))
+def _error_distribution(level: Level) -> Figure:
+    figure = Figure((PANEL, PANEL), layout="constrained")
+    axes = figure.subplots()
+    median = np.abs(level.true - np.median(level.true))
     axes.ecdf(median, color=INK, linestyle="--", linewidth=1, label="median label")
-    for title, predicted in models.items():
-        errors = np.abs(predicted - true)
+    for title, predicted in level.models.items():
+        errors = np.abs(predicted - level.true)
         axes.ecdf(errors, color=COLOURS[title], linewidth=1.8, label=title)
-    axes.set(xlabel=f"absolute error, {unit}", ylabel="share of frames")
+    axes.set(xlabel=f"absolute error, {level.unit}", ylabel="share of frames")
     axes.set(xlim=(0, None), ylim=(0, 1.02))
     axes.legend(loc="lower right")
     return figure
 
 
-def _error_against_complexity(
-    true: np.ndarray, models: dict[str, np.ndarray], bits_per_pixel: np.ndarray, unit: str
-) -> Figure:
-    figure, panels = _panels(models)
-    for (title, predicted), axes in zip(models.items(), panels):
-        axes.axhline(0, color=INK, linewidth=0.8, alpha=0.5)
-        error = predicted - true
-        axes.scatter(bits_per_pixel, error, 20, COLOURS[title], alpha=0.75, linewidths=0)
-        axes.set(xlim=(0, None), title=title)
-        axes.set(xlabel="bits per pixel", ylabel=f"predicted - true {unit}")
+def _error_against_complexity(level: Level) -> Figure:
+    errors = {title: predicted - level.true for title, predicted in level.models.items()}
+    label = f"predicted - true {level.unit}"
+    figure = _points(level.bits_per_pixel, errors, "bits per pixel", label)
+    for axes in figure.axes:
+        axes.axhline(0, **LINE)
+        axes.set(xlim=(0, None))
     return figure
 
 
-def _panels(models: Collection[str]) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel per model, one below the other."""
-    figure = Figure((PANEL, PANEL * len(models)), layout="constrained")
-    return figure, list(figure.subplots(len(models), squeeze=False)[:, 0])
+def _points(x: np.ndarray, of_models: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
+    """A panel of points for each model, by its title, one below the other."""
+    figure = Figure((PANEL, PANEL * len(of_models)), layout="constrained")
+    panels = figure.subplots(len(of_models), squeeze=False)[:, 0]
+    for axes, (title, y) in zip(panels, of_models.items()):
+        axes.scatter(x, y, 20, COLOURS[title], alpha=0.75, linewidths=0)
+        axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    return figure
 
 
-PLOTS = (
-    Plot(
-        "predicted_against_true",
-        "Predicted against true levels",
-        "Each point is a frame; on the line the prediction is right.",
-        _predicted_against_true,
-    ),
-    Plot(
-        "error_distribution",
-        "How errors spread",
-        "The share of frames with at most that absolute error. Dashed: always answering the "
-        "median label.",
-        _error_distribution,
-    ),
-    Plot(
-        "error_against_complexity",
-        "Error against content complexity",
-        "Signed error over the bits per pixel that a frame takes at the median JND1 label, the "
-        "same level for all frames.",
-        _error_against_complexity,
-    ),
-)
-FILES = [
-    f"{plot.name}_{level}{suffix}" for plot in PLOTS for level in LEVELS for suffix in SUFFIXES
-]
+# By what their files' names begin with; the page says what they show.
+PLOTS = {
+    "predicted_against_true": _predicted_against_true,
+    "error_distribution": _error_distribution,
+    "error_against_complexity": _error_against_complexity,
+}
+FILES = [f"{plot}_{level}{suffix}" for plot in PLOTS for level in LEVELS for suffix in SUFFIXES]

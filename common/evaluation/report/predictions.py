@@ -9,14 +9,19 @@ import numpy as np
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.evaluation.report.cache import kept
 from common.evaluation.report.candidates import Candidate
+from common.evaluation.results import kept
 from common.facts import LEVELS
 from common.files import checksum, write_arrays
 from common.predictor import Predictor
 
 # Predicted levels [images] by model title and level, in the order of the paper's tables.
 Predictions = dict[tuple[str, str], np.ndarray]
+
+
+def of_level(predictions: Predictions, level: str) -> dict[str, np.ndarray]:
+    """The levels [images] of each model that predicts `level`, by its title."""
+    return {title: levels for (title, name), levels in predictions.items() if name == level}
 
 
 def predict_all(candidates: list[Candidate], images: list[Path], cache: Path) -> Predictions:
