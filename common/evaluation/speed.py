@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import tempfile
+import threading
 import timeit
 from collections.abc import Callable
 from multiprocessing import resource_tracker
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 from PIL import Image
+from tqdm import tqdm
 
 from common.errors import UserError
 from common.facts import HEIGHT, WIDTH
@@ -63,6 +65,8 @@ def _measured(
     results: Connection, folder: str, measure: Callable[..., float], arguments: tuple[object, ...]
 ) -> None:
     tempfile.tempdir = folder
+    # tqdm's own lock would outlive a killed process, and be complained of.
+    tqdm.set_lock(threading.RLock())
     try:
         results.send((measure(*arguments), _peak_memory()))
     except (UserError, SystemExit) as error:
