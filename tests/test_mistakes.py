@@ -180,25 +180,18 @@ def test_a_package_that_is_missing_is_named(tmp_path, place):
         one_line(finished, 1, "the package h5py is missing: pip install -r requirements.txt")
 
 
-def _shell(line: str, place: Path) -> subprocess.CompletedProcess:
-    command = f"{sys.executable} {REPO / 'LAT.py'} {' '.join(test_command()[1:])} {line}"
-    return subprocess.run(
-        command,
-        shell=True,
-        cwd=place,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **HERE},
+@pytest.mark.parametrize(
+    ("closed", "said"), [(">&- 2>&-", ""), ("> /dev/full", "No space left on device")]
+)
+def test_where_nothing_can_be_printed(place, closed, said):
+    command = f"{sys.executable} -m common.compact b/JND1Reconstruction.h5 new/small.h5 {closed}"
+    env = {**os.environ, **HERE}
+    done = subprocess.run(
+        command, shell=True, cwd=place, stderr=subprocess.PIPE, text=True, env=env
     )
-
-
-def test_where_nothing_can_be_printed(place):
-    """Closed, the results are there all the same; full, it is said."""
-    assert _shell(">&- 2>&-", place).returncode == 0
-    assert (place / "new/JND1test_predictions.csv").exists()
-    full = _shell("> /dev/full", place)
-    assert full.returncode == 1
-    assert full.stderr.splitlines()[-1].endswith("No space left on device")
+    assert (done.returncode, done.stderr.count("\n")) == (bool(said), bool(said))
+    assert said in done.stderr
+    assert (place / "new/small.h5").exists()
     shutil.rmtree(place / "new")
 
 
