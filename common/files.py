@@ -50,6 +50,13 @@ def is_partial(path: Path) -> bool:
     return bool(_PARTIAL.fullmatch(path.name))
 
 
+def remove_partials(path: Path) -> None:
+    """Remove what killed processes left half written of `path` and of files named after it."""
+    for left in path.parent.glob(f".{path.stem}.*"):
+        if is_partial(left):
+            left.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def locked(path: Path, wait: bool = True) -> Iterator[None]:
     """Have what the file `path` stands for to ourselves; the system frees it if we are killed.

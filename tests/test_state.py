@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from common.errors import UserError
+from common.files import remove_partials
 from common.training.epochs import all_finite, check_finite
 from common.training.predictor import PredictorSettings
 from common.training.state import check_resumable, identity, read_state, write_state
@@ -117,3 +118,17 @@ def test_weights_are_looked_at_not_the_loss_alone(tmp_path):
     (tmp_path / "best.h5").touch()
     with pytest.raises(UserError, match=r"val_loss is nan; .* the best epoch is kept in .*best.h5"):
         check_finite("epoch 2", {**row, "val_loss": np.nan}, [whole], tmp_path / "best.h5")
+
+
+def test_what_a_killed_run_left_half_written_goes(places, tmp_path):
+    best, _ = places
+    ours = [".BestModel.partial-0123abcd.h5", ".BestModel.entropy.partial-0123abcd.npz"]
+    others = [
+        ".BestModelJND1.partial-0123abcd.h5",
+        ".BestModel.h5",
+        "BestModel.partial-0123abcd.h5",
+    ]
+    for name in (*ours, *others):
+        (tmp_path / name).touch()
+    remove_partials(best)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)

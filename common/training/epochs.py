@@ -16,7 +16,7 @@ import pandas as pd
 import tensorflow as tf
 
 from common.errors import UserError
-from common.files import replaced
+from common.files import remove_partials, replaced
 from common.training.state import read_state, write_state
 
 
@@ -53,6 +53,8 @@ def run_epochs(
     Raises:
         UserError: losses or weights that are NaN or infinite, or a state of another run.
     """
+    for path in files:
+        remove_partials(path)
     rows = read_state(files.state, run, variables) if resume else []
 
     def is_best() -> bool:
