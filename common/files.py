@@ -50,9 +50,9 @@ def is_partial(path: Path) -> bool:
     return bool(_PARTIAL.fullmatch(path.name))
 
 
-def remove_partials(path: Path) -> None:
-    """Remove what killed processes left half written of `path` and of files named after it."""
-    for left in path.parent.glob(f".{path.stem}.*"):
+def remove_partials(*paths: Path) -> None:
+    """Remove what killed processes left half written of `paths` and of files named after them."""
+    for left in (left for path in paths for left in path.parent.glob(f".{path.stem}.*")):
         if is_partial(left):
             left.unlink(missing_ok=True)
 

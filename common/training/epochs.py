@@ -53,8 +53,7 @@ def run_epochs(
     Raises:
         UserError: losses or weights that are NaN or infinite, or a state of another run.
     """
-    for path in files:
-        remove_partials(path)
+    remove_partials(*files)
     rows = read_state(files.state, run, variables) if resume else []
 
     def is_best() -> bool:
