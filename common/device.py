@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -21,8 +22,13 @@ def choose_device(precision: str) -> str:
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     if gpus:
-        names = [tf.config.experimental.get_device_details(gpu)["device_name"] for gpu in gpus]
-        print(f"Running on {', '.join(names)} in {precision}.", file=sys.stderr)
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        names = ", ".join(each["device_name"] for each in details)
+        print(f"Running on {names} in {precision}.", file=sys.stderr)
+        for each in details:
+            remark = remark_on_card(each["device_name"], each["compute_capability"])
+            if remark:
+                print(remark, file=sys.stderr)
         return "GPU"
     remark = ""
     if _nvidia_driver():
@@ -34,6 +40,34 @@ def choose_device(precision: str) -> str:
         remark += " This CPU has no bfloat16 arithmetic: float32 is faster on it."
     print(f"Running on the CPU in {precision}.{remark}", file=sys.stderr)
     return "CPU"
+
+
+def remark_on_card(
+    name: str, capability: tuple[int, int], built_for: Sequence[str] | None = None
+) -> str | None:
+    """What is to be said of a card for which TensorFlow has no machine code, if anything.
+
+    Args:
+        capability: the card's compute capability, as (9, 0) for an H100.
+        built_for: what TensorFlow has code for: 'sm_80' runs on 8.x from 8.0 on, 'compute_80' is
+            compiled for any card from 8.0 on when it is first used. Of this TensorFlow, if None.
+    """
+    if built_for is None:
+        built_for = tf.sysconfig.get_build_info()["cuda_compute_capabilities"]
+    for kind, digits in (target.split("_") for target in built_for):
+        major, minor = divmod(int(digits), 10)
+        if kind == "sm" and major == capability[0] and minor <= capability[1]:
+            return None
+    newer = [int(target[8:]) for target in built_for if target.startswith("compute_")]
+    if newer and divmod(min(newer), 10) <= capability:
+        return (
+            f"TensorFlow {tf.__version__} compiles its code for this {name} at the first start, "
+            "which takes minutes; export CUDA_CACHE_MAXSIZE=4294967296 keeps all of it."
+        )
+    return (
+        f"TensorFlow {tf.__version__} has no code for this {name} (compute capability "
+        f"{'.'.join(map(str, capability))}): what it runs may fail; README.md says what fits it."
+    )
 
 
 def use_precision(precision: str) -> None:

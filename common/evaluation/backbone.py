@@ -96,7 +96,7 @@ def _reconstruction(
             strings = coder.compress(latent)
             latent = coder.decompress(strings, latent.shape[1:3])
             pixels = frame.shape[0] * frame.shape[1]
-            bits["bits_per_pixel"] = 8 * len(strings[0].numpy()) / pixels
+            bits["bits_per_pixel"] = 8 * len(strings[0]) / pixels
         return tf.saturate_cast(tf.round(synthesise(latent)[0]), tf.uint8), bits
 
     return reconstruct

@@ -13,65 +13,69 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Union
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_compression as tfc
 
 from common.errors import UserError
 from common.facts import LATENT_FILTERS
 from common.files import checksum, write_arrays
+from common.models.density import NoisyDeepFactorized
+from common.models.range_coding import Coder, constriction_coder, tensorflow_compression_coder
+
+try:
+    import tensorflow_compression as tfc
+except ModuleNotFoundError:  # as from Python 3.12 on
+    tfc = None
+
+# Of either library: `log_prob` and `trainable_variables` are the same.
+Prior = Union["tfc.NoisyDeepFactorized", NoisyDeepFactorized]
 
 
-def build_prior() -> tfc.NoisyDeepFactorized:
-    """A density a latent channel, freshly initialised."""
-    return tfc.NoisyDeepFactorized(batch_shape=(LATENT_FILTERS,))
+def build_prior() -> Prior:
+    """A density per latent channel, freshly initialised.
+
+    Of tensorflow-compression where it is installed, else our own; their weights are the same.
+    """
+    if tfc:
+        return tfc.NoisyDeepFactorized(batch_shape=(LATENT_FILTERS,))
+    return NoisyDeepFactorized(LATENT_FILTERS)
 
 
-def noisy(
-    prior: tfc.NoisyDeepFactorized, latents: tf.Tensor, seed: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
+def noisy(prior: Prior, latents: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """For training: `latents` [batch, h, w, 192] with uniform noise, and their bits [batch].
 
-    What tfc's entropy model does with `training=True`, but the noise depends on `seed` (int [2])
-    alone, so that training can be interrupted and go on with the same noise.
+    The noise depends on `seed` (int [2]) alone, so that training can be interrupted and go on with
+    the same noise.
     """
     latents += tf.random.stateless_uniform(tf.shape(latents), seed, -0.5, 0.5)
-    return latents, tf.reduce_sum(prior.log_prob(latents), axis=(1, 2, 3)) / -np.log(2)
+    return latents, _bits(prior, latents)
 
 
-def quantized(prior: tfc.NoisyDeepFactorized, latents: tf.Tensor, offset: tf.Tensor):
-    """`latents` [batch, h, w, 192] rounded, and an estimate of their bits [batch].
-
-    `offset` [192] is `tfc.quantization_offset(prior)`: rounding is to integers plus that.
-    """
-    model = tfc.ContinuousBatchedEntropyModel(
-        prior, coding_rank=3, quantization_offset=offset, bottleneck_dtype=tf.float32
-    )
-    return model(latents, training=False)
+def quantized(prior: Prior, latents: tf.Tensor, offset: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`latents` [batch, h, w, 192] rounded to integers plus `offset` [192], and an estimate of
+    their bits [batch]."""
+    latents = tf.round(latents - offset) + offset
+    return latents, _bits(prior, latents)
 
 
-def build_coder(prior: tfc.NoisyDeepFactorized) -> tfc.ContinuousBatchedEntropyModel:
-    """The range coder for latents [batch, h, w, 192]: `quantize`, `compress`, `decompress`."""
-    coding = {"coding_rank": 3, "compression": True, "stateless": True}
+def _bits(prior: Prior, latents: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(prior.log_prob(latents), axis=(1, 2, 3)) / -np.log(2)
 
-    # As a graph: built eagerly, the tables take 17 s instead of one.
-    @tf.function
-    def tables() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        offset = tfc.quantization_offset(prior)
-        of_prior = {"quantization_offset": offset, "bottleneck_dtype": tf.float32}
-        model = tfc.ContinuousBatchedEntropyModel(prior, **coding, **of_prior)
-        return model.cdf, model.cdf_offset, offset
 
-    cdf, cdf_offset, offset = tables()
-    return tfc.ContinuousBatchedEntropyModel(
-        prior_shape=prior.batch_shape,
-        cdf=cdf,
-        cdf_offset=cdf_offset,
-        quantization_offset=offset,
-        bottleneck_dtype=tf.float32,
-        **coding,
-    )
+def quantization_offset(prior: Prior) -> np.ndarray:
+    """What latents are rounded to integers plus: the medians' distance from them, float32 [192]."""
+    if isinstance(prior, NoisyDeepFactorized):
+        return prior.quantization_offset()
+    return tf.function(tfc.quantization_offset)(prior).numpy()
+
+
+def build_coder(prior: Prior) -> Coder:
+    """The range coder of the library that `prior` is of."""
+    if isinstance(prior, NoisyDeepFactorized):
+        return constriction_coder(prior)
+    return tensorflow_compression_coder(prior)
 
 
 def entropy_file(weights_file: Path) -> Path:
@@ -79,7 +83,7 @@ def entropy_file(weights_file: Path) -> Path:
     return Path(weights_file).with_suffix(".entropy.npz")
 
 
-def write_prior(prior: tfc.NoisyDeepFactorized, backbone: tf.keras.Model, path: Path) -> None:
+def write_prior(prior: Prior, backbone: tf.keras.Model, path: Path) -> None:
     """Write the weights of `prior` to the file `path`, whole or not at all.
 
     With them goes a checksum of the weights of `backbone`, whose latents they describe.
@@ -88,7 +92,7 @@ def write_prior(prior: tfc.NoisyDeepFactorized, backbone: tf.keras.Model, path: 
     write_arrays(path, backbone=_checksum(backbone), **values)
 
 
-def read_prior(prior: tfc.NoisyDeepFactorized, backbone: tf.keras.Model, path: Path) -> None:
+def read_prior(prior: Prior, backbone: tf.keras.Model, path: Path) -> None:
     """Fill `prior` with the weights in the file `path`.
 
     Raises:

@@ -19,16 +19,17 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_compression as tfc
 from tqdm import tqdm
 
 from common.data.frames import decoded_frames, raise_first
 from common.device import choose_device, use_precision
 from common.models.backbone import Backbone, build_backbone
 from common.models.entropy import (
+    Prior,
     build_prior,
     entropy_file,
     noisy,
+    quantization_offset,
     quantized,
     read_prior,
     write_prior,
@@ -79,7 +80,7 @@ class _Training(NamedTuple):
 
     settings: BackboneSettings
     backbone: Backbone
-    prior: tfc.NoisyDeepFactorized
+    prior: Prior
     trained: list[_Trained]
 
     @property
@@ -248,7 +249,7 @@ def _validate(training: _Training, pairs: Pairs, step: Callable) -> dict[str, fl
     """The mean MEASURES of whole frames, with rounded latents."""
     offset = 0.0
     if training.settings.distortion_weight:
-        offset = tf.function(tfc.quantization_offset)(training.prior)
+        offset = quantization_offset(training.prior)
     frames = decoded_frames(list(pairs), np.arange(len(pairs.images)))
     measured = []
     for _, errors, *pair in frames.batch(1).prefetch(tf.data.AUTOTUNE):

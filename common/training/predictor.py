@@ -146,9 +146,9 @@ def _set_up(
             backbones.append(build_backbone())
             read_weights(backbones[-1].whole, file)
         start_from(model, backbones)
-        for output, median in zip(model.predicting.outputs, np.median(train.levels, axis=0)):
+        for name, median in zip(model.predicting.output_names, np.median(train.levels, axis=0)):
             # A last ReLU that starts below zero for all frames would never learn.
-            output.node.layer.bias.assign([median])
+            model.predicting.get_layer(name).bias.assign([median])
         trained, features = model.whole, (None, None)
         if cache_dir and not model.description.end_to_end:
             trained = model.head

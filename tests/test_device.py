@@ -1,0 +1,42 @@
+"""What is said of a GPU that TensorFlow has no machine code for."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.device import remark_on_card
+
+# As `tf.sysconfig.get_build_info()` gives them.
+TENSORFLOW_2_14 = ["sm_35", "sm_50", "sm_60", "sm_70", "sm_75", "compute_80"]
+TENSORFLOW_2_21 = ["sm_60", "sm_70", "sm_80", "sm_89", "compute_90"]
+
+# NVIDIA's compute capabilities, and its rule: machine code runs within a generation on its own and
+# later steps; PTX is compiled for its own and all later cards.
+CARDS = [
+    ("Tesla P100", (6, 0), "runs", "runs"),
+    ("Tesla V100", (7, 0), "runs", "runs"),
+    ("GeForce RTX 2080", (7, 5), "runs", "runs"),
+    ("A100", (8, 0), "compiles", "runs"),
+    ("GeForce RTX 3090", (8, 6), "compiles", "runs"),
+    ("GeForce RTX 4090", (8, 9), "compiles", "runs"),
+    ("H100", (9, 0), "compiles", "compiles"),
+    ("GeForce RTX 5090", (12, 0), "compiles", "compiles"),
+    ("Tesla K80", (3, 7), "runs", "none"),
+    ("GeForce GTX 980", (5, 2), "runs", "none"),
+]
+
+
+@pytest.mark.parametrize(("name", "capability", "of_2_14", "of_2_21"), CARDS)
+def test_cards(name, capability, of_2_14, of_2_21):
+    for built_for, expected in ((TENSORFLOW_2_14, of_2_14), (TENSORFLOW_2_21, of_2_21)):
+        remark = remark_on_card(name, capability, built_for)
+        if expected == "runs":
+            assert remark is None
+        else:
+            assert f"this {name}" in remark and "\n" not in remark
+            word = {"compiles": "CUDA_CACHE_MAXSIZE", "none": "no code"}[expected]
+            assert word in remark
+
+
+def test_this_tensorflow_has_machine_code_for_a_v100():
+    assert remark_on_card("Tesla V100", (7, 0)) is None
