@@ -131,9 +131,8 @@ class _Clock(io.StringIO):
 
 def _train_keras(name: str, count: int) -> float:
     """Frames/s of the fastest epoch but the first, by plain Keras."""
-    import tensorflow as tf
-
     from common.evaluation.speed import noise
+    from common.framework import tf
     from common.models.build import JND_FRAME, build_model
     from common.training.predictor import FRAME_WEIGHT, LEVEL_WEIGHT
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import tensorflow as tf
+from common.framework import tf
 
 
 @functools.cache

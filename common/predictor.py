@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from common.data.frames import errors_in, frame_batches, resized
 from common.device import choose_device, use_precision
 from common.errors import UserError
 from common.facts import LEVELS
 from common.fast.striped import fast_form
+from common.framework import tf
 from common.models.build import build_model
 from common.models.descriptions import MODELS
 from common.models.weights import find_weights, read_weights

@@ -46,9 +46,8 @@ def in_process(capsys):
 
     Loading it takes as long as many a test. Each script is also run as a process by some test.
     """
-    import tensorflow as tf
-
     from common import cli
+    from common.framework import tf
 
     def run(script, *arguments) -> subprocess.CompletedProcess:
         capsys.readouterr()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
 
 from common.fast.adam import Adam
+from common.framework import tf
 
 
 def test_it_goes_where_keras_goes():

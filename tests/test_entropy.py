@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from common.errors import UserError
+from common.framework import tf
 from common.models.density import NoisyDeepFactorized
 from common.models.entropy import build_coder, build_prior, noisy, quantization_offset, quantized
 from common.models.range_coding import constriction_coder, tensorflow_compression_coder

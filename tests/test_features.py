@@ -7,10 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from common.errors import UserError
+from common.framework import tf
 from common.training.features import cached_features
 from tests.processes import REPO
 from tests.synthetic import picture

@@ -10,9 +10,9 @@ import re
 import h5py
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from common.fast.striped import fast_form
+from common.framework import layers, tf
 from common.models.backbone import build_backbone
 from common.models.build import Parts, build_model, start_from
 from common.models.descriptions import MODELS
@@ -177,3 +177,23 @@ def test_crops_of_any_size_take_the_same_weights(tmp_path):
     frame = golden.frames(1).astype(np.float32)
     assert np.array_equal(whole(frame), backbone(frame))
     assert backbone(frame[:, :64, :32]).shape == (1, 64, 32, 3)
+
+
+def test_names_that_keras_keeps_for_itself():
+    """What this project uses of them, for whoever tries another TensorFlow."""
+    frames = layers.Input((4,))
+    activated = tf.nn.relu(layers.Dense(1, name="level")(frames))
+    assert activated.node.layer.output is activated  # heads.build_block
+    model = tf.keras.Model(frames, [activated, activated])
+    optimizer = tf.keras.optimizers.Adam()
+    model.compile(optimizer, "mae")
+    model.compiled_loss.build(model.outputs)  # training.predictor._compile
+    model.compiled_metrics.build(model.outputs, model.outputs)
+    weights = model.trainable_variables
+    optimizer.build(weights)
+    for number, weight in enumerate(weights):  # fast.adam.Adam
+        assert optimizer._index_dict[optimizer._var_key(weight)] == number
+        for moment in (optimizer._momentums[number], optimizer._velocities[number]):
+            assert moment.shape == weight.shape
+    # report.complexity
+    assert [len(each["inbound_nodes"]) for each in model.get_config()["layers"]][:2] == [0, 1]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from common.fast import winograd
 from common.fast.recomputation import RecomputedBlock, WinogradConvolution, training_form
+from common.framework import tf
 from common.models.build import build_model
 from common.models.descriptions import MODELS
 from common.models.heads import build_block

@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from common.errors import UserError
 from common.files import remove_partials
+from common.framework import tf
 from common.training.epochs import all_finite, check_finite
 from common.training.predictor import PredictorSettings
 from common.training.state import check_resumable, identity, read_state, write_state

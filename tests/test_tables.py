@@ -210,9 +210,8 @@ def test_complexity_is_measured(report):
 
 
 def test_multiply_accumulates_of_lat_by_hand():
-    import tensorflow as tf
-
     from common.evaluation.report.complexity import multiply_accumulates
+    from common.framework import tf
     from common.models.build import build_model
 
     # Positions x 5x5 x channels in x channels out; each of four halves the 352x640 frame.

@@ -7,9 +7,9 @@ import errno
 import h5py
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from common.errors import UserError
+from common.framework import tf
 from common.models.backbone import build_backbone
 from common.models.build import build_model
 from common.models.descriptions import MODELS

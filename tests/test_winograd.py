@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from scipy.signal import correlate2d
-from tensorflow.keras import layers
 
 from common.fast import striped
+from common.framework import layers, tf
 from common.models.heads import build_block
 
 

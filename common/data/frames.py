@@ -19,7 +19,7 @@ from common.errors import UserError
 from common.facts import HEIGHT, HIDDEN, WIDTH
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    from common.framework import tf
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
@@ -158,7 +158,7 @@ def decoded_frames(columns: list[list[Path]], order: np.ndarray) -> tf.data.Data
     parallel and ahead of their use. Of a row that cannot be read, the error says why, and the
     frames are black; else it is empty.
     """
-    import tensorflow as tf
+    from common.framework import tf
 
     def read(number: int) -> tuple[bytes | np.ndarray, ...]:
         paths = [column[number] for column in columns]
@@ -192,7 +192,7 @@ def raise_first(errors: tf.Tensor) -> None:
 
 def untuned() -> tf.data.Options:
     """Options of a dataset without tf.data's tuner: to end that can take seconds, every epoch."""
-    import tensorflow as tf
+    from common.framework import tf
 
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -201,7 +201,7 @@ def untuned() -> tf.data.Options:
 
 def frame_batches(images: list[Path], batch_size: int) -> tf.data.Dataset:
     """Batches (numbers, errors, frames), as `decoded_frames`, of all `images` in their order."""
-    import tensorflow as tf
+    from common.framework import tf
 
     frames = decoded_frames([images], np.arange(len(images)))
     return frames.batch(min(batch_size, len(images))).prefetch(tf.data.AUTOTUNE)

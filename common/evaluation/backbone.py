@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from tqdm import tqdm
 
 from common.data.frames import decoded_frames, raise_first
@@ -22,6 +21,7 @@ from common.data.side_by_side import write_side_by_side
 from common.data.text import readable
 from common.device import choose_device
 from common.evaluation.results import cleared, write_csv
+from common.framework import tf
 from common.models.backbone import build_backbone
 from common.models.entropy import build_coder, build_prior, entropy_file, read_prior
 from common.models.weights import read_weights

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from common.framework import tf
 
 
 class Adam(tf.keras.optimizers.Adam):

@@ -17,12 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.keras import layers
 
 from common.fast import winograd
 from common.fast.striped import TakenIn, finished, is_large
 from common.fast.stripes import AROUND, map_stripes, stripe
+from common.framework import layers, tf
 from common.models.heads import Block
 
 # Rows of a stripe: with 640 columns and 512 channels, 16 rows take 21 MB.

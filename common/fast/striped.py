@@ -10,12 +10,11 @@ gained nothing.)
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.keras import layers
 
 from common.fast import winograd
 from common.fast.rounding import rounded
 from common.fast.stripes import map_stripes
+from common.framework import layers, tf
 from common.models.build import Parts
 from common.models.heads import Block
 

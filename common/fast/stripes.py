@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import tensorflow as tf
+from common.framework import tf
 
 # Padding for 3x3 convolutions.
 AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))

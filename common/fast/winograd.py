@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 
 from common.fast.stripes import AROUND, map_stripes, stripe
+from common.framework import tf
 
 TILE = 4
 _INPUT = np.array(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
-from tensorflow.keras import layers
+from common.framework import layers, tf
 
 
 def channel_attention(features: tf.Tensor, ratio: int = 8) -> tf.Tensor:

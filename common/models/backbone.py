@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import tensorflow as tf
-from tensorflow.keras import layers
-
 from common.facts import FILTERS, HEIGHT, LATENT_FILTERS, WIDTH
+from common.framework import layers, tf
 
 FRAME_SHAPE = (HEIGHT, WIDTH, 3)
 LEAK = 0.05

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import tensorflow as tf
-from tensorflow.keras import layers
-
 from common.facts import LEVELS
+from common.framework import layers, tf
 from common.models.backbone import (
     FRAME_SHAPE,
     Backbone,

@@ -14,7 +14,8 @@ Source: Ballé et al., "Variational Image Compression with a Scale Hyperprior", 
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
+
+from common.framework import tf
 
 _WIDTHS = (1, 3, 3, 1)
 _SCALE = 10.0  # of the values that a fresh density expects

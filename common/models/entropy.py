@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Union
 
 import numpy as np
-import tensorflow as tf
 
 from common.errors import UserError
 from common.facts import LATENT_FILTERS
 from common.files import checksum, write_arrays
+from common.framework import tf
 from common.models.density import NoisyDeepFactorized
 from common.models.range_coding import Coder, constriction_coder, tensorflow_compression_coder
 

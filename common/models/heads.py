@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import tensorflow as tf
-from tensorflow.keras import layers
-
+from common.framework import layers, tf
 from common.models.attention import channel_attention
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from common.errors import UserError
+from common.framework import tf
 from common.models.density import NoisyDeepFactorized
 
 if TYPE_CHECKING:

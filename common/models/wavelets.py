@@ -15,8 +15,8 @@ Source: Mallat, "A Wavelet Tour of Signal Processing", section 8.1 (wavelet pack
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
 
+from common.framework import tf
 from common.models.backbone import LEAK, Backbone
 
 # A 2x2 block's mean, and its differences down, across, and along both: an orthonormal basis.

@@ -21,7 +21,8 @@ from common.files import replaced
 
 if TYPE_CHECKING:
     import h5py
-    import tensorflow as tf
+
+    from common.framework import tf
 
 # The largest of the six models has 26 million; the names of its layers and weights take 8 kB.
 _MOST_WEIGHTS = 40_000_000

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from common.data.frames import decoded_frames, raise_first
 from common.device import choose_device, use_precision
+from common.framework import tf
 from common.models.backbone import Backbone, build_backbone
 from common.models.entropy import (
     Prior,

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from common.data.frames import decoded_frames, read_frame, untuned
+from common.framework import tf
 from common.models.build import JND_FRAME
 from common.parallel import in_parallel
 from common.training.features import cached_features

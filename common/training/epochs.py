@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from common.errors import UserError
 from common.files import remove_partials, replaced
+from common.framework import tf
 from common.training.state import read_state, write_state
 
 

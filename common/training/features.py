@@ -8,11 +8,11 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from common.data.frames import frame_batches, raise_first
 from common.files import checksum, locked, replaced
+from common.framework import tf
 
 
 def cached_features(

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from common.device import choose_device, choose_strategy, use_precision, writes_files
 from common.facts import LEVELS
 from common.fast.adam import Adam
 from common.fast.recomputation import training_form
+from common.framework import tf
 from common.models.backbone import build_backbone
 from common.models.build import JND_FRAME, Parts, build_model, start_from
 from common.models.descriptions import MODELS

@@ -15,7 +15,7 @@ from common.errors import UserError
 from common.files import checksum, write_arrays
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    from common.framework import tf
 
 _ANEW = "another --checkpoint_path begins anew"
 
@@ -45,7 +45,7 @@ def identity(
         targets: what is wanted of them, such as the levels.
         files: the weights that it starts from.
     """
-    import tensorflow as tf
+    from common.framework import tf
 
     names = (f"{image.name} {image.stat().st_size}".encode("utf-8", "replace") for image in images)
     return {

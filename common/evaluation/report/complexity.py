@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Container
 
 import pandas as pd
-import tensorflow as tf
-from tensorflow.keras import layers
 from tqdm import tqdm
 
 from common.data.split import TestSplit
 from common.evaluation.report.table import Table
 from common.evaluation.speed import in_own_process, machine, prediction_speed
+from common.framework import layers, tf
 from common.models.build import build_model
 from common.models.descriptions import MODELS
 

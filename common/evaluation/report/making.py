@@ -6,7 +6,6 @@ import datetime
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from common.data.split import TestSplit
 from common.evaluation.report import paper
@@ -21,6 +20,7 @@ from common.evaluation.report.viewers import Viewers
 from common.evaluation.results import cleared, write_csv
 from common.evaluation.speed import machine
 from common.files import replaced
+from common.framework import tf
 
 TABLES, PAGE = "tables.md", "report.html"
 CSVS = [f"{name}.csv" for name in ("prediction_error", "quality_error", "bitrate", "complexity")]
