@@ -26,7 +26,9 @@ def choose_device(precision: str) -> str:
         names = ", ".join(each["device_name"] for each in details)
         print(f"Running on {names} in {precision}.", file=sys.stderr)
         for each in details:
-            remark = remark_on_card(each["device_name"], each["compute_capability"])
+            # Only CUDA tells it.
+            capability = each.get("compute_capability")
+            remark = capability and remark_on_card(each["device_name"], capability)
             if remark:
                 print(remark, file=sys.stderr)
         return "GPU"
