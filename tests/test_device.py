@@ -40,3 +40,8 @@ def test_cards(name, capability, of_2_14, of_2_21):
 
 def test_this_tensorflow_has_machine_code_for_a_v100():
     assert remark_on_card("Tesla V100", (7, 0)) is None
+
+
+def test_machine_code_of_a_later_step_does_not_run_on_an_earlier_card():
+    assert "no code" in remark_on_card("A100", (8, 0), ["sm_86", "compute_90"])
+    assert remark_on_card("RTX A6000", (8, 6), ["sm_86", "compute_90"]) is None
