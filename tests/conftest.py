@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from tests.processes import REPO, run
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     cores = max(1, os.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(cores)
+
+# A shell's background job ignores Ctrl-C, and so would every command that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no failing test.
 hypothesis.settings.register_profile("patient", deadline=None)
