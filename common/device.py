@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from common.framework import tf
+
+# Blackwell. No cuDNN 8 has convolutions for it.
+_FIRST_OF_CUDNN_9 = (10, 0)
 
 
 @functools.cache
@@ -45,23 +49,25 @@ def choose_device(precision: str) -> str:
 
 
 def remark_on_card(
-    name: str, capability: tuple[int, int], built_for: Sequence[str] | None = None
+    name: str, capability: tuple[int, int], build: Mapping[str, Any] | None = None
 ) -> str | None:
     """What is to be said of a card for which TensorFlow has no machine code, if anything.
 
     Args:
         capability: the card's compute capability, as (9, 0) for an H100.
-        built_for: what TensorFlow has code for: 'sm_80' runs on 8.x from 8.0 on, 'compute_80' is
-            compiled for any card from 8.0 on when it is first used. Of this TensorFlow, if None.
+        build: TensorFlow's build info, this one's if None. Of its `cuda_compute_capabilities`
+            'sm_80' runs on 8.x from 8.0 on, and 'compute_80' is compiled for any card from 8.0 on
+            when it is first used.
     """
-    if built_for is None:
-        built_for = tf.sysconfig.get_build_info()["cuda_compute_capabilities"]
+    build = build or tf.sysconfig.get_build_info()
+    built_for = build["cuda_compute_capabilities"]
     for kind, digits in (target.split("_") for target in built_for):
         major, minor = divmod(int(digits), 10)
         if kind == "sm" and major == capability[0] and minor <= capability[1]:
             return None
     newer = [int(target[8:]) for target in built_for if target.startswith("compute_")]
-    if newer and divmod(min(newer), 10) <= capability:
+    known = capability < _FIRST_OF_CUDNN_9 or int(build["cudnn_version"]) >= 9
+    if known and newer and divmod(min(newer), 10) <= capability:
         return (
             f"TensorFlow {tf.__version__} compiles its code for this {name} at the first start, "
             "which takes minutes; export CUDA_CACHE_MAXSIZE=4294967296 keeps all of it."

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from common.fast.adam import Adam
 from common.framework import tf
+
+pytestmark = pytest.mark.tensorflow
 
 
 def test_it_goes_where_keras_goes():

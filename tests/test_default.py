@@ -15,6 +15,8 @@ from common.models.descriptions import MODELS
 from common.models.weights import read_weights
 from tests.processes import REPO
 
+pytestmark = pytest.mark.tensorflow
+
 SAMPLES, WEIGHTS = REPO / "samples", REPO / "weights" / "MJLAT.h5"
 
 

@@ -6,9 +6,17 @@ import pytest
 
 from common.device import remark_on_card
 
+pytestmark = pytest.mark.tensorflow
+
 # As `tf.sysconfig.get_build_info()` gives them.
-TENSORFLOW_2_14 = ["sm_35", "sm_50", "sm_60", "sm_70", "sm_75", "compute_80"]
-TENSORFLOW_2_21 = ["sm_60", "sm_70", "sm_80", "sm_89", "compute_90"]
+TENSORFLOW_2_14 = {
+    "cuda_compute_capabilities": ["sm_35", "sm_50", "sm_60", "sm_70", "sm_75", "compute_80"],
+    "cudnn_version": "8",
+}
+TENSORFLOW_2_21 = {
+    "cuda_compute_capabilities": ["sm_60", "sm_70", "sm_80", "sm_89", "compute_90"],
+    "cudnn_version": "9",
+}
 
 # NVIDIA's compute capabilities, and its rule: machine code runs within a generation on its own and
 # later steps; PTX is compiled for its own and all later cards.
@@ -20,7 +28,7 @@ CARDS = [
     ("GeForce RTX 3090", (8, 6), "compiles", "runs"),
     ("GeForce RTX 4090", (8, 9), "compiles", "runs"),
     ("H100", (9, 0), "compiles", "compiles"),
-    ("GeForce RTX 5090", (12, 0), "compiles", "compiles"),
+    ("GeForce RTX 5090", (12, 0), "none", "compiles"),
     ("Tesla K80", (3, 7), "runs", "none"),
     ("GeForce GTX 980", (5, 2), "runs", "none"),
 ]
@@ -28,8 +36,8 @@ CARDS = [
 
 @pytest.mark.parametrize(("name", "capability", "of_2_14", "of_2_21"), CARDS)
 def test_cards(name, capability, of_2_14, of_2_21):
-    for built_for, expected in ((TENSORFLOW_2_14, of_2_14), (TENSORFLOW_2_21, of_2_21)):
-        remark = remark_on_card(name, capability, built_for)
+    for build, expected in ((TENSORFLOW_2_14, of_2_14), (TENSORFLOW_2_21, of_2_21)):
+        remark = remark_on_card(name, capability, build)
         if expected == "runs":
             assert remark is None
         else:
@@ -43,5 +51,6 @@ def test_this_tensorflow_has_machine_code_for_a_v100():
 
 
 def test_machine_code_of_a_later_step_does_not_run_on_an_earlier_card():
-    assert "no code" in remark_on_card("A100", (8, 0), ["sm_86", "compute_90"])
-    assert remark_on_card("RTX A6000", (8, 6), ["sm_86", "compute_90"]) is None
+    build = {**TENSORFLOW_2_21, "cuda_compute_capabilities": ["sm_86", "compute_90"]}
+    assert "no code" in remark_on_card("A100", (8, 0), build)
+    assert remark_on_card("RTX A6000", (8, 6), build) is None

@@ -11,6 +11,8 @@ from common.models.density import NoisyDeepFactorized
 from common.models.entropy import build_coder, build_prior, noisy, quantization_offset, quantized
 from common.models.range_coding import constriction_coder, tensorflow_compression_coder
 
+pytestmark = pytest.mark.tensorflow
+
 SIZE = 22, 40
 
 

@@ -19,6 +19,8 @@ from common.data.frames import (
 from common.errors import UserError
 from common.facts import HEIGHT, WIDTH
 
+pytestmark = pytest.mark.tensorflow
+
 
 def _save(path, array, **options):
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,8 @@ from common.models.build import build_model
 from common.models.descriptions import MODELS
 from common.models.heads import build_block
 
+pytestmark = pytest.mark.tensorflow
+
 RANDOM = np.random.default_rng(0)
 
 

@@ -29,6 +29,8 @@ from tests import golden
 from tests.processes import REPO, Finished, one_line
 from tests.synthetic import picture
 
+pytestmark = pytest.mark.tensorflow
+
 PIXELS = 352 * 640
 # Small crops of few frames.
 QUICK = ("--crop", 64, "--batch_size", 2, "--learning_rate", 2e-4, "--epochs", 2)

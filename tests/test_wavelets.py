@@ -9,6 +9,8 @@ from common.models.backbone import build_backbone
 from common.models.wavelets import initialise_as_wavelets
 from tests.synthetic import picture
 
+pytestmark = pytest.mark.tensorflow
+
 
 def test_initial_weights_reconstruct_frames_already():
     backbone = build_backbone()

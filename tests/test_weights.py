@@ -16,6 +16,8 @@ from common.models.descriptions import MODELS
 from common.models.weights import find_weights, read_weights, write_weights
 from tests import golden
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture(scope="module")
 def lat() -> tf.keras.Model:

@@ -10,6 +10,8 @@ from common.fast import striped
 from common.framework import layers, tf
 from common.models.heads import build_block
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.mark.parametrize("height, width", [(12, 8), (13, 7), (5, 4), (40, 33)])
 @pytest.mark.parametrize("pools", [False, True])
