@@ -23,9 +23,10 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import re
 import subprocess
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -47,6 +48,9 @@ X264 = {
     "threads": 1,
     "bsf:v": "filter_units=remove_types=6",
 }
+# What the header of a stream says of its colours.
+TOLD = {"colorspace": "smpte170m", "color_range": "tv"}
+FINEST_OF_EACH = 4
 # What ffmpeg's metric filters say at the end of a run.
 SCORES = {"psnr": r"PSNR y:(\S+)", "ssim": r"SSIM Y:(\S+)", "vmaf": r"VMAF score: (\S+)"}
 
@@ -64,9 +68,27 @@ def encode(rgb: np.ndarray, qp: int) -> bytes:
 
     Height and width must be even, as 4:2:0 wants them.
     """
-    told = {"colorspace": "smpte170m", "color_range": "tv"}
-    coded = _yuv(rgb).output("pipe:", qp=qp, **told, **X264)
+    coded = _yuv(rgb).output("pipe:", qp=qp, **TOLD, **X264)
     return output(coded, rgb.tobytes(), "libx264")
+
+
+def encode_each(rgb: np.ndarray, qps: Sequence[int]) -> list[bytes]:
+    """A frame as an H.264 stream of its own per QP, from one run of x264.
+
+    They decode to the pixels that those of `encode` decode to. That holds from `FINEST_OF_EACH` on:
+    x264 codes the frame again and again in one all-intra stream, a zone per QP, and a zone has no
+    QP below 1, which is the nominal 4.
+    """
+    if min(qps) < FINEST_OF_EACH:
+        raise ValueError(f"QPs from {FINEST_OF_EACH} on, not {min(qps)}")
+    # A zone at the very first frame has no effect. Every frame begins with a delimiter.
+    zones = "/".join(f"{place},{place},q={qp - 3}" for place, qp in enumerate(qps, 1))
+    params = f"keyint=1:aq-mode=0:mbtree=0:aud=1:zones={zones}"
+    again = _yuv(rgb).filter("loop", loop=len(qps), size=1)
+    coded = again.output("pipe:", crf=30, **{"x264-params": params}, **TOLD, **X264)
+    delimiter = b"\x00\x00\x00\x01\x09"
+    streams = output(coded, rgb.tobytes(), "libx264").split(delimiter)[2:]
+    return [delimiter + stream for stream in streams]
 
 
 def reencode(path: Path, qp: int, framerate: int | None = None) -> bytes:
@@ -154,6 +176,20 @@ def measure(
     if not all(found.values()):
         raise RuntimeError(f"ffmpeg gave no {', '.join(metrics)}: {said[-500:]}")
     return {metric: float(match[1]) for metric, match in found.items()}
+
+
+def vmaf_of_each(reference: np.ndarray, streams: Sequence[bytes]) -> list[float]:
+    """VMAF of each stream of one frame, as `measure` gives it, from one run of libvmaf."""
+    with unnamed(b"".join(streams)) as file:
+        again = _yuv(reference).filter("loop", loop=len(streams) - 1, size=1)
+        pair = [
+            video.filter("settb", "1/25").filter("setpts", "N")
+            for video in (_stream(f"/dev/fd/{file.fileno()}"), again)
+        ]
+        measured = ffmpeg.filter(pair, "libvmaf", log_fmt="json", log_path="/dev/stdout")
+        graph = measured.output("pipe:", format="null").global_args("-filter_complex_threads", "1")
+        log = run(command(graph, "libvmaf"), reference.tobytes(), (file.fileno(),)).stdout
+    return [frame["metrics"]["vmaf"] for frame in json.loads(log)["frames"]]
 
 
 def bits(stream: bytes) -> int:

@@ -158,4 +158,5 @@ def _coded(
     }
     qps, made = [level.qp for level in levels], "frame encoded by x264 at QP {}".format
     row |= level_columns(qps, QP, h264.encoder(), made)
-    return [source, *(h264.decode(level.stream) for level in levels)], row
+    streams = b"".join(level.stream for level in levels)
+    return [source, *h264.frames(streams, range(len(levels)))], row
