@@ -16,11 +16,12 @@ _FIRST_OF_CUDNN_9 = (10, 0)
 
 
 @functools.cache
-def choose_device(precision: str) -> str:
-    """Set TensorFlow up for the machine; 'GPU' or 'CPU'. One line on stderr says which, once.
+def choose_device(precision: str) -> tuple[str, str]:
+    """Set TensorFlow up for the machine: 'GPU' or 'CPU', and the precision to compute in.
 
-    A visible CUDA GPU is used, with memory taken as needed. `precision` ('float32' or 'bfloat16')
-    is only spoken of.
+    A visible CUDA GPU is used, with memory taken as needed. A CPU computes in the `precision`
+    asked for ('float32' or 'bfloat16') only if it has arithmetic for it: one that emulates bfloat16
+    is faster in float32. One line on stderr says what was chosen, once.
     """
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
@@ -35,7 +36,7 @@ def choose_device(precision: str) -> str:
             remark = capability and remark_on_card(each["device_name"], capability)
             if remark:
                 print(remark, file=sys.stderr)
-        return "GPU"
+        return "GPU", precision
     remark = ""
     if _nvidia_driver():
         remark = (
@@ -43,9 +44,10 @@ def choose_device(precision: str) -> str:
             " pip install -r requirements-gpu.txt."
         )
     if precision == "bfloat16" and not _multiplies_bfloat16():
-        remark += " This CPU has no bfloat16 arithmetic: float32 is faster on it."
+        remark += " It has no bfloat16 arithmetic, which would only be slower."
+        precision = "float32"
     print(f"Running on the CPU in {precision}.{remark}", file=sys.stderr)
-    return "CPU"
+    return "CPU", precision
 
 
 def remark_on_card(
@@ -103,6 +105,6 @@ def _nvidia_driver() -> bool:
 
 
 def _multiplies_bfloat16() -> bool:
-    # oneDNN has bfloat16 kernels for AVX-512 and for AMX.
+    # oneDNN's kernels for other processors convert to float32 and back.
     cpu = Path("/proc/cpuinfo")
-    return not cpu.exists() or "avx512bw" in cpu.read_text()
+    return cpu.exists() and bool({"avx512_bf16", "amx_bf16"} & set(cpu.read_text().split()))

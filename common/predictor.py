@@ -32,7 +32,7 @@ class Predictor:
         weights: weight file, or folder in which the model looks for its own; None leaves the
             weights random, as for measuring speed.
         level: "JND1", "JND2" or "JND3", which a model of one level needs to find its weights.
-        precision: "float32" or "bfloat16".
+        precision: "float32" or "bfloat16"; the latter where the processor has it.
 
     Attributes:
         names: the levels that it predicts, in the order it gives them in.
@@ -52,7 +52,7 @@ class Predictor:
         self.description = MODELS[model]
         self.names = list(LEVELS) if self.description.multitask else [level or LEVELS[0]]
         self.weights = weights and find_weights(weights, self.description.weight_files(level))
-        device = choose_device(precision)
+        device, precision = choose_device(precision)
         # On a CPU the model is a float32 one, of which `fast_form` makes one that is rounded.
         use_precision(precision if device == "GPU" else "float32")
         parts = build_model(self.description)

@@ -140,7 +140,9 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         csv_log_path={"default": Path("logs")},
         epochs={"default": 100},
         learning_rate={"default": 1e-4},
-        precision={"help": "bfloat16 is for GPUs; weights stay in float32"},
+        precision={
+            "help": "bfloat16 is faster where the processor has it; weights stay in float32"
+        },
     )
     add = training.add_mutually_exclusive_group().add_argument
     weight = (

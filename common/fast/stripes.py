@@ -11,19 +11,23 @@ AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))
 
 
 def map_stripes(
-    function: Callable[[tf.Tensor], tf.Tensor], padded: tf.Tensor, rows: int, shape: tuple[int, ...]
+    function: Callable[[tf.Tensor], tf.Tensor],
+    padded: tf.Tensor,
+    rows: int,
+    shape: tuple[int, ...],
+    dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
     """What `function` makes of each stripe, one after the other: [batch, height, width, channels].
 
     Args:
-        function: from [1, rows + 2, width + 2, channels] to [1, *`shape`].
+        function: from [1, rows + 2, width + 2, channels] to [1, *`shape`] of `dtype`.
         padded: frames with one row and column around them; their height is a multiple of `rows`.
     """
     stripes = (padded.shape[1] - 2) // rows
     done = tf.map_fn(
         lambda place: function(stripe(padded, place, rows))[0],
         tf.range(tf.shape(padded)[0] * stripes),
-        fn_output_signature=tf.TensorSpec(shape),
+        fn_output_signature=tf.TensorSpec(shape, dtype),
         parallel_iterations=1,
     )
     return tf.reshape(done, (-1, stripes * shape[0], *shape[1:]))

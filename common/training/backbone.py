@@ -12,7 +12,6 @@ tensorflow/compression's bls2017.py.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -136,11 +135,7 @@ def train_backbone(
 
 def _set_up(settings: BackboneSettings, initial_weights: Path | None) -> _Training:
     """A backbone and a prior, with their initial weights, and their optimizers."""
-    precision = settings.precision
-    if choose_device(precision) == "CPU" and precision == "bfloat16":
-        # Measured: a step of 1.2 s in float32 takes 15 s.
-        print("A CPU's transposed convolutions are slow in bfloat16: float32.", file=sys.stderr)
-        precision = "float32"
+    _, precision = choose_device(settings.precision)
     use_precision(precision)
     tf.keras.utils.set_random_seed(settings.seed)
     backbone, prior = build_backbone((None, None, 3)), build_prior()

@@ -134,8 +134,8 @@ def _set_up(
 ) -> _Training:
     """The model, with its backbones' weights, compiled; and its inputs."""
     tf.keras.utils.set_random_seed(settings.seed)
-    device = choose_device(settings.precision)
-    use_precision(settings.precision)
+    device, precision = choose_device(settings.precision)
+    use_precision(precision)
     strategy = choose_strategy()
     if settings.flip:
         train = with_mirrored(train)
@@ -158,7 +158,7 @@ def _set_up(
             check_readable(train)
             check_readable(valid)
         one_cpu = device == "CPU" and strategy.num_replicas_in_sync == 1
-        if one_cpu and settings.precision == "float32":
+        if one_cpu and precision == "float32":
             trained = training_form(trained, model.blocks)
         _compile(trained, settings, -(-len(train.images) // settings.batch_size))
     return _Training(settings, model, trained, train, valid, features)
