@@ -21,13 +21,13 @@ COMMANDS = {
     "predict": (
         "frames/s and peak memory of predicting",
         "From image files to levels (this project, default batch) and from frames in\n"
-        "memory to levels (Keras, Model.predict, float32, batch 8).",
+        "memory to levels (Keras, Model.predict, batch 8).",
         "frames a pass, the fastest of three counts (default: 16)",
     ),
     "train": (
         "frames/s and peak memory of training",
         "An epoch after the first, of three, by the model's own train command with its files\n"
-        "and by Keras (Model.fit of the same graph, float32, frames in memory). Batch 8.",
+        "and by Keras (Model.fit of the same graph, frames in memory). Batch 8.",
         "frames an epoch, the fastest counts (default: 128; 8 if the model sees reconstructions)",
     ),
 }
@@ -37,8 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure what `arguments` (of the process, if None) ask for; the exit code."""
     parser = Parser(
         prog="python3 -m common.benchmark",
-        description="Measure this project beside plain Keras. Each measurement has its own\n"
-        "process and so its own peak memory. Weights are random, frames are noise.",
+        description="Measure this project beside plain Keras in float32 and, with --precision\n"
+        "bfloat16, in its mixed_bfloat16 too. Each measurement has its own process and so its own\n"
+        "peak memory. Weights are random, frames are noise.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (summary, description, frames_help) in COMMANDS.items():
@@ -52,40 +53,67 @@ def main(arguments: list[str] | None = None) -> int:
             "--models", nargs="+", choices=MODELS, default=list(MODELS), metavar="MODEL"
         )
         command.add_argument("--frames", type=positive, metavar="N", help=frames_help)
-        ours = "this project's; Keras computes in float32"
-        add_options(command, "precision", precision={"help": ours})
+        add_options(command, "precision")
+        command.add_argument("--save", type=Path, metavar="CSV", help="write the table, too")
     options = parser.parse_args(arguments)
     with reported(parser.prog):
-        _compare(options.command, options.models, options.frames, options.precision)
+        rows = _compare(options.command, options.models, options.frames, options.precision)
+        if options.save:
+            _write(rows, options.save)
     return 0
 
 
-def _compare(command: str, models: list[str], frames: int | None, precision: str) -> None:
+def _write(rows: list[dict[str, object]], path: Path) -> None:
+    import pandas as pd
+
+    from common.files import replaced
+
+    with replaced(path) as beside:
+        pd.DataFrame(rows).to_csv(beside, index=False, float_format="%.4g")
+
+
+def _compare(
+    command: str, models: list[str], frames: int | None, precision: str
+) -> list[dict[str, object]]:
+    """Measure and print, a line per model; the rows of the table."""
     from common.evaluation.speed import in_own_process, prediction_speed, processor
 
-    print(f"{processor()}; ours: {precision}")
-    print("model    frames   ours frames/s   GB    Keras frames/s   GB    ratio")
+    rivals = list(dict.fromkeys(("float32", precision)))
+    load = os.getloadavg()[0]
+    busy = f"; not quiet: the load average is {load:.1f}" if load > 0.5 else ""
+    print(f"{processor()}; ours: {precision}{busy}")
+    heads = "".join(f"   Keras {rival:8} frames/s   GB  ratio" for rival in rivals)
+    print(f"model    frames   ours frames/s   GB{heads}")
     ours, keras = {
         "predict": (prediction_speed, _predict_keras),
         "train": (_train_ours, _train_keras),
     }[command]
+    rows = []
     for name in models:
         usual = _TRAINING_FRAMES[MODELS[name].sees] if command == "train" else 16
         count = frames or usual
-        our_speed, our_memory = in_own_process(ours, name, count, precision)
-        keras_speed, keras_memory = in_own_process(keras, name, count)
-        print(
-            f"{name:7}  {count:6} {our_speed:15.2f} {our_memory:4.1f}  {keras_speed:15.2f} "
-            f"{keras_memory:5.1f}  {our_speed / keras_speed:6.2f}",
-            flush=True,
-        )
+        speed, memory = in_own_process(ours, name, count, precision)
+        row = {"command": command, "model": name, "frames": count, "processor": processor()}
+        row |= {"precision": precision, "frames_per_second": speed, "gigabytes": memory}
+        line = f"{name:7}  {count:6} {speed:15.2f} {memory:4.1f}"
+        for rival in rivals:
+            its_speed, its_memory = in_own_process(keras, name, count, rival)
+            line += f"{its_speed:26.2f} {its_memory:4.1f} {speed / its_speed:6.2f}"
+            measured = its_speed, its_memory, speed / its_speed
+            names = "frames_per_second", "gigabytes", "times_as_fast"
+            row |= {f"keras_{rival}_{what}": value for what, value in zip(names, measured)}
+        print(line, flush=True)
+        rows.append(row)
+    return rows
 
 
-def _predict_keras(name: str, count: int) -> float:
+def _predict_keras(name: str, count: int, precision: str) -> float:
     """Frames/s from frames in memory to levels by plain Keras, in the fastest of the passes."""
+    from common.device import use_precision
     from common.evaluation.speed import fastest, noise
     from common.models.build import build_model
 
+    use_precision(precision)
     model = build_model(MODELS[name]).whole
     frames = noise(count).astype("float32")
     return count / fastest(lambda: model.predict(frames, batch_size=8, verbose=0))
@@ -129,13 +157,15 @@ class _Clock(io.StringIO):
         return super().write(text)
 
 
-def _train_keras(name: str, count: int) -> float:
+def _train_keras(name: str, count: int, precision: str) -> float:
     """Frames/s of the fastest epoch but the first, by plain Keras."""
+    from common.device import use_precision
     from common.evaluation.speed import noise
     from common.framework import tf
     from common.models.build import JND_FRAME, build_model
     from common.training.predictor import FRAME_WEIGHT, LEVEL_WEIGHT
 
+    use_precision(precision)
     model = build_model(MODELS[name]).whole
     frames = noise(count).astype("float32")
     of_frame = frames, "mse", FRAME_WEIGHT

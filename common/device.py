@@ -43,7 +43,8 @@ def choose_device(precision: str) -> tuple[str, str]:
             " There is an NVIDIA GPU, but its libraries are missing or do not fit:"
             " pip install -r requirements-gpu.txt."
         )
-    if precision == "bfloat16" and not _multiplies_bfloat16():
+    cpu = Path("/proc/cpuinfo")
+    if precision == "bfloat16" and not (cpu.exists() and multiplies_bfloat16(cpu.read_text())):
         remark += " It has no bfloat16 arithmetic, which would only be slower."
         precision = "float32"
     print(f"Running on the CPU in {precision}.{remark}", file=sys.stderr)
@@ -80,6 +81,14 @@ def remark_on_card(
     )
 
 
+def multiplies_bfloat16(cpuinfo: str) -> bool:
+    """Whether a processor has arithmetic for bfloat16, by what Linux says of it in /proc/cpuinfo.
+
+    oneDNN's kernels for others convert to float32 and back.
+    """
+    return bool({"avx512_bf16", "amx_bf16"} & set(cpuinfo.split()))
+
+
 def use_precision(precision: str) -> None:
     """Build the models to come in 'float32' or 'bfloat16', with weights in float32 either way."""
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
@@ -102,9 +111,3 @@ def writes_files() -> bool:
 
 def _nvidia_driver() -> bool:
     return any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/dxg"))
-
-
-def _multiplies_bfloat16() -> bool:
-    # oneDNN's kernels for other processors convert to float32 and back.
-    cpu = Path("/proc/cpuinfo")
-    return cpu.exists() and bool({"avx512_bf16", "amx_bf16"} & set(cpu.read_text().split()))

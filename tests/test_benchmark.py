@@ -10,6 +10,7 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from common.errors import UserError
@@ -18,8 +19,10 @@ from tests.processes import REPO
 
 
 @pytest.mark.parametrize("what", ["predict", "train"])
-def test_it_prints_both_speeds_and_their_ratio(what, command):
-    finished = command("-m", "common.benchmark", what, "--models", "LAT", "--frames", 2)
+def test_it_prints_and_saves_both_speeds_and_their_ratio(what, command, tmp_path):
+    saved = tmp_path / "speed.csv"
+    asked = "--models", "LAT", "--frames", 2, "--save", saved
+    finished = command("-m", "common.benchmark", what, *asked)
     assert finished.returncode == 0, finished.stderr
     last = finished.stdout.splitlines()[-1].split()
     name, frames, ours, our_memory, keras, keras_memory, ratio = last
@@ -28,6 +31,19 @@ def test_it_prints_both_speeds_and_their_ratio(what, command):
     # TensorFlow alone takes 0.3 GB, and a batch of 2 latents far less than 2.5.
     assert 0.3 < float(our_memory) < 2.5
     assert 0.3 < float(keras_memory) < 4
+    (row,) = pd.read_csv(saved).to_dict("records")
+    assert (row["command"], row["model"], row["frames"]) == (what, "LAT", 2)
+    assert row["frames_per_second"] == pytest.approx(float(ours), rel=0.01, abs=0.01)
+    assert row["keras_float32_times_as_fast"] == pytest.approx(float(ratio), rel=0.01, abs=0.01)
+
+
+def test_in_bfloat16_keras_is_measured_in_both(command):
+    asked = "--models", "LAT", "--frames", 2, "--precision", "bfloat16"
+    finished = command("-m", "common.benchmark", "predict", *asked)
+    assert finished.returncode == 0, finished.stderr
+    _, _, ours, _, *keras = finished.stdout.splitlines()[-1].split()
+    for speed, ratio in (keras[0::3][:1] + keras[2::3][:1], [keras[3], keras[5]]):
+        assert float(ratio) == pytest.approx(float(ours) / float(speed), rel=0.05)
 
 
 def test_an_unknown_model_is_a_usage_error(command):

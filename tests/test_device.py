@@ -1,10 +1,13 @@
-"""What is said of a GPU that TensorFlow has no machine code for."""
+"""Which processor is good for what, and what is said of it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from common.device import remark_on_card
+from common.device import multiplies_bfloat16, remark_on_card
+from tests import golden
 
 pytestmark = pytest.mark.tensorflow
 
@@ -54,3 +57,31 @@ def test_machine_code_of_a_later_step_does_not_run_on_an_earlier_card():
     build = {**TENSORFLOW_2_21, "cuda_compute_capabilities": ["sm_86", "compute_90"]}
     assert "no code" in remark_on_card("A100", (8, 0), build)
     assert remark_on_card("RTX A6000", (8, 6), build) is None
+
+
+# The flags of Linux's /proc/cpuinfo that matter, as such processors have them.
+PROCESSORS = [
+    ("flags\t\t: fpu avx2 fma", False),  # AMD Zen 3
+    ("flags\t\t: avx512f avx512bw avx512_vnni", False),  # Intel Cascade Lake
+    ("flags\t\t: avx512f avx512bw avx512_bf16 clzero", True),  # AMD Zen 4
+    ("flags\t\t: avx512f avx512_bf16 amx_bf16 amx_tile amx_int8", True),  # Intel Sapphire Rapids
+]
+
+
+@pytest.mark.parametrize(("flags", "has_it"), PROCESSORS)
+def test_processors_that_have_bfloat16(flags, has_it):
+    assert multiplies_bfloat16(flags) == has_it
+
+
+def test_a_processor_without_bfloat16_says_so_and_computes_in_float32(command, tmp_path):
+    cpu = Path("/proc/cpuinfo")
+    has_it = cpu.exists() and multiplies_bfloat16(cpu.read_text())
+    weights, results = tmp_path / "BestModelJND1.h5", tmp_path / "results"
+    golden.write_weights("LAT", weights)
+    asked = "LAT.py", "test", "--jnd_value", "JND1", "--model_weights_path", weights
+    done = command(*asked, "--result_path", results, "--precision", "bfloat16")
+    assert done.returncode == 0, done.stderr
+    said = "bfloat16.\n"
+    if not has_it:
+        said = "float32. It has no bfloat16 arithmetic, which would only be slower.\n"
+    assert done.stderr == f"Running on the CPU in {said}"
