@@ -1,4 +1,4 @@
-"""The same work on many things, over all cores."""
+"""The same work on many things, over all cores, or over the machines of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 from tqdm import tqdm
+
+from common.errors import UserError
+
+_SECONDS = 10  # that a scheduler and its first worker have to answer
 
 
 def in_parallel(function: Callable, things: Iterable, doing: str) -> list:
@@ -33,3 +37,42 @@ def in_parallel(function: Callable, things: Iterable, doing: str) -> list:
                         child.kill()
                 time.sleep(0.02)
             raise
+
+
+def on_cluster(
+    scheduler: str, seen: Callable[[], dict], function: Callable, things: Iterable, doing: str
+) -> list:
+    """As `in_parallel`, by the workers of the Dask scheduler at an address (tcp://HOST:PORT).
+
+    What a killed worker had at hand, another one does.
+
+    Args:
+        seen: what must be the same here and for each worker, by its name.
+
+    Raises:
+        UserError: Dask is not installed, no scheduler or worker answers, or `seen` differs.
+    """
+    try:
+        import distributed
+    except ModuleNotFoundError:
+        raise UserError("--scheduler needs Dask: pip install distributed") from None
+    try:
+        client = distributed.Client(scheduler, timeout=_SECONDS)
+    except (OSError, ValueError):
+        raise UserError(f"{scheduler}: no Dask scheduler answers there") from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_SECONDS)
+        except TimeoutError:
+            raise UserError(f"{scheduler}: it has no workers") from None
+        ours = seen()
+        for worker, theirs in client.run(seen, on_error="return").items():
+            if isinstance(theirs, Exception):
+                raise UserError(f"worker {worker}: {type(theirs).__name__}: {theirs}")
+            for name in (name for name in ours if theirs[name] != ours[name]):
+                raise UserError(f"worker {worker}: {name} is {theirs[name]}, not {ours[name]}")
+        futures = client.map(function, list(things), pure=False)
+        done = distributed.as_completed(futures)
+        for _ in tqdm(done, doing, total=len(futures), disable=None, leave=False):
+            pass
+        return client.gather(futures)

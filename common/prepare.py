@@ -50,6 +50,9 @@ def make(given: argparse.Namespace) -> int:
     from common.datasets.preparation import prepare
     from common.datasets.splitting import SPLITS
 
+    if given.scheduler:  # workers have working directories of their own
+        for name in {"out", "images", "videos"} & vars(given).keys():
+            setattr(given, name, getattr(given, name).absolute())
     names = given.test_contents and read_text(
         given.test_contents, "names of contents, one per line"
     )
@@ -62,7 +65,8 @@ def make(given: argparse.Namespace) -> int:
     else:
         how = given.crops, given.least_width, given.vmaf, given.seed, given.keep_size
         dataset = photos.dataset(given.images, *how)
-    notes = prepare(dataset, given.out, given.split, given.seed, test_contents, given.keep_size)
+    how = given.split, given.seed, test_contents, given.keep_size, given.scheduler
+    notes = prepare(dataset, given.out, *how)
     _say("note", notes)
     about, rows = provenance(given.out), read_manifest(given.out)
     count = [row["split"] for row in rows].count
@@ -151,6 +155,8 @@ def _of_all() -> argparse.ArgumentParser:
     names = "names of contents, one per line, that go to test; the rest goes to train and valid"
     add("--test_contents", type=Path, metavar="FILE", help=names)
     add("--seed", type=seed, default=0, help="of the split and of cut-outs")
+    cluster = "of a Dask cluster, as tcp://HOST:PORT, whose workers make the frames"
+    add("--scheduler", metavar="ADDRESS", help=cluster)
     add("--keep_size", action="store_true", help=f"do not resize to {WIDTH}x{HEIGHT}")
     return parser
 

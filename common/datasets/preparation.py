@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from common.codecs import h264
 from common.codecs.codec import whole
 from common.data.frames import SUFFIXES, files_below, natural_key, resized
 from common.data.layout import LEVELS_FILE
@@ -28,7 +29,7 @@ from common.datasets.splitting import SPLITS, split_contents
 from common.errors import UserError
 from common.facts import HIDDEN
 from common.files import checksum, is_partial, locked, make_writable, replaced
-from common.parallel import in_parallel
+from common.parallel import in_parallel, on_cluster
 
 # Frames that one worker makes before it takes more: the picture or clip is opened once for them.
 PORTION = 8
@@ -61,47 +62,63 @@ class Dataset(NamedTuple):
 
 
 def prepare(
-    dataset: Dataset, root: Path, shares: list[float], seed: int, named: list[str], keep_size: bool
+    dataset: Dataset,
+    root: Path,
+    shares: list[float],
+    seed: int,
+    named: list[str],
+    keep_size: bool,
+    scheduler: str | None = None,
 ) -> list[str]:
     """Make rootdir from a dataset, or go on with one that an interrupted run began.
 
     The contents `named` go to test. Images are resized to the models' 640x352 unless `keep_size`.
-    Frames that cannot be made are left out; that and the dataset's own notes are returned.
+    Frames that cannot be made are left out; that and the dataset's own notes are returned. The
+    workers of a Dask `scheduler` make the frames where one is named.
 
     Raises:
         UserError: the folder holds something else, or no frame could be made.
     """
-    options = {**dataset.options, "split": shares, "seed": seed}
-    options |= {"test_contents": sorted(named), "keep_size": keep_size}
-    # A hash tells a changed dataset too.
-    options["inputs"] = checksum([repr(options["inputs"]).encode()])[:16]
-    names = [[content.name for content in group] for group in dataset.groups]
-    split = split_contents(names, shares, seed, named)
+    options = {**dataset.options, "split": shares, "seed": seed, "keep_size": keep_size}
+    options["test_contents"] = sorted(named)
+    options["inputs"] = checksum([repr(options["inputs"]).encode()])[:16]  # it may be long
+    split = split_contents(_names(dataset.groups), shares, seed, named)
     contents = [content for group in dataset.groups for content in group]
     files = {
         name: f"{split[content.name]}/{name}.png" for content in contents for name in content.frames
     }
     if not files:
-        raise UserError(f"{root}: no frame could be made; {'; '.join(dataset.notes[:3])}")
+        raise _none_made(root, dataset.notes)
     with _begun(root, options):
         done = _records(root, files)
         _sweep(root, files, done)
         _refuse_strays(root, files)
-        left = [(each, [name for name in each.frames if name not in done]) for each in contents]
         portions = [
             (content, names[start : start + PORTION])
-            for content, names in left
+            for content in contents
+            for names in [[name for name in content.frames if name not in done]]
             for start in range(0, len(names), PORTION)
         ]
         make = functools.partial(_make, root, split, keep_size)
-        made = in_parallel(make, portions, "frames")
+        seen = functools.partial(_seen, root)
+        spread = functools.partial(on_cluster, scheduler, seen) if scheduler else in_parallel
+        made = spread(make, portions, "frames")
         _refuse_strays(root, files)
         notes = [*dataset.notes, *dict.fromkeys(note for notes in made for note in notes)]
-        rows = _records(root, files).values()
-        if not rows:
-            raise UserError(f"{root}: no frame could be made; {'; '.join(notes[:3])}")
-        _write_tables(root, list(rows))
+        done = _records(root, files)
+        _sweep(root, files, done)  # of what a killed worker left
+        if not done:
+            raise _none_made(root, notes)
+        _write_tables(root, list(done.values()))
         return notes
+
+
+def _names(groups: list[list[Content]]) -> list[list[str]]:
+    return [[content.name for content in group] for group in groups]
+
+
+def _none_made(root: Path, notes: list[str]) -> UserError:
+    return UserError(f"{root}: no frame could be made; {'; '.join(notes[:3])}")
 
 
 def level_columns(levels: list[float], codec: str, encoder: str, made: Callable) -> dict[str, str]:
@@ -221,6 +238,12 @@ def _make(
     except UserError as error:
         notes.append(f"{error}; left out")
     return notes
+
+
+def _seen(root: Path) -> dict[str, object]:
+    """What frames depend on beside what they are made from, for workers to compare."""
+    begun = root / HIDDEN / "options.json"
+    return {"ffmpeg": h264.versions(), str(begun): begun.read_text(encoding="utf-8")}
 
 
 def _write_tables(root: Path, rows: list[dict[str, str]]) -> None:
