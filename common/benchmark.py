@@ -76,8 +76,10 @@ def _compare(
     command: str, models: list[str], frames: int | None, precision: str
 ) -> list[dict[str, object]]:
     """Measure and print, a line per model; the rows of the table."""
+    from common.device import choose_device
     from common.evaluation.speed import in_own_process, prediction_speed, processor
 
+    _, precision = choose_device(precision)
     rivals = list(dict.fromkeys(("float32", precision)))
     load = os.getloadavg()[0]
     busy = f"; not quiet: the load average is {load:.1f}" if load > 0.5 else ""

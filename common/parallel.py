@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -47,7 +48,7 @@ def on_cluster(
     What a killed worker had at hand, another one does.
 
     Args:
-        seen: what must be the same here and for each worker, by its name.
+        seen: gives what must be the same here and for each worker, by its name, in a few words.
 
     Raises:
         UserError: Dask is not installed, no scheduler or worker answers, or `seen` differs.
@@ -63,12 +64,16 @@ def on_cluster(
     with client:
         try:
             client.wait_for_workers(1, timeout=_SECONDS)
-        except TimeoutError:
+        except distributed.TimeoutError:  # Python's own only from 3.11 on
             raise UserError(f"{scheduler}: it has no workers") from None
+        try:
+            client.run_on_scheduler(importlib.import_module, __name__)
+        except ModuleNotFoundError as error:
+            raise UserError(f"{scheduler}: {error}; start it in a clone of this project") from None
         ours = seen()
         for worker, theirs in client.run(seen, on_error="return").items():
             if isinstance(theirs, Exception):
-                raise UserError(f"worker {worker}: {type(theirs).__name__}: {theirs}")
+                raise UserError(f"worker {worker}: {theirs}")
             for name in (name for name in ours if theirs[name] != ours[name]):
                 raise UserError(f"worker {worker}: {name} is {theirs[name]}, not {ours[name]}")
         futures = client.map(function, list(things), pure=False)

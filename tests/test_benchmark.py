@@ -41,9 +41,25 @@ def test_in_bfloat16_keras_is_measured_in_both(command):
     asked = "--models", "LAT", "--frames", 2, "--precision", "bfloat16"
     finished = command("-m", "common.benchmark", "predict", *asked)
     assert finished.returncode == 0, finished.stderr
-    _, _, ours, _, *keras = finished.stdout.splitlines()[-1].split()
-    for speed, ratio in (keras[0::3][:1] + keras[2::3][:1], [keras[3], keras[5]]):
-        assert float(ratio) == pytest.approx(float(ours) / float(speed), rel=0.05)
+    head, _, last = finished.stdout.splitlines()
+    _, _, ours, _, *keras = map(float, ["nan", *last.split()[1:]])
+    ratios = keras[2::3]
+    assert ratios == pytest.approx([ours / speed for speed in keras[::3]], rel=0.05)
+    # What has no bfloat16 arithmetic is measured in float32, once, and said to be.
+    in_bfloat16 = "ours: bfloat16" in head
+    assert in_bfloat16 == ("Running on the CPU in bfloat16" in finished.stderr)
+    assert len(ratios) == 1 + in_bfloat16
+
+
+def test_the_rival_in_bfloat16_computes_in_it():
+    from common import benchmark
+    from common.framework import tf
+
+    try:
+        assert benchmark._predict_keras("LAT", 1, "bfloat16") > 0
+        assert tf.keras.mixed_precision.global_policy().name == "mixed_bfloat16"
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
 
 
 def test_an_unknown_model_is_a_usage_error(command):
@@ -90,5 +106,6 @@ def test_it_ends_at_once_and_leaves_nothing(tmp_path, ending, code):
         os.killpg(process.pid, ending) if ending == signal.SIGINT else process.send_signal(ending)
         time.sleep(0.02)
     _, said = process.communicate(timeout=10)
-    assert (process.returncode, said) == (code, "python3 -m common.benchmark: interrupted\n")
+    interrupted = "python3 -m common.benchmark: interrupted\n"
+    assert (process.returncode, said) == (code, f"Running on the CPU in float32.\n{interrupted}")
     assert not list(tmp_path.iterdir())

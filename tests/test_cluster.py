@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from common.errors import UserError
+from common.parallel import on_cluster
 from tests.processes import REPO, one_line
 from tests.synthetic import picture
 
@@ -38,26 +42,36 @@ def plain(pictures, command, tmp_path_factory) -> dict[Path, bytes]:
 @pytest.fixture
 def cluster(tmp_path):
     """The address of a scheduler, and its two workers."""
-    file = tmp_path / "scheduler.json"
-    dask = [sys.executable, "-m", "dask"]
-    found = ["--scheduler-file", str(file)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": REPO}
-    here = ["--host", "127.0.0.1", "--no-dashboard"]
-    scheduler = subprocess.Popen([*dask, "scheduler", "--port", "0", *here, *found], **quiet)
-    worker = [*dask, "worker", *found, *here, "--no-nanny", "--nthreads", "1"]
-    worker += ["--local-directory", str(tmp_path / "workers")]
-    workers = [subprocess.Popen(worker, **quiet) for _ in range(2)]
+    with _started(tmp_path, REPO, [REPO, REPO]) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def _started(folder: Path, place: Path, places: list[Path]) -> Iterator[tuple]:
+    """A scheduler started in `place`, by its address, and workers started in `places`."""
     from distributed import Client
 
-    while not file.exists():
-        time.sleep(0.05)
-    with Client(scheduler_file=str(file)) as client:
-        client.wait_for_workers(2, timeout=60)
-        address = client.scheduler.address
-    yield address, workers
-    for process in (*workers, scheduler):
-        process.kill()
-        process.wait()
+    file, dask = folder / "scheduler.json", [sys.executable, "-m", "dask"]
+    found = ["--scheduler-file", str(file)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    here = ["--host", "127.0.0.1", "--no-dashboard"]
+    ours = [*dask, "scheduler", "--port", "0", *here, *found]
+    worker = [*dask, "worker", *found, *here, "--no-nanny", "--nthreads", "1"]
+    worker += ["--local-directory", str(folder / "workers")]
+    processes = [subprocess.Popen(ours, cwd=place, **quiet)]
+    processes += [subprocess.Popen(worker, cwd=each, **quiet) for each in places]
+    try:
+        while not file.exists():
+            time.sleep(0.05)
+        with Client(scheduler_file=str(file)) as client:
+            if places:
+                client.wait_for_workers(len(places), timeout=60)
+            address = client.scheduler.address
+        yield address, processes[1:]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def _prepare(pictures: Path, root: Path, *more: object) -> list[object]:
@@ -105,3 +119,28 @@ def test_what_is_not_there_is_one_line(pictures, command, missing, tmp_path):
     asked = _prepare(pictures, tmp_path / "root", "--scheduler", nobody)
     one_line(command(*asked), 1, nobody, "no Dask scheduler answers there")
     one_line(command(*asked, env=missing("distributed")), 1, "pip install distributed")
+
+
+@pytest.mark.parametrize(
+    "scheduler_in_clone, workers_in_clone, said",
+    [
+        (True, [], "it has no workers"),
+        (False, [True], "start it in a clone"),
+        (True, [False], "No module named 'common'"),
+    ],
+)
+def test_who_cannot_work_is_named(
+    pictures, command, tmp_path, scheduler_in_clone, workers_in_clone, said
+):
+    where = {True: REPO, False: tmp_path}
+    workers = [where[each] for each in workers_in_clone]
+    with _started(tmp_path, where[scheduler_in_clone], workers) as (address, _):
+        done = command(*_prepare(pictures, tmp_path / "root", "--scheduler", address))
+    one_line(done, 1, said)
+
+
+def test_a_worker_that_sees_another_folder_is_named(cluster):
+    """What a worker sees is compared by itself: this one's process is another."""
+    address, _ = cluster
+    with pytest.raises(UserError, match=r"^worker tcp://\S+: process is \d+, not \d+$"):
+        on_cluster(address, lambda: {"process": os.getpid()}, str, [1], "")

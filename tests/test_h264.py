@@ -47,6 +47,19 @@ def test_an_encode_is_what_the_documented_settings_give(frame):
     assert h264.encode(frame, 30) == expected
 
 
+def test_each_of_several_is_as_if_coded_and_measured_alone(frame):
+    """At every QP that there is, in no order; one QP twice."""
+    qps = [30, *range(h264.FINEST_OF_EACH, 52, 3), *range(51, h264.FINEST_OF_EACH, -3)]
+    streams = h264.encode_each(frame, qps)
+    for qp, stream, vmaf in zip(qps, streams, h264.vmaf_of_each(frame, streams)):
+        alone = h264.encode(frame, qp)
+        assert np.array_equal(h264.decode(stream), h264.decode(alone)), qp
+        assert vmaf == h264.measure(frame, alone, ["vmaf"])["vmaf"], qp
+    assert len(streams) == len(qps)
+    with pytest.raises(ValueError, match="from 4 on, not 3"):
+        h264.encode_each(frame, [20, 3])
+
+
 def test_coarser_costs_fewer_bits(frame):
     sizes = [h264.bits(h264.encode(frame, qp)) for qp in (10, 20, 30, 40, 50)]
     assert sizes == sorted(sizes, reverse=True)

@@ -73,6 +73,16 @@ def test_levels_of_a_photograph_are_the_sweeps(shared):
     assert [level.qp for level in find_levels(rgb)] == sweep(rgb)[0]
 
 
+def test_levels_finer_than_several_at_once_can_be_coded():
+    rgb = picture(5, 144, 256)
+    _, scores = sweep(rgb)
+    # 97.43 without loss, 97.23 at QPs 1 to 3, 97.19 at 4.
+    limits = [97.4, 97.2, 87]
+    expected = [next(qp for qp in range(52) if scores[qp] < limit) for limit in limits]
+    assert expected[:2] == [1, 4]
+    assert [level.qp for level in find_levels(rgb, limits)] == expected
+
+
 def test_a_flat_frame_has_no_levels():
     with pytest.raises(UserError, match=r"VMAF stays at 97\.\d up to QP 51"):
         find_levels(np.full((64, 64, 3), 100, np.uint8))

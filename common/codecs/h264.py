@@ -179,7 +179,10 @@ def measure(
 
 
 def vmaf_of_each(reference: np.ndarray, streams: Sequence[bytes]) -> list[float]:
-    """VMAF of each stream of one frame, as `measure` gives it, from one run of libvmaf."""
+    """VMAF of each stream of one frame, as `measure` gives it, from one run of libvmaf.
+
+    A lossless stream (QP 0) stands alone: ffmpeg decodes lossy ones after it wrongly.
+    """
     with unnamed(b"".join(streams)) as file:
         again = _yuv(reference).filter("loop", loop=len(streams) - 1, size=1)
         pair = [

@@ -70,11 +70,16 @@ def find_levels(rgb: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> li
 
 
 def _measured(rgb: np.ndarray, qps: list[int]) -> list[Level]:
-    fine = [qp for qp in qps if qp < h264.FINEST_OF_EACH]
-    coarse = [qp for qp in qps if qp >= h264.FINEST_OF_EACH]
-    streams = [h264.encode(rgb, qp) for qp in fine]
-    streams += h264.encode_each(rgb, coarse) if coarse else []
-    return list(map(Level, fine + coarse, streams, h264.vmaf_of_each(rgb, streams)))
+    # Those too fine to be coded together are measured alone, too.
+    runs = [([qp], [h264.encode(rgb, qp)]) for qp in qps if qp < h264.FINEST_OF_EACH]
+    together = [qp for qp in qps if qp >= h264.FINEST_OF_EACH]
+    if together:
+        runs.append((together, h264.encode_each(rgb, together)))
+    return [
+        level
+        for of_run, streams in runs
+        for level in map(Level, of_run, streams, h264.vmaf_of_each(rgb, streams))
+    ]
 
 
 def _wanted(vmaf: dict[int, float], threshold: float) -> range:

@@ -68,7 +68,7 @@ def prepare(
     seed: int,
     named: list[str],
     keep_size: bool,
-    scheduler: str | None = None,
+    scheduler: str | None,
 ) -> list[str]:
     """Make rootdir from a dataset, or go on with one that an interrupted run began.
 
@@ -82,7 +82,8 @@ def prepare(
     options = {**dataset.options, "split": shares, "seed": seed, "keep_size": keep_size}
     options["test_contents"] = sorted(named)
     options["inputs"] = checksum([repr(options["inputs"]).encode()])[:16]  # it may be long
-    split = split_contents(_names(dataset.groups), shares, seed, named)
+    names = [[content.name for content in group] for group in dataset.groups]
+    split = split_contents(names, shares, seed, named)
     contents = [content for group in dataset.groups for content in group]
     files = {
         name: f"{split[content.name]}/{name}.png" for content in contents for name in content.frames
@@ -93,12 +94,7 @@ def prepare(
         done = _records(root, files)
         _sweep(root, files, done)
         _refuse_strays(root, files)
-        portions = [
-            (content, names[start : start + PORTION])
-            for content in contents
-            for names in [[name for name in content.frames if name not in done]]
-            for start in range(0, len(names), PORTION)
-        ]
+        portions = _portions(contents, done)
         make = functools.partial(_make, root, split, keep_size)
         seen = functools.partial(_seen, root)
         spread = functools.partial(on_cluster, scheduler, seen) if scheduler else in_parallel
@@ -111,10 +107,6 @@ def prepare(
             raise _none_made(root, notes)
         _write_tables(root, list(done.values()))
         return notes
-
-
-def _names(groups: list[list[Content]]) -> list[list[str]]:
-    return [[content.name for content in group] for group in groups]
 
 
 def _none_made(root: Path, notes: list[str]) -> UserError:
@@ -214,6 +206,16 @@ def _refuse_strays(root: Path, files: dict[str, str]) -> None:
                 )
 
 
+def _portions(contents: list[Content], done: Container[str]) -> list[tuple[Content, list[str]]]:
+    """The frames that are not `done`, a worker's portion at a time."""
+    left = [(each, [name for name in each.frames if name not in done]) for each in contents]
+    return [
+        (content, names[start : start + PORTION])
+        for content, names in left
+        for start in range(0, len(names), PORTION)
+    ]
+
+
 def _make(
     root: Path, splits: dict[str, str], keep_size: bool, portion: tuple[Content, list[str]]
 ) -> list[str]:
@@ -243,7 +245,7 @@ def _make(
 def _seen(root: Path) -> dict[str, object]:
     """What frames depend on beside what they are made from, for workers to compare."""
     begun = root / HIDDEN / "options.json"
-    return {"ffmpeg": h264.versions(), str(begun): begun.read_text(encoding="utf-8")}
+    return {"ffmpeg": h264.versions(), str(begun): checksum([begun.read_bytes()])[:16]}
 
 
 def _write_tables(root: Path, rows: list[dict[str, str]]) -> None:
