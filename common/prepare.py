@@ -63,8 +63,8 @@ def make(given: argparse.Namespace) -> int:
     elif given.command == "mcl-jci":
         dataset = mcl_jci.dataset(given.images, given.samples, given.statistic)
     else:
-        how = given.crops, given.least_width, given.vmaf, given.seed, given.keep_size
-        dataset = photos.dataset(given.images, *how)
+        cuts = given.crops, given.least_width, given.vmaf, given.seed, given.keep_size
+        dataset = photos.dataset(given.images, *cuts, given.vary, given.vary_splits)
     how = given.split, given.seed, test_contents, given.keep_size, given.scheduler
     notes = prepare(dataset, given.out, *how)
     _say("note", notes)
@@ -138,6 +138,9 @@ def _parser() -> Parser:
     add("--crops", type=positive, default=1, help="cut-outs of each picture")
     narrow = f"of a cut-out; those under {WIDTH} are enlarged, which makes smoother frames"
     add("--least_width", type=positive, default=WIDTH, metavar="PIXELS", help=narrow)
+    vary = "more frames of each cut-out, changed at random in blur, noise, contrast and the like"
+    add("--vary", type=_natural, default=0, metavar="N", help=vary)
+    add("--vary_splits", type=_splits, default="train", help="that get them, as train,valid")
     lowest = "the levels are the lowest QPs with VMAF below these"
     add("--vmaf", type=_thresholds, default="94.5,91.25,87", help=lowest)
 
@@ -171,6 +174,17 @@ def _frames(text: str) -> list[int]:
     if not re.fullmatch(r"\d+(,\d+)*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not frame numbers such as 0,30,60")
     return sorted({int(number) for number in text.split(",")})
+
+
+def _natural(text: str) -> int:
+    return 0 if text == "0" else positive(text)
+
+
+def _splits(text: str) -> list[str]:
+    found = text.split(",")
+    if not set(found) <= {"train", "valid", "test"}:
+        raise argparse.ArgumentTypeError(f"{text!r} is not some of train,valid,test")
+    return found
 
 
 def _thresholds(text: str) -> list[float]:

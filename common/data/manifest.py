@@ -25,6 +25,7 @@ COLUMNS = (
     "source",  # the file it was taken from
     "frame",  # its number in a clip, from 0
     "crop",  # left,top,width,height in the source's pixels
+    "variation",  # what was changed of it then, by `common.datasets.variation`
     *LEVEL_COLUMNS,  # the levels
     *("coded1", "coded2", "coded3"),  # the whole QP or quality that the JND frames were made with
     "level_kind",  # VIEWERS, or STAND_IN and its thresholds
@@ -40,6 +41,7 @@ COLUMNS = (
 )
 # Which column said in English what now has a column of its own, and how.
 _IN_ENGLISH = {
+    "variation": ("levels_from", "(?!)"),  # of old ones nothing was varied
     "statistic": ("levels_from", r"viewers' (\w+),"),
     "label_size": ("levels_from", r"viewers' \w+, videoset_(\d+x\d+)"),
     "thresholds": ("level_kind", r"VMAF below ([\d., ]+)"),

@@ -6,8 +6,9 @@ import functools
 import os
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,7 @@ from common.data.text import readable
 from common.datasets.objective import find_levels
 from common.datasets.preparation import Content, Dataset, Frame, level_columns
 from common.datasets.splitting import alike, thumbnail
+from common.datasets.variation import varied
 from common.errors import UserError, tried
 from common.facts import HEIGHT, QP, WIDTH
 from common.parallel import in_parallel
@@ -31,8 +33,23 @@ LONGEST = 100  # characters of a file's name that its frames are named after
 Box = tuple[int, int, int, int]  # left, top, width, height
 
 
+class Cut(NamedTuple):
+    """What a frame is made of."""
+
+    number: int  # of the video's frame; 0 of a picture
+    box: Box
+    variation: str = ""  # the key of it, if it is varied
+
+
 def dataset(
-    images: Path, crops: int, least_width: int, thresholds: list[float], seed: int, keep_size: bool
+    images: Path,
+    crops: int,
+    least_width: int,
+    thresholds: list[float],
+    seed: int,
+    keep_size: bool,
+    vary: int,
+    vary_splits: Sequence[str],
 ) -> Dataset:
     """All pictures and videos below `images`, but those that `prepare` made, for `prepare`.
 
@@ -44,6 +61,7 @@ def dataset(
             pixels, and which they are (see `boxes`).
         thresholds: VMAF of JND1, JND2, JND3, falling.
         keep_size: cut-outs keep their size (made even) instead of becoming 640x352.
+        vary, vary_splits: how many variations of each cut-out are beside it, and in which splits.
 
     Raises:
         UserError: there is no picture or video, or ffmpeg lacks x264 or VMAF.
@@ -62,22 +80,17 @@ def dataset(
         numbers, (height, width, _), tiny = look
         key = f"{seed} {path.relative_to(images)}"
         where = boxes(width, height, crops, key, least_width, even=keep_size)
-        # What of a file's name any file system takes.
-        word = re.sub(r"[^A-Za-z0-9-]+", "_", path.stem)[:LONGEST]
-        stem = f"{index:0{digits}d}_{word}"
-        frames = {
-            f"{stem}_{number:05d}_{crop:03d}" if numbers else f"{stem}_{crop:03d}": (number, box)
-            for number in numbers or [0]
-            for crop, box in enumerate(where)
-        }
-        contents.append(_content(path, name, frames, coded))
+        cuts = _cuts(f"{index:0{digits}d}_{_word(path.stem)}", numbers, where)
+        contents.append(_content(path, name, cuts, _variations(cuts, key, vary), coded))
         thumbnails.append(tiny)
     groups = alike(contents, thumbnails)
-    same = [" and ".join(content.name for content in group) for group in groups if len(group) > 1]
-    notes += [f"{together} show the same picture: kept in one split" for together in same]
+    notes += _shared(groups)
     options = {"command": "photos", "crops": crops, "least_width": least_width, "vmaf": thresholds}
-    sizes = [(name, path.stat().st_size) for name, path in zip(names, paths)]
-    return Dataset(groups, {**options, "inputs": sizes, "tools": h264.versions()}, notes)
+    if vary:  # else these are left out, so that folders begun before there were any can be gone on
+        options |= {"vary": vary, "vary_splits": [*vary_splits]}
+    options["inputs"] = [(name, path.stat().st_size) for name, path in zip(names, paths)]
+    options["tools"] = h264.versions()
+    return Dataset(groups, options, notes, vary_splits)
 
 
 def boxes(
@@ -107,6 +120,33 @@ def boxes(
     return found
 
 
+def _shared(groups: list[list[Content]]) -> list[str]:
+    same = [" and ".join(content.name for content in group) for group in groups if len(group) > 1]
+    return [f"{together} show the same picture: kept in one split" for together in same]
+
+
+def _word(stem: str) -> str:
+    """What of a file's name any file system takes."""
+    return re.sub(r"[^A-Za-z0-9-]+", "_", stem)[:LONGEST]
+
+
+def _cuts(stem: str, numbers: list[int], where: list[Box]) -> dict[str, Cut]:
+    """All boxes of a picture, or of each of a video's frames, by the name of what they become."""
+    return {
+        f"{stem}_{number:05d}_{crop:03d}" if numbers else f"{stem}_{crop:03d}": Cut(number, box)
+        for number in numbers or [0]
+        for crop, box in enumerate(where)
+    }
+
+
+def _variations(frames: dict[str, Cut], key: str, count: int) -> dict[str, Cut]:
+    return {
+        f"{frame}v{order}": cut._replace(variation=f"{key} {frame} {order}")
+        for frame, cut in frames.items()
+        for order in range(1, count + 1)
+    }
+
+
 def _look(path: Path) -> tuple[list[int], tuple[int, ...], np.ndarray]:
     """Numbers of the frames to take, none of a picture; shape; and thumbnail."""
     if path.suffix.lower() in SUFFIXES:
@@ -117,39 +157,44 @@ def _look(path: Path) -> tuple[list[int], tuple[int, ...], np.ndarray]:
     return numbers, rgb.shape, thumbnail(rgb)
 
 
-def _content(path: Path, name: str, frames: dict[str, tuple[int, Box]], coded: Callable) -> Content:
-    """A picture or video, of which `frames` are the numbers and boxes that become frames."""
-    video = path.suffix.lower() in VIDEO_SUFFIXES
+def _content(
+    path: Path, name: str, frames: dict[str, Cut], variations: dict[str, Cut], coded: Callable
+) -> Content:
+    """A picture or video, and what becomes of it by the frames' names."""
+    video, cuts = path.suffix.lower() in VIDEO_SUFFIXES, frames | variations
 
     def make(asked: list[str]) -> Iterator[Frame | UserError]:
-        wanted = sorted({frames[frame][0] for frame in asked})
+        wanted = sorted({cuts[frame].number for frame in asked})
         pictures = h264.frames(path, wanted) if video else [read_rgb(path)]
         for number, picture in zip(wanted, pictures):
             told = {"source": name, "frame": str(number) if video else ""}
-            for frame in (frame for frame in asked if frames[frame][0] == number):
+            for frame in (frame for frame in asked if cuts[frame].number == number):
                 try:
-                    images, row = coded(picture, frames[frame][1])
+                    images, row = coded(picture, cuts[frame])
                     yield Frame(frame, images, {**told, **row})
                 except UserError as error:
                     yield UserError(f"{name}, {frame}: {error}")
 
-    return Content(name, list(frames), make)
+    return Content(name, list(frames), make, list(variations))
 
 
 def _coded(
-    picture: np.ndarray, box: Box, thresholds: list[float], keep_size: bool
+    picture: np.ndarray, cut: Cut, thresholds: list[float], keep_size: bool
 ) -> tuple[list[np.ndarray], dict[str, str]]:
-    """Cut, find the levels, make the JND frames; and what the manifest says of them."""
-    left, top, width, height = box
-    cut = Image.fromarray(picture).crop((left, top, left + width, top + height))
+    """Cut, vary, find the levels, make the JND frames; and what the manifest says of them."""
+    left, top, width, height = cut.box
+    frame, variation = Image.fromarray(picture).crop((left, top, left + width, top + height)), ""
     if not keep_size:
-        cut = cut.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-    source = np.asarray(cut)
+        frame = frame.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    if cut.variation:
+        frame, variation = varied(frame, cut.variation)
+    source = np.asarray(frame)
     levels = find_levels(source, thresholds)
     limits = [f"{threshold:g}" for threshold in thresholds]
     scores = "/".join(f"{level.vmaf:.2f}" for level in levels)
     row = {
-        "crop": ",".join(map(str, box)),
+        "crop": ",".join(map(str, cut.box)),
+        "variation": variation,
         "level_kind": f"{STAND_IN} (VMAF below {', '.join(limits)})",
         "levels_from": f"lowest QPs below; VMAF there {scores}",
         "thresholds": "/".join(limits),

@@ -51,6 +51,7 @@ class Content(NamedTuple):
     name: str
     frames: list[str]
     make: Callable[[list[str]], Iterator[Frame | UserError]]
+    variations: Sequence[str] = ()  # of these frames: for the dataset's `vary_splits` alone
 
 
 class Dataset(NamedTuple):
@@ -59,6 +60,7 @@ class Dataset(NamedTuple):
     groups: list[list[Content]]  # contents that show the same thing, and belong in one split
     options: dict[str, object]  # all that the result depends on: `inputs` anything, else JSON
     notes: list[str]  # what was left out, a line each
+    vary_splits: Sequence[str] = ()  # that get the contents' variations
 
 
 def prepare(
@@ -85,6 +87,10 @@ def prepare(
     names = [[content.name for content in group] for group in dataset.groups]
     split = split_contents(names, shares, seed, named)
     contents = [content for group in dataset.groups for content in group]
+    for place, content in enumerate(contents):
+        if split[content.name] in dataset.vary_splits:
+            frames = [*content.frames, *content.variations]
+            contents[place] = content._replace(frames=frames)
     files = {
         name: f"{split[content.name]}/{name}.png" for content in contents for name in content.frames
     }
