@@ -40,9 +40,10 @@ def plain(pictures, command, tmp_path_factory) -> dict[Path, bytes]:
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    """The address of a scheduler, and its two workers."""
-    with _started(tmp_path, REPO, [REPO, REPO]) as started:
+def cluster(tmp_path, monkeypatch):
+    """The address of a scheduler, and its two workers, which find the clone but are elsewhere."""
+    monkeypatch.setenv("PYTHONPATH", str(REPO))
+    with _started(tmp_path, REPO, [tmp_path, tmp_path]) as started:
         yield started
 
 
