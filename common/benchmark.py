@@ -77,7 +77,7 @@ def _compare(
 ) -> list[dict[str, object]]:
     """Measure and print, a line per model; the rows of the table."""
     from common.device import choose_device
-    from common.evaluation.speed import in_own_process, prediction_speed, processor
+    from common.evaluation.speed import in_own_process, processor
 
     _, precision = choose_device(precision)
     rivals = list(dict.fromkeys(("float32", precision)))
@@ -87,7 +87,7 @@ def _compare(
     heads = "".join(f"   Keras {rival:8} frames/s   GB  ratio" for rival in rivals)
     print(f"model    frames   ours frames/s   GB{heads}")
     ours, keras = {
-        "predict": (prediction_speed, _predict_keras),
+        "predict": (_predict_ours, _predict_keras),
         "train": (_train_ours, _train_keras),
     }[command]
     rows = []
@@ -109,6 +109,13 @@ def _compare(
     return rows
 
 
+def _predict_ours(name: str, count: int, precision: str) -> float:
+    """Frames/s from image files to levels."""
+    from common.evaluation.speed import prediction_time
+
+    return 1 / prediction_time(name, count, precision).seconds
+
+
 def _predict_keras(name: str, count: int, precision: str) -> float:
     """Frames/s from frames in memory to levels by plain Keras, in the fastest of the passes."""
     from common.device import use_precision
@@ -118,7 +125,7 @@ def _predict_keras(name: str, count: int, precision: str) -> float:
     use_precision(precision)
     model = build_model(MODELS[name]).whole
     frames = noise(count).astype("float32")
-    return count / fastest(lambda: model.predict(frames, batch_size=8, verbose=0))
+    return count / fastest(lambda: model.predict(frames, batch_size=8, verbose=0)).seconds
 
 
 def _train_ours(name: str, count: int, precision: str) -> float:

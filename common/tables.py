@@ -35,11 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _report(options: argparse.Namespace, command: str) -> None:
-    from common.data.split import read_test_split
+    from common.data.split import read_test_split, read_train_split
     from common.evaluation.report.candidates import find_candidates
     from common.evaluation.report.viewers import read_viewers
 
     split = read_test_split(options.data_dir, levels_needed=True)
+    train = read_train_split(options.data_dir)
     split.codec.version()  # says where there is no encoder or no VMAF
     candidates = find_candidates(options.model_weights_path)
     viewers = read_viewers(options.labels, split) if options.labels else None
@@ -49,7 +50,7 @@ def _report(options: argparse.Namespace, command: str) -> None:
     from common.evaluation.report.making import PAGE, TABLES, make_report
     from common.evaluation.report.table import markdown
 
-    errors = make_report(split, candidates, viewers, options.out, cache, command)
+    errors = make_report(split, train, candidates, viewers, options.out, cache, command)
     print(markdown(errors))
     print(f"tables: {options.out / TABLES}\nlook at {options.out / PAGE}")
 

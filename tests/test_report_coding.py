@@ -189,7 +189,7 @@ def test_prediction_table_names_the_published_error(split):
         ("MJ-LAT", "JND1"): split.levels[:, 0] + 1,
         ("MJ-LAT", "JND2"): split.levels[:, 1],
     }
-    table = paper.prediction_error(split, predictions, None)
+    table = paper.prediction_error(split, predictions, None, {})
     assert split.caption in table.caption
     published = table.values.published
     known = split.codec_name == QP

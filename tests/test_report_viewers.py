@@ -66,7 +66,7 @@ def test_the_floor_is_that_of_the_clips_in_test(shared, clips):
     viewers = read_viewers(shared / "labels", split)
     samples, _ = read_videoset(shared / "labels", "1280x720")
     assert viewers == ([samples[7], samples[11]], "sur75")
-    table = prediction_error(split, {("LAT", "JND2"): split.levels[:, 1]}, viewers)
+    table = prediction_error(split, {("LAT", "JND2"): split.levels[:, 1]}, viewers, {})
     floor = label_floor([samples[7][1], samples[11][1]])
     assert table.values.label_floor.tolist() == pytest.approx([floor])
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from common.errors import UserError
 from common.evaluation.report import complexity
+from common.evaluation.speed import Time
 from common.files import write_arrays
 from common.models.descriptions import MODELS
 from common.tables import main
@@ -84,7 +85,7 @@ def test_a_second_run_makes_nothing_anew(report, labelled_root, mj_weights, tmp_
     before = {path: path.stat().st_mtime_ns for path in (out / "cache").rglob("*.npz")}
     assert len([path for path in before if "levels" in path.parts]) == 3
     # But speed is measured in each run; not here.
-    monkeypatch.setattr(complexity, "in_own_process", lambda *_: (1.25, 3.5))
+    monkeypatch.setattr(complexity, "in_own_process", lambda *_: (Time(0.8, 1.25), 3.5))
     given = ("--data_dir", labelled_root, "--model_weights_path", mj_weights, "--out", out)
     assert main([str(argument) for argument in given]) == 0
     after = {path: path.stat().st_mtime_ns for path in (out / "cache").rglob("*.npz")}
@@ -249,7 +250,7 @@ def test_multiply_accumulates_of_a_transposed_convolution_by_hand():
 
 def test_complexity_alone_counts_all_six(monkeypatch, capsys, tmp_path):
     # Only what is counted: measuring the largest takes minutes.
-    monkeypatch.setattr(complexity, "in_own_process", lambda *_: (1.25, 3.5))
+    monkeypatch.setattr(complexity, "in_own_process", lambda *_: (Time(0.8, 1.25), 3.5))
     assert main(["--complexity", "--out", str(tmp_path)]) == 0
     rows = pd.read_csv(tmp_path / "complexity.csv").set_index("model")
     assert rows.weights.to_dict() == WEIGHTS
@@ -263,7 +264,7 @@ def test_complexity_alone_counts_all_six(monkeypatch, capsys, tmp_path):
 
 
 def test_a_table_as_text_and_on_the_page(tmp_path):
-    from common.data.split import TestSplit
+    from common.data.split import Split
     from common.evaluation.report.page import write_page
     from common.evaluation.report.plots import PLOTS
     from common.evaluation.report.table import Table, markdown
@@ -286,7 +287,7 @@ def test_a_table_as_text_and_on_the_page(tmp_path):
     assert len({len(line) for line in lines[4:]}) == 1
 
     levels = np.array([[25, 30, 35]], np.float32)
-    split = TestSplit(tmp_path / "\udcff<b>", [tmp_path / "\udcff<b>/test/a.png"], levels, None, [])
+    split = Split(tmp_path / "\udcff<b>", [tmp_path / "\udcff<b>/test/a.png"], levels, None, [])
     frames = [{"name": "</script><b>", "miss": 1.0}]
     page = tmp_path / "report.html"
     plots = {plot: {} for plot in PLOTS}

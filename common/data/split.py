@@ -1,4 +1,4 @@
-"""The test split: the images to predict, and all that is known of them, read once."""
+"""A split: its images, and all that is known of them, read once."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from typing import NamedTuple
 import numpy as np
 
 from common.codecs.codec import CODECS, Codec
-from common.data.layout import read_split
+from common.data.layout import LEVELS_FILE, read_split
 from common.data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
 from common.data.text import readable
 from common.errors import UserError
 from common.facts import LEVELS
 
 
-class TestSplit(NamedTuple):
-    """The images of ROOT/test in their order, and what is known of them."""
-
-    __test__ = False  # pytest takes a class of such a name for tests
+class Split(NamedTuple):
+    """The images of ROOT/test, or another split, in their order, and what is known of them."""
 
     root: Path
     images: list[Path]
     levels: np.ndarray | None  # float32 [images, 3]: JND1 to JND3; None where no file gives them
     provenance: Provenance | None  # what the levels are; None without a manifest
     rows: list[dict[str, str]]  # the manifest's row of each image; none without a manifest
+    name: str = "test"
 
     @property
     def names(self) -> list[str]:
-        """The images' paths below ROOT/test, as text."""
-        return [readable(image.relative_to(self.root / "test")) for image in self.images]
+        """The images' paths below the split's folder, as text."""
+        return [readable(image.relative_to(self.root / self.name)) for image in self.images]
 
     @property
     def contents(self) -> np.ndarray:
@@ -57,7 +56,7 @@ class TestSplit(NamedTuple):
         given = f"no {MANIFEST} says who gave them, and each image counts as its own content"
         return (
             f"{len(self.images)} frames of {len(set(self.contents))} contents in "
-            f"{readable(self.root / 'test')}. Levels ({self.codec_name}): "
+            f"{readable(self.root / self.name)}. Levels ({self.codec_name}): "
             f"{self.provenance.caption if self.provenance else given}."
         )
 
@@ -66,21 +65,34 @@ class TestSplit(NamedTuple):
         return self.levels[:, LEVELS.index(level)]
 
 
-def read_test_split(root: Path, levels_needed: bool) -> TestSplit:
+def read_test_split(root: Path, levels_needed: bool) -> Split:
     """Read ROOT/test and, where there is one, ROOT/manifest.csv.
 
     Raises:
         UserError: no images, no levels though they are needed, a damaged file, or an image that the
             manifest does not know.
     """
-    split = TestSplit(root, *read_split(root, "test", levels_needed), provenance(root), [])
+    return _read(root, "test", levels_needed)
+
+
+def read_train_split(root: Path) -> Split | None:
+    """ROOT/train with its levels, in the same way; None where there are none.
+
+    Raises:
+        UserError: as `read_test_split`.
+    """
+    return _read(root, "train", True) if (root / "train" / LEVELS_FILE).is_file() else None
+
+
+def _read(root: Path, name: str, levels_needed: bool) -> Split:
+    split = Split(root, *read_split(root, name, levels_needed), provenance(root), [], name)
     if not split.provenance:
         return split
     by_file = {row["file"]: row for row in read_manifest(root)}
-    for name in split.names:
-        if f"test/{name}" not in by_file:
+    for image in split.names:
+        if f"{name}/{image}" not in by_file:
             raise UserError(
-                f"{root / MANIFEST}: no row for test/{name}; take that image out of "
-                f"{root / 'test'}, or the manifest if it is of other images"
+                f"{root / MANIFEST}: no row for {name}/{image}; take that image out of "
+                f"{root / name}, or the manifest if it is of other images"
             )
-    return split._replace(rows=[by_file[f"test/{name}"] for name in split.names])
+    return split._replace(rows=[by_file[f"{name}/{image}"] for image in split.names])

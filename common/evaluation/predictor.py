@@ -12,7 +12,7 @@ from tqdm import tqdm
 from common.codecs import h264
 from common.data.frames import read_frame
 from common.data.side_by_side import write_side_by_side
-from common.data.split import TestSplit
+from common.data.split import Split
 from common.errors import UserError
 from common.evaluation.metrics import prediction_errors
 from common.evaluation.results import cleared, write_csv
@@ -26,7 +26,7 @@ FEW = 10
 
 
 def evaluate_predictor(
-    predictor: Predictor, split: TestSplit, result_path: Path, *, batch_size: int, skip_bad: bool
+    predictor: Predictor, split: Split, result_path: Path, *, batch_size: int, skip_bad: bool
 ) -> None:
     """Predict the levels of a test split, and write to `result_path`:
 
@@ -64,9 +64,7 @@ def evaluate_predictor(
         print(f"each image beside itself encoded at the predicted {names[0]}: {frames}")
 
 
-def _predicted(
-    predictor: Predictor, split: TestSplit, batch_size: int, skip_bad: bool
-) -> pd.DataFrame:
+def _predicted(predictor: Predictor, split: Split, batch_size: int, skip_bad: bool) -> pd.DataFrame:
     """Name, levels and, where they are known, labels of each image that can be read.
 
     The index is the image's place in the split.
@@ -127,7 +125,7 @@ def _error_lines(errors: pd.DataFrame, drawn: str) -> str:
     return "\n".join(lines)
 
 
-def _write_frames(path: Path, split: TestSplit, table: pd.DataFrame, level: str) -> None:
+def _write_frames(path: Path, split: Split, table: pd.DataFrame, level: str) -> None:
     """Each image, as the model saw it, beside itself encoded at the predicted `level`."""
     codec, rows = split.codec, []
     for place, row in table.iterrows():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.files import replaced
+from common.files import checksum, replaced
 
 
 def cleared(folder: Path, names: Iterable[str]) -> list[Path]:
@@ -40,3 +40,8 @@ def kept(path: Path, *names: str) -> list[np.ndarray] | None:
     # NumPy answers damaged files with whatever it stumbles on.
     except Exception:
         return None
+
+
+def digest(path: Path) -> str:
+    """A checksum of a file's bytes, as a name."""
+    return checksum([path.read_bytes()])[:32]

@@ -11,11 +11,12 @@ import signal
 import sys
 import tempfile
 import threading
-import timeit
+import time
 from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import psutil
@@ -26,9 +27,10 @@ from common.errors import UserError
 from common.facts import HEIGHT, WIDTH
 
 PASSES = 3
+Measured = TypeVar("Measured")
 
 
-def in_own_process(measure: Callable[..., float], *arguments: object) -> tuple[float, float]:
+def in_own_process(measure: Callable[..., Measured], *arguments: object) -> tuple[Measured, float]:
     """What `measure` gives, and the peak memory of the process that ran it, in GB.
 
     The process ends with us, and with it goes what it left in the folder for temporary files.
@@ -62,7 +64,7 @@ def in_own_process(measure: Callable[..., float], *arguments: object) -> tuple[f
 
 
 def _measured(
-    results: Connection, folder: str, measure: Callable[..., float], arguments: tuple[object, ...]
+    results: Connection, folder: str, measure: Callable[..., object], arguments: tuple[object, ...]
 ) -> None:
     tempfile.tempdir = folder
     # tqdm's own lock would outlive a killed process, and be complained of.
@@ -75,8 +77,17 @@ def _measured(
         results.send(UserError(f"{type(error).__name__}: {error}"))
 
 
-def prediction_speed(name: str, count: int, precision: str) -> float:
-    """Frames/s from `count` image files to levels, in the fastest of the passes.
+class Time(NamedTuple):
+    """What a run takes."""
+
+    seconds: float
+    """On the clock."""
+    cpu_seconds: float
+    """Over all cores, in this process and those that it started."""
+
+
+def prediction_time(name: str, count: int, precision: str) -> Time:
+    """Time per frame from `count` image files to levels, in the fastest of the passes.
 
     For `in_own_process`, which clears the files away. Weights are random, frames noise: neither
     changes speed.
@@ -85,12 +96,18 @@ def prediction_speed(name: str, count: int, precision: str) -> float:
 
     predictor = Predictor(name, None, precision=precision)
     images = write_noise(Path(tempfile.mkdtemp()), count)
-    return count / fastest(lambda: list(predictor.predict(images)))
+    return Time(*(spent / count for spent in fastest(lambda: list(predictor.predict(images)))))
 
 
-def fastest(run: Callable[[], object]) -> float:
-    """Seconds of the fastest of `PASSES` runs after a first, which compiles."""
-    return min(timeit.repeat(run, number=1, repeat=1 + PASSES)[1:])
+def fastest(run: Callable[[], object]) -> Time:
+    """The fastest of `PASSES` runs after a first, which compiles."""
+    times = []
+    for _ in range(1 + PASSES):
+        seconds, cpu_seconds = time.perf_counter(), sum(os.times()[:4])
+        run()
+        spent = time.perf_counter() - seconds, sum(os.times()[:4]) - cpu_seconds
+        times.append(Time(*spent))
+    return min(times[1:])
 
 
 def noise(count: int) -> np.ndarray:

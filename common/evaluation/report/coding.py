@@ -12,7 +12,7 @@ import pandas as pd
 from common.codecs import h264
 from common.codecs.codec import Codec
 from common.data.frames import read_rgb
-from common.data.split import TestSplit
+from common.data.split import Split
 from common.datasets.objective import lowest_below
 from common.evaluation.results import kept
 from common.files import checksum, write_arrays
@@ -72,7 +72,7 @@ def encoded(image: Path, level: int, codec: Codec, cache: Path) -> Encode:
     return Encode(stream, bits, bits / pixels, min(psnr, LOSSLESS_DB), ssim, vmaf)
 
 
-def measured(split: TestSplit, levels: np.ndarray | float, cache: Path, doing: str) -> pd.DataFrame:
+def measured(split: Split, levels: np.ndarray | float, cache: Path, doing: str) -> pd.DataFrame:
     """Bits, bits per pixel, PSNR (dB), SSIM and VMAF of the images, a row per image.
 
     `levels` [images], or one for all, are rounded to those that can be coded; `doing` says whose

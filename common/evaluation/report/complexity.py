@@ -9,9 +9,9 @@ from collections.abc import Container
 import pandas as pd
 from tqdm import tqdm
 
-from common.data.split import TestSplit
+from common.data.split import Split
 from common.evaluation.report.table import Table
-from common.evaluation.speed import in_own_process, machine, prediction_speed
+from common.evaluation.speed import in_own_process, machine, prediction_time
 from common.framework import layers, tf
 from common.models.build import build_model
 from common.models.descriptions import MODELS
@@ -45,19 +45,20 @@ def multiply_accumulates(model: tf.keras.Model) -> Counter[str]:
     return counts
 
 
-def complexity(titles: Container[str] = TITLES, split: TestSplit | None = None) -> Table:
+def complexity(titles: Container[str] = TITLES, split: Split | None = None) -> Table:
     """What a prediction costs on this machine, a row per model with one of the `titles`.
 
     Weights are all in the file; multiply-accumulates those of predicting, which does without the
-    JND frame of E2E-LAT. Peak memory (GB) and frames/s are those of a process of its own that
-    predicts image files with random weights, the fastest of three passes. `split` is only told of.
+    JND frame of E2E-LAT. Peak memory (GB), frames/s and CPU seconds are those of a process of its
+    own that predicts image files with random weights, the fastest of three passes. `split` is only
+    told of.
     """
     rows = []
     names = [name for name, model in MODELS.items() if model.title in titles]
     for name in tqdm(names, "complexity", unit="model", disable=None, leave=False):
         model = build_model(MODELS[name])
         counts = multiply_accumulates(model.predicting)
-        speed, memory = in_own_process(prediction_speed, name, FRAMES, "float32")
+        time, memory = in_own_process(prediction_time, name, FRAMES, "float32")
         rows.append(
             {
                 "model": MODELS[name].title,
@@ -67,15 +68,17 @@ def complexity(titles: Container[str] = TITLES, split: TestSplit | None = None) 
                 "dense": counts["Dense"],
                 "multiply_accumulates": sum(counts.values()),
                 "peak_memory_gb": memory,
-                "frames_per_second": speed,
+                "frames_per_second": 1 / time.seconds,
+                "cpu_seconds": time.cpu_seconds,
             }
         )
     return Table(
         "complexity",
         "Complexity",
         "Weights in the file; multiply-accumulates per frame by layer kind, from the graph of a "
-        "prediction, zeros of padding included; peak memory and frames per second, from image "
-        f"files to levels in float32, measured in this run, each model in a process of its own, on "
+        "prediction, zeros of padding included; peak memory, frames per second and CPU seconds per "
+        "frame, from image files to levels in float32, measured in this run, each model in a "
+        f"process of its own, on "
         f"{machine()}." + (f" {split.caption}" if split else ""),
         pd.DataFrame(rows),
         {
@@ -87,5 +90,6 @@ def complexity(titles: Container[str] = TITLES, split: TestSplit | None = None) 
             "All": "{multiply_accumulates:,}",
             "Memory, GB": "{peak_memory_gb:.1f}",
             "Frames/s": "{frames_per_second:.2f}",
+            "CPU s": "{cpu_seconds:.2f}",
         },
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data.split import TestSplit
+from common.data.split import Split
 from common.evaluation.report import paper
 from common.evaluation.report.candidates import Candidate
 from common.evaluation.report.coding import measured
@@ -15,6 +15,7 @@ from common.evaluation.report.complexity import complexity
 from common.evaluation.report.page import best_model, gallery, write_page
 from common.evaluation.report.plots import FILES, write_plots
 from common.evaluation.report.predictions import predict_all
+from common.evaluation.report.rivals import rivals
 from common.evaluation.report.table import Table, markdown
 from common.evaluation.report.viewers import Viewers
 from common.evaluation.results import cleared, write_csv
@@ -27,7 +28,8 @@ CSVS = [f"{name}.csv" for name in ("prediction_error", "quality_error", "bitrate
 
 
 def make_report(
-    split: TestSplit,
+    split: Split,
+    train: Split | None,
     candidates: list[Candidate],
     viewers: Viewers | None,
     out: Path,
@@ -40,20 +42,26 @@ def make_report(
     it was, and runs may share it. Memory and frames/s are measured anew.
 
     Args:
+        train: what the rivals without a network learn from; None: there are none.
         command: what the user ran, to be told in the files.
 
     Raises:
         UserError: as `predict_all`, or an image cannot be read.
     """
     predictions = predict_all(candidates, split.images, cache)
+    titles = {title for title, _ in predictions}
+    costs = complexity(titles, split)
+    simple = rivals(train, split, cache)
+    cpu_seconds = dict(zip(costs.values.model, costs.values.cpu_seconds)) | simple.cpu_seconds
     tables = [
-        paper.prediction_error(split, predictions, viewers),
+        paper.prediction_error(split, predictions | simple.predictions, viewers, cpu_seconds),
         paper.quality_error(split, predictions, cache),
         paper.bitrate(split, predictions, cache),
-        complexity({title for title, _ in predictions}, split),
+        costs,
     ]
     at_median = measured(split, np.median(split.true("JND1")), cache, "median JND1")
-    best = best_model(tables[0].values)
+    errors = tables[0].values
+    best = best_model(errors[errors.model.isin(titles)])
     frames = gallery(split, predictions, best, cache)
     facts = {
         "Command": command,

@@ -12,7 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
-from common.data.split import TestSplit
+from common.data.split import Split
 from common.evaluation.report.coding import encoded, read_even
 from common.evaluation.report.plots import INK
 from common.evaluation.report.predictions import Predictions
@@ -27,7 +27,7 @@ SHOWN = 12
 
 def write_page(
     path: Path,
-    split: TestSplit,
+    split: Split,
     model: str,
     tables: list[Table],
     plots: dict[str, dict[str, Path]],
@@ -82,7 +82,7 @@ def best_model(errors: pd.DataFrame) -> str:
     return error[levels == levels.max()].idxmin()
 
 
-def gallery(split: TestSplit, predictions: Predictions, title: str, cache: Path) -> list[dict]:
+def gallery(split: Split, predictions: Predictions, title: str, cache: Path) -> list[dict]:
     """What the page shows of the `SHOWN` frames whose levels the model `title` misses by most.
 
     A dict a frame, for JSON: name, miss (mean over levels), source (a lossless picture as a data

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.data.split import TestSplit
+from common.data.split import Split
 from common.evaluation.metrics import mean_with_interval, prediction_errors
 from common.evaluation.report.coding import METRICS, best_constant, measured
 from common.evaluation.report.predictions import Predictions, of_level
@@ -22,20 +22,28 @@ PUBLISHED = {"mean_absolute_error": 1.57, "psnr_error": 0.72}
 PUBLISHED_FOR = [model.title for model in MODELS.values() if model.multitask]
 BASELINE = "median label"
 INTERVALS = "Intervals are 95 %, by bootstrap over contents."
+RIVALS = (
+    "Rivals, where the data have a train split: ridge regressions fitted on it, by percentiles of "
+    "gradients and by how near one trial encode comes; a model has to beat those, too. CPU seconds "
+    "are those of a frame, from its file on."
+)
 
 
-def prediction_error(split: TestSplit, predictions: Predictions, viewers: Viewers | None) -> Table:
+def prediction_error(
+    split: Split,
+    predictions: Predictions,
+    viewers: Viewers | None,
+    cpu_seconds: dict[str, float],
+) -> Table:
     """How far each model's levels are from the true ones, beside what they must be compared with.
 
-    Without `viewers` the label floor is not known.
+    Args:
+        predictions: of the models, and of rivals without a network.
+        viewers: without them the label floor is not known.
+        cpu_seconds: per frame by title, of those where it was measured.
     """
     unit = split.codec.unit
-    floor, floors = "The labels' own uncertainty is not known here: --labels gives it.", {}
-    if viewers:
-        contents = f"{len(viewers.samples)} contents"
-        floor = f"Label floor: how far the labels move when the viewers are resampled ({contents})."
-        for level, samples in zip(LEVELS, zip(*viewers.samples)):
-            floors[level] = label_floor(samples, viewers.statistic, split.codec_name != QP)
+    floor, floors = _label_floors(split, viewers)
     rows = [
         {
             "model": title,
@@ -43,19 +51,19 @@ def prediction_error(split: TestSplit, predictions: Predictions, viewers: Viewer
             **prediction_errors(predicted, split.true(level), split.contents),
             "label_floor": floors.get(level, np.nan),
             "published": _published("mean_absolute_error", split, title, level),
+            "cpu_seconds": cpu_seconds.get(title, np.nan),
         }
         for (title, level), predicted in predictions.items()
     ]
-    values = pd.DataFrame(rows)
-    published = values.published.notna().any()
+    published = any(pd.notna(row["published"]) for row in rows)
     told = "Published: on VideoSet's viewers, other frames than these. " if published else ""
     return Table(
         "prediction_error",
         "Prediction error",
         f"Absolute error in {unit}, and Spearman's rank correlation. Compare with always answering "
-        f"the median label; of that error, 'fraction' is what the model leaves. {floor} "
-        f"{told}{INTERVALS} {split.caption}",
-        values,
+        f"the median label; of that error, 'fraction' is what the model leaves. "
+        f"{RIVALS} {floor} {told}{INTERVALS} {split.caption}",
+        pd.DataFrame(rows),
         {
             "Model": "{model}",
             "Level": "{level}",
@@ -67,12 +75,26 @@ def prediction_error(split: TestSplit, predictions: Predictions, viewers: Viewer
             "Median label's": "{median_label_error:.2f}",
             "Fraction": "{fraction_of_median_label_error:.2f}",
             "Label floor": "{label_floor:.2f}",
+            "CPU s": "{cpu_seconds:.2f}",
             **({"Published": "{published:.2f}"} if published else {}),
         },
     )
 
 
-def quality_error(split: TestSplit, predictions: Predictions, cache: Path) -> Table:
+def _label_floors(split: Split, viewers: Viewers | None) -> tuple[str, dict[str, float]]:
+    """The floor of each level, and what it is, in a sentence."""
+    if not viewers:
+        return "The labels' own uncertainty is not known here: --labels gives it.", {}
+    floors = {
+        level: label_floor(samples, viewers.statistic, split.codec_name != QP)
+        for level, samples in zip(LEVELS, zip(*viewers.samples))
+    }
+    contents = f"{len(viewers.samples)} contents"
+    moved = f"how far the labels move when the viewers are resampled ({contents})"
+    return f"Label floor: {moved}.", floors
+
+
+def quality_error(split: Split, predictions: Predictions, cache: Path) -> Table:
     """How far the quality of frames coded at predicted levels is from that at the true ones."""
     rows = []
     for level in dict.fromkeys(level for _, level in predictions):
@@ -106,7 +128,7 @@ def quality_error(split: TestSplit, predictions: Predictions, cache: Path) -> Ta
     )
 
 
-def bitrate(split: TestSplit, predictions: Predictions, cache: Path) -> Table:
+def bitrate(split: Split, predictions: Predictions, cache: Path) -> Table:
     """What coding at predicted JND1 levels saves, and how many frames it spoils."""
     codec, unit = split.codec, split.codec.unit
     true, coded = split.true("JND1"), np.vectorize(codec.nearest)
@@ -158,14 +180,12 @@ def bitrate(split: TestSplit, predictions: Predictions, cache: Path) -> Table:
     )
 
 
-def _with_baseline(split: TestSplit, predictions: Predictions, level: str) -> dict[str, np.ndarray]:
+def _with_baseline(split: Split, predictions: Predictions, level: str) -> dict[str, np.ndarray]:
     """Each model's levels by its title, and last the one median label for all frames."""
     return {**of_level(predictions, level), BASELINE: np.median(split.true(level))}
 
 
-def _differences(
-    at_levels: pd.DataFrame, at_true: pd.DataFrame, split: TestSplit
-) -> dict[str, float]:
+def _differences(at_levels: pd.DataFrame, at_true: pd.DataFrame, split: Split) -> dict[str, float]:
     differences = (at_levels - at_true).abs()
     return {
         name: value
@@ -176,6 +196,6 @@ def _differences(
     }
 
 
-def _published(figure: str, split: TestSplit, title: str, level: str) -> float:
+def _published(figure: str, split: Split, title: str, level: str) -> float:
     known = title in PUBLISHED_FOR and level == "JND1" and split.codec_name == QP
     return PUBLISHED[figure] if known else np.nan

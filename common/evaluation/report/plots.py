@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from common.data.split import TestSplit
+from common.data.split import Split
 from common.evaluation.report.predictions import Predictions, of_level
 from common.facts import LEVELS
 from common.files import replaced
@@ -64,7 +64,7 @@ class Level(NamedTuple):
 
 
 def write_plots(
-    folder: Path, split: TestSplit, predictions: Predictions, bits_per_pixel: np.ndarray
+    folder: Path, split: Split, predictions: Predictions, bits_per_pixel: np.ndarray
 ) -> dict[str, dict[str, Path]]:
     """Draw each of `PLOTS` for each level that is predicted, as PNG and as SVG.
 

@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.evaluation.report.candidates import Candidate
-from common.evaluation.results import kept
+from common.evaluation.results import digest, kept
 from common.facts import LEVELS
-from common.files import checksum, write_arrays
+from common.files import write_arrays
 from common.predictor import Predictor
 
 # Predicted levels [images] by model title and level, in the order of the paper's tables.
@@ -37,9 +37,9 @@ def predict_all(candidates: list[Candidate], images: list[Path], cache: Path) ->
     predictions: Predictions = {}
     misfits: dict[Path, UserError] = {}
     fitting: set[Path] = set()
-    digests = [_digest(image) for image in images]
+    digests = [digest(image) for image in images]
     for candidate in candidates:
-        folder = cache / "levels" / f"{candidate.description.name}-{_digest(candidate.file)}"
+        folder = cache / "levels" / f"{candidate.description.name}-{digest(candidate.file)}"
         stored = {image: folder / f"{name}.npz" for image, name in zip(images, digests)}
         missing = [image for image in images if not kept(stored[image], "levels")]
         if missing:
@@ -74,8 +74,3 @@ def _predict(predictor: Predictor, images: list[Path], stored: dict[Path, Path])
             for error in errors:
                 raise error
             progress.update(len(places))
-
-
-def _digest(path: Path) -> str:
-    """A checksum of a file, as a name."""
-    return checksum([path.read_bytes()])[:32]

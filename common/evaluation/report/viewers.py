@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common.data.manifest import MANIFEST
-from common.data.split import TestSplit
+from common.data.split import Split
 from common.datasets.viewers import (
     Samples,
     aggregate,
@@ -35,7 +35,7 @@ class Viewers(NamedTuple):
     """What makes a label of them."""
 
 
-def read_viewers(labels: Path, split: TestSplit) -> Viewers:
+def read_viewers(labels: Path, split: Split) -> Viewers:
     """The viewers' answers to the contents of `split`.
 
     Args:
@@ -61,7 +61,7 @@ def read_viewers(labels: Path, split: TestSplit) -> Viewers:
     return Viewers(chosen, _told(split, "statistic") or "sur75")
 
 
-def _told(split: TestSplit, column: str) -> str:
+def _told(split: Split, column: str) -> str:
     """What the manifest says in `column` of every image; empty where it says nothing."""
     told = sorted({row[column] for row in split.rows})
     if len(told) > 1:

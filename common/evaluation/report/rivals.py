@@ -1,0 +1,125 @@
+"""What does the same job without a network; a model that loses to it is of no use.
+
+    frame ─┬─ gradients at three scales ─ percentiles ─┐
+           └─ one trial encode ─ how near it comes ────┴─ ridge regression ─ JND1 JND2 JND3
+
+Each is fitted on ROOT/train, as a model is, and measured on ROOT/test. How strongly it is held back
+is chosen by cross-validation over train's contents.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
+
+from common.data.frames import read_frame
+from common.data.split import Split
+from common.evaluation.report.coding import measured
+from common.evaluation.report.predictions import Predictions
+from common.evaluation.results import digest, kept
+from common.facts import LEVELS
+from common.files import write_arrays
+from common.parallel import in_parallel
+
+FOLDS = 5  # and so many contents in train, at least
+PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
+SCALES = (1, 2, 4)  # the frame is reduced by these
+TIMED = 4  # frames
+
+
+class Rivals(NamedTuple):
+    """What they predict for the test split, and CPU seconds per frame by title."""
+
+    predictions: Predictions
+    cpu_seconds: dict[str, float]
+
+
+def rivals(train: Split | None, test: Split, cache: Path) -> Rivals:
+    """Fit the rivals on `train` and let them predict `test`.
+
+    None of them where there is no `train`, or one of fewer than `FOLDS` contents.
+
+    Raises:
+        UserError: an image cannot be read.
+    """
+    found = Rivals({}, {})
+    if not train or len(set(train.contents)) < FOLDS:
+        return found
+    trial = test.codec.nearest(np.median(train.true("JND1")))
+    of_encodes = "VMAF" if test.stand_in else "bits, PSNR and VMAF"
+    squares = FunctionTransformer(lambda values: np.hstack([values, values**2]))
+    cubic = PolynomialFeatures(3, include_bias=False)
+
+    def gradients(split: Split, folder: Path) -> np.ndarray:
+        return np.array(in_parallel(lambda image: _kept(image, folder), split.images, "gradients"))
+
+    def encodes(split: Split, folder: Path) -> np.ndarray:
+        made = measured(split, trial, folder, f"{split.name}, one trial encode")
+        told = [made.vmaf] if test.stand_in else [np.log(made.bits_per_pixel), made.psnr, made.vmaf]
+        return np.stack(told, axis=1)
+
+    for title, features, curved in (
+        ("rival: gradients", gradients, squares),
+        (f"rival: one encode at {trial}, its {of_encodes}", encodes, cubic),
+    ):
+        model = GridSearchCV(
+            make_pipeline(StandardScaler(), curved, StandardScaler(), Ridge()),
+            {"ridge__alpha": np.logspace(-3, 5, 17)},
+            scoring="neg_mean_absolute_error",
+            cv=GroupKFold(FOLDS),
+        )
+        model.fit(features(train, cache), train.levels, groups=train.contents)
+        predicted = model.predict(features(test, cache))
+        found.predictions.update(
+            ((title, level), predicted[:, place]) for place, level in enumerate(LEVELS)
+        )
+        found.cpu_seconds[title] = _cpu_seconds(features, test)
+    return found
+
+
+def gradient_percentiles(frame: np.ndarray) -> np.ndarray:
+    """44 numbers that tell how busy a frame is: float64 [44].
+
+    The logarithms of percentiles of the gradient's length and of the Laplacian's magnitude, at each
+    of `SCALES`; and the mean and deviation of luma.
+
+    Args:
+        frame: blue-green-red, 0 to 255, [height, width, 3].
+    """
+    luma = Image.fromarray(frame[..., ::-1].astype(np.uint8)).convert("L")
+    numbers = []
+    for scale in SCALES:
+        y = np.asarray(luma.reduce(scale), np.float32)
+        gradient = np.hypot(np.diff(y, axis=0)[:, :-1], np.diff(y, axis=1)[:-1])
+        around = y[:-2, 1:-1] + y[2:, 1:-1] + y[1:-1, :-2] + y[1:-1, 2:]
+        for magnitude in (gradient, np.abs(4 * y[1:-1, 1:-1] - around)):
+            numbers += [*np.log(np.percentile(magnitude, PERCENTILES) + 0.5)]
+    y = np.asarray(luma, np.float64)
+    return np.array([*numbers, y.mean(), y.std()])
+
+
+def _kept(image: Path, cache: Path) -> np.ndarray:
+    """The percentiles of an image, from the folder `cache` where they have been before."""
+    path = cache / "gradients" / f"{digest(image)}.npz"
+    if not kept(path, "percentiles"):
+        write_arrays(path, percentiles=gradient_percentiles(read_frame(image)))
+    return kept(path, "percentiles")[0]
+
+
+def _cpu_seconds(features: Callable[[Split, Path], np.ndarray], split: Split) -> float:
+    """What `features` of a frame takes, from its file on, where nothing is kept."""
+    few = split._replace(images=split.images[:TIMED])
+    with tempfile.TemporaryDirectory() as empty:
+        before = sum(os.times()[:4])
+        features(few, Path(empty))
+        return (sum(os.times()[:4]) - before) / len(few.images)
