@@ -34,8 +34,10 @@ def main(name: str, arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not description.multitask and options.jnd_value is None:
         parser.error(f"--jnd_value is missing: choose {', '.join(LEVELS)}")
-    if options.command == "train" and options.roll and options.no_cache:
-        parser.error("--roll rolls the features that --no_cache does without")
+    if options.command == "train" and options.no_cache:
+        for name in ("roll", "mirror"):
+            if getattr(options, name):
+                parser.error(f"--{name} moves the features that --no_cache does without")
     with reported(parser.prog):
         {"train": _train, "test": _test}[options.command](description, options)
     return 0
@@ -92,6 +94,12 @@ def _train(description: Description, options: argparse.Namespace) -> None:
             flip=options.flip,
             roll=options.roll,
             cosine=options.epochs if options.cosine else None,
+            mirror=options.mirror,
+            weight_decay=options.weight_decay,
+            dropout=options.dropout,
+            batch_norm_momentum=options.batch_norm_momentum,
+            single_branches=options.single_branches,
+            cache_precision=options.cache_precision,
         ),
         *(TrainingSplit(*split) for split in splits),
         files,
@@ -167,7 +175,7 @@ def _add_train_options(train: Parser, description: Description) -> None:
     add_options(
         train,
         "data_dir jnd_value checkpoint_path csv_log_path epochs batch_size learning_rate cosine "
-        "flip seed resume tensorboard precision",
+        "flip weight_decay dropout batch_norm_momentum seed resume tensorboard precision",
         jnd_value={"help": best} if description.multitask else {},
         checkpoint_path=needed,
         csv_log_path=needed,
@@ -175,9 +183,14 @@ def _add_train_options(train: Parser, description: Description) -> None:
         learning_rate={"default": 1e-5},
     )
     if description.end_to_end:
-        train.set_defaults(cache_dir=None, no_cache=True, roll=False)
+        unused = {"roll": False, "mirror": False, "cache_precision": "float32"}
+        train.set_defaults(cache_dir=None, no_cache=True, **unused)
     else:
-        add_options(train, "roll cache_dir no_cache")
+        add_options(train, "roll mirror cache_dir cache_precision no_cache")
+    if description.multitask:
+        add_options(train, "single_branches")
+    else:
+        train.set_defaults(single_branches=False)
     told = f"folder of {', '.join(description.backbone_files('JNDk'))}"
     _add_backbone_option(train, description, help=told, required=True)
 

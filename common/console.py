@@ -68,12 +68,20 @@ def positive_real(text: str) -> float:
     return number
 
 
+def share(text: str) -> float:
+    """The number from 0 to below 1 that `text` says: a type for an argument."""
+    number = 0.0 if text.strip() in ("0", "0.0") else positive_real(text)
+    if number >= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not below 1")
+    return number
+
+
 def _folder(told: str, **more: object) -> dict[str, object]:
     return {"type": Path, "metavar": "DIR", "help": told, **more}
 
 
 def _number(kind: Callable, told: str, **more: object) -> dict[str, object]:
-    return {"type": kind, "metavar": "X" if kind is positive_real else "N", "help": told, **more}
+    return {"type": kind, "metavar": "N" if kind in (positive, seed) else "X", "help": told, **more}
 
 
 def _flag(told: str) -> dict[str, object]:
@@ -82,18 +90,28 @@ def _flag(told: str) -> dict[str, object]:
 
 # The options that several commands take, and all that train models take.
 OPTIONS = {
+    "batch_norm_momentum": _number(
+        share, "share of the batch normalisations' statistics that a step leaves", default=0.99
+    ),
     "batch_size": _number(positive, "frames a step", default=8),
     "cache_dir": _folder(
         "for what the frozen backbones give (default: features/ in --checkpoint_path)"
     ),
+    "cache_precision": {
+        "choices": ("float32", "float16"),
+        "default": "float32",
+        "help": "of what is kept there; float16 takes half the space",
+    },
     "checkpoint_path": _folder("folder for the best epoch's weights, and for what --resume needs"),
     "cosine": _flag("let the learning rate fall to 0 over --epochs, along half a cosine"),
     "csv_log_path": _folder("folder for the log, a line per epoch; made if missing"),
     "data_dir": _folder("folder that holds the above", required=True),
+    "dropout": _number(share, "share of the values before the dense layers left out", default=0.0),
     "epochs": _number(positive, "how often each frame is seen"),
     "flip": _flag("see each frame mirrored, too"),
     "jnd_value": {"choices": LEVELS, "help": "which level; no default"},
     "learning_rate": _number(positive_real, "of the optimizer, Adam"),
+    "mirror": _flag("mirror half of what the backbones give, another half in every epoch"),
     "model_weights_path": _folder("weight file, or folder with ", metavar="PATH"),
     "no_cache": _flag("run the backbones in every epoch instead"),
     "precision": {
@@ -108,8 +126,13 @@ OPTIONS = {
         "head learns no places by heart"
     ),
     "seed": _number(seed, "same seed, same weights", default=0),
+    "single_branches": _flag(
+        "start with a head whose every channel comes from one branch alone: the product of three "
+        "is deaf to faint contrasts"
+    ),
     "skip_bad": _flag("go on without images that cannot be read"),
     "tensorboard": _folder("folder for TensorBoard's logs"),
+    "weight_decay": _number(share, "by which kernels shrink, times the rate (AdamW)", default=0.0),
 }
 
 

@@ -55,6 +55,22 @@ def test_features_are_what_the_backbones_give(images, tmp_path, mirrored):
     assert {path: path.stat().st_mtime_ns for path in paths} == again
 
 
+def test_in_half_precision_they_take_half_the_space(images, tmp_path):
+    whole = cached_features(backbones(), images, tmp_path)
+    halves = cached_features(backbones(), images, tmp_path, precision="float16")
+    assert not set(whole) & set(halves)
+    for path, half, factor in zip(whole, halves, (0.5, 2)):
+        features = np.load(half)
+        assert features.dtype == np.float16
+        np.testing.assert_allclose(features, _expected(images, factor), rtol=2**-11, atol=1e-3)
+        assert half.stat().st_size - 128 == (path.stat().st_size - 128) / 2
+    # In the middle of what float16 holds, the largest is 65,504; not infinite beyond.
+    loud = backbones()
+    loud.layers[1].set_weights([weight + 20 for weight in loud.layers[1].get_weights()])
+    first, _ = cached_features(loud, images, tmp_path, precision="float16")
+    assert np.isfinite(np.load(first)).all() and np.load(first).max() == 65504
+
+
 def test_other_images_or_weights_have_other_features(images, tmp_path):
     made = cached_features(backbones(), images, tmp_path / "cache")
     other = backbones()

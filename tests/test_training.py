@@ -164,10 +164,16 @@ def test_two_epochs_learn_and_what_is_written_test_reads(
         assert metrics.mean_absolute_error[level] == pytest.approx(error, abs=2e-3)
 
 
-def test_killed_and_resumed_is_as_undisturbed(in_process, data, backbones, tmp_path):
-    arguments = _arguments(
-        "LAT", data, backbones, tmp_path / "a", "--cache_dir", tmp_path / "f", epochs=2
-    )
+REGULARISED = (
+    *("--roll", "--mirror", "--cosine", "--cache_precision", "float16"),
+    *("--dropout", 0.4, "--weight_decay", 0.02, "--batch_norm_momentum", 0.9),
+)
+
+
+@pytest.mark.parametrize("more", [(), REGULARISED], ids=["plain", "regularised"])
+def test_killed_and_resumed_is_as_undisturbed(more, in_process, data, backbones, tmp_path):
+    cache = "--cache_dir", tmp_path / "f"
+    arguments = _arguments("LAT", data, backbones, tmp_path / "a", *cache, *more, epochs=2)
     assert in_process(*arguments).returncode == 0
 
     arguments = list(map(str, arguments))
@@ -413,32 +419,31 @@ def test_rolled_features_come_back_in_at_the_other_side(tmp_path):
     np.save(tmp_path / "b.npy", -features)
     split = TrainingSplit([Path()] * 3, np.float32([[2]] * 3), None)
     paths = [[tmp_path / "a.npy"], [tmp_path / "b.npy"]]
-    shares = np.array([[0, 0], [0.5, 0.2], [0.99, 0.99]])  # of height 4 and width 6
-    data = training_batches(split, np.array([2, 0, 1]), 3, ["output"], paths, shares)
+    moves = np.array([[0, 0, 1], [0.5, 0.2, 0], [0.99, 0.99, 0]])  # of height 4 and width 6
+    data = training_batches(split, np.array([2, 0, 1]), 3, ["output"], paths, moves)
     (((one, other), targets),) = data.as_numpy_iterator()
     assert np.array_equal(other, -one)
-    assert np.array_equal(one[1], features[0])
+    assert np.array_equal(one[1], features[0][:, ::-1])  # the one that is mirrored
     assert np.array_equal(one[2, 2:, 1:], features[1, :2, :5])
     assert np.array_equal(one[2, :2, :1], features[1, 2:, 5:])
     assert np.array_equal(one[0, :3, :5], features[2, 1:, 1:])
     assert targets["output"].tolist() == [[2]] * 3
 
 
-def test_roll_needs_features(in_process, data, backbones, tmp_path):
-    done = in_process(*_arguments("LAT", data, backbones, tmp_path, "--roll", "--no_cache"))
+@pytest.mark.parametrize("option", ["--roll", "--mirror"])
+def test_moving_features_needs_features(option, in_process, data, backbones, tmp_path):
+    done = in_process(*_arguments("LAT", data, backbones, tmp_path, option, "--no_cache"))
     assert done.returncode == 2
-    assert "--roll" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert option in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 def test_cosine_brings_the_learning_rate_to_nothing_over_all_epochs():
-    from common.training.predictor import PredictorSettings, _compile
+    from common.training.predictor import PredictorSettings, _optimizer
 
-    model = build_model(MODELS["LAT"]).whole
     settings = PredictorSettings(
         "LAT", "JND1", 8, 1e-3, 0, "float32", flip=False, roll=False, cosine=10
     )
-    _compile(model, settings, steps=6)
-    schedule = model.optimizer.get_config()["learning_rate"]
+    schedule = _optimizer(settings, steps=6).get_config()["learning_rate"]
     assert schedule["class_name"] == "CosineDecay"
     assert schedule["config"]["initial_learning_rate"] == pytest.approx(1e-3)
     assert schedule["config"]["decay_steps"] == 60  # 10 epochs of 6 steps

@@ -38,16 +38,17 @@ def with_mirrored(split: TrainingSplit) -> TrainingSplit:
     return TrainingSplit(split.images * 2, levels, jnd_frames, len(split.images))
 
 
-def features_of(frozen: tf.keras.Model, split: TrainingSplit, cache_dir: Path) -> Features:
-    """The features that the `frozen` backbones give of a split.
+def features_of(
+    frozen: tf.keras.Model, split: TrainingSplit, cache_dir: Path, precision: str
+) -> Features:
+    """The features that the `frozen` backbones give of a split, kept in float32 or float16.
 
     Raises:
         UserError: as `cached_features`.
     """
     straight = split.images[: len(split.images) - split.mirrored]
-    files = [cached_features(frozen, straight, cache_dir)]
-    if split.mirrored:
-        files.append(cached_features(frozen, straight, cache_dir, mirrored=True))
+    turns = (False, True) if split.mirrored else (False,)
+    files = [cached_features(frozen, straight, cache_dir, turn, precision) for turn in turns]
     return [list(of_backbone) for of_backbone in zip(*files)]
 
 
@@ -67,12 +68,13 @@ def training_batches(
     batch_size: int,
     outputs: list[str],
     features: Features | None,
-    shares: np.ndarray | None = None,
+    moves: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Batches (inputs, targets by output name) of a split in `order`, read ahead of their use.
 
-    Inputs are frames, or `features`, each rolled round by its `shares` [images, 2] of height and
-    width. A frame that cannot be read ends it with an error of TensorFlow's.
+    Inputs are frames, or `features`, each moved as its row of `moves` [images, 3] says: rolled
+    round by shares of its height and width, and then mirrored where the third is 1. A frame that
+    cannot be read ends it with an error of TensorFlow's.
     """
     levels, batch_size = tf.constant(split.levels), min(batch_size, len(order))
     straight = len(split.images) - split.mirrored
@@ -92,7 +94,7 @@ def training_batches(
 
     if features:
         data = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
-        data = data.map(_gathering(features, straight, shares), tf.data.AUTOTUNE)
+        data = data.map(_gathering(features, straight, moves), tf.data.AUTOTUNE)
     else:
         data = decoded_frames(split.frames, order).map(whole).batch(batch_size)
     data = data.map(batch, tf.data.AUTOTUNE).prefetch(2)
@@ -101,26 +103,28 @@ def training_batches(
     return data.with_options(options)
 
 
-def _gathering(features: Features, straight: int, shares: np.ndarray | None):
+def _gathering(features: Features, straight: int, moves: np.ndarray | None):
     """From numbers of frames [batch] to these and their features, one tensor a backbone."""
-    shapes = [np.load(paths[0], mmap_mode="r").shape[1:] for paths in features]
+    kinds = [np.load(paths[0], mmap_mode="r") for paths in features]
+    shapes, types = [kind.shape[1:] for kind in kinds], [kind.dtype for kind in kinds]
 
-    def rolled(feature: np.ndarray, number: int) -> np.ndarray:
-        if shares is None:
+    def moved(feature: np.ndarray, number: int) -> np.ndarray:
+        if moves is None:
             return feature
-        by = (shares[number] * feature.shape[:2]).astype(int)
-        return np.roll(feature, by, axis=(0, 1))
+        *shares, mirrored = moves[number]
+        by = (np.array(shares) * feature.shape[:2]).astype(int)
+        return np.roll(feature, by, axis=(0, 1))[:, :: -1 if mirrored else 1]
 
     def gather(numbers: np.ndarray) -> list[np.ndarray]:
         # Mapped anew for each batch, or pages once read would count as this process's memory.
         mapped = [[np.load(path, mmap_mode="r") for path in paths] for paths in features]
         return [
-            np.stack([rolled(halves[n // straight][n % straight], n) for n in numbers])
+            np.stack([moved(halves[n // straight][n % straight], n) for n in numbers])
             for halves in mapped
         ]
 
     def gathered(numbers: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        arrays = tf.numpy_function(gather, [numbers], [tf.float32] * len(features))
+        arrays = tf.numpy_function(gather, [numbers], types)
         return numbers, *(tf.ensure_shape(a, (None, *shape)) for a, shape in zip(arrays, shapes))
 
     return gathered

@@ -16,11 +16,16 @@ from common.framework import tf
 
 
 def cached_features(
-    backbones: tf.keras.Model, images: list[Path], cache_dir: Path, mirrored: bool = False
+    backbones: tf.keras.Model,
+    images: list[Path],
+    cache_dir: Path,
+    mirrored: bool = False,
+    precision: str = "float32",
 ) -> list[Path]:
     """The output of each of `backbones` for the frames of `images`, as they are or `mirrored`.
 
-    One file in `cache_dir` a backbone: a float32 array [images, ...] for `np.load`. Files are
+    One file in `cache_dir` per backbone: an array [images, ...] for `np.load`, float32 or, if that
+    is the `precision`, float16, which takes half the space and holds up to 65,504. Files are
     named by a checksum of the backbones' weights and the images' bytes, have a checksum of their
     own beside them, and are made anew where either does not match. Of several processes that share
     the folder one makes them, and the rest wait.
@@ -29,13 +34,13 @@ def cached_features(
         UserError: an image cannot be read.
     """
     weights = (weight.numpy().tobytes() for weight in backbones.weights)
-    turned = [b"mirrored" * mirrored]
-    key = checksum(chain(weights, (image.read_bytes() for image in images), turned))
+    kind = [b"mirrored" * mirrored, b"float16" * (precision == "float16")]
+    key = checksum(chain(weights, (image.read_bytes() for image in images), kind))
     shapes = [(len(images), *output.shape[1:]) for output in backbones.outputs]
     paths = [cache_dir / f"{key}-{number}.npy" for number in range(len(shapes))]
     with locked(cache_dir / f".{key}.lock"):
         if not all(_whole(path, shape) for path, shape in zip(paths, shapes)):
-            _compute(backbones, images, paths, shapes, mirrored)
+            _compute(backbones, images, paths, shapes, mirrored, precision)
     return paths
 
 
@@ -45,21 +50,26 @@ def _compute(
     paths: list[Path],
     shapes: list[tuple[int, ...]],
     mirrored: bool,
+    precision: str,
 ) -> None:
+    kind = np.dtype(precision).newbyteorder("<")
+    # What float16 cannot hold becomes its largest instead of infinite.
+    limits = np.finfo(kind).min, np.finfo(kind).max
     run = tf.function(lambda frames: tf.nest.flatten(backbones(frames, training=False)))
     with contextlib.ExitStack() as stack:
         # The last to leave the stack: files take their names once all are written and closed.
         made = [stack.enter_context(replaced(path)) for path in paths]
         files = [stack.enter_context(path.open("w+b")) for path in made]
         for file, shape in zip(files, shapes):
-            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            header = {"descr": kind.str, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
         with tqdm(total=len(images), desc="features", unit="frame", disable=None) as progress:
             for _, errors, frames in frame_batches(images, 1):
                 raise_first(errors)
                 frames = frames[:, :, ::-1] if mirrored else frames
                 for file, output in zip(files, run(tf.cast(frames, tf.float32))):
-                    file.write(tf.cast(output, tf.float32).numpy().tobytes())
+                    values = tf.cast(output, tf.float32).numpy().clip(*limits)
+                    file.write(values.astype(kind).tobytes())
                 progress.update()
         for file, path, final in zip(files, made, paths):
             file.flush()

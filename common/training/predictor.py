@@ -29,6 +29,11 @@ from common.training.batches import (
     with_mirrored,
 )
 from common.training.epochs import TrainingFiles, check_finite, run_epochs
+from common.training.regularisation import (
+    set_batch_norm_momentum,
+    start_with_single_branches,
+    with_dropout,
+)
 from common.training.state import identity
 
 # Of an end-to-end model's loss: squared error of the JND frame, absolute error of the level.
@@ -47,6 +52,12 @@ class PredictorSettings(NamedTuple):
     flip: bool  # each image is also seen mirrored
     roll: bool  # features are rolled round, anew in every epoch
     cosine: int | None  # the learning rate falls to 0 over so many epochs; None: it stays
+    mirror: bool = False  # half of the features are mirrored, others in every epoch
+    weight_decay: float = 0.0  # of kernels, decoupled
+    dropout: float = 0.0  # before the head's dense layers
+    batch_norm_momentum: float = 0.99
+    single_branches: bool = False  # that a multitask head starts with
+    cache_precision: str = "float32"  # of features on disk
 
 
 class _Training(NamedTuple):
@@ -149,23 +160,42 @@ def _set_up(
         for name, median in zip(model.predicting.output_names, np.median(train.levels, axis=0)):
             # A last ReLU that starts below zero for all frames would never learn.
             model.predicting.get_layer(name).bias.assign([median])
+        if settings.single_branches:
+            start_with_single_branches(model.blocks)
         trained, features = model.whole, (None, None)
         if cache_dir and not model.description.end_to_end:
             trained = model.head
             splits = train, valid
-            features = tuple(features_of(model.features, split, cache_dir) for split in splits)
+            how = cache_dir, settings.cache_precision
+            features = tuple(features_of(model.features, split, *how) for split in splits)
         else:
             check_readable(train)
             check_readable(valid)
+        set_batch_norm_momentum(model.whole, settings.batch_norm_momentum)
         one_cpu = device == "CPU" and strategy.num_replicas_in_sync == 1
         if one_cpu and precision == "float32":
             trained = training_form(trained, model.blocks)
-        _compile(trained, settings, -(-len(train.images) // settings.batch_size))
+        optimizer = _optimizer(settings, -(-len(train.images) // settings.batch_size))
+        if settings.dropout:
+            step = optimizer.iterations
+            trained = with_dropout(trained, settings.dropout, settings.seed, step)
+        _compile(trained, optimizer)
     return _Training(settings, model, trained, train, valid, features)
 
 
-def _compile(model: tf.keras.Model, settings: PredictorSettings, steps: int) -> None:
-    """Give `model` its losses and optimizer; an epoch has `steps`."""
+def _optimizer(settings: PredictorSettings, steps: int) -> Adam:
+    """Adam as `settings` say; an epoch has `steps`."""
+    rate = settings.learning_rate
+    if settings.cosine:
+        rate = tf.keras.optimizers.schedules.CosineDecay(rate, settings.cosine * steps)
+    optimizer = Adam(rate, weight_decay=settings.weight_decay or None)
+    if settings.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    return optimizer
+
+
+def _compile(model: tf.keras.Model, optimizer: Adam) -> None:
+    """Give `model` its losses and its optimizer."""
     losses = {name: "mse" if name == JND_FRAME else "mae" for name in model.output_names}
     end_to_end = JND_FRAME in losses
     weights = {
@@ -173,10 +203,6 @@ def _compile(model: tf.keras.Model, settings: PredictorSettings, steps: int) -> 
         for name in losses
     }
     metrics = {JND_FRAME: [psnr, ssim, "mae"]} if end_to_end else None
-    rate = settings.learning_rate
-    if settings.cosine:
-        rate = tf.keras.optimizers.schedules.CosineDecay(rate, settings.cosine * steps)
-    optimizer = Adam(rate)
     model.compile(optimizer, losses, loss_weights=weights, metrics=metrics)
     optimizer.build(model.trainable_variables)
     if len(model.outputs) > 1:
@@ -208,7 +234,11 @@ def _train_epoch(
     # The order depends on seed and epoch alone, so a resumed run sees the same.
     random = np.random.default_rng((settings.seed, number - 1))
     order = random.permutation(count)
-    shares = random.random((count, 2)) if settings.roll else None
+    moves = np.zeros((count, 3))
+    if settings.roll:
+        moves[:, :2] = random.random((count, 2))
+    if settings.mirror:
+        moves[:, 2] = random.random(count) < 0.5
     of_train, of_valid = training.features
     in_order = np.arange(len(valid.images))
     title = f"epoch {number}/{epochs}"
@@ -216,7 +246,7 @@ def _train_epoch(
         watched = _watched(training, bar, [train.images[place] for place in order], best)
         try:
             history = training.trained.fit(
-                training_batches(train, order, size, outputs, of_train, shares),
+                training_batches(train, order, size, outputs, of_train, moves),
                 validation_data=training_batches(valid, in_order, size, outputs, of_valid),
                 initial_epoch=number - 1,
                 epochs=number,

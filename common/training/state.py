@@ -47,9 +47,11 @@ def identity(
     """
     from common.framework import tf
 
+    # Left out, so that runs from before there was the setting can be gone on with.
+    usual = settings._field_defaults
     names = (f"{image.name} {image.stat().st_size}".encode("utf-8", "replace") for image in images)
     return {
-        **settings._asdict(),
+        **{name: value for name, value in settings._asdict().items() if value != usual.get(name)},
         "frames": f"{len(images)} ({_short(names)})",
         "levels": _short(targets),
         "backbones": _short(file.read_bytes() for file in files),
@@ -91,10 +93,11 @@ def read_state(path: Path, run: dict[str, object], variables: Sequence[tf.Variab
     # NumPy, zipfile and zlib answer damaged files with whatever they stumble on.
     except Exception as error:
         raise UserError(f"{path}: not the whole state of a training run ({error})") from None
-    for name, value in json.loads(json.dumps(run)).items():
-        if before.get(name) != value:
+    now = json.loads(json.dumps(run))
+    for name in {**now, **before}:
+        if before.get(name) != now.get(name):
             raise UserError(
-                f"{path}: was trained with {name} {before.get(name)}, not {value}; "
+                f"{path}: was trained with {name} {before.get(name)}, not {now.get(name)}; "
                 f"--resume goes on with the same settings and data only, {_ANEW}"
             )
     if [value.shape for value in values] != [tuple(each.shape) for each in variables]:

@@ -1,0 +1,19 @@
+#!/bin/sh
+# The default model from photographs, by the project's own commands:
+#
+#     sh weights/make.sh PHOTOS WORK
+#
+# in the project's folder. Stopped, the same command goes on where it was. What it took, and what
+# came of it, is in README.md beside this.
+set -e
+photos=$1 work=$2
+run() { "${PYTHON:-python3}" -m "$@"; }
+prepare() { run common.prepare photos --images "$photos" --split 88/12/0 --test_contents weights/held_out.txt "$@"; }
+stage_1() { run common.reconstruct train --data_dir "$work/data" --checkpoint_path "$work/backbones" --csv_log_path "$work/logs" --lambda 0.1 --precision bfloat16 --resume "$@"; }
+
+prepare --crops 3 --out "$work/data"
+prepare --crops 6 --least_width 320 --vary 2 --out "$work/more"
+stage_1 --target Img --epochs 3
+for level in JND1 JND2 JND3; do
+    stage_1 --target $level --epochs 1 --init "$work/backbones"
+done
