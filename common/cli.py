@@ -83,23 +83,13 @@ def _train(description: Description, options: argparse.Namespace) -> None:
     from common.training.epochs import TrainingFiles
     from common.training.predictor import PredictorSettings, train_predictor
 
+    as_given = {*PredictorSettings._fields} - {"model", "level", "cosine"}
     train_predictor(
         PredictorSettings(
             model=description.name,
             level=level,
-            batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
-            seed=options.seed,
-            precision=options.precision,
-            flip=options.flip,
-            roll=options.roll,
             cosine=options.epochs if options.cosine else None,
-            mirror=options.mirror,
-            weight_decay=options.weight_decay,
-            dropout=options.dropout,
-            batch_norm_momentum=options.batch_norm_momentum,
-            single_branches=options.single_branches,
-            cache_precision=options.cache_precision,
+            **{name: value for name, value in vars(options).items() if name in as_given},
         ),
         *(TrainingSplit(*split) for split in splits),
         files,

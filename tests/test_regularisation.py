@@ -46,7 +46,7 @@ def test_dropout_leaves_out_a_share_in_training_alone():
 def test_dropout_shares_the_weights():
     head = build_model(MODELS["LAT"]).head
     dropping = with_dropout(head, 0.5, 0, tf.Variable(0, dtype=tf.int64))
-    assert [id(each) for each in dropping.variables] == [id(each) for each in head.variables]
+    assert {id(each) for each in dropping.variables} == {id(each) for each in head.variables}
     latent = tf.random.stateless_normal((1, 22, 40, 192), (0, 1))
     assert np.array_equal(dropping(latent, training=False), head(latent, training=False))
 

@@ -58,11 +58,12 @@ class FlattenedDropout(layers.Flatten):
 
     def __init__(self, name: str, share: float, seed: int, step: tf.Variable):
         super().__init__(name=name)
-        self.share, self.drawn_by, self.step = share, seed, step
+        self.share = share
+        # In a function, since Keras would take `step` itself for a weight of this layer.
+        self.drawn_by = lambda: tf.stack([seed, tf.cast(step, tf.int32)])
 
     def call(self, values: tf.Tensor, training: bool = False) -> tf.Tensor:
         flat = super().call(values)
         if not training:
             return flat
-        by = tf.stack([self.drawn_by, tf.cast(self.step, tf.int32)])
-        return tf.nn.experimental.stateless_dropout(flat, self.share, by)
+        return tf.nn.experimental.stateless_dropout(flat, self.share, self.drawn_by())
