@@ -98,6 +98,7 @@ def _train(description: Description, options: argparse.Namespace) -> None:
         resume=options.resume,
         cache_dir=cache_dir,
         tensorboard=options.tensorboard,
+        labels=_labels(options.data_dir),
     )
     value = f"--jnd_value {suffix} " if suffix else ""
     print(f"best epoch: {best}")
@@ -118,6 +119,16 @@ def _training_split(
     if description.end_to_end:
         jnd_frames = read_jnd_frames(root, name, predicted[0], images)
     return images, levels[:, [LEVELS.index(level) for level in predicted]], jnd_frames
+
+
+def _labels(root: Path) -> dict[str, str]:
+    """What the levels are, and who gave them if a manifest tells."""
+    from common.data.layout import read_split
+    from common.data.manifest import codec_by_order, provenance
+
+    if told := provenance(root):
+        return told._asdict()
+    return {"codec": codec_by_order(read_split(root, "train", levels_needed=True)[1])}
 
 
 def _bundled(folder: str) -> Path:

@@ -24,6 +24,20 @@ def whole(tmp_path_factory):
     return path
 
 
+def test_what_the_levels_are_travels_with_the_weights(whole, tmp_path):
+    from common.models.backbone import build_backbone
+    from common.models.weights import labels_of, write_weights
+
+    model = build_backbone().whole
+    told = {"codec": "H.264 QP", "level_kind": "objective stand-in \u2264 94.5"}
+    write_weights(model, tmp_path / "large.h5", told)
+    compact(tmp_path / "large.h5", tmp_path / "small.h5")
+    for name in ("large.h5", "small.h5"):
+        assert labels_of(tmp_path / name) == told
+        build_backbone().whole.load_weights(tmp_path / name)  # plain Keras passes over them
+    assert labels_of(whole) == {}
+
+
 def test_it_rounds_as_it_says(tmp_path):
     """Dense kernels to 0.001, others to their powers of 2, the sums of neighbouring taps kept."""
     random = np.random.default_rng(0)

@@ -18,11 +18,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from common.facts import QP
 from common.framework import tf
 from common.models.backbone import build_backbone
 from common.models.build import build_model
 from common.models.descriptions import MODELS
-from common.models.weights import write_weights
+from common.models.weights import labels_of, write_weights
 from tests import golden
 from tests.processes import REPO
 
@@ -196,6 +197,7 @@ def test_killed_and_resumed_is_as_undisturbed(more, in_process, data, backbones,
         for name in a.files:
             assert np.array_equal(a[name], b[name]), name
     _same(tmp_path / "a/c/BestModelJND1.h5", tmp_path / "b/c/BestModelJND1.h5")
+    assert labels_of(tmp_path / "b/c/BestModelJND1.h5")["codec"] == QP
 
     # Neither begun anew over the old, nor resumed with other settings.
     refused = in_process(*arguments)

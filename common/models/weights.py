@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _MOST_WEIGHTS = 40_000_000
 _LONGEST_NAMES = 100_000
 _PATIENCE = 2  # seconds
+_LABELS = "labels_"  # how attributes begin that say what levels are
 PUBLISHED = "the published weights are at zenodo.org, record 11080876"
 
 
@@ -186,7 +187,28 @@ def _described(layer: tuple[str, list[tuple[int, ...]]]) -> str:
     return f"{_kind(name)} {' '.join('x'.join(map(str, shape)) for shape in shapes)}"
 
 
-def write_weights(model: tf.keras.Model, path: Path) -> None:
-    """Write the weights of `model` to the file `path`, whole or not at all."""
+def write_weights(model: tf.keras.Model, path: Path, labels: dict[str, str] | None = None) -> None:
+    """Write the weights of `model` to the file `path`, whole or not at all.
+
+    `labels` says in words what the levels are that it learned from, for `labels_of`.
+    """
+    import h5py
+
     with replaced(Path(path)) as beside:
         model.save_weights(beside, save_format="h5")
+        if labels:
+            with h5py.File(
+                beside, "a"
+            ) as file:  # Keras passes over attributes that it does not know
+                file.attrs.update({_LABELS + name: text for name, text in labels.items()})
+
+
+def labels_of(path: Path) -> dict[str, str]:
+    """What `write_weights` was told of the levels; of other files nothing.
+
+    Raises:
+        UserError: the file is not there or damaged.
+    """
+    with opened(path) as file:
+        names = [name for name in file.attrs if name.startswith(_LABELS)]
+        return {name.removeprefix(_LABELS): str(attribute(file, name)) for name in names}

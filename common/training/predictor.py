@@ -99,6 +99,7 @@ def train_predictor(
     resume: bool,
     cache_dir: Path | None,
     tensorboard: Path | None,
+    labels: dict[str, str],
 ) -> None:
     """Train the model up to `epochs`, keep the weights of its best epoch, and log every epoch.
 
@@ -109,6 +110,7 @@ def train_predictor(
     Args:
         cache_dir: for features of frozen backbones; None: computed in every epoch.
         tensorboard: for TensorBoard's logs; None: there are none.
+        labels: what the levels are, for the weight file to say.
 
     Raises:
         UserError: a file that cannot be read, another model's weights, or as `run_epochs`.
@@ -131,7 +133,7 @@ def train_predictor(
         resume=resume,
         train_epoch=lambda number: _train_epoch(training, number, epochs, board, files.best),
         described=lambda row: _described(training, row),
-        write_best=lambda path: write_weights(training.model.whole, path),
+        write_best=lambda path: write_weights(training.model.whole, path, labels),
         monitor=training.monitor,
     )
 
