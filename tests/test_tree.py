@@ -12,7 +12,7 @@ from tests.processes import REPO
 # A line holds those that do not know each other.
 ORDER = (
     {"cli", "prepare", "reconstruct", "tables", "compact", "benchmark"},
-    {"evaluation"},
+    {"evaluation", "prediction"},
     {"training"},
     {"predictor"},
     {"datasets"},

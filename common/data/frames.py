@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from common.framework import tf
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".264", ".h264", ".y4m"}
 
 # A dataset may hold gigapixel pictures; Pillow's guard against them is for web servers. Ours is
 # against headers that are damaged: so many pixels, and so many for each byte, hold no picture.

@@ -15,7 +15,7 @@ from PIL import Image
 
 from common.codecs import h264
 from common.codecs.ffmpeg import binary
-from common.data.frames import SUFFIXES, list_files, read_rgb
+from common.data.frames import SUFFIXES, VIDEO_SUFFIXES, list_files, read_rgb
 from common.data.manifest import STAND_IN
 from common.data.text import readable
 from common.datasets.objective import find_levels
@@ -25,8 +25,6 @@ from common.datasets.variation import varied
 from common.errors import UserError, tried
 from common.facts import HEIGHT, QP, WIDTH
 from common.parallel import in_parallel
-
-VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".264", ".h264", ".y4m"}
 
 LONGEST = 100  # characters of a file's name that its frames are named after
 

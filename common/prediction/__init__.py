@@ -1,0 +1,1 @@
+"""From anyone's pictures and videos to their levels."""
