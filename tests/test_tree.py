@@ -11,7 +11,7 @@ from tests.processes import REPO
 # Rooms and modules below common/, from the commands down; each may import what stands below it.
 # A line holds those that do not know each other.
 ORDER = (
-    {"cli", "prepare", "reconstruct", "tables", "compact", "benchmark"},
+    {"cli", "prepare", "reconstruct", "tables", "compact", "export", "benchmark"},
     {"evaluation", "prediction"},
     {"training"},
     {"predictor"},

@@ -81,9 +81,13 @@ def run_epochs(
 
 
 @tf.function
-def all_finite(variables: Sequence[tf.Variable]) -> tf.Tensor:
-    """Whether all values of all `variables` are: bool []."""
-    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(each)) for each in variables])
+def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Whether all values of all `tensors` are: bool [].
+
+    For tensors, not variables: those of a model in bfloat16 never look the same to TensorFlow, which
+    would trace this anew at every step, and search longer each time.
+    """
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(each)) for each in tensors])
 
 
 def check_finite(
@@ -96,7 +100,7 @@ def check_finite(
     """
     losses = {name: value for name, value in measured.items() if name.endswith("loss")}
     wrong = [f"{name} is {value}" for name, value in losses.items() if not np.isfinite(value)]
-    if not all_finite([each for each in variables if each.dtype.is_floating]):
+    if not all_finite([each.value() for each in variables if each.dtype.is_floating]):
         wrong.append("weights are NaN or infinite")
     if wrong:
         kept = f"; the best epoch is kept in {best}" if best.exists() else ""

@@ -1,0 +1,133 @@
+"""Hand a trained model on to programs that know nothing of this one."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.console import Parser
+from common.errors import UserError, reported
+from common.facts import HEIGHT, LEVELS, WIDTH
+from common.files import make_writable
+from common.models.descriptions import MODELS, Description
+
+if TYPE_CHECKING:
+    from common.framework import tf
+
+PROGRAM = "python3 -m common.export"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what `arguments` (of the process, if None) ask for; the exit code."""
+    parser = Parser(
+        prog=PROGRAM,
+        description="Write a model as a SavedModel folder or, if OUT ends in .tflite, as a\n"
+        "TensorFlow Lite file. It takes a picture as it is, RGB uint8 [height, width, 3] of any\n"
+        "size, and gives its levels by name, as float32: resizing and the order of colours are\n"
+        "inside.",
+        epilog=f"examples:\n  {PROGRAM} weights/MJLAT.h5 exported/\n"
+        f"  {PROGRAM} weights/MJLAT.h5 MJLAT.tflite",
+    )
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="a model's weight file")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder, or file.tflite, to write")
+    named = "whose weights these are, where the file's name does not tell, as BestModel.h5"
+    parser.add_argument("--model", choices=MODELS, help=named)
+    options = parser.parse_args(arguments)
+    with reported(parser.prog):
+        description, level = _told_by_name(options.weights)
+        if options.model:
+            description = MODELS[options.model]
+        if not description:
+            parser.error(f"{options.weights.name} does not tell the model: --model does")
+        if options.out.exists():
+            raise UserError(f"{options.out}: is there already")
+        if not options.weights.is_file():
+            raise UserError(f"{options.weights}: no such file")
+        make_writable(options.out.absolute().parent)
+        names = list(LEVELS) if description.multitask else [level or "JND"]
+        export(description, options.weights, names, options.out)
+        print(f"{options.out}: {description.title}, RGB uint8 to {', '.join(names)}")
+    return 0
+
+
+def _told_by_name(weights: Path) -> tuple[Description | None, str | None]:
+    """The model and, if it is of one, the level that a file is named after."""
+    for description in MODELS.values():
+        for level in (None,) if description.multitask else LEVELS:
+            if weights.name == description.weight_files(level)[0]:
+                return description, level
+    return None, next((level for level in LEVELS if weights.stem.endswith(level)), None)
+
+
+def export(description: Description, weights: Path, names: list[str], out: Path) -> None:
+    """Write the model as `out`, whole or not at all; its outputs are called `names`.
+
+    Raises:
+        UserError: the weights are damaged, or another model's.
+    """
+    from common.framework import tf
+    from common.models.build import build_model
+    from common.models.weights import read_weights
+
+    tf.get_logger().setLevel("ERROR")
+    parts = build_model(description)
+    read_weights(parts.whole, weights)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8, "rgb")])
+    def levels(rgb: tf.Tensor) -> dict[str, tf.Tensor]:
+        frame = tf.reverse(resized(rgb), axis=[2])[tf.newaxis]
+        found = tf.nest.flatten(parts.predicting(tf.cast(frame, tf.float32), training=False))
+        return {name: tf.reshape(level, []) for name, level in zip(names, found)}
+
+    module = tf.Module()
+    module.model, module.levels = parts.predicting, levels
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.absolute().parent) as beside:
+        whole = Path(beside, "whole")
+        tf.saved_model.save(module, str(whole), {"serving_default": levels})
+        if out.suffix == ".tflite":
+            converted = tf.lite.TFLiteConverter.from_saved_model(str(whole)).convert()
+            whole = Path(beside, "whole.tflite")
+            whole.write_bytes(converted)
+        whole.rename(out)
+
+
+def resized(rgb: tf.Tensor) -> tf.Tensor:
+    """As `common.data.frames.resized`, in a graph: int32 [352, 640, 3] of uint8 [any, any, 3]."""
+    from common.framework import tf
+
+    rgb = tf.cast(rgb, tf.int32)
+    shape = tf.shape(rgb)
+    top, bottom, above, below = _neighbours(shape[0], HEIGHT)
+    left, right, before, after = _neighbours(shape[1], WIDTH)
+
+    def sampled(rows: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        rows = tf.gather(rgb, rows)
+        of_left, of_right = (tf.gather(rows, columns, axis=1) for columns in (left, right))
+        taken = of_left * before[:, tf.newaxis] + of_right * after[:, tf.newaxis]
+        return taken // 16 * weights[:, tf.newaxis, tf.newaxis] // 65536
+
+    return (sampled(top, above) + sampled(bottom, below) + 2) // 4
+
+
+def _neighbours(old: tf.Tensor, new: int) -> tuple[tf.Tensor, ...]:
+    from common.framework import tf
+
+    share = tf.cast(old, tf.float32) / new
+    at = (tf.range(new, dtype=tf.float32) + 0.5) * share - 0.5
+    first = tf.floor(at)
+    after = tf.cast(tf.round((at - first) * 2048), tf.int32)
+    before = tf.cast(tf.round((1 - (at - first)) * 2048), tf.int32)
+    first = tf.cast(first, tf.int32)
+    last = old - 1
+    return (
+        tf.clip_by_value(first, 0, last),
+        tf.clip_by_value(first + 1, 0, last),
+        before,
+        after,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

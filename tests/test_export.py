@@ -1,0 +1,109 @@
+"""Exported models, run by programs that know nothing of this project."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from common.data.frames import resized
+from tests import golden
+from tests.processes import REPO, one_line, run
+
+pytestmark = pytest.mark.tensorflow
+
+SAMPLES = pd.read_csv(REPO / "weights" / "samples.csv", index_col="image")
+
+# Plain TensorFlow and Pillow, in another folder. It prints the levels of each picture.
+PROGRAM = """
+import json, sys
+import numpy as np, tensorflow as tf
+from PIL import Image
+model, *pictures = sys.argv[1:]
+pictures = [np.asarray(Image.open(path).convert("RGB")) for path in pictures]
+if model.endswith(".tflite"):
+    interpreter = tf.lite.Interpreter(model)
+    def levels(rgb):
+        interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], rgb.shape)
+        run = interpreter.get_signature_runner("serving_default")
+        return run(rgb=rgb)
+else:
+    run = tf.saved_model.load(model).signatures["serving_default"]
+    def levels(rgb):
+        return run(rgb=tf.constant(rgb))
+found = [{name: float(level) for name, level in levels(rgb).items()} for rgb in pictures]
+print(json.dumps(found))
+assert not [name for name in sys.modules if name.split(".")[0] == "common"]
+"""
+
+
+def outside(folder, model, pictures):
+    """The levels of pictures by that program."""
+    arguments = [sys.executable, "-c", PROGRAM, str(model), *map(str, pictures)]
+    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return pd.DataFrame(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("name", ["folder", "model.tflite"])
+def test_the_default_model_gives_the_levels_of_test(name, tmp_path):
+    out = tmp_path / name
+    done = run("-m", "common.export", REPO / "weights" / "MJLAT.h5", out)
+    assert done.returncode == 0, done.stderr
+    assert f"{out}: MJ-LAT, RGB uint8 to JND1, JND2, JND3" in done.stdout
+    assert list(tmp_path.iterdir()) == [out]
+    found = outside(tmp_path, out, [REPO / "samples" / "test" / image for image in SAMPLES.index])
+    for level in SAMPLES.columns:
+        assert np.abs(found[level] - SAMPLES[level].to_numpy()).max() < 0.05
+
+    again = run("-m", "common.export", REPO / "weights" / "MJLAT.h5", out)
+    one_line(again, 1, out, "is there already")
+
+
+def test_pictures_of_any_size_are_resized_inside(tmp_path):
+    """As outside: the levels of a picture are those of it resized."""
+    golden.write_weights("LAT", tmp_path / "LATJND2.h5")
+    done = run("-m", "common.export", tmp_path / "LATJND2.h5", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    frame = golden.frames(1)[0][..., ::-1]
+    sizes = {"large": np.kron(frame, np.ones((2, 3, 1), np.uint8)), "odd": frame[:201, :333]}
+    pictures = [tmp_path / "frame.png"]
+    Image.fromarray(np.ascontiguousarray(frame)).save(pictures[0])
+    for kind, rgb in sizes.items():
+        for suffix, pixels in (("", rgb), ("_resized", resized(rgb))):
+            pictures.append(tmp_path / f"{kind}{suffix}.png")
+            Image.fromarray(np.ascontiguousarray(pixels)).save(pictures[-1])
+    levels = outside(tmp_path, tmp_path / "out", pictures).JND2
+    assert levels[0] == pytest.approx(golden.EXPECTED["LAT"]["levels"][0][0], rel=1e-3)
+    assert levels[1] == pytest.approx(levels[2], abs=0.05)
+    assert levels[3] == pytest.approx(levels[4], abs=0.05)
+
+
+def test_in_a_graph_it_resizes_as_outside():
+    """But for one step of some pixels in two hundred: float32 is all that TensorFlow Lite has."""
+    from common.export import resized as in_graph
+
+    random = np.random.default_rng(0)
+    for height, width in ((352, 640), (720, 1280), (333, 500), (1, 1), (2000, 3)):
+        rgb = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        differs = np.abs(in_graph(rgb).numpy() - resized(rgb))
+        assert differs.max() <= 1 and differs.mean() < 0.01
+
+
+def test_mistakes_are_one_line(tmp_path):
+    golden.write_weights("Backbone", tmp_path / "LATJND1.h5")
+    (tmp_path / "BestModel.h5").touch()
+    out = tmp_path / "out"
+
+    def failing(weights, code, *said):
+        one_line(run("-m", "common.export", weights, out), code, *said)
+        assert not out.exists()
+
+    failing(tmp_path / "BestModel.h5", 2, "BestModel.h5 does not tell the model: --model does")
+    failing(tmp_path / "MJLAT.h5", 1, tmp_path / "MJLAT.h5", "no such file")
+    failing(tmp_path / "LATJND1.h5", 1, tmp_path / "LATJND1.h5", "holds another model")
