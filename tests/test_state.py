@@ -132,3 +132,14 @@ def test_what_a_killed_run_left_half_written_goes(places, tmp_path):
         (tmp_path / name).touch()
     remove_partials(best)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+
+
+def test_looking_at_weights_in_bfloat16_is_traced_once(tmp_path):
+    """Traced at every step, an epoch would take nine times as long after six."""
+    layer = tf.keras.layers.Dense(3, dtype="mixed_bfloat16")
+    layer.build((None, 5))
+    check_finite("here", {"loss": 1.0}, layer.variables, tmp_path / "best.h5")
+    before = all_finite.experimental_get_tracing_count()
+    for _ in range(5):
+        check_finite("here", {"loss": 1.0}, layer.variables, tmp_path / "best.h5")
+    assert all_finite.experimental_get_tracing_count() == before

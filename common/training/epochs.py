@@ -84,8 +84,8 @@ def run_epochs(
 def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     """Whether all values of all `tensors` are: bool [].
 
-    For tensors, not variables: those of a model in bfloat16 never look the same to TensorFlow, which
-    would trace this anew at every step, and search longer each time.
+    For tensors, not variables: those of a model in bfloat16 never look the same to TensorFlow,
+    which would trace this anew at every step, and search longer each time.
     """
     return tf.reduce_all([tf.reduce_all(tf.math.is_finite(each)) for each in tensors])
 
