@@ -39,7 +39,7 @@ def make_report(
     """Measure the candidates on `split` and write everything to `out`; the table of errors.
 
     Predictions and encodes are kept in `cache` one by one, so a run that was stopped goes on where
-    it was, and runs may share it. Memory and frames/s are measured anew.
+    it was, and runs may share it. Time and memory are measured anew.
 
     Args:
         train: what the rivals without a network learn from; None: there are none.
