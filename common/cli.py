@@ -36,9 +36,9 @@ def main(name: str, arguments: list[str] | None = None) -> int:
     if not description.multitask and options.jnd_value is None:
         parser.error(f"--jnd_value is missing: choose {', '.join(LEVELS)}")
     if options.command == "train" and options.no_cache:
-        for name in ("roll", "mirror"):
+        for name in ("roll", "mirror", "soft_targets"):
             if getattr(options, name):
-                parser.error(f"--{name} moves the features that --no_cache does without")
+                parser.error(f"--{name} needs the features that --no_cache does without")
     with reported(parser.prog):
         commands = {"train": _train, "test": _test, "predict": _predict}
         return commands[options.command](description, options) or 0
@@ -108,6 +108,11 @@ def _train(description: Description, options: argparse.Namespace) -> None:
     from common.training.predictor import PredictorSettings, train_predictor
 
     as_given = {*PredictorSettings._fields} - {"model", "level", "cosine"}
+    train, valid = (TrainingSplit(*split) for split in splits)
+    if options.soft_targets:
+        from common.data.split import read_train_split
+
+        train = train._replace(contents=read_train_split(options.data_dir).contents)
     train_predictor(
         PredictorSettings(
             model=description.name,
@@ -115,7 +120,8 @@ def _train(description: Description, options: argparse.Namespace) -> None:
             cosine=options.epochs if options.cosine else None,
             **{name: value for name, value in vars(options).items() if name in as_given},
         ),
-        *(TrainingSplit(*split) for split in splits),
+        train,
+        valid,
         files,
         TrainingFiles(best, state, logs / f"logs{suffix}.csv"),
         epochs=options.epochs,
@@ -216,10 +222,10 @@ def _add_train_options(train: Parser, description: Description) -> None:
         learning_rate={"default": 1e-5},
     )
     if description.end_to_end:
-        unused = {"roll": False, "mirror": False, "cache_precision": "float32"}
+        unused = {"roll": False, "mirror": False, "cache_precision": "float32", "soft_targets": 0}
         train.set_defaults(cache_dir=None, no_cache=True, **unused)
     else:
-        add_options(train, "roll mirror cache_dir cache_precision no_cache")
+        add_options(train, "roll mirror soft_targets cache_dir cache_precision no_cache")
     if description.multitask:
         add_options(train, "single_branches")
     else:

@@ -76,6 +76,11 @@ def share(text: str) -> float:
     return number
 
 
+def part(text: str) -> float:
+    """The number from 0 to 1 that `text` says: a type for an argument."""
+    return 1.0 if text.strip() in ("1", "1.0") else share(text)
+
+
 def _folder(told: str, **more: object) -> dict[str, object]:
     return {"type": Path, "metavar": "DIR", "help": told, **more}
 
@@ -129,6 +134,12 @@ OPTIONS = {
     "single_branches": _flag(
         "start with a head whose every channel comes from one branch alone: the product of three "
         "is deaf to faint contrasts"
+    ),
+    "soft_targets": _number(
+        part,
+        "part of the targets that regressions fitted on other contents give, in place of the "
+        "labels, so that the head learns fewer pictures by heart",
+        default=0.0,
     ),
     "skip_bad": _flag("go on without images that cannot be read"),
     "tensorboard": _folder("folder for TensorBoard's logs"),

@@ -8,9 +8,10 @@ from PIL import Image
 from sklearn.linear_model import LinearRegression
 
 from common.codecs import h264
+from common.data.gradients import gradient_percentiles
 from common.data.manifest import COLUMNS, STAND_IN, VIEWERS, write_manifest
 from common.data.split import read_test_split, read_train_split
-from common.evaluation.report.rivals import gradient_percentiles, rivals
+from common.evaluation.report.rivals import rivals
 from common.facts import QP
 
 

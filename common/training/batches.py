@@ -21,6 +21,7 @@ class TrainingSplit(NamedTuple):
     levels: np.ndarray  # float32 [images, levels that are predicted]
     jnd_frames: list[Path] | None  # if trained end to end
     mirrored: int = 0  # so many images, the last ones, are seen mirrored
+    contents: np.ndarray | None = None  # str [images]: what frames of one picture or clip share
 
     @property
     def frames(self) -> list[list[Path]]:
@@ -34,8 +35,13 @@ Features = list[list[Path]]
 
 def with_mirrored(split: TrainingSplit) -> TrainingSplit:
     """Each frame twice: as it is, and mirrored."""
-    levels, jnd_frames = np.tile(split.levels, (2, 1)), split.jnd_frames and split.jnd_frames * 2
-    return TrainingSplit(split.images * 2, levels, jnd_frames, len(split.images))
+    return TrainingSplit(
+        split.images * 2,
+        np.tile(split.levels, (2, 1)),
+        split.jnd_frames and split.jnd_frames * 2,
+        len(split.images),
+        None if split.contents is None else np.tile(split.contents, 2),
+    )
 
 
 def features_of(

@@ -34,6 +34,7 @@ from common.training.regularisation import (
     start_with_single_branches,
     with_dropout,
 )
+from common.training.soft_targets import soft_targets
 from common.training.state import identity
 
 # Of an end-to-end model's loss: squared error of the JND frame, absolute error of the level.
@@ -58,6 +59,7 @@ class PredictorSettings(NamedTuple):
     batch_norm_momentum: float = 0.99
     single_branches: bool = False  # that a multitask head starts with
     cache_precision: str = "float32"  # of features on disk
+    soft_targets: float = 0.0  # the share of what regressions on other contents say in the target
 
 
 class _Training(NamedTuple):
@@ -170,6 +172,8 @@ def _set_up(
             splits = train, valid
             how = cache_dir, settings.cache_precision
             features = tuple(features_of(model.features, split, *how) for split in splits)
+            if settings.soft_targets:
+                train = _softened(train, features[0], settings.soft_targets)
         else:
             check_readable(train)
             check_readable(valid)
@@ -183,6 +187,19 @@ def _set_up(
             trained = with_dropout(trained, settings.dropout, settings.seed, step)
         _compile(trained, optimizer)
     return _Training(settings, model, trained, train, valid, features)
+
+
+def _softened(train: TrainingSplit, features: Features, share: float) -> TrainingSplit:
+    """`train` with that `share` of soft targets in its levels."""
+    straight = len(train.images) - train.mirrored
+    told = soft_targets(
+        train.images[:straight],
+        [paths[0] for paths in features],
+        train.levels[:straight],
+        train.contents[:straight],
+    )
+    told = np.resize(told, train.levels.shape)  # mirrored ones follow in the same order
+    return train._replace(levels=share * told + (1 - share) * train.levels)
 
 
 def _optimizer(settings: PredictorSettings, steps: int) -> Adam:

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
 
 from common.data.frames import read_frame
+from common.data.gradients import gradient_percentiles
 from common.data.split import Split
 from common.evaluation.report.coding import measured
 from common.evaluation.report.predictions import Predictions
@@ -32,8 +32,6 @@ from common.files import write_arrays
 from common.parallel import in_parallel
 
 FOLDS = 5  # and so many contents in train, at least
-PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
-SCALES = (1, 2, 4)  # the frame is reduced by these
 TIMED = 4  # frames
 
 
@@ -85,27 +83,6 @@ def rivals(train: Split | None, test: Split, cache: Path) -> Rivals:
         )
         found.cpu_seconds[title] = _cpu_seconds(features, test)
     return found
-
-
-def gradient_percentiles(frame: np.ndarray) -> np.ndarray:
-    """44 numbers that tell how busy a frame is: float64 [44].
-
-    The logarithms of percentiles of the gradient's length and of the Laplacian's magnitude, at each
-    of `SCALES`; and the mean and deviation of luma.
-
-    Args:
-        frame: blue-green-red, 0 to 255, [height, width, 3].
-    """
-    luma = Image.fromarray(frame[..., ::-1].astype(np.uint8)).convert("L")
-    numbers = []
-    for scale in SCALES:
-        y = np.asarray(luma.reduce(scale), np.float32)
-        gradient = np.hypot(np.diff(y, axis=0)[:, :-1], np.diff(y, axis=1)[:-1])
-        around = y[:-2, 1:-1] + y[2:, 1:-1] + y[1:-1, :-2] + y[1:-1, 2:]
-        for magnitude in (gradient, np.abs(4 * y[1:-1, 1:-1] - around)):
-            numbers += [*np.log(np.percentile(magnitude, PERCENTILES) + 0.5)]
-    y = np.asarray(luma, np.float64)
-    return np.array([*numbers, y.mean(), y.std()])
 
 
 def _kept(image: Path, cache: Path) -> np.ndarray:

@@ -1,0 +1,30 @@
+"""How busy a frame is, in numbers; regressions on them are what a network must do better than."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
+SCALES = (1, 2, 4)  # the frame is reduced by these
+
+
+def gradient_percentiles(frame: np.ndarray) -> np.ndarray:
+    """44 numbers that tell how busy a frame is: float64 [44].
+
+    The logarithms of percentiles of the gradient's length and of the Laplacian's magnitude, at each
+    of `SCALES`; and the mean and deviation of luma.
+
+    Args:
+        frame: blue-green-red, 0 to 255, [height, width, 3].
+    """
+    luma = Image.fromarray(frame[..., ::-1].astype(np.uint8)).convert("L")
+    numbers = []
+    for scale in SCALES:
+        y = np.asarray(luma.reduce(scale), np.float32)
+        gradient = np.hypot(np.diff(y, axis=0)[:, :-1], np.diff(y, axis=1)[:-1])
+        around = y[:-2, 1:-1] + y[2:, 1:-1] + y[1:-1, :-2] + y[1:-1, 2:]
+        for magnitude in (gradient, np.abs(4 * y[1:-1, 1:-1] - around)):
+            numbers += [*np.log(np.percentile(magnitude, PERCENTILES) + 0.5)]
+    y = np.asarray(luma, np.float64)
+    return np.array([*numbers, y.mean(), y.std()])
