@@ -7,13 +7,12 @@ NumPy takes a few tenths of a second to load, TensorFlow several seconds.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.console import Parser, add_options, positive
+from common.cli_videos import add_encode, add_predict, encode, predict
+from common.console import Parser, add_options, bundled
 from common.errors import reported
 from common.facts import LEVELS
 from common.files import make_writable
@@ -40,7 +39,7 @@ def main(name: str, arguments: list[str] | None = None) -> int:
             if getattr(options, name):
                 parser.error(f"--{name} needs the features that --no_cache does without")
     with reported(parser.prog):
-        commands = {"train": _train, "test": _test, "predict": _predict}
+        commands = {"train": _train, "test": _test, "predict": predict, "encode": encode}
         return commands[options.command](description, options) or 0
 
 
@@ -62,29 +61,6 @@ def _test(description: Description, options: argparse.Namespace) -> None:
         batch_size=options.batch_size,
         skip_bad=options.skip_bad,
     )
-
-
-def _predict(description: Description, options: argparse.Namespace) -> int:
-    from common.models.weights import find_weights
-
-    level = None if description.multitask else options.jnd_value
-    weights = find_weights(options.model_weights_path, description.weight_files(level))
-    from common.prediction.inputs import find_inputs
-
-    inputs = find_inputs(options.inputs)
-    if options.csv:
-        make_writable(options.csv.parent)
-    from common.evaluation.results import write_csv
-    from common.prediction.answers import answer, as_lines, as_table
-    from common.predictor import Predictor
-
-    predictor = Predictor(description.name, weights, level, options.precision)
-    how = options.view, options.frames_per_scene, options.unit
-    document = answer(predictor, inputs, *how)
-    if options.csv:
-        write_csv(as_table(document), options.csv, float_format="%.3f")
-    print(json.dumps(document, indent=2) if options.json else as_lines(document))
-    return 1 if document["errors"] else 0
 
 
 def _train(description: Description, options: argparse.Namespace) -> None:
@@ -161,11 +137,6 @@ def _labels(root: Path) -> dict[str, str]:
     return {"codec": codec_by_order(read_split(root, "train", levels_needed=True)[1])}
 
 
-def _bundled(folder: str) -> Path:
-    """A folder that comes with the project, as seen from where the user is."""
-    return Path(os.path.relpath(Path(__file__).parents[1] / folder))
-
-
 def _parser(description: Description) -> Parser:
     script = f"{description.name}.py"
     what = "the three JND levels" if description.multitask else "one JND level"
@@ -195,14 +166,8 @@ def _parser(description: Description) -> Parser:
         epilog=f"example:\n  python3 {script} test {level}--data_dir data/ "
         "--model_weights_path weights/ --result_path results/",
     )
-    predict = commands.add_parser(
-        "predict",
-        help="predict the levels of any pictures and videos",
-        description=f"Predict {what} of each picture and video, of any size, and of each scene\n"
-        "of a video. What cannot be read is left out, told on stderr, and the exit code is 1.",
-        epilog=f"example:\n  python3 {script} predict {level}photo.jpg clip.mp4 pictures/",
-    )
-    _add_predict_options(predict, description)
+    add_predict(commands, description)
+    add_encode(commands, description)
     _add_train_options(train, description)
     _add_test_options(test, description)
     return parser
@@ -241,8 +206,8 @@ def _add_test_options(test: Parser, description: Description) -> None:
         test,
         f"data_dir {'jnd_value ' if level else ''}model_weights_path result_path batch_size "
         "skip_bad precision",
-        data_dir={"required": False, "default": _bundled("samples")},
-        model_weights_path={"default": _bundled("weights"), "help": weights},
+        data_dir={"required": False, "default": bundled("samples")},
+        model_weights_path={"default": bundled("weights"), "help": weights},
         batch_size={
             "default": description.test_batch,
             "help": "frames at a time; bounds memory, changes no result",
@@ -250,29 +215,6 @@ def _add_test_options(test: Parser, description: Description) -> None:
     )
     told = "not needed: the weight file holds the backbone; accepted for older scripts"
     _add_backbone_option(test, description, help=told)
-
-
-def _add_predict_options(predict: Parser, description: Description) -> None:
-    level = None if description.multitask else "JNDk"
-    weights = f"weight file, or folder with {' or '.join(description.weight_files(level))}"
-    add = predict.add_argument
-    add("inputs", type=Path, nargs="+", metavar="PATH", help="picture, video, or folder of such")
-    add_options(
-        predict,
-        f"{'jnd_value ' if level else ''}model_weights_path precision",
-        model_weights_path={"default": _bundled("weights"), "help": weights},
-    )
-    views = (
-        "what the model sees of a picture: parts at their own scale, of whose levels the mean "
-        "counts; the middle; or all of it squashed to 640x352, as the published models"
-    )
-    add("--view", choices=("cutouts", "centre", "squashed"), default="cutouts", help=views)
-    sampled = "frames of each scene that are looked at"
-    add("--frames_per_scene", type=positive, default=3, metavar="N", help=sampled)
-    unit = "what levels are, where the weights do not tell, as the published ones"
-    add("--unit", choices=("QP", "quality"), help=unit)
-    add("--json", action="store_true", help="print a JSON document, and nothing else")
-    add("--csv", type=Path, metavar="FILE", help="write a table, too")
 
 
 def _add_backbone_option(command: Parser, description: Description, **more: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -31,6 +32,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         message = " ".join(message.split())
         self.exit(2, f"{self.prog}: error: {message} (--help tells more)\n")
+
+
+def bundled(folder: str) -> Path:
+    """A folder that comes with the project, as seen from where the user is."""
+    return Path(os.path.relpath(Path(__file__).parents[1] / folder))
 
 
 def positive(text: str) -> int:

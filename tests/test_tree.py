@@ -11,7 +11,8 @@ from tests.processes import REPO
 # Rooms and modules below common/, from the commands down; each may import what stands below it.
 # A line holds those that do not know each other.
 ORDER = (
-    {"cli", "prepare", "reconstruct", "tables", "compact", "export", "benchmark"},
+    {"cli", "cli_videos", "prepare", "reconstruct", "tables", "compact", "export", "benchmark"},
+    {"encoding"},
     {"evaluation", "prediction"},
     {"training"},
     {"predictor"},
@@ -22,7 +23,7 @@ ORDER = (
     {"errors", "facts", "framework"},
 )
 # Among the commands: the benchmark measures the six scripts' own command line.
-ALSO = {("benchmark", "cli")}
+ALSO = {("benchmark", "cli"), ("cli", "cli_videos")}
 MODULES = sorted((REPO / "common").rglob("*.py"))
 
 

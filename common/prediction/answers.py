@@ -86,8 +86,8 @@ def _of_video(
             {
                 "first_frame": scene.first,
                 "last_frame": scene.end - 1,
-                "start": round(scene.start_seconds, 3),
-                "end": round(scene.end_seconds, 3),
+                "start": round(scene.start_seconds, 6),
+                "end": round(scene.end_seconds, 6),
                 "sampled_frames": sampled,
                 "levels": _named(predictor, levels[-1]),
             }

@@ -1,0 +1,159 @@
+"""The commands of the six models for anyone's pictures and videos: predict and encode."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from common.console import add_options, bundled, positive
+from common.errors import UserError
+from common.facts import LEVELS
+from common.files import make_writable
+from common.models.descriptions import Description
+
+
+def predict(description: Description, options: argparse.Namespace) -> int:
+    from common.models.weights import find_weights
+
+    """Print the levels of pictures and videos; 1 where some could not be read."""
+    level = None if description.multitask else options.jnd_value
+    weights = find_weights(options.model_weights_path, description.weight_files(level))
+    from common.prediction.inputs import find_inputs
+
+    inputs = find_inputs(options.inputs)
+    if options.csv:
+        make_writable(options.csv.parent)
+    from common.evaluation.results import write_csv
+    from common.prediction.answers import answer, as_lines, as_table
+    from common.predictor import Predictor
+
+    predictor = Predictor(description.name, weights, level, options.precision)
+    how = options.view, options.frames_per_scene, options.unit
+    document = answer(predictor, inputs, *how)
+    if options.csv:
+        write_csv(as_table(document), options.csv, float_format="%.3f")
+    print(json.dumps(document, indent=2) if options.json else as_lines(document))
+    return 1 if document["errors"] else 0
+
+
+def encode(description: Description, options: argparse.Namespace) -> None:
+    """Encode a video at its predicted levels."""
+    from common.models.weights import find_weights
+
+    _check_output(options)
+    level = options.jnd_value or LEVELS[0]
+    own = None if description.multitask else level
+    weights = find_weights(options.model_weights_path, description.weight_files(own))
+    from common.encoding import answers
+    from common.predictor import Predictor
+
+    as_given = {name: getattr(options, name) for name in answers.Wish._fields if name in options}
+    wish = answers.Wish(**as_given, level=level, verify=not options.no_verify)
+    predictor = Predictor(description.name, weights, own, options.precision)
+    told = answers.encode(predictor, options.input, options.output, wish)
+    print(json.dumps(told, indent=2) if options.json else answers.as_lines(told))
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    """Raises:
+    UserError: OUTPUT is there, or is INPUT, or INPUT is not there.
+    """
+    if not options.input.is_file():
+        raise UserError(f"{options.input}: no such file")
+    if options.output.exists():
+        if options.output.samefile(options.input):
+            raise UserError(f"{options.output}: is INPUT, which is never overwritten")
+        if not options.overwrite and not options.dry_run:
+            raise UserError(f"{options.output}: is there already; --overwrite replaces it")
+    if not options.dry_run:
+        make_writable(options.output.parent)
+
+
+def add_predict(commands: argparse._SubParsersAction, description: Description) -> None:
+    """Give `commands` the command predict."""
+    what, level = _what(description)
+    predict = commands.add_parser(
+        "predict",
+        help="predict the levels of any pictures and videos",
+        description=f"Predict {what} of each picture and video, of any size, and of each scene\n"
+        "of a video. What cannot be read is left out, told on stderr, and the exit code is 1.",
+        epilog=f"example:\n  python3 {description.name}.py predict {level}photo.jpg clip.mp4 "
+        "pictures/",
+    )
+    add = predict.add_argument
+    add("inputs", type=Path, nargs="+", metavar="PATH", help="picture, video, or folder of such")
+    _add_seeing(predict, description)
+    unit = "what levels are, where the weights do not tell, as the published ones"
+    add("--unit", choices=("QP", "quality"), help=unit)
+    add("--json", action="store_true", help="print a JSON document, and nothing else")
+    add("--csv", type=Path, metavar="FILE", help="write a table, too")
+
+
+def add_encode(commands: argparse._SubParsersAction, description: Description) -> None:
+    """Give `commands` the command encode."""
+    _, level = _what(description)
+    encode = commands.add_parser(
+        "encode",
+        help="encode a video, each scene at its predicted level",
+        description="Encode a video so that each scene has the QP of its predicted level. Sound,\n"
+        "subtitles, metadata, frame times and colour tags stay as they are.",
+        epilog=f"example:\n  python3 {description.name}.py encode {level}clip.mp4 smaller.mp4",
+    )
+    add = encode.add_argument
+    add("input", type=Path, metavar="INPUT", help="a video")
+    add(
+        "output", type=Path, metavar="OUTPUT", help="the video to write, such as out.mp4 or out.mkv"
+    )
+    if description.multitask:
+        told = {"default": LEVELS[0], "help": "the level that scenes are encoded at"}
+        _add_seeing(encode, description, told)
+    else:
+        _add_seeing(encode, description)
+    add("--encoder", choices=("x264", "x265", "svtav1"), default="x264", help="of the video")
+    finest = "finest QP that a scene may get"
+    add("--min_qp", type=positive, default=1, metavar="N", help=finest)
+    coarsest = "coarsest QP that a scene may get (default: the encoder's)"
+    add("--max_qp", type=positive, metavar="N", help=coarsest)
+    trials = "take the predictions as they are, without a trial encode of each scene's middle"
+    add("--no_verify", action="store_true", help=trials)
+    compare = (
+        "also find the one constant QP of the same VMAF, by encoding the whole video some times"
+    )
+    add("--compare", action="store_true", help=compare)
+    dry = "say what would be done, and by which commands, and encode nothing but trials"
+    add("--dry_run", action="store_true", help=dry)
+    add("--json", action="store_true", help="print a JSON document, and nothing else")
+    add("--overwrite", action="store_true", help="replace OUTPUT where it is there; never INPUT")
+
+
+def _what(description: Description) -> tuple[str, str]:
+    """What is predicted, and the option that an example needs."""
+    if description.multitask:
+        return "the three JND levels", ""
+    return "one JND level", "--jnd_value JND1 "
+
+
+def _add_seeing(
+    command: argparse.ArgumentParser, description: Description, level: dict | None = None
+) -> None:
+    """The weights, and what the model sees."""
+    needed = level is not None or not description.multitask
+    weights = description.weight_files(None if description.multitask else "JNDk")
+    add_options(
+        command,
+        f"{'jnd_value ' if needed else ''}model_weights_path precision",
+        jnd_value=level or {},
+        model_weights_path={
+            "default": bundled("weights"),
+            "help": f"weight file, or folder with {' or '.join(weights)}",
+        },
+    )
+    views = (
+        "what the model sees of a picture: parts at their own scale, of whose levels the mean "
+        "counts; the middle; or all of it squashed to 640x352, as the published models"
+    )
+    add = command.add_argument
+    add("--view", choices=("cutouts", "centre", "squashed"), default="cutouts", help=views)
+    sampled = "frames of each scene that are looked at"
+    add("--frames_per_scene", type=positive, default=3, metavar="N", help=sampled)

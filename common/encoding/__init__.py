@@ -1,0 +1,1 @@
+"""A video encoded scene by scene, each at the level predicted for it."""

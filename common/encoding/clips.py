@@ -1,0 +1,250 @@
+"""Parts of videos: taken out without loss, encoded, measured, and joined."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import NamedTuple
+
+from common.codecs.ffmpeg import binary, last_line, unnamed
+from common.encoding.encoders import Encoder
+from common.errors import UserError
+from common.prediction.scenes import Scene
+
+# Every frame of the input is one of the output's, shown at the same time.
+_EVERY_FRAME = ("-fps_mode", "passthrough", "-enc_time_base", "demux")
+_QUIET = ("-hide_banner", "-nostats", "-loglevel", "error", "-y")
+_DIE = 1  # PR_SET_PDEATHSIG of Linux
+_C = ctypes.CDLL(None)
+# 4:2:0 has a colour for each 2x2 pixels; where a side is odd, its last line is left out.
+EVEN = "crop=trunc(iw/2)*2:trunc(ih/2)*2"
+WINDOW = 12  # frames that a scene is tried on
+
+
+def _ended_with_us() -> None:
+    # However this process ends, by SIGKILL too, what it started ends.
+    with contextlib.suppress(AttributeError):
+        _C.prctl(_DIE, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _running(words: Sequence[object], **pipes: object) -> Iterator[subprocess.Popen]:
+    """An ffmpeg with these arguments; it is killed where the block ends early.
+
+    Raises:
+        RuntimeError: it failed; with its last line.
+    """
+    command = [binary("libvmaf"), *_QUIET, *(os.fsencode(str(word)) for word in words)]
+    with unnamed() as errors:
+        pipes = {"stdin": subprocess.DEVNULL, "stderr": errors, **pipes}
+        with subprocess.Popen(command, preexec_fn=_ended_with_us, **pipes) as process:
+            try:
+                yield process
+                process.wait()
+            finally:
+                process.kill()
+        if process.returncode:
+            errors.seek(0)
+            raise RuntimeError(last_line(errors.read()) or f"ended with {process.returncode}")
+
+
+class Look(NamedTuple):
+    """What streams made of raw frames must be told of the video."""
+
+    depth: int  # bits per colour
+    colours: str  # ffmpeg's filter that says what they are
+    start: float  # seconds from the file's start, which may be sound's, to the first frame
+
+
+def look_at(path: Path) -> Look:
+    """Raises:
+    UserError: the file cannot be read as a video, or is interlaced.
+    """
+    words = ("-loglevel", "info", "-i", source(path), "-map", "0:v:0", "-vf", "showinfo")
+    with unnamed() as log:
+        try:
+            with _running([*words, "-frames:v", 1, "-f", "null", "-"], stderr=log):
+                pass
+        except RuntimeError as error:
+            raise UserError(f"{path}: cannot be read as a video ({error})") from None
+        log.seek(0)
+        said = log.read().decode(errors="replace")
+    frame = re.search(r" pts_time:(\S+) .* fmt:(\S+) .* i:(\S) ", said)
+    if not frame:
+        raise UserError(f"{path}: cannot be read as a video (no frames in it)")
+    if frame[3] in "TB":
+        raise UserError(
+            f"{path}: is interlaced; make it progressive first: ffmpeg -i INPUT -vf bwdif OUTPUT"
+        )
+    depth = re.search(r"p(\d\d)(le|be)$", frame[2])
+    names = {"range": "color_range", "colorspace": "color_space"}
+    names |= {name: name for name in ("color_primaries", "color_trc")}
+    found = {name: re.search(rf" {shown}:(\S+)", said) for name, shown in names.items()}
+    kept = [f"{name}={told[1]}" for name, told in found.items() if told and told[1] != "unknown"]
+    colours = "setparams=" + ":".join(kept) if kept else "null"
+    return Look(int(depth[1]) if depth else 8, colours, float(frame[1]))
+
+
+def source(path: Path) -> str:
+    """A file as ffmpeg's argument, so that no name is taken for a protocol."""
+    return f"file:{path}"
+
+
+def windows(path: Path, scenes: Sequence[Scene], folder: Path) -> list[Path]:
+    """Up to `WINDOW` frames from the middle of each scene, without loss, a file each.
+
+    Raises:
+        UserError: the video cannot be read.
+    """
+    chosen, lengths = [], []
+    for scene in scenes:
+        count = min(WINDOW, scene.end - scene.first)
+        first = scene.first + (scene.end - scene.first - count) // 2
+        chosen.append(f"between(n,{first},{first + count - 1})")
+        lengths.append(count)
+    cuts = ",".join(map(str, [*accumulate(lengths)][:-1]))
+    graph = f"select='{'+'.join(chosen)}',{EVEN}"
+    taken = ("-i", source(path), "-map", "0:v:0", "-vf", graph, *_EVERY_FRAME)
+    parted = ("-f", "segment", "-segment_format", "nut", "-segment_frames", cuts or WINDOW)
+    try:
+        with _running([*taken, "-c:v", "ffv1", *parted, folder / "window%05d.nut"]):
+            pass
+    except RuntimeError as error:
+        raise UserError(f"{path}: cannot be read as a video ({error})") from None
+    return [folder / f"window{number:05d}.nut" for number in range(len(scenes))]
+
+
+def encode_clip(
+    clip: Path,
+    target: Path,
+    encoder: Encoder,
+    qp: int,
+    look: Look,
+    told: Callable[[int], None] | None = None,
+) -> None:
+    """Encode all frames of `clip` at a constant QP; `told` hears how many frames are done.
+
+    Raises:
+        RuntimeError: ffmpeg failed.
+    """
+    options = encoder.options(qp, look.depth).items()
+    words = ["-progress", "pipe:1", "-i", source(clip), "-vf", look.colours, *_EVERY_FRAME]
+    words += [
+        "-c:v",
+        encoder.library,
+        *(word for name, value in options for word in (f"-{name}", value)),
+    ]
+    words += ["-f", "nut", source(target)]
+    with _running(words, stdout=subprocess.PIPE) as process:
+        for line in process.stdout:
+            name, _, value = line.partition(b"=")
+            if told and name == b"frame":
+                told(int(value))
+
+
+def vmaf_of_frames(made: Path, original: Path, count: int) -> list[float]:
+    """VMAF of each of `made`'s `count` frames beside those of `original`, in 8-bit 4:2:0.
+
+    Raises:
+        RuntimeError: ffmpeg failed, or there is another number of frames.
+    """
+    pair = ";".join(
+        f"[{number}:v:0]settb=1/1000,setpts=N,{EVEN},format=yuv420p[{name}]"
+        for number, name in enumerate("ab")
+    )
+    measured = f"[a][b]libvmaf=log_fmt=json:log_path=/dev/stdout:n_threads={os.cpu_count()}"
+    words = ["-i", source(made), "-i", source(original), "-lavfi", f"{pair};{measured}"]
+    with _running([*words, "-f", "null", "-"], stdout=subprocess.PIPE) as process:
+        log = process.stdout.read()
+    frames = json.loads(log)["frames"]
+    if len(frames) != count:
+        raise RuntimeError(f"{len(frames)} frames in place of {count}")
+    return [frame["metrics"]["vmaf"] for frame in frames]
+
+
+def encode_scenes(
+    path: Path,
+    scenes: Sequence[Scene],
+    qps: Sequence[int],
+    encoder: Encoder,
+    look: Look,
+    folder: Path,
+    told: Callable[[int], None],
+) -> list[Path]:
+    """Each scene as a stream of its own in `folder`; the video is decoded once, to its end.
+
+    The decoder hands over through pipes with names, one after another, which it opens as it comes
+    to them.
+
+    Raises:
+        UserError: the video cannot be read.
+        RuntimeError: it cannot be encoded.
+    """
+    pipes = [folder / f"scene{number:05d}.nut" for number in range(len(scenes))]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    cuts = ",".join(str(scene.first) for scene in scenes[1:])
+    words = ["-err_detect", "explode", "-xerror", "-i", source(path), "-map", "0:v:0", "-vf", EVEN]
+    words += [*_EVERY_FRAME, "-c:v", "rawvideo", "-f", "segment", "-segment_format", "nut"]
+    words += ["-segment_frames", cuts or scenes[-1].end + 1, folder / "scene%05d.nut"]
+    made = [folder / f"coded{number:05d}.nut" for number in range(len(scenes))]
+    with _running(words) as decoder, _released(pipes, decoder):
+        for scene, qp, pipe, target in zip(scenes, qps, pipes, made):
+            try:
+                encode_clip(
+                    pipe, target, encoder, qp, look, lambda done, to=scene.first: told(to + done)
+                )
+            except RuntimeError as error:
+                if decoder.poll():
+                    raise UserError(f"{path}: cannot be read to its end ({error})") from None
+                raise
+    return made
+
+
+@contextlib.contextmanager
+def _released(pipes: Sequence[Path], writer: subprocess.Popen) -> Iterator[None]:
+    """Whoever waits for the `writer` at one of the `pipes` waits no more once that has ended."""
+    over = threading.Event()
+
+    def release() -> None:
+        while not over.wait(0.2):
+            for pipe in pipes if writer.poll() is not None else ():
+                with contextlib.suppress(OSError):
+                    os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+
+    thread = threading.Thread(target=release)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def join(
+    path: Path, parts: Sequence[Path], scenes: Sequence[Scene], start: float, target: Path
+) -> None:
+    """The `parts` in a row from `start` (s) on, and all else that `path` holds, as `target`.
+
+    Raises:
+        RuntimeError: what `path` holds besides does not go into such a file.
+    """
+    lines = ["ffconcat version 1.0"]
+    for part, scene in zip(parts, scenes):
+        lines += [f"file {part.name}", f"duration {scene.end_seconds - scene.start_seconds:.9f}"]
+    listed = parts[0].with_name("parts.txt")
+    listed.write_text("\n".join(lines))
+    inputs = ("-itsoffset", start, "-f", "concat", "-i", listed, "-i", source(path))
+    taken = ("-map", "0:v:0", "-map", "1", "-map", "-1:v:0", "-map", "-1:d?")
+    kept = ("-map_metadata", 1, "-map_chapters", 1, "-map_metadata:s:v:0", "1:s:v:0")
+    with _running([*inputs, *taken, *kept, "-c", "copy", "-copy_unknown", source(target)]):
+        pass

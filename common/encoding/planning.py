@@ -1,0 +1,139 @@
+"""Which QP each scene of a video is encoded at, and how that is checked.
+
+predicted level ─ start ─ trial encodes of the scene's middle ─ VMAF ─ QP
+                                                                 │
+               what the level stands for, or x264's at the level ┘
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from common.codecs.codec import whole
+from common.encoding.clips import WINDOW, Look, encode_clip, vmaf_of_frames, windows
+from common.encoding.encoders import ENCODERS, Encoder
+from common.facts import LEVELS
+from common.prediction.scenes import Scene
+
+# A scene whose trial misses its VMAF by more than what one QP changes is corrected, at most so
+# often, and by so many QPs at a time.
+_CORRECTIONS, _FARTHEST = 2, 8
+# By how much log(100 - VMAF), which is nearly linear in the QP, rises per QP of H.264, until two
+# trials tell.
+_RISE = 0.09
+
+
+class Planned(NamedTuple):
+    """A scene, and how it is to be encoded."""
+
+    scene: Scene
+    level: float  # predicted, H.264 QP
+    qp: int  # of the encoder
+    vmaf: float | None  # of the trial at that QP, or as expected there; None: not tried
+    corrected: bool  # the prediction missed the quality that its level stands for
+    bytes: float | None  # expected
+
+
+class Trial(NamedTuple):
+    """The middle of a scene, encoded at a QP."""
+
+    qp: int
+    vmaf: float  # mean
+    bytes: float  # per frame
+
+
+def threshold_of(labels: dict[str, str], level: str) -> float | None:
+    """The VMAF that `level` stands for in labels that no viewer gave; None for viewers' labels."""
+    told = re.search(r"VMAF below ([\d., ]+)", labels.get("level_kind", ""))
+    return float(told[1].split(",")[LEVELS.index(level)]) if told else None
+
+
+def plan(
+    path: Path,
+    scenes: Sequence[Scene],
+    levels: Sequence[float],
+    name: str,
+    allowed: range,
+    threshold: float | None,
+    verify: bool,
+    look: Look,
+) -> list[Planned]:
+    """The QP of each scene of the video at `path` for the encoder `name`.
+
+    Without trials, a scene's QP is the nearest to its level. x264 needs none; for other encoders
+    trials find the QP at which the scene's VMAF is what x264's is at the level. Where the labels
+    stand for a VMAF, `verify` corrects what misses it.
+
+    Args:
+        levels: H.264 QPs, one per scene.
+        allowed: the encoder's QPs to choose from.
+        threshold: the VMAF that the level stands for; None: no VMAF.
+
+    Raises:
+        UserError: the video cannot be read.
+    """
+    encoder, x264 = ENCODERS[name], ENCODERS["x264"]
+    starts = [_within(allowed, encoder.start(level)) for level in levels]
+    if not verify and encoder is x264:
+        return [
+            Planned(scene, level, qp, None, False, None)
+            for scene, level, qp in zip(scenes, levels, starts)
+        ]
+    planned = []
+    with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
+        parts = windows(path, scenes, Path(folder))
+        rows = list(zip(scenes, levels, starts, parts))
+        for scene, level, qp, part in tqdm(rows, desc="trials", unit="scene", disable=None):
+            count = min(WINDOW, scene.end - scene.first)
+            trials = [_tried(part, encoder, qp, count, look)]
+            wanted = threshold if verify else None
+            if wanted is None and encoder is not x264:
+                wanted = _tried(part, x264, _within(range(1, 52), level), count, look).vmaf
+            if wanted is not None:
+                trials += _corrections(part, encoder, trials[0], wanted, allowed, count, look)
+            nearest = min(trials, key=lambda trial: abs(trial.vmaf - (wanted or trial.vmaf)))
+            size = nearest.bytes * (scene.end - scene.first)
+            planned.append(Planned(scene, level, nearest.qp, nearest.vmaf, nearest.qp != qp, size))
+    return planned
+
+
+def _tried(part: Path, encoder: Encoder, qp: int, count: int, look: Look) -> Trial:
+    made = part.with_suffix(".coded.nut")
+    encode_clip(part, made, encoder, qp, look)
+    return Trial(qp, float(np.mean(vmaf_of_frames(made, part, count))), made.stat().st_size / count)
+
+
+def _corrections(
+    part: Path,
+    encoder: Encoder,
+    first: Trial,
+    wanted: float,
+    allowed: range,
+    count: int,
+    look: Look,
+) -> list[Trial]:
+    """Trials at QPs that come nearer to the VMAF that is wanted, each by the slope measured."""
+    trials, rise = [first], _RISE / encoder.steps
+    for _ in range(_CORRECTIONS):
+        qps = [trial.qp for trial in trials]
+        losses = [np.log(max(100 - trial.vmaf, 0.01)) for trial in trials]
+        if len(trials) > 1:
+            measured = (losses[-1] - losses[-2]) / (qps[-1] - qps[-2])
+            rise = measured if measured > rise / 3 else rise
+        by = (np.log(100 - wanted) - losses[-1]) / rise
+        qp = _within(allowed, qps[-1] + float(np.clip(by, -_FARTHEST, _FARTHEST)))
+        if qp in qps:
+            break
+        trials.append(_tried(part, encoder, qp, count, look))
+    return trials[1:]
+
+
+def _within(allowed: range, qp: float) -> int:
+    return min(max(whole(qp), allowed[0]), allowed[-1])
