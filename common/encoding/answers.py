@@ -15,9 +15,9 @@ from common.encoding.delivery import constant_of_equal_vmaf, deliver
 from common.encoding.encoders import ENCODERS, check_available
 from common.encoding.planning import Planned, plan, threshold_of
 from common.errors import UserError
-from common.facts import QUALITY
+from common.facts import QP, QUALITY
 from common.models.weights import labels_of
-from common.prediction.answers import answer
+from common.prediction.answers import NOT_TOLD, of_video
 from common.prediction.scenes import Scene
 from common.predictor import Predictor
 
@@ -50,20 +50,18 @@ def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
     if labels.get("codec") == QUALITY:
         raise UserError(f"{predictor.weights}: predicts JPEG qualities; videos need QPs")
     look = look_at(path)
-    document = answer(predictor, [path], wish.view, wish.frames_per_scene, None)
-    if document["errors"]:
-        raise UserError(document["errors"][0]["error"])
-    (video,) = document["inputs"]
+    rows = of_video(predictor, path, wish.view, wish.frames_per_scene, QP)["scenes"]
     scenes = [
-        Scene(row["first_frame"], row["last_frame"] + 1, row["start"], row["end"])
-        for row in video["scenes"]
+        Scene(row["first_frame"], row["last_frame"] + 1, row["start"], row["end"]) for row in rows
     ]
-    levels = [row["levels"][wish.level] for row in video["scenes"]]
+    levels = [row["levels"][wish.level] for row in rows]
     wanted = threshold_of(labels, wish.level)
     allowed = range(wish.min_qp, (wish.max_qp or ENCODERS[wish.encoder].coarsest) + 1)
     planned = plan(path, scenes, levels, wish.encoder, allowed, wanted, wish.verify, look)
     told = {
-        **{name: document[name] for name in ("model", "weights", "labels")},
+        "model": predictor.description.title,
+        "weights": readable(predictor.weights),
+        "labels": labels.get("level_kind", NOT_TOLD),
         "input": readable(path),
         "output": readable(target),
         "level": wish.level,

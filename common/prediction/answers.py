@@ -54,7 +54,7 @@ def answer(
             if path.suffix.lower() in SUFFIXES:
                 found = _of_picture(predictor, path, view)
             else:
-                found = _of_video(predictor, path, view, frames_per_scene, document["unit"])
+                found = of_video(predictor, path, view, frames_per_scene, document["unit"])
             document["inputs"].append({"file": readable(path), **found})
         except UserError as error:
             print(f"left out: {error}", file=sys.stderr)
@@ -68,9 +68,12 @@ def _of_picture(predictor: Predictor, path: Path, view: str) -> dict:
     return {**about, "levels": _named(predictor, _seen(predictor, rgb, view))}
 
 
-def _of_video(
-    predictor: Predictor, path: Path, view: str, frames_per_scene: int, unit: str
-) -> dict:
+def of_video(predictor: Predictor, path: Path, view: str, frames_per_scene: int, unit: str) -> dict:
+    """A video's levels, size and scenes: what `answer` tells of it.
+
+    Raises:
+        UserError: it cannot be read to its end.
+    """
     scenes = find_scenes(path)
     numbers = [scene.sampled(frames_per_scene) for scene in scenes]
     frames = h264.frames(path, [number for each in numbers for number in each])

@@ -1,0 +1,228 @@
+"""`encode`: what comes out, by ffmpeg's own word, of videos as they are found in the wild."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from common.codecs.ffmpeg import binary
+from common.encoding.clips import look_at
+from common.encoding.planning import plan, threshold_of
+from common.models.weights import _LABELS
+from common.prediction.scenes import Scene, find_scenes
+from tests import golden
+from tests.processes import REPO, one_line
+
+STAND_IN = "objective stand-in (VMAF below 94.5, 91.25, 87)"
+X264 = ("-c:v", "libx264", "-qp", 12, "-preset", "ultrafast")
+
+
+def ffmpeg(*words) -> bytes:
+    command = [binary("libvmaf"), "-y", "-nostdin", "-hide_banner", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=100)
+    return done.stdout + done.stderr
+
+
+def pixels(path, first=0, end=10**6) -> list[str]:
+    """Checksums of the decoded frames."""
+    cut = f"trim=start_frame={first}:end_frame={end}"
+    words = ("-i", path, "-map", "0:v:0", "-vf", cut, "-fps_mode", "passthrough", "-f", "framemd5")
+    lines = ffmpeg("-loglevel", "error", *words, "-").decode().splitlines()
+    return [line.split(",")[-1].strip() for line in lines if not line.startswith("#")]
+
+
+def times(path) -> np.ndarray:
+    """When frames are shown, in seconds after the first."""
+    said = ffmpeg("-i", path, "-map", "0:v:0", "-vf", "showinfo", "-f", "null", "-").decode()
+    found = np.array([float(each) for each in re.findall(r" pts_time:(\S+)", said)])
+    return found[: len(pixels(path))] - found[0]
+
+
+def streams(path) -> str:
+    """What ffmpeg says of a file."""
+    command = [binary("libvmaf"), "-hide_banner", "-i", str(path)]
+    return subprocess.run(command, capture_output=True, text=True).stderr
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "LATJND1.h5"
+    golden.write_weights("LAT", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """20 frames of moving shapes and 20 of noise, two sounds, a title."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    sources = ("testsrc2=s=256x144:d=0.8", "nullsrc=s=256x144:d=0.8,geq=random(1)*255:128:128")
+    sounds = ("sine=300:d=1.6", "sine=900:d=1.6")
+    inputs = [word for each in (*sources, *sounds) for word in ("-f", "lavfi", "-i", each)]
+    mapped = ("-map", "[v]", "-map", "2", "-map", "3", "-metadata", "title=Noise")
+    graph = "[0][1]concat=n=2,format=yuv420p[v]"
+    ffmpeg(*inputs, "-filter_complex", graph, *mapped, *X264, path)
+    return path
+
+
+def encode(in_process, weights, clip, out, *more):
+    given = ("--jnd_value", "JND1", "--model_weights_path", weights)
+    limits = ("--min_qp", 20, "--max_qp", 35)
+    return in_process("LAT.py", "encode", clip, out, *given, *limits, "--json", *more)
+
+
+@pytest.mark.parametrize(("encoder", "library"), [("x264", "libx264"), ("svtav1", "libsvtav1")])
+def test_each_scene_has_its_qp_and_all_else_is_kept(
+    in_process, weights, clip, tmp_path, encoder, library
+):
+    out = tmp_path / "out.mkv"
+    done = encode(in_process, weights, clip, out, "--encoder", encoder, "--no_verify")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [row["first_frame"] for row in told["scenes"]] == [0, 20]
+    assert told["output_bytes"] == out.stat().st_size
+    # The same scene by a command line of its own.
+    for row in told["scenes"]:
+        cut = f"trim=start_frame={row['first_frame']}:end_frame={row['last_frame'] + 1}"
+        alone, qp = tmp_path / "alone.mkv", ("-qp", row["qp"])
+        more = ("-preset", 8, "-svtav1-params", "rc=0:enable-tf=0:aq-mode=0")
+        options = (*qp, *(more if encoder == "svtav1" else ()))
+        ffmpeg("-i", clip, "-map", "0:v", "-vf", f"{cut},setpts=PTS-STARTPTS", "-c:v", library,
+               *options, alone)  # fmt: skip
+        assert pixels(out, row["first_frame"], row["last_frame"] + 1) == pixels(alone)
+    assert times(out) == pytest.approx(times(clip), abs=2e-3)
+    said = streams(out)
+    assert said.count("Audio: aac") == 2 and re.search(r"title +: Noise", said)
+
+
+WILD = {
+    "variable frame rate": ("-vf", "select='not(mod(n,3))+gt(n,22)'", "-fps_mode", "passthrough"),
+    "10 bit": ("-pix_fmt", "yuv420p10le"),
+    "4:2:2": ("-pix_fmt", "yuv422p"),
+    "full range": ("-vf", "scale=out_range=pc", "-color_range", "pc", "-colorspace", "bt709",
+                   "-color_primaries", "bt709", "-color_trc", "bt709"),
+    "odd size": ("-vf", "crop=255:143", "-pix_fmt", "yuv444p"),
+    "no sound": ("-an",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WILD)
+def test_videos_of_the_wild(in_process, weights, clip, tmp_path, kind):
+    made, out = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg("-i", clip, *X264, *WILD[kind], made)
+    done = encode(in_process, weights, made, out, "--no_verify")
+    assert done.returncode == 0, done.stderr
+    assert times(out) == pytest.approx(times(made), abs=2e-3)
+    before, after = (re.search(r"Video: \w+ .*?, (\w+)\(?(.*?)\)?, (\d+x\d+)", streams(each))
+                     for each in (made, out))  # fmt: skip
+    assert after[1] == before[1]
+    tags = "pc, bt709" if kind == "full range" else ""
+    assert tags in before[2] and tags in after[2]
+    assert after[3] == ("254x142" if kind == "odd size" else "256x144")
+    assert streams(out).count("Audio:") == streams(made).count("Audio:")
+
+
+def test_a_rotated_video_is_shown_as_before(in_process, weights, clip, tmp_path):
+    made, out = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    ffmpeg("-display_rotation", 90, "-i", clip, "-c", "copy", made)
+    assert "rotation of 90" in streams(made)
+    assert encode(in_process, weights, made, out, "--no_verify").returncode == 0
+    shown = streams(out)
+    assert "144x256" in shown or "rotation of 90" in shown
+
+
+def test_what_cannot_be_encoded_is_told_in_a_line(in_process, weights, clip, tmp_path):
+    made, out = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg("-i", clip, "-vf", "interlace", "-flags", "+ildct+ilme", *X264, made)
+    one_line(encode(in_process, weights, made, out), 1, made, "interlaced", "bwdif")
+    whole = clip.read_bytes()
+    ffmpeg("-i", clip, "-c", "copy", "-f", "mpegts", made.with_suffix(".ts"))
+    whole = bytearray(made.with_suffix(".ts").read_bytes())
+    whole[len(whole) * 2 // 3 :] = os.urandom(len(whole) // 3)
+    made.write_bytes(whole)
+    one_line(encode(in_process, weights, made, out), 1, made, "cannot be read")
+    one_line(encode(in_process, weights, tmp_path / "none.mp4", out), 1, "none.mp4: no such file")
+    assert not out.exists()
+
+
+def test_nothing_is_overwritten_unasked(in_process, weights, clip, tmp_path):
+    out, link = tmp_path / "out.mp4", tmp_path / "link.mp4"
+    out.write_bytes(b"precious")
+    link.symlink_to(clip)
+    one_line(encode(in_process, weights, clip, out), 1, out, "--overwrite")
+    one_line(encode(in_process, weights, clip, link, "--overwrite"), 1, "never overwritten")
+    assert out.read_bytes() == b"precious"
+    done = encode(in_process, weights, clip, out, "--dry_run", "--no_verify")
+    assert done.returncode == 0 and out.read_bytes() == b"precious"
+    assert encode(in_process, weights, clip, out, "--overwrite", "--no_verify").returncode == 0
+    assert sorted(each.name for each in tmp_path.iterdir() if each.name[0] == ".") == []
+
+
+def test_the_commands_of_a_dry_run_make_the_same_video(in_process, weights, clip, tmp_path):
+    out, by_hand = tmp_path / "out.mp4", tmp_path / "by_hand.mp4"
+    done = encode(in_process, weights, clip, by_hand, "--dry_run", "--no_verify")
+    for command in json.loads(done.stdout)["commands"]:
+        subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True)
+    assert encode(in_process, weights, clip, out, "--no_verify").returncode == 0
+    assert pixels(out) == pixels(by_hand)
+
+
+def test_trials_correct_what_misses_the_wanted_vmaf(clip):
+    scenes = find_scenes(clip)
+    assert threshold_of({"level_kind": STAND_IN}, "JND2") == 91.25
+    assert threshold_of({"level_kind": "viewers"}, "JND1") is None
+    look, allowed = look_at(clip), range(1, 52)
+    coarse = plan(clip, scenes[:1], [44.0], "x264", allowed, 94.5, True, look)[0]
+    fine = plan(clip, scenes[:1], [coarse.qp + 0.2], "x264", allowed, 94.5, True, look)[0]
+    assert coarse.corrected and coarse.qp < 40
+    assert abs(coarse.vmaf - 94.5) < 2.5
+    assert not fine.corrected and fine.qp == coarse.qp
+
+
+def test_a_qp_means_the_same_in_ten_bits(clip, tmp_path):
+    deep = tmp_path / "deep.mkv"
+    ffmpeg("-i", clip, *X264, "-pix_fmt", "yuv420p10le", deep)
+    tried = [
+        plan(path, [Scene(0, 20, 0, 0.8)], [30.0], "x264", range(30, 31), 90, True, look_at(path))[
+            0
+        ]
+        for path in (clip, deep)
+    ]
+    assert tried[0].vmaf == pytest.approx(tried[1].vmaf, abs=1)
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_it_leaves_nothing_that_looks_whole(weights, tmp_path, by):
+    long, out = tmp_path / "long.mp4", tmp_path / "to" / "out.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=1280x720:d=30", *X264, long)
+    command = [sys.executable, "LAT.py", "encode", long, out, "--jnd_value", "JND1"]
+    command += ["--model_weights_path", weights, "--no_verify", "--frames_per_scene", "1"]
+    process = subprocess.Popen(list(map(str, command)), cwd=REPO, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 100
+    while not [*out.parent.glob(".out.scenes-*/coded*")] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(by)
+    said = process.communicate(timeout=30)[1].decode()
+    assert process.returncode == (130 if by == signal.SIGINT else -signal.SIGKILL), said
+    time.sleep(0.5)
+    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert str(out.parent) not in running  # no encoder goes on
+    assert [each.name for each in out.parent.iterdir() if each.name[0] != "."] == []
+    if by == signal.SIGINT:
+        assert [*out.parent.iterdir()] == []
+
+
+def test_labels_of_qualities_are_refused(in_process, weights, clip, tmp_path):
+    of_jpeg = tmp_path / "LATJND1.h5"
+    of_jpeg.write_bytes(weights.read_bytes())
+    with h5py.File(of_jpeg, "a") as file:
+        file.attrs[_LABELS + "codec"] = "JPEG quality"
+    one_line(encode(in_process, of_jpeg, clip, tmp_path / "out.mp4"), 1, of_jpeg, "need QPs")
