@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -10,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common.console import Parser, add_options, positive
+from common.console import Parser, add_options, bundled, positive
 from common.errors import reported
 from common.models.descriptions import MODELS
 
@@ -29,6 +30,27 @@ COMMANDS = {
         "An epoch after the first, of three, by the model's own train command with its files\n"
         "and by Keras (Model.fit of the same graph, frames in memory). Batch 8.",
         "frames an epoch, the fastest counts (default: 128; 8 if the model sees reconstructions)",
+    ),
+}
+
+# What is measured of pictures that encodes tell the levels of.
+MEASUREMENTS = {
+    "decide": (
+        "decisions",
+        "CPU seconds and errors of predicting against searching by encodes",
+        "Levels of frames and of clips: searched for by encodes, predicted, and predicted and\n"
+        "tried once. Clips are pans over two pictures each.",
+    ),
+    "views": (
+        "views",
+        "errors of what a model may be shown of large pictures",
+        "Right is where the whole picture, at its own size, falls below the thresholds.",
+    ),
+    "deliver": (
+        "deliveries",
+        "sizes of clips encoded at predicted levels",
+        "Beside one constant QP of equal VMAF, and each scene's true level, found by encodes.\n"
+        "Clips are pans over two pictures each.",
     ),
 }
 
@@ -55,12 +77,52 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--frames", type=positive, metavar="N", help=frames_help)
         add_options(command, "precision")
         command.add_argument("--save", type=Path, metavar="CSV", help="write the table, too")
+    _add_measurements(commands, parser.prog)
     options = parser.parse_args(arguments)
     with reported(parser.prog):
+        if options.command in MEASUREMENTS:
+            _measure(options)
+            return 0
         rows = _compare(options.command, options.models, options.frames, options.precision)
         if options.save:
             _write(rows, options.save)
     return 0
+
+
+def _add_measurements(commands: argparse._SubParsersAction, program: str) -> None:
+    for name, (_, summary, description) in MEASUREMENTS.items():
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=description,
+            epilog=f"example:\n  {program} {name} --images photos/ --contents weights/held_out.txt",
+        )
+        told = {"required": True, "metavar": "DIR", "help": "folder of pictures"}
+        command.add_argument("--images", type=Path, **told)
+        contents = "file of names, a line each: only these pictures"
+        command.add_argument("--contents", type=Path, metavar="FILE", help=contents)
+        count = "pictures or clips"
+        command.add_argument("--count", type=positive, default=8, metavar="N", help=count)
+        weights = {"default": bundled("weights"), "help": "weight file of MJ-LAT, or its folder"}
+        add_options(command, "model_weights_path precision", model_weights_path=weights)
+
+
+def _measure(options: argparse.Namespace) -> None:
+    """Measure MJ-LAT on pictures, and print a table."""
+    from common.data.frames import SUFFIXES, list_files
+    from common.encoding import measuring
+    from common.evaluation.speed import processor
+    from common.predictor import Predictor
+
+    pictures = list_files(options.images, SUFFIXES, "pictures")
+    if options.contents:
+        named = set(options.contents.read_text(encoding="utf-8").splitlines())
+        pictures = [path for path in pictures if path.name in named]
+    predictor = Predictor("MJLAT", options.model_weights_path, precision=options.precision)
+    measure = getattr(measuring, MEASUREMENTS[options.command][0])
+    rows = measure(predictor, pictures, options.count)
+    print(f"{processor()}; {options.precision}; right is VMAF's answer, not viewers'\n")
+    print(measuring.table_text(rows))
 
 
 def _write(rows: list[dict[str, object]], path: Path) -> None:

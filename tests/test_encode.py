@@ -130,6 +130,20 @@ def test_videos_of_the_wild(in_process, weights, clip, tmp_path, kind):
     assert streams(out).count("Audio:") == streams(made).count("Audio:")
 
 
+def test_no_range_is_converted(clip, tmp_path):
+    """Full range or not, the same samples are coded: the same bits, the same VMAF."""
+    full = tmp_path / "full.mkv"
+    told = "h264_metadata=video_full_range_flag=1"
+    ffmpeg("-i", clip, "-map", "0:v", "-c", "copy", "-bsf:v", told, full)
+    assert look_at(full).colours == "setparams=range=pc"
+    scenes, allowed = find_scenes(clip)[:1], range(30, 31)
+    plain, flagged = (
+        plan(path, scenes, [30.0], "x264", allowed, 90, True, look_at(path))[0]
+        for path in (clip, full)
+    )
+    assert plain.vmaf == pytest.approx(flagged.vmaf, abs=0.01) and plain.vmaf > 80
+
+
 def test_a_rotated_video_is_shown_as_before(in_process, weights, clip, tmp_path):
     made, out = tmp_path / "in.mp4", tmp_path / "out.mp4"
     ffmpeg("-display_rotation", 90, "-i", clip, "-c", "copy", made)
@@ -183,8 +197,9 @@ def test_trials_correct_what_misses_the_wanted_vmaf(clip):
     coarse = plan(clip, scenes[:1], [44.0], "x264", allowed, 94.5, True, look)[0]
     fine = plan(clip, scenes[:1], [coarse.qp + 0.2], "x264", allowed, 94.5, True, look)[0]
     assert coarse.corrected and coarse.qp < 40
-    assert abs(coarse.vmaf - 94.5) < 2.5
-    assert not fine.corrected and fine.qp == coarse.qp
+    # From where one QP more or less matters, at most a QP is left to go.
+    assert abs(fine.vmaf - 94.5) <= abs(coarse.vmaf - 94.5) < 2.5
+    assert abs(fine.qp - coarse.qp) <= 2
 
 
 def test_a_qp_means_the_same_in_ten_bits(clip, tmp_path):

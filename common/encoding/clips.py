@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -27,6 +28,9 @@ _DIE = 1  # PR_SET_PDEATHSIG of Linux
 _C = ctypes.CDLL(None)
 # 4:2:0 has a colour for each 2x2 pixels; where a side is odd, its last line is left out.
 EVEN = "crop=trunc(iw/2)*2:trunc(ih/2)*2"
+# Between programs all is called limited range, so that none converts; `Look` says what it is.
+_RAW = f"setparams=range=tv,{EVEN}"
+_STILL = "version=vmaf_v0.6.1\\\\:motion.motion_force_zero=true"
 WINDOW = 12  # frames that a scene is tried on
 
 
@@ -94,33 +98,71 @@ def look_at(path: Path) -> Look:
     return Look(int(depth[1]) if depth else 8, colours, float(frame[1]))
 
 
+def ffmpeg(words: Sequence[object]) -> None:
+    """Run it with these arguments.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    with _running(words):
+        pass
+
+
 def source(path: Path) -> str:
     """A file as ffmpeg's argument, so that no name is taken for a protocol."""
     return f"file:{path}"
 
 
-def windows(path: Path, scenes: Sequence[Scene], folder: Path) -> list[Path]:
-    """Up to `WINDOW` frames from the middle of each scene, without loss, a file each.
+def windows(
+    path: Path, scenes: Sequence[Scene], folder: Path, length: int | None = WINDOW
+) -> Iterator[Path]:
+    """Up to `length` frames (None: all) from the middle of each scene, raw, a file in turn.
+
+    Each is gone when the next one is asked for: together they would fill a disk.
 
     Raises:
         UserError: the video cannot be read.
     """
     chosen, lengths = [], []
     for scene in scenes:
-        count = min(WINDOW, scene.end - scene.first)
+        count = min(length or scene.end, scene.end - scene.first)
         first = scene.first + (scene.end - scene.first - count) // 2
         chosen.append(f"between(n,{first},{first + count - 1})")
         lengths.append(count)
-    cuts = ",".join(map(str, [*accumulate(lengths)][:-1]))
-    graph = f"select='{'+'.join(chosen)}',{EVEN}"
-    taken = ("-i", source(path), "-map", "0:v:0", "-vf", graph, *_EVERY_FRAME)
-    parted = ("-f", "segment", "-segment_format", "nut", "-segment_frames", cuts or WINDOW)
+    with _decoded(path, f"select='{'+'.join(chosen)}',{_RAW}", lengths, folder) as pipes:
+        for number, pipe in enumerate(pipes):
+            part = folder / f"window{number}.nut"
+            with pipe.open("rb") as frames, part.open("wb") as file:
+                shutil.copyfileobj(frames, file)
+            yield part
+            part.unlink()
+
+
+@contextlib.contextmanager
+def _decoded(path: Path, graph: str, lengths: Sequence[int], folder: Path) -> Iterator[list[Path]]:
+    """Named pipes in `folder`, out of which raw frames of a video come.
+
+    The first `lengths[0]` of those that `graph` lets through come out of the first pipe, and so on:
+    the decoder opens each as it comes to it. The video is decoded once.
+
+    Raises:
+        UserError: it cannot be read to its end.
+    """
+    pipes = [folder / f"part{number:05d}.nut" for number in range(len(lengths))]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    cuts = ",".join(map(str, [*accumulate(lengths)][:-1])) or sum(lengths) + 1
+    words = ["-err_detect", "explode", "-xerror", "-i", source(path), "-map", "0:v:0", "-vf", graph]
+    words += [*_EVERY_FRAME, "-c:v", "rawvideo", "-f", "segment", "-segment_format", "nut"]
     try:
-        with _running([*taken, "-c:v", "ffv1", *parted, folder / "window%05d.nut"]):
-            pass
+        running = _running([*words, "-segment_frames", cuts, folder / "part%05d.nut"])
+        with running as decoder, _released(pipes, decoder):
+            yield pipes
     except RuntimeError as error:
         raise UserError(f"{path}: cannot be read as a video ({error})") from None
-    return [folder / f"window{number:05d}.nut" for number in range(len(scenes))]
+    finally:
+        for pipe in pipes:
+            pipe.unlink(missing_ok=True)
 
 
 def encode_clip(
@@ -154,14 +196,17 @@ def encode_clip(
 def vmaf_of_frames(made: Path, original: Path, count: int) -> list[float]:
     """VMAF of each of `made`'s `count` frames beside those of `original`, in 8-bit 4:2:0.
 
+    As labels have it, of each frame by itself: the motion that lets VMAF forgive more is zero.
+
     Raises:
         RuntimeError: ffmpeg failed, or there is another number of frames.
     """
     pair = ";".join(
-        f"[{number}:v:0]settb=1/1000,setpts=N,{EVEN},format=yuv420p[{name}]"
+        f"[{number}:v:0]settb=1/1000,setpts=N,{_RAW},format=yuv420p[{name}]"
         for number, name in enumerate("ab")
     )
-    measured = f"[a][b]libvmaf=log_fmt=json:log_path=/dev/stdout:n_threads={os.cpu_count()}"
+    log = f"log_fmt=json:log_path=/dev/stdout:n_threads={os.cpu_count()}"
+    measured = f"[a][b]libvmaf={log}:model={_STILL}"
     words = ["-i", source(made), "-i", source(original), "-lavfi", f"{pair};{measured}"]
     with _running([*words, "-f", "null", "-"], stdout=subprocess.PIPE) as process:
         log = process.stdout.read()
@@ -180,33 +225,18 @@ def encode_scenes(
     folder: Path,
     told: Callable[[int], None],
 ) -> list[Path]:
-    """Each scene as a stream of its own in `folder`; the video is decoded once, to its end.
-
-    The decoder hands over through pipes with names, one after another, which it opens as it comes
-    to them.
+    """Each scene as a stream of its own in `folder`.
 
     Raises:
-        UserError: the video cannot be read.
-        RuntimeError: it cannot be encoded.
+        UserError: the video cannot be read, or encoded.
     """
-    pipes = [folder / f"scene{number:05d}.nut" for number in range(len(scenes))]
-    for pipe in pipes:
-        os.mkfifo(pipe)
-    cuts = ",".join(str(scene.first) for scene in scenes[1:])
-    words = ["-err_detect", "explode", "-xerror", "-i", source(path), "-map", "0:v:0", "-vf", EVEN]
-    words += [*_EVERY_FRAME, "-c:v", "rawvideo", "-f", "segment", "-segment_format", "nut"]
-    words += ["-segment_frames", cuts or scenes[-1].end + 1, folder / "scene%05d.nut"]
+    lengths = [scene.end - scene.first for scene in scenes]
     made = [folder / f"coded{number:05d}.nut" for number in range(len(scenes))]
-    with _running(words) as decoder, _released(pipes, decoder):
+    with _decoded(path, _RAW, lengths, folder) as pipes:
         for scene, qp, pipe, target in zip(scenes, qps, pipes, made):
-            try:
-                encode_clip(
-                    pipe, target, encoder, qp, look, lambda done, to=scene.first: told(to + done)
-                )
-            except RuntimeError as error:
-                if decoder.poll():
-                    raise UserError(f"{path}: cannot be read to its end ({error})") from None
-                raise
+            encode_clip(
+                pipe, target, encoder, qp, look, lambda done, to=scene.first: told(to + done)
+            )
     return made
 
 

@@ -88,9 +88,9 @@ def plan(
         ]
     planned = []
     with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
-        parts = windows(path, scenes, Path(folder))
-        rows = list(zip(scenes, levels, starts, parts))
-        for scene, level, qp, part in tqdm(rows, desc="trials", unit="scene", disable=None):
+        rows = zip(windows(path, scenes, Path(folder)), scenes, levels, starts)
+        bar = tqdm(rows, "trials", len(scenes), unit="scene", disable=None)
+        for part, scene, level, qp in bar:
             count = min(WINDOW, scene.end - scene.first)
             trials = [_tried(part, encoder, qp, count, look)]
             wanted = threshold if verify else None
@@ -106,7 +106,8 @@ def plan(
 
 def _tried(part: Path, encoder: Encoder, qp: int, count: int, look: Look) -> Trial:
     made = part.with_suffix(".coded.nut")
-    encode_clip(part, made, encoder, qp, look)
+    # Without tags, as the part is: what says full range would be converted to be measured.
+    encode_clip(part, made, encoder, qp, look._replace(colours="null"))
     return Trial(qp, float(np.mean(vmaf_of_frames(made, part, count))), made.stat().st_size / count)
 
 

@@ -1,0 +1,271 @@
+"""What decisions cost and get right: predicted, tried once, or searched for by encodes.
+
+Nobody's eyes are asked here: right is the lowest QP at which VMAF falls below the thresholds that
+the weights' labels stand for, found by encoding.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm import tqdm
+
+from common.codecs import h264
+from common.data.frames import read_rgb
+from common.datasets.objective import THRESHOLDS, find_levels, lowest_below
+from common.encoding.clips import encode_clip, ffmpeg, look_at, vmaf_of_frames, windows
+from common.encoding.delivery import constant_of_equal_vmaf, deliver
+from common.encoding.encoders import ENCODERS
+from common.encoding.planning import plan
+from common.errors import UserError
+from common.facts import HEIGHT, LEVELS, QP, WIDTH
+from common.prediction.answers import of_video
+from common.prediction.scenes import Scene, find_scenes
+from common.prediction.views import VIEWS, cutouts
+from common.predictor import Predictor
+
+QPS = range(1, 52)
+CLIP_SECONDS, CLIP_WIDTH, CLIP_HEIGHT, CLIP_LEAST = 5, 1280, 720, 1500
+# Of the parts that a picture is seen as, besides their mean.
+PERCENTILES = (25, 40)
+
+
+def _cpu_seconds(decide: Callable[[], object]) -> tuple[object, float]:
+    """What it gives, and the CPU seconds that it and the processes it starts take."""
+    before = sum(os.times()[:4])
+    return decide(), sum(os.times()[:4]) - before
+
+
+def frames_of(pictures: Sequence[Path], width: int, height: int, count: int) -> list[np.ndarray]:
+    """The middles of the first `count` pictures that are as large as that, RGB uint8.
+
+    They keep the shape of `width` to `height` and are reduced to it.
+    """
+    found = []
+    for path in pictures:
+        with Image.open(path) as image:
+            large = image.size[0] >= width and image.size[1] >= height
+        if large and len(found) < count:
+            rgb = read_rgb(path)
+            across = min(rgb.shape[1], rgb.shape[0] * width // height)
+            high = across * height // width
+            top, left = (rgb.shape[0] - high) // 2, (rgb.shape[1] - across) // 2
+            part = Image.fromarray(rgb[top : top + high, left : left + across])
+            found.append(np.asarray(part.resize((width, height), Image.Resampling.LANCZOS)))
+    return found
+
+
+def decide_frames(predictor: Predictor, frames: Sequence[np.ndarray], title: str) -> list[dict]:
+    """CPU seconds and errors, over the three levels of each frame, of three ways to decide."""
+    rows: dict[str, list] = {"searched": [], "predicted": [], "predicted and tried": []}
+    for frame in tqdm(frames, title, unit="frame", disable=None, leave=False):
+        levels, seconds = _cpu_seconds(lambda frame=frame: find_levels(frame))
+        true = np.array([level.qp for level in levels])
+        rows["searched"].append((seconds, 0.0))
+        view = VIEWS["cutouts"] if frame.shape[1] > 640 else VIEWS["squashed"]
+        found, first = _cpu_seconds(
+            lambda frame=frame, view=view: predictor.levels(np.stack(view(frame))).mean(axis=0)
+        )
+        rows["predicted"].append((first, np.abs(found - true).mean()))
+        tried, more = _cpu_seconds(lambda frame=frame, found=found: _tried_once(frame, found))
+        rows["predicted and tried"].append((first + more, np.abs(tried - true).mean()))
+    return _summary(rows, title)
+
+
+def _tried_once(frame: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Levels by one run of x264 at the QPs predicted, and VMAF's course between them."""
+    qps = sorted({int(np.clip(round(float(level)), 4, 51)) for level in levels})
+    scores = h264.vmaf_of_each(frame, h264.encode_each(frame, qps))
+    losses = np.maximum.accumulate(np.log(np.maximum(100 - np.array(scores), 0.01)))
+    wanted = np.log(100 - np.array(THRESHOLDS))
+    slope = (losses[-1] - losses[0]) / (qps[-1] - qps[0]) if len(qps) > 1 else 0.11
+    inside = np.interp(wanted, losses, qps)
+    outside = np.minimum(wanted - losses[0], 0) + np.maximum(wanted - losses[-1], 0)
+    # The first whole QP below the threshold.
+    return np.ceil(inside + outside / max(slope, 0.03))
+
+
+def decide_clips(predictor: Predictor, clips: Sequence[Path], title: str) -> list[dict]:
+    """The same of whole clips at JND1, where a search encodes the clip again and again."""
+    rows: dict[str, list] = {"searched": [], "predicted": [], "predicted and tried": []}
+    for clip in tqdm(clips, title, unit="clip", disable=None, leave=False):
+        true, seconds = _cpu_seconds(lambda clip=clip: true_level(clip, find_scenes(clip)[-1].end))
+        rows["searched"].append((seconds, 0.0))
+        video, first = _cpu_seconds(lambda clip=clip: of_video(predictor, clip, "cutouts", 3, QP))
+        found = [row["levels"]["JND1"] for row in video["scenes"]]
+        whole = np.average(found, weights=_lengths(video))
+        rows["predicted"].append((first, abs(whole - true)))
+        planned, more = _cpu_seconds(lambda clip=clip, video=video: _planned(clip, video, True))
+        tried = np.average([each.qp for each in planned], weights=_lengths(video))
+        rows["predicted and tried"].append((first + more, abs(tried - true)))
+    return _summary(rows, title)
+
+
+def true_level(clip: Path, frames: int, threshold: float = THRESHOLDS[0]) -> int:
+    """The lowest QP at which the mean VMAF of a clip, encoded by x264, is below the threshold."""
+    look, scores = look_at(clip), {}
+
+    def score(qp: int) -> float:
+        if qp not in scores:
+            made = Path(folder, "tried.nut")
+            encode_clip(clip, made, ENCODERS["x264"], qp, look)
+            scores[qp] = float(np.mean(vmaf_of_frames(made, clip, frames)))
+        return scores[qp]
+
+    with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
+        found = lowest_below(score, threshold, QPS[0], QPS[-1])
+    if found is None:
+        raise UserError(f"{clip}: VMAF stays at or above {threshold:g} up to QP 51")
+    return found
+
+
+def _lengths(video: dict) -> list[int]:
+    return [row["last_frame"] + 1 - row["first_frame"] for row in video["scenes"]]
+
+
+def _scenes(video: dict) -> list[Scene]:
+    return [
+        Scene(row["first_frame"], row["last_frame"] + 1, row["start"], row["end"])
+        for row in video["scenes"]
+    ]
+
+
+def _planned(clip: Path, video: dict, verify: bool) -> list:
+    levels = [row["levels"]["JND1"] for row in video["scenes"]]
+    wanted, look = THRESHOLDS[0], look_at(clip)
+    return plan(clip, _scenes(video), levels, "x264", QPS, wanted, verify, look)
+
+
+def _summary(rows: dict[str, list], title: str) -> list[dict]:
+    searched = np.mean([seconds for seconds, _ in rows["searched"]])
+    table = []
+    for way, measured in rows.items():
+        seconds, error = np.mean(measured, axis=0)
+        row = {"what": title, "count": len(measured), "way": way, "cpu_seconds": seconds}
+        table.append({**row, "times_cheaper": searched / seconds, "mean_error_qp": error})
+    return table
+
+
+def view_errors(predictor: Predictor, pictures: Sequence[Path]) -> list[dict]:
+    """Errors of what the model may be shown of whole pictures, over the three levels.
+
+    Right is the lowest QP at which the whole picture, at its own size, falls below the thresholds.
+    """
+    levels: dict[str, list[np.ndarray]] = {name: [] for name in VIEWS}
+    levels |= {f"cutouts, percentile {each}": [] for each in PERCENTILES}
+    levels |= {"nine cutouts": []}
+    true = []
+    for path in tqdm(pictures, "views", unit="picture", disable=None, leave=False):
+        rgb = read_rgb(path)
+        rgb = rgb[: rgb.shape[0] // 2 * 2, : rgb.shape[1] // 2 * 2]
+        true.append([level.qp for level in find_levels(rgb)])
+        for name, view in VIEWS.items():
+            seen = predictor.levels(np.stack(view(rgb)))
+            levels[name].append(seen.mean(axis=0))
+            if name == "cutouts":
+                for each in PERCENTILES:
+                    levels[f"{name}, percentile {each}"].append(np.percentile(seen, each, axis=0))
+        levels["nine cutouts"].append(predictor.levels(np.stack(cutouts(rgb, 3))).mean(axis=0))
+    true = np.array(true)
+    rows = []
+    for name, found in levels.items():
+        errors = np.array(found) - true
+        row = {"view": name, "pictures": len(true), "mean_error_qp": np.abs(errors).mean()}
+        each = dict(zip(LEVELS, np.abs(errors).mean(axis=0)))
+        rows.append({**row, **each, "bias_qp": errors.mean()})
+    spread = np.abs(true - np.median(true, axis=0)).mean()
+    return [*rows, {"view": "their own median", "pictures": len(true), "mean_error_qp": spread}]
+
+
+def panned_clips(pictures: Sequence[Path], folder: Path, count: int) -> Iterator[Path]:
+    """Clips of `CLIP_SECONDS` at 1280x720: a pan over one picture, a cut, a pan over another.
+
+    Without loss, of the first pictures of at least `CLIP_LEAST` pixels across.
+    """
+    large = []
+    for path in pictures:
+        with Image.open(path) as image:
+            if image.size[0] >= CLIP_LEAST and image.size[1] >= CLIP_HEIGHT:
+                large.append(path)
+    for number, pair in enumerate(zip(large[::2], large[1::2])):
+        if number == count:
+            return
+        clip = folder / f"clip{number}.mkv"
+        half = CLIP_SECONDS / 2
+        inputs = [word for path in pair for word in ("-loop", 1, "-t", half, "-i", path)]
+        pans = [
+            f"[{place}]scale=-2:1080:flags=lanczos,"
+            f"crop={CLIP_WIDTH}:{CLIP_HEIGHT}:(iw-{CLIP_WIDTH})*t/{half}:(ih-{CLIP_HEIGHT})/2,"
+            f"format=yuv420p,setsar=1[{name}]"
+            for place, name in enumerate("ab")
+        ]
+        graph = f"{';'.join(pans)};[a][b]concat=n=2"
+        lossless = ("-c:v", "libx264", "-qp", 0, "-preset", "ultrafast")
+        ffmpeg([*inputs, "-filter_complex", graph, *lossless, clip])
+        yield clip
+
+
+def delivered(predictor: Predictor, clip: Path) -> dict:
+    """Bits of a clip encoded at its predicted JND1, beside other ways to the same end.
+
+    Those of the one constant QP of equal mean VMAF; and those at each scene's true level.
+    """
+    video, look = of_video(predictor, clip, "cutouts", 3, QP), look_at(clip)
+    scenes, row = _scenes(video), {"clip": clip.stem, "scenes": len(video["scenes"])}
+    with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
+        for name, verify in (("as predicted", False), ("verified", True)):
+            planned, target = _planned(clip, video, verify), Path(folder, f"{verify}.mkv")
+            size, vmaf = deliver(clip, target, planned, "x264", look, True)
+            row |= {f"{name}, MB": size / 1e6, f"{name}, worst VMAF": min(vmaf)}
+            row[f"{name}, QPs"] = "/".join(str(each.qp) for each in planned)
+        mean = float(np.average(vmaf, weights=_lengths(video)))
+        qp, taken = constant_of_equal_vmaf(clip, planned, "x264", look, mean)
+        row |= {"one QP": qp, "one QP, MB": taken / 1e6}
+        wholes = zip(windows(clip, scenes, Path(folder), length=None), _lengths(video))
+        true = [true_level(part, length) for part, length in wholes]
+        best = [each._replace(qp=level) for each, level in zip(planned, true)]
+        size, vmaf = deliver(clip, Path(folder, "true.mkv"), best, "x264", look, True)
+        row |= {"true levels": "/".join(map(str, true)), "true levels, MB": size / 1e6}
+        row["true levels, worst VMAF"] = min(vmaf)
+    return row
+
+
+def decisions(predictor: Predictor, pictures: Sequence[Path], count: int) -> list[dict]:
+    """`decide_frames` at two sizes, and `decide_clips`, of the first `count` pictures or clips."""
+    for parts in (1, 2, 4):  # compiled before anything is measured
+        predictor.levels(np.zeros((parts, 8, 8, 3), np.uint8))
+    rows = []
+    for width, height in ((WIDTH, HEIGHT), (1920, 1080)):
+        frames = frames_of(pictures, width, height, count)
+        rows += decide_frames(predictor, frames, f"frames of {width}x{height}")
+    with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
+        clips = [*panned_clips(pictures, Path(folder), count)]
+        return rows + decide_clips(predictor, clips, "clips of 5 s at 1280x720")
+
+
+def deliveries(predictor: Predictor, pictures: Sequence[Path], count: int) -> list[dict]:
+    """`delivered` of up to `count` clips."""
+    with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
+        clips = tqdm(panned_clips(pictures, Path(folder), count), "clips", count, disable=None)
+        return [delivered(predictor, clip) for clip in clips]
+
+
+def views(predictor: Predictor, pictures: Sequence[Path], count: int) -> list[dict]:
+    """`view_errors` of the first `count` pictures of at least 1000 pixels across."""
+    large = []
+    for path in pictures:
+        with Image.open(path) as image:
+            if max(image.size) >= 1000:
+                large.append(path)
+    return view_errors(predictor, large[:count])
+
+
+def table_text(rows: list[dict]) -> str:
+    """A table as Markdown."""
+    return pd.DataFrame(rows).to_markdown(index=False, floatfmt=".2f")
