@@ -40,8 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
 def compact(source: Path, target: Path) -> None:
     """Write the weight file `source` again in about a quarter of its size, as `target`.
 
-    Kernels are rounded (see `rounding`): those of large dense layers to three decimals, those of a
-    head's convolutions (3x3) to multiples of 2^-13, and those of the backbone (5x5) of 2^-15, or,
+    Kernels are rounded (see `rounding`): those of large dense layers to multiples of 0.004, those
+    of a head's convolutions (3x3) of 2^-13, and those of the backbone (5x5) of 2^-15, or,
     where they make the latent, of 2^-18: the head normalises it, and so makes small errors large.
     With few different values, HDF5's own filters do the rest: scale-offset, or shuffle, and gzip.
 
@@ -83,7 +83,7 @@ def _compacted(weight: np.ndarray, channels: int) -> tuple[np.ndarray, dict[str,
 
     if weight.ndim == 2 and weight.size >= _LARGE_DENSE:
         taps = weight.reshape(-1, channels, weight.shape[1])
-        taps = rounded(taps, lambda tap: np.rint(tap * 1e3) / 1e3)
+        taps = rounded(taps, lambda tap: np.rint(tap * 250) / 250)
         return taps.reshape(weight.shape), {"scaleoffset": 3}
     if weight.ndim == 4:
         backbone, makes_latent = weight.shape[0] == 5, weight.shape[3] == LATENT_FILTERS

@@ -39,7 +39,7 @@ def test_what_the_levels_are_travels_with_the_weights(whole, tmp_path):
 
 
 def test_it_rounds_as_it_says(tmp_path):
-    """Dense kernels to 0.001, others to their powers of 2, the sums of neighbouring taps kept."""
+    """Dense kernels to 0.004, others to their powers of 2, the sums of neighbouring taps kept."""
     random = np.random.default_rng(0)
     kernels = {
         "backbone": random.normal(0, 0.1, (5, 5, 3, 8)),
@@ -64,7 +64,7 @@ def test_it_rounds_as_it_says(tmp_path):
             bias = file[layer][f"{layer}/bias:0"][()]
             np.testing.assert_array_equal(bias, kernel[(0,) * (kernel.ndim - 1)].astype(np.float32))
     np.testing.assert_array_equal(small["last"], kernels["last"].astype(np.float32))
-    assert np.abs(small["dense"] * 1e3 - np.rint(small["dense"] * 1e3)).max() < 1e-3
+    assert np.abs(small["dense"] * 250 - np.rint(small["dense"] * 250)).max() < 1e-3
     # Of all taps that see one channel the errors sum up to at most half a step, not to many.
     for layer, steps in (("backbone", 2**15), ("latent", 2**18), ("conv2d", 2**13)):
         assert np.abs(small[layer] * steps % 1).max() == 0
@@ -72,7 +72,7 @@ def test_it_rounds_as_it_says(tmp_path):
         sums = (small[layer] - kernels[layer]).sum(axis=(0, 1))
         assert np.abs(sums).max() < 0.51 / steps
     sums = (small["dense"] - kernels["dense"]).reshape(500, 8, 256).sum(axis=0)
-    assert np.abs(sums).max() < 0.51e-3
+    assert np.abs(sums).max() < 2.04e-3
 
 
 def test_it_blames_what_is_at_fault(whole, tmp_path, small_disk, capsys):
