@@ -150,10 +150,10 @@ def _add_seeing(
         },
     )
     views = (
-        "what the model sees of a picture: parts at their own scale, of whose levels the mean "
-        "counts; the middle; or all of it squashed to 640x352, as the published models"
+        "what the model sees of a picture: the largest part of its shape in the middle; all of it, "
+        "squashed to 640x352, as the published models; or the mean over parts at their own scale"
     )
     add = command.add_argument
-    add("--view", choices=("cutouts", "centre", "squashed"), default="cutouts", help=views)
+    add("--view", choices=("centre", "squashed", "cutouts"), default="centre", help=views)
     sampled = "frames of each scene that are looked at"
     add("--frames_per_scene", type=positive, default=3, metavar="N", help=sampled)

@@ -31,7 +31,8 @@ def main(root: Path, weights: Path, cache: Path) -> None:
     collection_of = np.array([content.split("_")[0] for content in test.contents])
     _print("First cut-out of each", test, answers, first)
     _print("All held-out frames", test, answers, np.ones_like(first))
-    for collection in np.unique(collection_of):
+    names, sizes = np.unique(collection_of[first], return_counts=True)
+    for collection in names[sizes > 1]:
         chosen = first & (collection_of == collection)
         _print(f"First cut-outs of {collection}", test, answers, chosen)
     predicted = answers["MJ-LAT"]

@@ -32,6 +32,7 @@ from common.predictor import Predictor
 
 QPS = range(1, 52)
 CLIP_SECONDS, CLIP_WIDTH, CLIP_HEIGHT, CLIP_LEAST = 5, 1280, 720, 1500
+_VIEW = "centre"  # the commands' default
 # Of the parts that a picture is seen as, besides their mean.
 PERCENTILES = (25, 40)
 
@@ -68,9 +69,8 @@ def decide_frames(predictor: Predictor, frames: Sequence[np.ndarray], title: str
         levels, seconds = _cpu_seconds(lambda frame=frame: find_levels(frame))
         true = np.array([level.qp for level in levels])
         rows["searched"].append((seconds, 0.0))
-        view = VIEWS["cutouts"] if frame.shape[1] > 640 else VIEWS["squashed"]
         found, first = _cpu_seconds(
-            lambda frame=frame, view=view: predictor.levels(np.stack(view(frame))).mean(axis=0)
+            lambda frame=frame: predictor.levels(np.stack(VIEWS[_VIEW](frame))).mean(axis=0)
         )
         rows["predicted"].append((first, np.abs(found - true).mean()))
         tried, more = _cpu_seconds(lambda frame=frame, found=found: _tried_once(frame, found))
@@ -97,7 +97,7 @@ def decide_clips(predictor: Predictor, clips: Sequence[Path], title: str) -> lis
     for clip in tqdm(clips, title, unit="clip", disable=None, leave=False):
         true, seconds = _cpu_seconds(lambda clip=clip: true_level(clip, find_scenes(clip)[-1].end))
         rows["searched"].append((seconds, 0.0))
-        video, first = _cpu_seconds(lambda clip=clip: of_video(predictor, clip, "cutouts", 3, QP))
+        video, first = _cpu_seconds(lambda clip=clip: of_video(predictor, clip, _VIEW, 3, QP))
         found = [row["levels"]["JND1"] for row in video["scenes"]]
         whole = np.average(found, weights=_lengths(video))
         rows["predicted"].append((first, abs(whole - true)))
@@ -216,7 +216,7 @@ def delivered(predictor: Predictor, clip: Path) -> dict:
 
     Those of the one constant QP of equal mean VMAF; and those at each scene's true level.
     """
-    video, look = of_video(predictor, clip, "cutouts", 3, QP), look_at(clip)
+    video, look = of_video(predictor, clip, _VIEW, 3, QP), look_at(clip)
     scenes, row = _scenes(video), {"clip": clip.stem, "scenes": len(video["scenes"])}
     with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
         for name, verify in (("as predicted", False), ("verified", True)):
