@@ -193,6 +193,14 @@ def encode_clip(
                 told(int(value))
 
 
+def packet_bytes(clip: Path) -> list[int]:
+    """Bytes of each coded frame of a clip, in the order they are coded in."""
+    words = ["-i", source(clip), "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"]
+    with _running(words, stdout=subprocess.PIPE) as process:
+        lines = process.stdout.read().decode().splitlines()
+    return [int(line.split(",")[4]) for line in lines if not line.startswith("#")]
+
+
 def vmaf_of_frames(made: Path, original: Path, count: int) -> list[float]:
     """VMAF of each of `made`'s `count` frames beside those of `original`, in 8-bit 4:2:0.
 

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common.codecs.codec import whole
-from common.encoding.clips import WINDOW, Look, encode_clip, vmaf_of_frames, windows
+from common.encoding.clips import WINDOW, Look, encode_clip, packet_bytes, vmaf_of_frames, windows
 from common.encoding.encoders import ENCODERS, Encoder
 from common.facts import LEVELS
 from common.prediction.scenes import Scene
@@ -28,6 +28,8 @@ _CORRECTIONS, _FARTHEST = 2, 8
 # By how much log(100 - VMAF), which is nearly linear in the QP, rises per QP of H.264, until two
 # trials tell.
 _RISE = 0.09
+# Frames from one intra frame to the next, unless a scene ends: x264's and x265's default.
+KEYFRAMES_APART = 250
 
 
 class Planned(NamedTuple):
@@ -46,7 +48,7 @@ class Trial(NamedTuple):
 
     qp: int
     vmaf: float  # mean
-    bytes: float  # per frame
+    bytes: float  # expected of the whole scene
 
 
 def threshold_of(labels: dict[str, str], level: str) -> float | None:
@@ -91,24 +93,28 @@ def plan(
         rows = zip(windows(path, scenes, Path(folder)), scenes, levels, starts)
         bar = tqdm(rows, "trials", len(scenes), unit="scene", disable=None)
         for part, scene, level, qp in bar:
-            count = min(WINDOW, scene.end - scene.first)
-            trials = [_tried(part, encoder, qp, count, look)]
+            length = scene.end - scene.first
+            trials = [_tried(part, encoder, qp, length, look)]
             wanted = threshold if verify else None
             if wanted is None and encoder is not x264:
-                wanted = _tried(part, x264, _within(range(1, 52), level), count, look).vmaf
+                wanted = _tried(part, x264, _within(range(1, 52), level), length, look).vmaf
             if wanted is not None:
-                trials += _corrections(part, encoder, trials[0], wanted, allowed, count, look)
+                trials += _corrections(part, encoder, trials[0], wanted, allowed, length, look)
             nearest = min(trials, key=lambda trial: abs(trial.vmaf - (wanted or trial.vmaf)))
-            size = nearest.bytes * (scene.end - scene.first)
-            planned.append(Planned(scene, level, nearest.qp, nearest.vmaf, nearest.qp != qp, size))
+            corrected = nearest.qp != qp
+            size = nearest.bytes
+            planned.append(Planned(scene, level, nearest.qp, nearest.vmaf, corrected, size))
     return planned
 
 
-def _tried(part: Path, encoder: Encoder, qp: int, count: int, look: Look) -> Trial:
+def _tried(part: Path, encoder: Encoder, qp: int, length: int, look: Look) -> Trial:
     made = part.with_suffix(".coded.nut")
     # Without tags, as the part is: what says full range would be converted to be measured.
     encode_clip(part, made, encoder, qp, look._replace(colours="null"))
-    return Trial(qp, float(np.mean(vmaf_of_frames(made, part, count))), made.stat().st_size / count)
+    intra, *inter = packet_bytes(made)
+    intras = -(-length // KEYFRAMES_APART)
+    size = intras * intra + (length - intras) * float(np.mean(inter or [intra]))
+    return Trial(qp, float(np.mean(vmaf_of_frames(made, part, min(WINDOW, length)))), size)
 
 
 def _corrections(
@@ -117,7 +123,7 @@ def _corrections(
     first: Trial,
     wanted: float,
     allowed: range,
-    count: int,
+    length: int,
     look: Look,
 ) -> list[Trial]:
     """Trials at QPs that come nearer to the VMAF that is wanted, each by the slope measured."""
@@ -132,7 +138,7 @@ def _corrections(
         qp = _within(allowed, qps[-1] + float(np.clip(by, -_FARTHEST, _FARTHEST)))
         if qp in qps:
             break
-        trials.append(_tried(part, encoder, qp, count, look))
+        trials.append(_tried(part, encoder, qp, length, look))
     return trials[1:]
 
 
