@@ -43,6 +43,20 @@ def main(name: str, arguments: list[str] | None = None) -> int:
         return commands[options.command](description, options) or 0
 
 
+def console() -> int:
+    """`laser-jnd MODEL COMMAND ...`: what the six scripts do, for where they are not at hand."""
+    parser = Parser(
+        prog="laser-jnd",
+        description="Predict the levels at which people first notice compression.",
+        epilog="example:\n  laser-jnd MJLAT predict photo.jpg",
+    )
+    parser.add_argument("model", choices=MODELS, help="one of the six models")
+    rest = "its command and options; 'laser-jnd MJLAT --help' tells more"
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=rest)
+    options = parser.parse_args()
+    return main(options.model, options.arguments)
+
+
 def _test(description: Description, options: argparse.Namespace) -> None:
     from common.data.split import read_test_split
     from common.models.weights import find_weights

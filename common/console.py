@@ -36,7 +36,10 @@ class Parser(argparse.ArgumentParser):
 
 def bundled(folder: str) -> Path:
     """A folder that comes with the project, as seen from where the user is."""
-    return Path(os.path.relpath(Path(__file__).parents[1] / folder))
+    package = Path(__file__).parent
+    # Beside the package in a clone, in it where that is installed.
+    place = package / folder if (package / folder).is_dir() else package.parent / folder
+    return Path(os.path.relpath(place))
 
 
 def positive(text: str) -> int:

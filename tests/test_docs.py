@@ -49,3 +49,24 @@ def test_commands_have_the_options_that_are_shown(program, words, capsys):
     assert ended.value.code == 0, told
     for option in (word for word in words if word.startswith("--")):
         assert re.search(rf"{option}\b", told), f"{option} of {program}"
+
+
+def test_the_package_holds_all_modules():
+    """`pip install .` takes the folders that pyproject.toml lists."""
+    listed = set(re.findall(r'"(common[\w.]*)"[,\]\n]', (REPO / "pyproject.toml").read_text()))
+    there = {
+        ".".join(path.parent.relative_to(REPO).parts)
+        for path in (REPO / "common").rglob("__init__.py")
+    }
+    assert there | {"common.samples", "common.weights"} == listed
+
+
+def test_the_console_command_runs_any_model(capsys, monkeypatch):
+    for words, said in (
+        (["laser-jnd", "--help"], "laser-jnd MJLAT predict photo.jpg"),
+        (["laser-jnd", "REC", "test", "--help"], "--jnd_value"),
+    ):
+        monkeypatch.setattr("sys.argv", words)
+        with pytest.raises(SystemExit) as ended:
+            cli.console()
+        assert ended.value.code == 0 and said in capsys.readouterr().out
