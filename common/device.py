@@ -77,7 +77,7 @@ def remark_on_card(
         )
     return (
         f"TensorFlow {tf.__version__} has no code for this {name} (compute capability "
-        f"{'.'.join(map(str, capability))}): what it runs may fail; README.md says what fits it."
+        f"{'.'.join(map(str, capability))}): it may fail; docs/speed.md says what fits it."
     )
 
 

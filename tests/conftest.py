@@ -153,3 +153,11 @@ def report(command, labelled_root, mj_weights, tmp_path_factory):
     out = tmp_path_factory.mktemp("report") / "new" / "out"
     given = ("--data_dir", labelled_root, "--model_weights_path", mj_weights, "--out", out)
     return command("-m", "common.tables", *given), out
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """A file of LAT's golden weights for JND1."""
+    path = tmp_path_factory.mktemp("weights") / "LATJND1.h5"
+    golden.write_weights("LAT", path)
+    return path

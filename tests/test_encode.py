@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -19,7 +18,6 @@ from common.encoding.clips import look_at
 from common.encoding.planning import plan, threshold_of
 from common.models.weights import _LABELS
 from common.prediction.scenes import Scene, find_scenes
-from tests import golden
 from tests.processes import REPO, one_line
 
 STAND_IN = "objective stand-in (VMAF below 94.5, 91.25, 87)"
@@ -51,13 +49,6 @@ def streams(path) -> str:
     """What ffmpeg says of a file."""
     command = [binary("libvmaf"), "-hide_banner", "-i", str(path)]
     return subprocess.run(command, capture_output=True, text=True).stderr
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "LATJND1.h5"
-    golden.write_weights("LAT", path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +151,7 @@ def test_what_cannot_be_encoded_is_told_in_a_line(in_process, weights, clip, tmp
     whole = clip.read_bytes()
     ffmpeg("-i", clip, "-c", "copy", "-f", "mpegts", made.with_suffix(".ts"))
     whole = bytearray(made.with_suffix(".ts").read_bytes())
-    whole[len(whole) * 2 // 3 :] = os.urandom(len(whole) // 3)
+    whole[len(whole) * 2 // 3 :] = np.random.default_rng(0).bytes(len(whole) // 3)
     made.write_bytes(whole)
     one_line(encode(in_process, weights, made, out), 1, made, "cannot be read")
     one_line(encode(in_process, weights, tmp_path / "none.mp4", out), 1, "none.mp4: no such file")

@@ -24,13 +24,6 @@ LEVEL = np.array(golden.EXPECTED["LAT"]["levels"])[:, 0]
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "LATJND1.h5"
-    golden.write_weights("LAT", path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """A golden frame, a portrait, and a video that cuts from one picture to another after 1 s."""
     folder = tmp_path_factory.mktemp("inputs")

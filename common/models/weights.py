@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 # The largest of the six models has 26 million; the names of its layers and weights take 8 kB.
 _MOST_WEIGHTS = 40_000_000
 _LONGEST_NAMES = 100_000
-_PATIENCE = 2  # seconds
+# CPU seconds, which a busy machine does not lengthen; and seconds where it waits for ever.
+_PATIENCE, _LONGEST_WAIT = 2, 30
 _LABELS = "labels_"  # how attributes begin that say what levels are
 PUBLISHED = "the published weights are at zenodo.org, record 11080876"
 
@@ -99,7 +100,8 @@ def _crashes(path: Path) -> bool:
         return os.WIFSIGNALED(os.waitpid(child, 0)[1])
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(_PATIENCE)
+        signal.setitimer(signal.ITIMER_PROF, _PATIENCE)
+        signal.alarm(_LONGEST_WAIT)
         with h5py.File(path, "r") as file:
             weight_sets(path, file)
     finally:
