@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.cli_videos import add_encode, add_predict, encode, predict
+from common.cli_videos import (
+    add_backbone_option,
+    add_encode,
+    add_predict,
+    backbones_in_testing,
+    encode,
+    predict,
+)
 from common.console import Parser, add_options, bundled
 from common.errors import reported
 from common.facts import LEVELS
@@ -62,14 +69,16 @@ def _test(description: Description, options: argparse.Namespace) -> None:
     from common.models.weights import find_weights
 
     level = None if description.multitask else options.jnd_value
-    split = read_test_split(options.data_dir, levels_needed=False)
+    latent = description.sees == "latent"
+    split = read_test_split(options.data_dir, levels_needed=False, coded=latent)
     weights = find_weights(options.model_weights_path, description.weight_files(level))
+    backbones = getattr(options, description.backbone_option)
     make_writable(options.result_path)
     from common.evaluation.predictor import evaluate_predictor
     from common.predictor import Predictor
 
     evaluate_predictor(
-        Predictor(description.name, weights, level, options.precision),
+        Predictor(description.name, weights, level, options.precision, backbones),
         split,
         options.result_path,
         batch_size=options.batch_size,
@@ -210,7 +219,7 @@ def _add_train_options(train: Parser, description: Description) -> None:
     else:
         train.set_defaults(single_branches=False)
     told = f"folder of {', '.join(description.backbone_files('JNDk'))}"
-    _add_backbone_option(train, description, help=told, required=True)
+    add_backbone_option(train, description, help=told, required=True)
 
 
 def _add_test_options(test: Parser, description: Description) -> None:
@@ -227,9 +236,4 @@ def _add_test_options(test: Parser, description: Description) -> None:
             "help": "frames at a time; bounds memory, changes no result",
         },
     )
-    told = "not needed: the weight file holds the backbone; accepted for older scripts"
-    _add_backbone_option(test, description, help=told)
-
-
-def _add_backbone_option(command: Parser, description: Description, **more: object) -> None:
-    command.add_argument(f"--{description.backbone_option}", type=Path, metavar="DIR", **more)
+    add_backbone_option(test, description, help=backbones_in_testing(description))

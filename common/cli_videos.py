@@ -14,21 +14,22 @@ from common.models.descriptions import Description
 
 
 def predict(description: Description, options: argparse.Namespace) -> int:
+    """Print the levels of pictures and videos; 1 where some could not be read."""
     from common.models.weights import find_weights
 
-    """Print the levels of pictures and videos; 1 where some could not be read."""
     level = None if description.multitask else options.jnd_value
     weights = find_weights(options.model_weights_path, description.weight_files(level))
     from common.prediction.inputs import find_inputs
 
-    inputs = find_inputs(options.inputs)
+    inputs = find_inputs(options.inputs, coded=description.sees == "latent")
     if options.csv:
         make_writable(options.csv.parent)
     from common.evaluation.results import write_csv
     from common.prediction.answers import answer, as_lines, as_table
     from common.predictor import Predictor
 
-    predictor = Predictor(description.name, weights, level, options.precision)
+    backbones = getattr(options, description.backbone_option)
+    predictor = Predictor(description.name, weights, level, options.precision, backbones)
     how = options.view, options.frames_per_scene, options.unit
     document = answer(predictor, inputs, *how)
     if options.csv:
@@ -84,6 +85,7 @@ def add_predict(commands: argparse._SubParsersAction, description: Description) 
     add = predict.add_argument
     add("inputs", type=Path, nargs="+", metavar="PATH", help="picture, video, or folder of such")
     _add_seeing(predict, description)
+    add_backbone_option(predict, description, help=backbones_in_testing(description))
     unit = "what levels are, where the weights do not tell, as the published ones"
     add("--unit", choices=("QP", "quality"), help=unit)
     add("--json", action="store_true", help="print a JSON document, and nothing else")
@@ -125,6 +127,20 @@ def add_encode(commands: argparse._SubParsersAction, description: Description) -
     add("--dry_run", action="store_true", help=dry)
     add("--json", action="store_true", help="print a JSON document, and nothing else")
     add("--overwrite", action="store_true", help="replace OUTPUT where it is there; never INPUT")
+
+
+def backbones_in_testing(description: Description) -> str:
+    """What the folder of the backbones is for where nothing is trained."""
+    if description.sees == "latent":
+        return "where the entropy models of coded pictures lie, if not beside the weights"
+    return "not needed: the weight file holds the backbone; accepted for older scripts"
+
+
+def add_backbone_option(
+    command: argparse.ArgumentParser, description: Description, **more: object
+) -> None:
+    """Give `command` the option of the folder of the backbones, by its published name."""
+    command.add_argument(f"--{description.backbone_option}", type=Path, metavar="DIR", **more)
 
 
 def _what(description: Description) -> tuple[str, str]:

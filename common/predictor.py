@@ -1,5 +1,7 @@
 """The heart: a trained model, and the levels it predicts. Also the Python interface.
 
+A model that sees latents takes coded pictures, too: of those it runs its head alone.
+
 from common.predictor import Predictor
 
 predictor = Predictor("MJLAT", "weights/")
@@ -17,10 +19,13 @@ from common.data.frames import errors_in, frame_batches, resized
 from common.device import choose_device, use_precision
 from common.errors import UserError
 from common.facts import LEVELS
-from common.fast.striped import fast_form
+from common.fast.striped import fast_form, head_of
 from common.framework import tf
+from common.models.bitstream import is_coded, read_coded
 from common.models.build import build_model
+from common.models.decoding import latents_for
 from common.models.descriptions import MODELS
+from common.models.entropy import weights_checksum
 from common.models.weights import find_weights, read_weights
 
 
@@ -33,6 +38,8 @@ class Predictor:
             weights random, as for measuring speed.
         level: "JND1", "JND2" or "JND3", which a model of one level needs to find its weights.
         precision: "float32" or "bfloat16"; the latter where the processor has it.
+        priors: folder where the entropy models of coded pictures may lie, other than that of
+            `weights`.
 
     Attributes:
         names: the levels that it predicts, in the order it gives them in.
@@ -48,6 +55,7 @@ class Predictor:
         weights: str | Path | None,
         level: str | None = None,
         precision: str = "float32",
+        priors: Path | None = None,
     ):
         self.description = MODELS[model]
         self.names = list(LEVELS) if self.description.multitask else [level or LEVELS[0]]
@@ -60,6 +68,7 @@ class Predictor:
             read_weights(parts.whole, self.weights)
         # Larger batches gain nothing on a CPU and only take memory.
         fast = fast_form(parts, precision) if device == "CPU" else parts.predicting
+        head = head_of(fast, parts)
 
         def of_batch(frames: tf.Tensor) -> tf.Tensor:
             return tf.concat(tf.nest.flatten(fast(frames, training=False)), axis=1)
@@ -75,7 +84,19 @@ class Predictor:
                 fn_output_signature=tf.TensorSpec([len(self.names)], tf.float32),
             )
 
-        self._run = levels
+        @tf.function
+        def levels_of_latents(latents: list[tf.Tensor]) -> tf.Tensor:
+            return tf.concat(tf.nest.flatten(head(latents, training=False)), axis=1)[0]
+
+        self._run, self._run_head = levels, levels_of_latents
+        if self.weights and self.sees_latents:
+            self._folders = [*([priors] if priors else []), self.weights.parent]
+            self._analyses = [weights_checksum(each.analysis)[:32] for each in parts.backbones]
+
+    @property
+    def sees_latents(self) -> bool:
+        """Whether it takes coded pictures."""
+        return self.description.sees == "latent"
 
     def levels(self, rgb: np.ndarray) -> np.ndarray:
         """The levels of a frame or of a batch of frames, in the unit of the labels trained on.
@@ -103,7 +124,7 @@ class Predictor:
     def predict(
         self, images: list[Path], batch_size: int | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray, list[UserError]]]:
-        """The levels of image files, in their order, batch by batch.
+        """The levels of image files, or of coded pictures, in their order, batch by batch.
 
         Args:
             batch_size: frames at a time (None: `test_batch`); bounds memory, changes no result.
@@ -115,13 +136,51 @@ class Predictor:
         Raises:
             UserError: the weights give levels that are NaN or infinite.
         """
+        if images and is_coded(images[0]):
+            yield from self._predict_coded(images)
+            return
         batches = frame_batches(images, batch_size or self.description.test_batch)
         for numbers, errors, frames in batches:
             whole = errors.numpy() == b""
             yield numbers.numpy()[whole], self._checked(frames.numpy())[whole], errors_in(errors)
 
+    def _predict_coded(
+        self, files: list[Path]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, list[UserError]]]:
+        """As `predict`, of coded pictures, one by one."""
+        for place, path in enumerate(files):
+            try:
+                latents = self.latents(path)
+            except UserError as error:
+                yield np.zeros(0, int), np.zeros((0, len(self.names)), np.float32), [error]
+            else:
+                yield np.array([place]), self.levels_of_latents(latents)[np.newaxis], []
+
+    def latents(self, path: Path) -> list[np.ndarray]:
+        """What the head sees of the coded picture in a file: float32 [22, 40, 192] each.
+
+        Raises:
+            UserError: it cannot be read, or as `common.models.decoding.latents_for`.
+        """
+        picture = read_coded(path)
+        try:
+            return latents_for(self._analyses, picture, self._folders, self.weights)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+
+    def levels_of_latents(self, latents: list[np.ndarray]) -> np.ndarray:
+        """The levels, float32 [levels], of latents as `latents` gives them.
+
+        Raises:
+            UserError: as `predict`.
+        """
+        batches = [tf.constant(latent[np.newaxis]) for latent in latents]
+        return self._finite(self._run_head(batches).numpy())
+
     def _checked(self, frames: np.ndarray) -> np.ndarray:
-        levels = self._run(frames).numpy()
+        return self._finite(self._run(frames).numpy())
+
+    def _finite(self, levels: np.ndarray) -> np.ndarray:
         if not np.isfinite(levels).all():
             raise UserError(f"{self.weights}: gives levels that are NaN or infinite")
         return levels

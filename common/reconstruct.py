@@ -6,12 +6,22 @@ import argparse
 import sys
 from pathlib import Path
 
+from common.cli_latents import (
+    IMAGE,
+    TARGETS,
+    add_compress,
+    add_decompress,
+    add_prior,
+    check,
+    compress,
+    decompress,
+    prior,
+)
 from common.console import Parser, add_options, positive_real
 from common.errors import reported
-from common.facts import HEIGHT, LEVELS
+from common.facts import HEIGHT
 from common.files import make_writable
 
-IMAGE = "Img"
 PROGRAM = "python3 -m common.reconstruct"
 
 
@@ -24,9 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.command == "train" and options.target != IMAGE and options.init is None:
         parser.error(f"--target {options.target} needs --init ImgReconstruction.h5")
+    if options.command in ("prior", "compress", "decompress"):
+        check(options, parser)
     with reported(parser.prog):
-        (_train if options.command == "train" else _test)(options)
-    return 0
+        commands = {"train": _train, "test": _test, "prior": prior}
+        commands |= {"compress": compress, "decompress": decompress}
+        return commands[options.command](options) or 0
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -110,12 +123,15 @@ def _parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
         description="The backbone, which turns a frame into a latent and that into a frame again:\n"
-        "either itself (Img) or its JND-quality version (JND1, JND2, JND3).",
+        "either itself (Img) or its JND-quality version (JND1, JND2, JND3). What it codes is a\n"
+        "file of a picture, from which the latent models predict.",
         epilog=f"'{PROGRAM} train --help' tells more and shows examples.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_train(commands)
     _add_test(commands)
+    for add in (add_prior, add_compress, add_decompress):
+        add(commands, PROGRAM)
     return parser
 
 
@@ -174,7 +190,7 @@ def _add_test(commands: argparse._SubParsersAction) -> None:
 def _add_target(command: argparse.ArgumentParser) -> None:
     add_options(command, "data_dir")
     told = "what a frame becomes: itself (Img) or its JND-quality version"
-    command.add_argument("--target", choices=(IMAGE, *LEVELS), required=True, help=told)
+    command.add_argument("--target", choices=TARGETS, required=True, help=told)
 
 
 if __name__ == "__main__":

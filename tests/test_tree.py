@@ -11,8 +11,18 @@ from tests.processes import REPO
 # Rooms and modules below common/, from the commands down; each may import what stands below it.
 # A line holds those that do not know each other.
 ORDER = (
-    {"cli", "cli_videos", "prepare", "reconstruct", "tables", "compact", "export", "benchmark"},
-    {"encoding"},
+    {
+        "cli",
+        "cli_videos",
+        "cli_latents",
+        "prepare",
+        "reconstruct",
+        "tables",
+        "compact",
+        "export",
+        "benchmark",
+    },
+    {"encoding", "compression"},
     {"evaluation", "prediction"},
     {"training"},
     {"predictor"},
@@ -23,7 +33,7 @@ ORDER = (
     {"errors", "facts", "framework"},
 )
 # Among the commands: the benchmark measures the six scripts' own command line.
-ALSO = {("benchmark", "cli"), ("cli", "cli_videos")}
+ALSO = {("benchmark", "cli"), ("cli", "cli_videos"), ("reconstruct", "cli_latents")}
 MODULES = sorted((REPO / "common").rglob("*.py"))
 
 

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from common.data.text import readable
 from common.errors import UserError
 from common.facts import HEIGHT, HIDDEN, WIDTH
+from common.models import bitstream
 
 if TYPE_CHECKING:
     from common.framework import tf
@@ -38,9 +39,10 @@ def natural_key(path: Path) -> tuple:
     """What paths below one folder are sorted by: img2 before img10, upper case as lower case.
 
     Folders compare part by part, by the same letters in any locale. The path itself breaks ties
-    between names that differ in case or in leading zeros alone.
+    between names that differ in case or in leading zeros alone. Coded pictures have the order of
+    what was coded.
     """
-    return _natural(Path(readable(path))), str(path)
+    return _natural(Path(readable(path).removesuffix(bitstream.SUFFIX))), str(path)
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -83,9 +85,17 @@ def list_files(folder: Path, suffixes: Container[str], what: str) -> list[Path]:
     return [folder / path for path in sorted(found, key=natural_key)]
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Image files below `folder`: `list_files` of `SUFFIXES`."""
-    return list_files(folder, SUFFIXES, "images")
+def list_images(folder: Path, coded: bool = False) -> list[Path]:
+    """Image files below `folder`: `list_files` of `SUFFIXES`, or, if `coded` will do, of those of
+    coded pictures.
+
+    Raises:
+        UserError: as `list_files`, or there are both.
+    """
+    found = list_files(folder, SUFFIXES | {bitstream.SUFFIX} if coded else SUFFIXES, "images")
+    if len({bitstream.is_coded(path) for path in found}) > 1:
+        raise UserError(f"{folder}: pictures and coded pictures in it; keep them in two folders")
+    return found
 
 
 def read_rgb(path: Path) -> np.ndarray:

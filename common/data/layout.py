@@ -17,6 +17,7 @@ from common.data.manifest import codec_by_order
 from common.data.text import read_text, readable
 from common.errors import UserError
 from common.facts import SCALES
+from common.models.bitstream import SUFFIX
 
 LEVELS_FILE = "JND-Levels.txt"
 _NUMBER = re.compile(r"[-+]?(nan|inf|(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)", re.IGNORECASE)
@@ -58,7 +59,7 @@ def read_levels(path: Path, images: list[Path]) -> np.ndarray:
         if name in by_name:
             raise UserError(f"{where}: a second line for {name}")
         by_name[name] = of_line
-    names = [readable(image.relative_to(path.parent)) for image in images]
+    names = [image_name(image, path.parent) for image in images]
     for name in names:
         if name not in by_name:
             other = min(set(by_name) - set(names))
@@ -81,6 +82,11 @@ def _row(where: str, line: str) -> tuple[str, list[float]]:
     return name.strip().rstrip(",;").strip().strip('"'), [float(word) for word in words[-3:]]
 
 
+def image_name(image: Path, folder: Path) -> str:
+    """What an image below `folder` is called: its path, a coded one's without the added suffix."""
+    return readable(image.relative_to(folder)).removesuffix(SUFFIX)
+
+
 def read_jnd_frames(root: Path, split: str, level: str, images: list[Path]) -> list[Path]:
     """The JND-quality frames of the `images` of rootdir/`split` at `level`, in their order.
 
@@ -96,12 +102,14 @@ def read_jnd_frames(root: Path, split: str, level: str, images: list[Path]) -> l
 
 
 def read_split(
-    root: Path, split: str, levels_needed: bool = False
+    root: Path, split: str, levels_needed: bool = False, coded: bool = False
 ) -> tuple[list[Path], np.ndarray | None]:
     """Images of rootdir/`split` in their order, and their levels; None where no file gives them.
+
+    If `coded` will do, they may be coded pictures, which are called as what was coded.
 
     Raises:
         UserError: as `list_images` and `read_levels`; no such file where `levels_needed`.
     """
-    images, path = list_images(root / split), root / split / LEVELS_FILE
+    images, path = list_images(root / split, coded), root / split / LEVELS_FILE
     return images, read_levels(path, images) if levels_needed or path.exists() else None

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from common.codecs.codec import CODECS, Codec
-from common.data.layout import LEVELS_FILE, read_split
+from common.data.layout import LEVELS_FILE, image_name, read_split
 from common.data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
 from common.data.text import readable
 from common.errors import UserError
 from common.facts import LEVELS
+from common.models.bitstream import is_coded
 
 
 class Split(NamedTuple):
@@ -28,7 +29,12 @@ class Split(NamedTuple):
     @property
     def names(self) -> list[str]:
         """The images' paths below the split's folder, as text."""
-        return [readable(image.relative_to(self.root / self.name)) for image in self.images]
+        return [image_name(image, self.root / self.name) for image in self.images]
+
+    @property
+    def coded(self) -> bool:
+        """Whether the images are coded pictures."""
+        return is_coded(self.images[0])
 
     @property
     def contents(self) -> np.ndarray:
@@ -65,14 +71,14 @@ class Split(NamedTuple):
         return self.levels[:, LEVELS.index(level)]
 
 
-def read_test_split(root: Path, levels_needed: bool) -> Split:
-    """Read ROOT/test and, where there is one, ROOT/manifest.csv.
+def read_test_split(root: Path, levels_needed: bool, coded: bool = False) -> Split:
+    """Read ROOT/test, where coded pictures may be if `coded`, and ROOT/manifest.csv if there.
 
     Raises:
         UserError: no images, no levels though they are needed, a damaged file, or an image that the
             manifest does not know.
     """
-    return _read(root, "test", levels_needed)
+    return _read(root, "test", levels_needed, coded)
 
 
 def read_train_split(root: Path) -> Split | None:
@@ -84,8 +90,9 @@ def read_train_split(root: Path) -> Split | None:
     return _read(root, "train", True) if (root / "train" / LEVELS_FILE).is_file() else None
 
 
-def _read(root: Path, name: str, levels_needed: bool) -> Split:
-    split = Split(root, *read_split(root, name, levels_needed), provenance(root), [], name)
+def _read(root: Path, name: str, levels_needed: bool, coded: bool = False) -> Split:
+    images, levels = read_split(root, name, levels_needed, coded)
+    split = Split(root, images, levels, provenance(root), [], name)
     if not split.provenance:
         return split
     by_file = {row["file"]: row for row in read_manifest(root)}

@@ -59,7 +59,7 @@ def evaluate_predictor(
         print(_error_lines(errors, "contents" if split.provenance else "images"))
         if split.stand_in:
             print(f"Labels: {split.stand_in}.")
-    if split.provenance and len(table) <= FEW:
+    if split.provenance and len(table) <= FEW and not split.coded:
         _write_frames(frames, split, table, names[0])
         print(f"each image beside itself encoded at the predicted {names[0]}: {frames}")
 

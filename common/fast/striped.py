@@ -66,6 +66,12 @@ def fast_form(model: Parts, precision: str = "float32") -> tf.keras.Model:
     return fast_model
 
 
+def head_of(predicting: tf.keras.Model, model: Parts) -> tf.keras.Model:
+    """The part of `predicting`, which is `model`'s or its fast form, from what backbones give."""
+    names = [each.node.layer.name for each in model.features.outputs]
+    return tf.keras.Model([predicting.get_layer(name).output for name in names], predicting.outputs)
+
+
 def is_large(layer: layers.Conv2D) -> bool:
     """Whether Winograd's method pays for `layer`."""
     _, height, width, channels = layer.input_shape

@@ -12,6 +12,7 @@ appendix 6.1 (the prior); tensorflow/compression's bls2017.py.
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Union
 
@@ -29,6 +30,7 @@ try:
 except ModuleNotFoundError:  # as from Python 3.12 on
     tfc = None
 
+_SUFFIX = ".entropy.npz"
 # Of either library: `log_prob` and `trainable_variables` are the same.
 Prior = Union["tfc.NoisyDeepFactorized", NoisyDeepFactorized]
 
@@ -78,9 +80,12 @@ def build_coder(prior: Prior) -> Coder:
     return tensorflow_compression_coder(prior)
 
 
-def entropy_file(weights_file: Path) -> Path:
-    """Where the entropy model of a backbone's weight file lies: beside it."""
-    return Path(weights_file).with_suffix(".entropy.npz")
+def entropy_file(weights_file: Path, target: str | None = None) -> Path:
+    """Where the entropy model of a backbone's weight file lies: beside it.
+
+    `target` is needed where the file holds several backbones: whose it is.
+    """
+    return Path(weights_file).with_suffix(f".{target}{_SUFFIX}" if target else _SUFFIX)
 
 
 def write_prior(prior: Prior, backbone: tf.keras.Model, path: Path) -> None:
@@ -89,7 +94,7 @@ def write_prior(prior: Prior, backbone: tf.keras.Model, path: Path) -> None:
     With them goes a checksum of the weights of `backbone`, whose latents they describe.
     """
     values = {_name(weight): weight.numpy() for weight in prior.trainable_variables}
-    write_arrays(path, backbone=_checksum(backbone), **values)
+    write_arrays(path, backbone=weights_checksum(backbone), **values)
 
 
 def read_prior(prior: Prior, backbone: tf.keras.Model, path: Path) -> None:
@@ -98,22 +103,72 @@ def read_prior(prior: Prior, backbone: tf.keras.Model, path: Path) -> None:
     Raises:
         UserError: the file is damaged, or belongs to other weights than those of `backbone`.
     """
+    values = _values(path)
+    if values.pop("backbone") != weights_checksum(backbone):
+        raise UserError(
+            f"{path}: belongs to other weights than the file beside it; without it, "
+            "all but the bits can be measured"
+        )
+    _fill(prior, values, path)
+
+
+def find_prior(wanted: str, folders: Iterable[Path]) -> Prior:
+    """The entropy model with the checksum `wanted`, as `prior_checksum` gives it.
+
+    Raises:
+        UserError: no file in one of the `folders` holds it.
+    """
+    folders = list(dict.fromkeys(folders))
+    for path in (path for folder in folders for path in sorted(folder.glob(f"*{_SUFFIX}"))):
+        try:
+            values = _values(path)
+        except UserError:
+            continue  # a damaged one of others is nothing to stop at
+        del values["backbone"]
+        if _checksum(values) == wanted:
+            prior = build_prior()
+            _fill(prior, values, path)
+            return prior
+    places = " or ".join(map(str, folders))
+    raise UserError(f"its entropy model {wanted[:8]} (a *{_SUFFIX} file) is not in {places}")
+
+
+def prior_checksum(prior: Prior) -> str:
+    """What tells `prior` from others: 32 hexadecimal digits."""
+    return _checksum({_name(weight): weight.numpy() for weight in prior.trainable_variables})
+
+
+def weights_checksum(model: tf.keras.Model) -> str:
+    """A checksum of the weights of `model`: 64 hexadecimal digits."""
+    return checksum(weight.numpy().tobytes() for weight in model.weights)
+
+
+def _values(path: Path) -> dict[str, np.ndarray]:
+    """What a file of `write_prior` holds."""
     try:
         with np.load(path) as file:
-            if file["backbone"] != _checksum(backbone):
-                raise UserError(
-                    f"{path}: belongs to other weights than the file beside it; without it, "
-                    "all but the bits can be measured"
-                )
-            for weight in prior.trainable_variables:
-                weight.assign(file[_name(weight)])
+            values = {name: file[name] for name in file}
+        values["backbone"] = str(values["backbone"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a whole file of an entropy model ({error})") from None
+        raise _damaged(path, error) from None
+    return values
+
+
+def _fill(prior: Prior, values: dict[str, np.ndarray], path: Path) -> None:
+    try:
+        for weight in prior.trainable_variables:
+            weight.assign(values[_name(weight)])
+    except (ValueError, KeyError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: not a whole file of an entropy model ({error})")
+
+
+def _checksum(values: dict[str, np.ndarray]) -> str:
+    return checksum(name.encode() + values[name].tobytes() for name in sorted(values))[:32]
 
 
 def _name(weight: tf.Variable) -> str:
     return weight.name.split("/")[-1].split(":")[0]
-
-
-def _checksum(backbone: tf.keras.Model) -> str:
-    return checksum(weight.numpy().tobytes() for weight in backbone.weights)

@@ -15,6 +15,7 @@ from common.data.frames import SUFFIXES, read_rgb
 from common.data.text import readable
 from common.errors import UserError
 from common.facts import QUALITY
+from common.models.bitstream import is_coded, read_coded
 from common.models.weights import labels_of
 from common.prediction.scenes import find_scenes
 from common.prediction.views import VIEWS
@@ -51,7 +52,9 @@ def answer(
     }
     for path in tqdm(inputs, unit="file", disable=None, leave=False):
         try:
-            if path.suffix.lower() in SUFFIXES:
+            if is_coded(path):
+                found = _of_coded(predictor, path)
+            elif path.suffix.lower() in SUFFIXES:
                 found = _of_picture(predictor, path, view)
             else:
                 found = of_video(predictor, path, view, frames_per_scene, document["unit"])
@@ -66,6 +69,16 @@ def _of_picture(predictor: Predictor, path: Path, view: str) -> dict:
     rgb = read_rgb(path)
     about = {"kind": "picture", "width": rgb.shape[1], "height": rgb.shape[0]}
     return {**about, "levels": _named(predictor, _seen(predictor, rgb, view))}
+
+
+def _of_coded(predictor: Predictor, path: Path) -> dict:
+    """Of the picture as it was fitted when it was coded, whatever the view is now."""
+    if not predictor.sees_latents:
+        raise UserError(f"{path}: {predictor.description.title} sees pictures, not coded ones")
+    picture = read_coded(path)
+    about = {"kind": "coded picture", "width": picture.width, "height": picture.height}
+    levels = predictor.levels_of_latents(predictor.latents(path))
+    return {**about, "view": picture.view, "levels": _named(predictor, levels)}
 
 
 def of_video(predictor: Predictor, path: Path, view: str, frames_per_scene: int, unit: str) -> dict:
