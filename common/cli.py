@@ -42,7 +42,7 @@ def main(name: str, arguments: list[str] | None = None) -> int:
     if not description.multitask and options.jnd_value is None:
         parser.error(f"--jnd_value is missing: choose {', '.join(LEVELS)}")
     if options.command == "train" and options.no_cache:
-        for name in ("roll", "mirror", "soft_targets"):
+        for name in ("roll", "mirror", "soft_targets", "quantized"):
             if getattr(options, name):
                 parser.error(f"--{name} needs the features that --no_cache does without")
     with reported(parser.prog):
@@ -214,6 +214,10 @@ def _add_train_options(train: Parser, description: Description) -> None:
         train.set_defaults(cache_dir=None, no_cache=True, **unused)
     else:
         add_options(train, "roll mirror soft_targets cache_dir cache_precision no_cache")
+    if description.sees == "latent" and not description.end_to_end:
+        add_options(train, "quantized")
+    else:
+        train.set_defaults(quantized=False)
     if description.multitask:
         add_options(train, "single_branches")
     else:

@@ -133,6 +133,7 @@ OPTIONS = {
         "default": "float32",
         "help": "bfloat16 is faster where the processor has it",
     },
+    "quantized": _flag("round latents as a decoder has them, to predict from coded pictures"),
     "result_path": _folder("folder for the results; made if missing", default=Path("results")),
     "resume": _flag("go on with an interrupted training"),
     "roll": _flag(

@@ -75,11 +75,13 @@ def training_batches(
     outputs: list[str],
     features: Features | None,
     moves: np.ndarray | None = None,
+    offsets: list[np.ndarray] | None = None,
 ) -> tf.data.Dataset:
     """Batches (inputs, targets by output name) of a split in `order`, read ahead of their use.
 
     Inputs are frames, or `features`, each moved as its row of `moves` [images, 3] says: rolled
-    round by shares of its height and width, and then mirrored where the third is 1. A frame that
+    round by shares of its height and width, and then mirrored where the third is 1; and, where
+    there are `offsets` [channels] of the backbones, rounded to integers plus these. A frame that
     cannot be read ends it with an error of TensorFlow's.
     """
     levels, batch_size = tf.constant(split.levels), min(batch_size, len(order))
@@ -96,6 +98,8 @@ def training_batches(
         targets = dict(zip(outputs, wanted))
         if split.jnd_frames:
             targets[JND_FRAME] = arrays.pop()
+        if offsets:
+            arrays = [tf.round(each - offset) + offset for each, offset in zip(arrays, offsets)]
         return arrays[0] if len(arrays) == 1 else tuple(arrays), targets
 
     if features:

@@ -12,13 +12,15 @@ import numpy as np
 from tqdm import tqdm
 
 from common.device import choose_device, choose_strategy, use_precision, writes_files
+from common.errors import UserError
 from common.facts import LEVELS
 from common.fast.adam import Adam
 from common.fast.recomputation import training_form
 from common.framework import tf
-from common.models.backbone import build_backbone
+from common.models.backbone import Backbone, build_backbone
 from common.models.build import JND_FRAME, Parts, build_model, start_from
 from common.models.descriptions import MODELS
+from common.models.entropy import build_prior, entropy_file, quantization_offset, read_prior
 from common.models.weights import read_weights, write_weights
 from common.training.batches import (
     Features,
@@ -60,6 +62,7 @@ class PredictorSettings(NamedTuple):
     single_branches: bool = False  # that a multitask head starts with
     cache_precision: str = "float32"  # of features on disk
     soft_targets: float = 0.0  # the share of what regressions on other contents say in the target
+    quantized: bool = False  # the head sees latents as a decoder does
 
 
 class _Training(NamedTuple):
@@ -71,6 +74,7 @@ class _Training(NamedTuple):
     train: TrainingSplit
     valid: TrainingSplit
     features: tuple[Features | None, Features | None]  # of train and of valid
+    offsets: list[np.ndarray] | None  # what each backbone's latents are rounded to integers plus
 
     @property
     def outputs(self) -> list[str]:
@@ -119,7 +123,12 @@ def train_predictor(
     """
     images = [path for split in (train, valid) for column in split.frames for path in column]
     levels = [split.levels.tobytes() for split in (train, valid)]
-    run = identity(settings, images, levels, backbone_files)
+    priors = [entropy_file(file) for file in backbone_files] if settings.quantized else []
+    for path in priors:
+        if not path.exists():
+            told = "python3 -m common.reconstruct prior makes it"
+            raise UserError(f"{path}: no such file, and --quantized needs it; {told}")
+    run = identity(settings, images, levels, [*backbone_files, *priors])
     training = _set_up(settings, train, valid, backbone_files, cache_dir)
     if not writes_files():
         # Reading a weight takes all workers, so all write; but only the first one's files count.
@@ -161,6 +170,7 @@ def _set_up(
             backbones.append(build_backbone())
             read_weights(backbones[-1].whole, file)
         start_from(model, backbones)
+        offsets = _offsets(backbones, backbone_files) if settings.quantized else None
         for name, median in zip(model.predicting.output_names, np.median(train.levels, axis=0)):
             # A last ReLU that starts below zero for all frames would never learn.
             model.predicting.get_layer(name).bias.assign([median])
@@ -186,7 +196,18 @@ def _set_up(
             step = optimizer.iterations
             trained = with_dropout(trained, settings.dropout, settings.seed, step)
         _compile(trained, optimizer)
-    return _Training(settings, model, trained, train, valid, features)
+    return _Training(settings, model, trained, train, valid, features, offsets)
+
+
+def _offsets(backbones: list[Backbone], files: list[Path]) -> list[np.ndarray]:
+    """What the latents of `backbones` are rounded to integers plus, by the entropy models beside
+    their `files`."""
+    offsets = []
+    for backbone, file in zip(backbones, files):
+        prior = build_prior()
+        read_prior(prior, backbone.whole, entropy_file(file))
+        offsets.append(quantization_offset(prior))
+    return offsets
 
 
 def _softened(train: TrainingSplit, features: Features, share: float) -> TrainingSplit:
@@ -265,8 +286,10 @@ def _train_epoch(
         watched = _watched(training, bar, [train.images[place] for place in order], best)
         try:
             history = training.trained.fit(
-                training_batches(train, order, size, outputs, of_train, moves),
-                validation_data=training_batches(valid, in_order, size, outputs, of_valid),
+                training_batches(train, order, size, outputs, of_train, moves, training.offsets),
+                validation_data=training_batches(
+                    valid, in_order, size, outputs, of_valid, offsets=training.offsets
+                ),
                 initial_epoch=number - 1,
                 epochs=number,
                 verbose=0,
