@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from common.codecs.ffmpeg import binary
+from common.data.views import VIEWS, cutouts
 from common.prediction.scenes import Scene, find_scenes
-from common.prediction.views import VIEWS, cutouts
 from tests import golden
 from tests.processes import REPO, one_line
 from tests.synthetic import picture

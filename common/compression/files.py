@@ -33,7 +33,9 @@ def to_decompress(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     def listed(folder: Path) -> list[Path]:
         return list_files(folder, {SUFFIX}, "coded pictures")
 
-    return _pairs(paths, out, listed, lambda name: name.removesuffix(SUFFIX) + ".png")
+    return _pairs(
+        paths, out, listed, lambda name: f"{name[: -len(SUFFIX)].removesuffix('.png')}.png"
+    )
 
 
 def copy_labels(root: Path, out: Path) -> None:

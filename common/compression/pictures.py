@@ -13,6 +13,7 @@ from tqdm import tqdm
 from common.compression.sources import Source
 from common.data.frames import read_rgb
 from common.data.text import readable
+from common.data.views import VIEWS
 from common.errors import UserError
 from common.files import replaced
 from common.framework import tf
@@ -28,7 +29,6 @@ from common.models.bitstream import (
 )
 from common.models.decoding import decoded
 from common.models.entropy import build_coder, build_prior, prior_checksum, read_prior
-from common.prediction.views import VIEWS
 
 Code = Callable[[np.ndarray], CodedLatent]
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from common.codecs import h264
 from common.data.frames import read_rgb
+from common.data.views import VIEWS, cutouts
 from common.datasets.objective import THRESHOLDS, find_levels, lowest_below
 from common.encoding.clips import encode_clip, ffmpeg, look_at, vmaf_of_frames, windows
 from common.encoding.delivery import constant_of_equal_vmaf, deliver
@@ -27,7 +28,6 @@ from common.errors import UserError
 from common.facts import HEIGHT, LEVELS, QP, WIDTH
 from common.prediction.answers import of_video
 from common.prediction.scenes import Scene, find_scenes
-from common.prediction.views import VIEWS, cutouts
 from common.predictor import Predictor
 
 QPS = range(1, 52)

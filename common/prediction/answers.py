@@ -13,12 +13,12 @@ from common.codecs import h264
 from common.codecs.codec import CODECS
 from common.data.frames import SUFFIXES, read_rgb
 from common.data.text import readable
+from common.data.views import VIEWS
 from common.errors import UserError
 from common.facts import QUALITY
 from common.models.bitstream import is_coded, read_coded
 from common.models.weights import labels_of
 from common.prediction.scenes import find_scenes
-from common.prediction.views import VIEWS
 from common.predictor import Predictor
 
 NOT_TOLD = "not told by the weights"

@@ -123,11 +123,7 @@ def train_predictor(
     """
     images = [path for split in (train, valid) for column in split.frames for path in column]
     levels = [split.levels.tobytes() for split in (train, valid)]
-    priors = [entropy_file(file) for file in backbone_files] if settings.quantized else []
-    for path in priors:
-        if not path.exists():
-            told = "python3 -m common.reconstruct prior makes it"
-            raise UserError(f"{path}: no such file, and --quantized needs it; {told}")
+    priors = _entropy_files(backbone_files) if settings.quantized else []
     run = identity(settings, images, levels, [*backbone_files, *priors])
     training = _set_up(settings, train, valid, backbone_files, cache_dir)
     if not writes_files():
@@ -197,6 +193,18 @@ def _set_up(
             trained = with_dropout(trained, settings.dropout, settings.seed, step)
         _compile(trained, optimizer)
     return _Training(settings, model, trained, train, valid, features, offsets)
+
+
+def _entropy_files(backbone_files: list[Path]) -> list[Path]:
+    """Raises:
+    UserError: one is not there.
+    """
+    paths = [entropy_file(file) for file in backbone_files]
+    for path in paths:
+        if not path.exists():
+            told = "python3 -m common.reconstruct prior makes it"
+            raise UserError(f"{path}: no such file, and --quantized needs it; {told}")
+    return paths
 
 
 def _offsets(backbones: list[Backbone], files: list[Path]) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Container
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -53,30 +54,16 @@ def complexity(titles: Container[str] = TITLES, split: Split | None = None) -> T
     own that predicts image files with random weights, the fastest of three passes. `split` is only
     told of.
     """
-    rows = []
     names = [name for name, model in MODELS.items() if model.title in titles]
-    for name in tqdm(names, "complexity", unit="model", disable=None, leave=False):
-        model = build_model(MODELS[name])
-        counts = multiply_accumulates(model.predicting)
-        time, memory = in_own_process(prediction_time, name, FRAMES, "float32")
-        rows.append(
-            {
-                "model": MODELS[name].title,
-                "weights": model.whole.count_params(),
-                "conv": counts["Conv2D"],
-                "conv_transpose": counts["Conv2DTranspose"],
-                "dense": counts["Dense"],
-                "multiply_accumulates": sum(counts.values()),
-                "peak_memory_gb": memory,
-                "frames_per_second": 1 / time.seconds,
-                "cpu_seconds": time.cpu_seconds,
-            }
-        )
+    rows = [
+        _row(name) for name in tqdm(names, "complexity", unit="model", disable=None, leave=False)
+    ]
     return Table(
         "complexity",
         "Complexity",
         "Weights in the file; multiply-accumulates per frame by layer kind, from the graph of a "
-        "prediction, zeros of padding included; peak memory, frames per second and CPU seconds per "
+        "prediction, zeros of padding included; from strings they are the head's alone, since "
+        "entropy decoding has none; peak memory, frames per second and CPU seconds per "
         "frame, from image files to levels in float32, measured in this run, each model in a "
         f"process of its own, on "
         f"{machine()}." + (f" {split.caption}" if split else ""),
@@ -88,8 +75,28 @@ def complexity(titles: Container[str] = TITLES, split: Split | None = None) -> T
             "Transposed conv.": "{conv_transpose:,}",
             "Dense": "{dense:,}",
             "All": "{multiply_accumulates:,}",
+            "From strings": "{from_strings:,.0f}",
             "Memory, GB": "{peak_memory_gb:.1f}",
             "Frames/s": "{frames_per_second:.2f}",
             "CPU s": "{cpu_seconds:.2f}",
         },
     )
+
+
+def _row(name: str) -> dict[str, object]:
+    """What a prediction of the model `name` costs."""
+    model = build_model(MODELS[name])
+    counts, head = map(multiply_accumulates, (model.predicting, model.head))
+    time, memory = in_own_process(prediction_time, name, FRAMES, "float32")
+    return {
+        "model": MODELS[name].title,
+        "weights": model.whole.count_params(),
+        "conv": counts["Conv2D"],
+        "conv_transpose": counts["Conv2DTranspose"],
+        "dense": counts["Dense"],
+        "multiply_accumulates": sum(counts.values()),
+        "from_strings": sum(head.values()) if MODELS[name].sees == "latent" else np.nan,
+        "peak_memory_gb": memory,
+        "frames_per_second": 1 / time.seconds,
+        "cpu_seconds": time.cpu_seconds,
+    }

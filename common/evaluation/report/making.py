@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from common.data.split import Split
-from common.evaluation.report import paper
+from common.evaluation.report import bitstream, paper
 from common.evaluation.report.candidates import Candidate
 from common.evaluation.report.coding import measured
 from common.evaluation.report.complexity import complexity
@@ -24,7 +24,8 @@ from common.files import replaced
 from common.framework import tf
 
 TABLES, PAGE = "tables.md", "report.html"
-CSVS = [f"{name}.csv" for name in ("prediction_error", "quality_error", "bitrate", "complexity")]
+_NAMES = "prediction_error", "quality_error", "bitrate", "complexity", "bitstream"
+CSVS = [f"{name}.csv" for name in _NAMES]
 
 
 def make_report(
@@ -59,6 +60,7 @@ def make_report(
         paper.bitrate(split, predictions, cache),
         costs,
     ]
+    tables += bitstream.from_strings(split, candidates, predictions, cache)
     at_median = measured(split, np.median(split.true("JND1")), cache, "median JND1")
     errors = tables[0].values
     best = best_model(errors[errors.model.isin(titles)])
