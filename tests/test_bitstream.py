@@ -545,7 +545,7 @@ def test_prior_trains_for_a_model_that_has_none(folder, root, tmp_path, monkeypa
 # Training on rounded latents
 
 
-def test_a_head_trained_quantized_sees_rounded_latents(folder, root, tmp_path, capsys):
+def test_a_head_trained_quantized_sees_rounded_latents(folder, root, coded, tmp_path):
     for split in ("train", "valid"):
         (tmp_path / split).symlink_to(root / "test")
     out = tmp_path / "out"
@@ -567,6 +567,9 @@ def test_a_head_trained_quantized_sees_rounded_latents(folder, root, tmp_path, c
             errors[name].append(abs(float(model.head(values)) - level))
     assert validated == pytest.approx(np.mean(errors["rounded"]), rel=1e-4)
     assert validated != pytest.approx(np.mean(errors["raw"]), rel=1e-4)
+    # Beside the weights lies what it takes to read pictures that its backbone coded.
+    given = ["predict", "--jnd_value", "JND1", "--model_weights_path", str(out), str(coded)]
+    assert cli.main("LAT", given) == 0
 
 
 def test_quantized_needs_entropy_models_and_a_cache(folder, root, tmp_path, command):

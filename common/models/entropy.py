@@ -112,6 +112,15 @@ def read_prior(prior: Prior, backbone: tf.keras.Model, path: Path) -> None:
     _fill(prior, values, path)
 
 
+def copy_prior(source: Path, backbone: tf.keras.Model, path: Path) -> None:
+    """Write the entropy model in the file `source` to `path`, as that of `backbone`.
+
+    Raises:
+        UserError: `source` is damaged.
+    """
+    write_arrays(path, **{**_values(source), "backbone": weights_checksum(backbone)})
+
+
 def find_prior(wanted: str, folders: Iterable[Path]) -> Prior:
     """The entropy model with the checksum `wanted`, as `prior_checksum` gives it.
 

@@ -12,15 +12,13 @@ import numpy as np
 from tqdm import tqdm
 
 from common.device import choose_device, choose_strategy, use_precision, writes_files
-from common.errors import UserError
 from common.facts import LEVELS
 from common.fast.adam import Adam
 from common.fast.recomputation import training_form
 from common.framework import tf
-from common.models.backbone import Backbone, build_backbone
+from common.models.backbone import build_backbone
 from common.models.build import JND_FRAME, Parts, build_model, start_from
 from common.models.descriptions import MODELS
-from common.models.entropy import build_prior, entropy_file, quantization_offset, read_prior
 from common.models.weights import read_weights, write_weights
 from common.training.batches import (
     Features,
@@ -31,6 +29,7 @@ from common.training.batches import (
     with_mirrored,
 )
 from common.training.epochs import TrainingFiles, check_finite, run_epochs
+from common.training.quantization import copy_priors, entropy_files, quantization_offsets
 from common.training.regularisation import (
     set_batch_norm_momentum,
     start_with_single_branches,
@@ -123,7 +122,7 @@ def train_predictor(
     """
     images = [path for split in (train, valid) for column in split.frames for path in column]
     levels = [split.levels.tobytes() for split in (train, valid)]
-    priors = _entropy_files(backbone_files) if settings.quantized else []
+    priors = entropy_files(backbone_files) if settings.quantized else []
     run = identity(settings, images, levels, [*backbone_files, *priors])
     training = _set_up(settings, train, valid, backbone_files, cache_dir)
     if not writes_files():
@@ -140,9 +139,16 @@ def train_predictor(
         resume=resume,
         train_epoch=lambda number: _train_epoch(training, number, epochs, board, files.best),
         described=lambda row: _described(training, row),
-        write_best=lambda path: write_weights(training.model.whole, path, labels),
+        write_best=lambda path: _write_best(training.model, path, labels, backbone_files),
         monitor=training.monitor,
     )
+
+
+def _write_best(
+    model: Parts, path: Path, labels: dict[str, str], backbone_files: list[Path]
+) -> None:
+    write_weights(model.whole, path, labels)
+    copy_priors(model, backbone_files, path)
 
 
 def _set_up(
@@ -166,7 +172,7 @@ def _set_up(
             backbones.append(build_backbone())
             read_weights(backbones[-1].whole, file)
         start_from(model, backbones)
-        offsets = _offsets(backbones, backbone_files) if settings.quantized else None
+        offsets = quantization_offsets(backbones, backbone_files) if settings.quantized else None
         for name, median in zip(model.predicting.output_names, np.median(train.levels, axis=0)):
             # A last ReLU that starts below zero for all frames would never learn.
             model.predicting.get_layer(name).bias.assign([median])
@@ -193,29 +199,6 @@ def _set_up(
             trained = with_dropout(trained, settings.dropout, settings.seed, step)
         _compile(trained, optimizer)
     return _Training(settings, model, trained, train, valid, features, offsets)
-
-
-def _entropy_files(backbone_files: list[Path]) -> list[Path]:
-    """Raises:
-    UserError: one is not there.
-    """
-    paths = [entropy_file(file) for file in backbone_files]
-    for path in paths:
-        if not path.exists():
-            told = "python3 -m common.reconstruct prior makes it"
-            raise UserError(f"{path}: no such file, and --quantized needs it; {told}")
-    return paths
-
-
-def _offsets(backbones: list[Backbone], files: list[Path]) -> list[np.ndarray]:
-    """What the latents of `backbones` are rounded to integers plus, by the entropy models beside
-    their `files`."""
-    offsets = []
-    for backbone, file in zip(backbones, files):
-        prior = build_prior()
-        read_prior(prior, backbone.whole, entropy_file(file))
-        offsets.append(quantization_offset(prior))
-    return offsets
 
 
 def _softened(train: TrainingSplit, features: Features, share: float) -> TrainingSplit:
