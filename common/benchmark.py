@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from common.console import Parser, add_options, bundled, positive
 from common.errors import reported
@@ -125,7 +126,7 @@ def _measure(options: argparse.Namespace) -> None:
     print(measuring.table_text(rows))
 
 
-def _write(rows: list[dict[str, object]], path: Path) -> None:
+def _write(rows: list[dict[str, Any]], path: Path) -> None:
     import pandas as pd
 
     from common.files import replaced
@@ -136,7 +137,7 @@ def _write(rows: list[dict[str, object]], path: Path) -> None:
 
 def _compare(
     command: str, models: list[str], frames: int | None, precision: str
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Measure and print, a line per model; the rows of the table."""
     from common.device import choose_device
     from common.evaluation.speed import in_own_process, processor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from common.console import add_options, bundled, positive
 from common.errors import UserError
@@ -137,7 +138,7 @@ def backbones_in_testing(description: Description) -> str:
 
 
 def add_backbone_option(
-    command: argparse.ArgumentParser, description: Description, **more: object
+    command: argparse.ArgumentParser, description: Description, **more: Any
 ) -> None:
     """Give `command` the option of the folder of the backbones, by its published name."""
     command.add_argument(f"--{description.backbone_option}", type=Path, metavar="DIR", **more)

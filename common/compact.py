@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.console import Parser
 from common.errors import UserError, reported
@@ -75,7 +75,7 @@ def compact(source: Path, target: Path) -> None:
         beside.write_bytes(written)
 
 
-def _compacted(weight: np.ndarray, channels: int) -> tuple[np.ndarray, dict[str, object]]:
+def _compacted(weight: np.ndarray, channels: int) -> tuple[np.ndarray, dict[str, Any]]:
     """`weight` rounded, and the filters it is to be stored with."""
     import numpy as np
 

@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from common.facts import LEVELS
 
@@ -90,15 +90,15 @@ def part(text: str) -> float:
     return 1.0 if text.strip() in ("1", "1.0") else share(text)
 
 
-def _folder(told: str, **more: object) -> dict[str, object]:
+def _folder(told: str, **more: Any) -> dict[str, Any]:
     return {"type": Path, "metavar": "DIR", "help": told, **more}
 
 
-def _number(kind: Callable, told: str, **more: object) -> dict[str, object]:
+def _number(kind: Callable, told: str, **more: Any) -> dict[str, Any]:
     return {"type": kind, "metavar": "N" if kind in (positive, seed) else "X", "help": told, **more}
 
 
-def _flag(told: str) -> dict[str, object]:
+def _flag(told: str) -> dict[str, Any]:
     return {"action": "store_true", "help": told}
 
 
@@ -157,7 +157,7 @@ OPTIONS = {
 }
 
 
-def add_options(command: argparse.ArgumentParser, names: str, **changes: dict[str, object]) -> None:
+def add_options(command: argparse.ArgumentParser, names: str, **changes: dict[str, Any]) -> None:
     """Give `command` the options with these `names`, separated by blanks, as OPTIONS has them.
 
     `changes` to what it says of an option go by the option's name.

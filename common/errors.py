@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Signals that ask a program to end, and the exit codes that shells give for them.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -22,7 +23,7 @@ class UserError(Exception):
     """One line: what is wrong, where, and what to do about it."""
 
 
-def tried(function: Callable, *arguments: object) -> object:
+def tried(function: Callable, *arguments: object) -> Any:
     """What `function` gives, or the UserError that tells why it gives nothing."""
     try:
         return function(*arguments)
@@ -123,7 +124,7 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__} in {_where(error)}: {message} ({_details(error)})"
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """The innermost function of this project that the error went through."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PROJECT / "common")]
@@ -131,7 +132,7 @@ def _where(error: Exception) -> str:
     return f"{frame.name}, {Path(frame.filename).name}"
 
 
-def _details(error: Exception) -> str:
+def _details(error: BaseException) -> str:
     """Write the traceback to a file, and say where it is."""
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     try:

@@ -78,7 +78,7 @@ def checksum(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def write_arrays(path: Path, **arrays: np.ndarray | str) -> None:
+def write_arrays(path: Path, **arrays: np.ndarray | str | float) -> None:
     """Write a file that `np.load` reads, whole or not at all."""
     import numpy as np
 

@@ -59,7 +59,9 @@ class Predictor:
     ):
         self.description = MODELS[model]
         self.names = list(LEVELS) if self.description.multitask else [level or LEVELS[0]]
-        self.weights = weights and find_weights(weights, self.description.weight_files(level))
+        self.weights: Path | None = None
+        if weights:
+            self.weights = find_weights(Path(weights), self.description.weight_files(level))
         device, precision = choose_device(precision)
         # On a CPU the model is a float32 one, of which `fast_form` makes one that is rounded.
         use_precision(precision if device == "GPU" else "float32")

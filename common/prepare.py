@@ -8,6 +8,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from common.console import Parser, positive, seed
 from common.errors import reported
@@ -112,9 +113,13 @@ def _parser() -> Parser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, *parents: argparse.ArgumentParser) -> Callable:
+    def command(name: str, *parents: Any) -> Callable:
         summary = COMMANDS[name][0]
-        told = {"help": summary, "description": summary, "epilog": f"example:\n{examples[name]}"}
+        told: dict[str, Any] = {
+            "help": summary,
+            "description": summary,
+            "epilog": f"example:\n{examples[name]}",
+        }
         return commands.add_parser(name, parents=parents, **told).add_argument
 
     of_all, of_viewers = _of_all(), argparse.ArgumentParser(add_help=False)

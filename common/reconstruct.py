@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from common.cli_latents import (
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command in ("prior", "compress", "decompress"):
         check(options, parser)
     with reported(parser.prog):
-        commands = {"train": _train, "test": _test, "prior": prior}
+        commands: dict[str, Callable] = {"train": _train, "test": _test, "prior": prior}
         commands |= {"compress": compress, "decompress": decompress}
         return commands[options.command](options) or 0
 
@@ -73,7 +74,8 @@ def _train(options: argparse.Namespace) -> None:
             seed=options.seed,
             precision=options.precision,
         ),
-        *(Pairs(*pair) for pair in pairs),
+        Pairs(*pairs[0]),
+        Pairs(*pairs[1]),
         initial,
         TrainingFiles(best, state, options.csv_log_path / f"logs{best.stem}.csv"),
         epochs=options.epochs,

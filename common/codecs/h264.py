@@ -29,7 +29,7 @@ import subprocess
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import ffmpeg
 import numpy as np
@@ -108,13 +108,15 @@ def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]
     `source` is a file, or the bytes of an H.264 stream; to end before the last number is an error.
     """
     numbers = list(numbers)
-    coded = isinstance(source, bytes)
-    name = "the encoded clip" if coded else source
+    if isinstance(source, bytes):
+        name, data, stream = "the encoded clip", source, _stream()
+    else:
+        name, data, stream = str(source), b"", opened(source)
     chosen = "+".join(f"eq(n,{number})" for number in numbers)
-    video = (_stream() if coded else opened(source)).filter("select", chosen)
+    video = stream.filter("select", chosen)
     pictures = command(_ppm(video, fps_mode="passthrough", vframes=len(numbers)))
-    with unnamed(source if coded else b"") as data, unnamed() as errors, ExitStack() as stack:
-        pipes = {"stdin": data, "stdout": subprocess.PIPE, "stderr": errors}
+    with unnamed(data) as coded, unnamed() as errors, ExitStack() as stack:
+        pipes: dict[str, Any] = {"stdin": coded, "stdout": subprocess.PIPE, "stderr": errors}
         process = stack.enter_context(subprocess.Popen(pictures, **pipes))
         # Registered last, so run first: a reader that stops early must not wait for ffmpeg.
         stack.callback(process.kill)
@@ -159,10 +161,10 @@ def measure(
 
     `distorted` is a frame of the same size, or the H.264 stream of one, as `encode` makes it.
     """
-    coded = isinstance(distorted, bytes)
-    with unnamed(distorted if coded else distorted.tobytes()) as file:
+    data = distorted if isinstance(distorted, bytes) else distorted.tobytes()
+    with unnamed(data) as file:
         path = f"/dev/fd/{file.fileno()}"
-        picture = _stream(path) if coded else _yuv(distorted, path)
+        picture = _stream(path) if isinstance(distorted, bytes) else _yuv(distorted, path)
         picture = picture.filter("setpts", "PTS-STARTPTS")
         references = _yuv(reference).filter_multi_output("split", len(metrics))
         # Each metric filter hands its first input on to the next.
@@ -225,8 +227,8 @@ def versions() -> dict[str, str]:
         pair = _yuv(grey).filter_multi_output("split")
         log = ffmpeg.filter([pair[0], pair[1]], "libvmaf", log_fmt="json", log_path="/dev/stdout")
         told = output(log.output("pipe:", format="null"), grey.tobytes(), "libvmaf")
-        version = re.search(rb'"version": "([^"]+)"', told)
-        version = version[1].decode() if version else "of unknown version"
+        number = re.search(rb'"version": "([^"]+)"', told)
+        version = number[1].decode() if number else "of unknown version"
         found["vmaf"] = f"libvmaf {version}, vmaf_v0.6.1"
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -67,7 +67,7 @@ def files_below(folder: Path) -> Iterator[Path]:
         yield from filter(Path.is_file, paths)
 
 
-def list_files(folder: Path, suffixes: Container[str], what: str) -> list[Path]:
+def list_files(folder: Path, suffixes: Collection[str], what: str) -> list[Path]:
     """Those of `files_below` with one of the `suffixes`, in natural order (see `natural_key`).
 
     Raises:
@@ -107,7 +107,8 @@ def read_rgb(path: Path) -> np.ndarray:
         UserError: the file cannot be read or is not a whole image.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path) as file:
+            image: Image.Image = file
             pixels, size = image.width * image.height, os.path.getsize(path)
             if pixels > max(_MANY_PIXELS, _PIXELS_PER_BYTE * size):
                 raise ValueError(f"{image.width}x{image.height} pixels cannot be in {size} bytes")

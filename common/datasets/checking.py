@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def check(root: Path) -> Report:
 def _split(root: Path, name: str) -> SplitFound:
     errors: list[str] = []
 
-    def read(function: Callable, *arguments: object) -> object:
+    def read(function: Callable, *arguments: object) -> Any:
         found = tried(function, *arguments)
         if isinstance(found, UserError):
             errors.append(str(found))

@@ -38,8 +38,8 @@ def dataset(images: Path, samples: Path, statistic: str) -> Dataset:
     for number in sorted(rows.keys() & paths):
         levels = [aggregate(level, statistic, falling=True) for level in rows[number]]
         if levels != sorted(levels, reverse=True):
-            told = ", ".join(f"{level:g}" for level in levels)
-            notes.append(f"{paths[number].name}: {statistic} levels {told} do not fall; left out")
+            shown = ", ".join(f"{level:g}" for level in levels)
+            notes.append(f"{paths[number].name}: {statistic} levels {shown} do not fall; left out")
             continue
         told = answer_columns(rows[number], statistic, readable(samples.name))
         groups.append([_content(f"ImageJND_SRC{number:02d}", paths[number], levels, told)])

@@ -14,7 +14,7 @@ import json
 import zlib
 from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -58,7 +58,7 @@ class Dataset(NamedTuple):
     """What a folder is to be made from."""
 
     groups: list[list[Content]]  # contents that show the same thing, and belong in one split
-    options: dict[str, object]  # all that the result depends on: `inputs` anything, else JSON
+    options: dict[str, Any]  # all that the result depends on: `inputs` anything, else JSON
     notes: list[str]  # what was left out, a line each
     vary_splits: Sequence[str] = ()  # that get the contents' variations
 
@@ -119,7 +119,9 @@ def _none_made(root: Path, notes: list[str]) -> UserError:
     return UserError(f"{root}: no frame could be made; {'; '.join(notes[:3])}")
 
 
-def level_columns(levels: list[float], codec: str, encoder: str, made: Callable) -> dict[str, str]:
+def level_columns(
+    levels: Sequence[float], codec: str, encoder: str, made: Callable
+) -> dict[str, str]:
     """Manifest columns of three levels, and how the JND frame at a whole level was `made`."""
     columns = {"codec": codec, "encoder": encoder}
     for order, level in enumerate(levels, 1):
@@ -138,7 +140,7 @@ def listed(numbers: Collection[int], what: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _begun(root: Path, options: dict[str, object]) -> Iterator[None]:
+def _begun(root: Path, options: dict[str, Any]) -> Iterator[None]:
     """Have the folder to ourselves, new or begun with the same options."""
     hidden = root / HIDDEN
     if root.exists() and not hidden.is_dir() and (not root.is_dir() or any(root.iterdir())):
@@ -153,7 +155,7 @@ def _begun(root: Path, options: dict[str, object]) -> Iterator[None]:
         yield
 
 
-def _check_options(root: Path, options: dict[str, object]) -> None:
+def _check_options(root: Path, options: dict[str, Any]) -> None:
     path = root / HIDDEN / "options.json"
     if not path.exists():
         with replaced(path) as beside:
@@ -248,7 +250,7 @@ def _make(
     return notes
 
 
-def _seen(root: Path) -> dict[str, object]:
+def _seen(root: Path) -> dict[str, Any]:
     """What frames depend on beside what they are made from, for workers to compare."""
     begun = root / HIDDEN / "options.json"
     return {"ffmpeg": h264.versions(), str(begun): checksum([begun.read_bytes()])[:16]}

@@ -81,7 +81,7 @@ def alike(contents: Sequence, thumbnails: Sequence[np.ndarray]) -> list[list]:
 
     stacked = np.reshape(thumbnails, (-1, THUMBNAIL[0] * THUMBNAIL[1]))
     count, group_of = connected_components(stacked @ stacked.T > SAME_PICTURE, directed=False)
-    groups = [[] for _ in range(count)]
+    groups: list[list] = [[] for _ in range(count)]
     for content, group in zip(contents, group_of):
         groups[group].append(content)
     return groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from common.codecs import h264
 from common.codecs.codec import whole
@@ -66,7 +66,7 @@ def dataset(
         if not isinstance(numbers, UserError)
     ]
     files = [(path.name, path.stat().st_size) for clip in usable for path in clip.streams.values()]
-    options = {"command": "videoset", "size": size, "label_size": label_size}
+    options: dict[str, Any] = {"command": "videoset", "size": size, "label_size": label_size}
     options |= {"statistic": statistic, "frames": frames or "first of each second"}
     options |= {"inputs": (files, samples), "tools": h264.versions()}
     return Dataset(groups, options, notes)

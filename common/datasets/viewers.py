@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,9 @@ def read_videoset(folder: Path, size: str) -> tuple[dict[int, Samples], list[int
     levels = [_read_videoset_file(path) for path in paths]
     clips = set.intersection(*map(set, levels))
     partly = set.union(*map(set, levels)) - clips
-    return {clip: tuple(level[clip] for level in levels) for clip in sorted(clips)}, sorted(partly)
+    first, second, third = levels
+    samples = {clip: (first[clip], second[clip], third[clip]) for clip in sorted(clips)}
+    return samples, sorted(partly)
 
 
 def label_sizes(folder: Path) -> list[str]:
@@ -88,7 +91,7 @@ def _read_videoset_file(path: Path) -> dict[int, list[int]]:
 
 
 def _answers(
-    rows: Iterable[tuple[str, object, object]], thing: str, unit: str, scale: range, needs: str
+    rows: Iterable[tuple[str, Any, Any]], thing: str, unit: str, scale: range, needs: str
 ) -> Iterator[tuple[str, int, list[int]]]:
     """Rows (where it stands, clip or image, samples) as read: checked, and in numbers."""
     numbers = set()
@@ -155,7 +158,8 @@ def read_mcl_jci(path: Path) -> dict[int, Samples]:
     needs, images = "an image number and a list of quality factors", {}
     for where, image, samples in _answers(cells, "image", "quality", SCALES[QUALITY], needs):
         viewers = staircases(samples)
-        images[image] = tuple([v[order] for v in viewers if len(v) > order] for order in range(3))
+        first, second, third = ([v[n] for v in viewers if len(v) > n] for n in range(3))
+        images[image] = first, second, third
         if not all(images[image]):
             raise UserError(f"{where}: no viewer gave three levels")
     return images

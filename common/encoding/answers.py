@@ -58,6 +58,7 @@ def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
     wanted = threshold_of(labels, wish.level)
     allowed = range(wish.min_qp, (wish.max_qp or ENCODERS[wish.encoder].coarsest) + 1)
     planned = plan(path, scenes, levels, wish.encoder, allowed, wanted, wish.verify, look)
+    rows = [_told(each) for each in planned]
     told = {
         "model": predictor.description.title,
         "weights": readable(predictor.weights),
@@ -69,11 +70,11 @@ def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
         "vmaf_wanted": wanted,
         "input_bytes": path.stat().st_size,
         "expected_picture_bytes": _expected(planned),
-        "scenes": [_told(each) for each in planned],
+        "scenes": rows,
     }
     if wish.dry_run:
         return {**told, "commands": _commands(path, target, planned, wish.encoder, look.depth)}
-    return {**told, **_delivered(path, target, planned, wish, look, told["scenes"])}
+    return {**told, **_delivered(path, target, planned, wish, look, rows)}
 
 
 def _delivered(
@@ -82,7 +83,7 @@ def _delivered(
     """Encode as planned; sizes and VMAF, the scenes' in their `rows`."""
     measure = wish.verify or wish.compare
     size, vmaf = deliver(path, target, planned, wish.encoder, look, measure)
-    told = {"output_bytes": size}
+    told: dict[str, float] = {"output_bytes": size}
     if vmaf:
         for row, each in zip(rows, vmaf):
             row["vmaf"] = round(each, 2)
@@ -95,8 +96,8 @@ def _delivered(
 
 
 def _expected(planned: list[Planned]) -> int | None:
-    sizes = [each.bytes for each in planned]
-    return None if None in sizes else round(sum(sizes))
+    sizes = [each.bytes for each in planned if each.bytes is not None]
+    return round(sum(sizes)) if len(sizes) == len(planned) else None
 
 
 def _told(each: Planned) -> dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from common.codecs.ffmpeg import binary, last_line, unnamed
 from common.encoding.encoders import Encoder
@@ -41,13 +42,14 @@ def _ended_with_us() -> None:
 
 
 @contextlib.contextmanager
-def _running(words: Sequence[object], **pipes: object) -> Iterator[subprocess.Popen]:
+def _running(words: Sequence[object], **pipes: Any) -> Iterator[subprocess.Popen]:
     """An ffmpeg with these arguments; it is killed where the block ends early.
 
     Raises:
         RuntimeError: it failed; with its last line.
     """
-    command = [binary("libvmaf"), *_QUIET, *(os.fsencode(str(word)) for word in words)]
+    given = [os.fsencode(str(word)) for word in words]
+    command: list[str | bytes] = [binary("libvmaf"), *_QUIET, *given]
     with unnamed() as errors:
         pipes = {"stdin": subprocess.DEVNULL, "stderr": errors, **pipes}
         with subprocess.Popen(command, preexec_fn=_ended_with_us, **pipes) as process:
@@ -213,8 +215,8 @@ def vmaf_of_frames(made: Path, original: Path, count: int) -> list[float]:
         f"[{number}:v:0]settb=1/1000,setpts=N,{_RAW},format=yuv420p[{name}]"
         for number, name in enumerate("ab")
     )
-    log = f"log_fmt=json:log_path=/dev/stdout:n_threads={os.cpu_count()}"
-    measured = f"[a][b]libvmaf={log}:model={_STILL}"
+    options = f"log_fmt=json:log_path=/dev/stdout:n_threads={os.cpu_count()}"
+    measured = f"[a][b]libvmaf={options}:model={_STILL}"
     words = ["-i", source(made), "-i", source(original), "-lavfi", f"{pair};{measured}"]
     with _running([*words, "-f", "null", "-"], stdout=subprocess.PIPE) as process:
         log = process.stdout.read()
@@ -224,6 +226,10 @@ def vmaf_of_frames(made: Path, original: Path, count: int) -> list[float]:
     return [frame["metrics"]["vmaf"] for frame in frames]
 
 
+def _further(told: Callable[[int], object], first: int, done: int) -> None:
+    told(first + done)
+
+
 def encode_scenes(
     path: Path,
     scenes: Sequence[Scene],
@@ -231,7 +237,7 @@ def encode_scenes(
     encoder: Encoder,
     look: Look,
     folder: Path,
-    told: Callable[[int], None],
+    told: Callable[[int], object],
 ) -> list[Path]:
     """Each scene as a stream of its own in `folder`.
 
@@ -242,9 +248,8 @@ def encode_scenes(
     made = [folder / f"coded{number:05d}.nut" for number in range(len(scenes))]
     with _decoded(path, _RAW, lengths, folder) as pipes:
         for scene, qp, pipe, target in zip(scenes, qps, pipes, made):
-            encode_clip(
-                pipe, target, encoder, qp, look, lambda done, to=scene.first: told(to + done)
-            )
+            further = functools.partial(_further, told, scene.first)
+            encode_clip(pipe, target, encoder, qp, look, further)
     return made
 
 

@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -31,16 +32,17 @@ from common.prediction.scenes import Scene, find_scenes
 from common.predictor import Predictor
 
 QPS = range(1, 52)
+Decided = TypeVar("Decided")
 CLIP_SECONDS, CLIP_WIDTH, CLIP_HEIGHT, CLIP_LEAST = 5, 1280, 720, 1500
 _VIEW = "centre"  # the commands' default
 # Of the parts that a picture is seen as, besides their mean.
 PERCENTILES = (25, 40)
 
 
-def _cpu_seconds(decide: Callable[[], object]) -> tuple[object, float]:
+def _cpu_seconds(decide: Callable[..., Decided], *given: object) -> tuple[Decided, float]:
     """What it gives, and the CPU seconds that it and the processes it starts take."""
     before = sum(os.times()[:4])
-    return decide(), sum(os.times()[:4]) - before
+    return decide(*given), sum(os.times()[:4]) - before
 
 
 def frames_of(pictures: Sequence[Path], width: int, height: int, count: int) -> list[np.ndarray]:
@@ -48,7 +50,7 @@ def frames_of(pictures: Sequence[Path], width: int, height: int, count: int) -> 
 
     They keep the shape of `width` to `height` and are reduced to it.
     """
-    found = []
+    found: list[np.ndarray] = []
     for path in pictures:
         with Image.open(path) as image:
             large = image.size[0] >= width and image.size[1] >= height
@@ -66,16 +68,18 @@ def decide_frames(predictor: Predictor, frames: Sequence[np.ndarray], title: str
     """CPU seconds and errors, over the three levels of each frame, of three ways to decide."""
     rows: dict[str, list] = {"searched": [], "predicted": [], "predicted and tried": []}
     for frame in tqdm(frames, title, unit="frame", disable=None, leave=False):
-        levels, seconds = _cpu_seconds(lambda frame=frame: find_levels(frame))
+        levels, seconds = _cpu_seconds(find_levels, frame)
         true = np.array([level.qp for level in levels])
         rows["searched"].append((seconds, 0.0))
-        found, first = _cpu_seconds(
-            lambda frame=frame: predictor.levels(np.stack(VIEWS[_VIEW](frame))).mean(axis=0)
-        )
+        found, first = _cpu_seconds(_predicted, predictor, frame)
         rows["predicted"].append((first, np.abs(found - true).mean()))
-        tried, more = _cpu_seconds(lambda frame=frame, found=found: _tried_once(frame, found))
+        tried, more = _cpu_seconds(_tried_once, frame, found)
         rows["predicted and tried"].append((first + more, np.abs(tried - true).mean()))
     return _summary(rows, title)
+
+
+def _predicted(predictor: Predictor, frame: np.ndarray) -> np.ndarray:
+    return predictor.levels(np.stack(VIEWS[_VIEW](frame))).mean(axis=0)
 
 
 def _tried_once(frame: np.ndarray, levels: np.ndarray) -> np.ndarray:
@@ -95,21 +99,26 @@ def decide_clips(predictor: Predictor, clips: Sequence[Path], title: str) -> lis
     """The same of whole clips at JND1, where a search encodes the clip again and again."""
     rows: dict[str, list] = {"searched": [], "predicted": [], "predicted and tried": []}
     for clip in tqdm(clips, title, unit="clip", disable=None, leave=False):
-        true, seconds = _cpu_seconds(lambda clip=clip: true_level(clip, find_scenes(clip)[-1].end))
+        true, seconds = _cpu_seconds(_searched, clip)
         rows["searched"].append((seconds, 0.0))
-        video, first = _cpu_seconds(lambda clip=clip: of_video(predictor, clip, _VIEW, 3, QP))
+        video, first = _cpu_seconds(of_video, predictor, clip, _VIEW, 3, QP)
         found = [row["levels"]["JND1"] for row in video["scenes"]]
         whole = np.average(found, weights=_lengths(video))
         rows["predicted"].append((first, abs(whole - true)))
-        planned, more = _cpu_seconds(lambda clip=clip, video=video: _planned(clip, video, True))
+        planned, more = _cpu_seconds(_planned, clip, video, True)
         tried = np.average([each.qp for each in planned], weights=_lengths(video))
         rows["predicted and tried"].append((first + more, abs(tried - true)))
     return _summary(rows, title)
 
 
+def _searched(clip: Path) -> int:
+    return true_level(clip, find_scenes(clip)[-1].end)
+
+
 def true_level(clip: Path, frames: int, threshold: float = THRESHOLDS[0]) -> int:
     """The lowest QP at which the mean VMAF of a clip, encoded by x264, is below the threshold."""
-    look, scores = look_at(clip), {}
+    look = look_at(clip)
+    scores: dict[int, float] = {}
 
     def score(qp: int) -> float:
         if qp not in scores:
@@ -172,14 +181,14 @@ def view_errors(predictor: Predictor, pictures: Sequence[Path]) -> list[dict]:
                 for each in PERCENTILES:
                     levels[f"{name}, percentile {each}"].append(np.percentile(seen, each, axis=0))
         levels["nine cutouts"].append(predictor.levels(np.stack(cutouts(rgb, 3))).mean(axis=0))
-    true = np.array(true)
-    rows = []
+    searched = np.array(true)
+    rows: list[dict] = []
     for name, found in levels.items():
-        errors = np.array(found) - true
+        errors = np.array(found) - searched
         row = {"view": name, "pictures": len(true), "mean_error_qp": np.abs(errors).mean()}
-        each = dict(zip(LEVELS, np.abs(errors).mean(axis=0)))
-        rows.append({**row, **each, "bias_qp": errors.mean()})
-    spread = np.abs(true - np.median(true, axis=0)).mean()
+        by_level = dict(zip(LEVELS, np.abs(errors).mean(axis=0)))
+        rows.append({**row, **by_level, "bias_qp": errors.mean()})
+    spread = np.abs(searched - np.median(searched, axis=0)).mean()
     return [*rows, {"view": "their own median", "pictures": len(true), "mean_error_qp": spread}]
 
 

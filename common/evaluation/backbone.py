@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,8 @@ def evaluate_backbone(
         UserError: the weights are another model's, or an image cannot be read.
     """
     reconstruct = _reconstruction(weights_file)
-    rows, shown = [], []
+    rows: list[dict[str, Any]] = []
+    shown: list[list[tuple[str, np.ndarray]]] = []
     pairs = decoded_frames([images, jnd_frames or images], np.arange(len(images)))
     for number, error, frame, jnd_frame in tqdm(
         pairs, total=len(images), unit="frame", disable=None
@@ -78,7 +80,7 @@ def evaluate_backbone(
 
 def _reconstruction(
     weights_file: Path,
-) -> Callable[[tf.Tensor], tuple[tf.Tensor, dict[str, float]]]:
+) -> Callable[[tf.Tensor], tuple[tf.Tensor, dict[str, Any]]]:
     """What makes of a frame uint8 [height, width, 3] its reconstruction, and says its bits."""
     choose_device("float32")
     backbone = build_backbone()

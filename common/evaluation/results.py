@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ def cleared(folder: Path, names: Iterable[str]) -> list[Path]:
     return paths
 
 
-def write_csv(table: pd.DataFrame, path: Path, **options: object) -> None:
+def write_csv(table: pd.DataFrame, path: Path, **options: Any) -> None:
     """Write `table` without its index, whole or not at all; `options` are those of `to_csv`."""
     with replaced(path) as beside:
         table.to_csv(beside, index=False, encoding="utf-8", **options)

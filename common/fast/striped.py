@@ -10,6 +10,8 @@ the speed of its convolutions.)
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from common.fast import winograd
@@ -90,7 +92,7 @@ class TakenIn(layers.Layer):
     def __init__(self, name: str):
         super().__init__(name=name, autocast=False)
 
-    def call(self, inputs: tf.Tensor, **_: object) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, **_: Any) -> tf.Tensor:
         return inputs
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 import numpy as np
 
@@ -118,7 +118,9 @@ def copy_prior(source: Path, backbone: tf.keras.Model, path: Path) -> None:
     Raises:
         UserError: `source` is damaged.
     """
-    write_arrays(path, **{**_values(source), "backbone": weights_checksum(backbone)})
+    values = _values(source)
+    values["backbone"] = weights_checksum(backbone)
+    write_arrays(path, **values)
 
 
 def find_prior(wanted: str, folders: Iterable[Path]) -> Prior:
@@ -152,7 +154,7 @@ def weights_checksum(model: tf.keras.Model) -> str:
     return checksum(weight.numpy().tobytes() for weight in model.weights)
 
 
-def _values(path: Path) -> dict[str, np.ndarray]:
+def _values(path: Path) -> dict[str, Any]:
     """What a file of `write_prior` holds."""
     try:
         with np.load(path) as file:

@@ -12,7 +12,7 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -145,7 +145,7 @@ def finite(path: Path, weight_set: h5py.Dataset) -> np.ndarray:
     return values
 
 
-def attribute(group: h5py.Group, name: str) -> object:
+def attribute(group: h5py.Group, name: str) -> Any:
     """An attribute of a group: words or numbers, no longer than the names of all layers.
 
     Raises:

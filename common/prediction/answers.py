@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ def answer(
     """
     told = labels_of(predictor.weights)
     codec = told.get("codec")
-    document = {
+    document: dict[str, Any] = {
         "model": predictor.description.title,
         "weights": readable(predictor.weights),
         "codec": codec or NOT_TOLD,

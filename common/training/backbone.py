@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from common.data.frames import decoded_frames, raise_first
 from common.device import choose_device, use_precision
+from common.facts import LATENT_FILTERS
 from common.framework import tf
 from common.models.backbone import Backbone, build_backbone
 from common.models.entropy import (
@@ -188,7 +189,7 @@ def _steps(training: _Training) -> tuple[Callable, Callable]:
         steps = trained[0].optimizer.iterations
         seed = tf.stack([tf.constant(settings.seed, tf.int64), steps])
         with tf.GradientTape() as tape:
-            measured = measures(frames, targets, lambda *latents: noisy(*latents, seed))
+            measured = measures(frames, targets, lambda *of: noisy(of[0], of[1], seed))
             loss = measured[0]
         gradients = tape.gradient(loss, [weights for weights, _ in trained])
         for (weights, optimizer), gradient in zip(trained, gradients):
@@ -197,7 +198,7 @@ def _steps(training: _Training) -> tuple[Callable, Callable]:
 
     @tf.function
     def validate_frame(frames: tf.Tensor, targets: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-        return measures(frames, targets, lambda *latents: quantized(*latents, offset))
+        return measures(frames, targets, lambda *of: quantized(of[0], of[1], offset))
 
     return train_step, validate_frame
 
@@ -242,7 +243,7 @@ def _crops(settings: BackboneSettings, pairs: Pairs, epoch: int) -> tf.data.Data
 
 def _validate(training: _Training, pairs: Pairs, step: Callable) -> dict[str, float]:
     """The mean MEASURES of whole frames, with rounded latents."""
-    offset = 0.0
+    offset = np.zeros(LATENT_FILTERS, np.float32)
     if training.settings.distortion_weight:
         offset = quantization_offset(training.prior)
     frames = decoded_frames(list(pairs), np.arange(len(pairs.images)))

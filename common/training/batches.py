@@ -92,8 +92,8 @@ def training_batches(
             mirrored = number >= straight
         return number, *(tf.where(mirrored, frame[:, ::-1], frame) for frame in frames)
 
-    def batch(numbers: tf.Tensor, *arrays: tf.Tensor) -> tuple:
-        arrays = [tf.cast(array, tf.float32) for array in arrays]
+    def batch(numbers: tf.Tensor, *given: tf.Tensor) -> tuple:
+        arrays = [tf.cast(array, tf.float32) for array in given]
         wanted = tf.split(tf.gather(levels, numbers), len(outputs), axis=1)
         targets = dict(zip(outputs, wanted))
         if split.jnd_frames:

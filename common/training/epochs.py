@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ class TrainingFiles(NamedTuple):
 
 def run_epochs(
     files: TrainingFiles,
-    run: dict[str, object],
+    run: dict[str, Any],
     variables: Sequence[tf.Variable],
     *,
     epochs: int,

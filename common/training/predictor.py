@@ -72,7 +72,7 @@ class _Training(NamedTuple):
     trained: tf.keras.Model  # all of the model, or its head where features are cached
     train: TrainingSplit
     valid: TrainingSplit
-    features: tuple[Features | None, Features | None]  # of train and of valid
+    features: tuple[Features | None, ...]  # of train and of valid
     offsets: list[np.ndarray] | None  # what each backbone's latents are rounded to integers plus
 
     @property
@@ -178,7 +178,8 @@ def _set_up(
             model.predicting.get_layer(name).bias.assign([median])
         if settings.single_branches:
             start_with_single_branches(model.blocks)
-        trained, features = model.whole, (None, None)
+        trained = model.whole
+        features: tuple[Features | None, ...] = (None, None)
         if cache_dir and not model.description.end_to_end:
             trained = model.head
             splits = train, valid

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common.errors import UserError
 from common.files import checksum, write_arrays
@@ -37,7 +37,7 @@ def check_resumable(best: Path, state: Path, resume: bool) -> None:
 
 def identity(
     settings: NamedTuple, images: Sequence[Path], targets: Sequence[bytes], files: Sequence[Path]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """What a run is made of, beside its `settings`, for `write_state` to keep.
 
     Args:
@@ -64,7 +64,7 @@ def _short(parts: Iterable[bytes]) -> str:
 
 
 def write_state(
-    path: Path, run: dict[str, object], rows: list[dict], variables: Sequence[tf.Variable]
+    path: Path, run: dict[str, Any], rows: list[dict], variables: Sequence[tf.Variable]
 ) -> None:
     """Write the values of `variables`, the log's `rows`, and what identifies the `run`."""
     about = json.dumps({"run": run, "rows": rows})
@@ -72,7 +72,7 @@ def write_state(
     write_arrays(path, about=about, **values)
 
 
-def read_state(path: Path, run: dict[str, object], variables: Sequence[tf.Variable]) -> list[dict]:
+def read_state(path: Path, run: dict[str, Any], variables: Sequence[tf.Variable]) -> list[dict]:
     """Give `variables` the values in the file `path`; the log's rows, one an epoch that is done.
 
     Where there is no such file, training was stopped in its first epoch: no rows.

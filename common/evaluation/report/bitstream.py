@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -106,7 +106,11 @@ def _rows(split: Split, candidate: Candidate, cache: Path) -> list[dict]:
     for number, way in enumerate(WAYS):
         if way == DECODED and not codec.synthesise:
             continue
-        row = {"model": candidate.description.title, "weights": str(candidate.file), "way": way}
+        row: dict[str, Any] = {
+            "model": candidate.description.title,
+            "weights": str(candidate.file),
+            "way": way,
+        }
         for place, level in enumerate(codec.predictor.names):
             row[level] = np.abs(levels[:, number, place] - split.true(level)).mean()
         row |= {"multiply_accumulates": counts[way], "cpu_seconds": seconds[way]}
@@ -158,7 +162,7 @@ def _kept_levels(
         path = folder / f"{digest(image)}.npz"
         found = kept(path, "levels", "bits")
         if not found:
-            found = _levels(codec, read_frame(image))
+            found = [*_levels(codec, read_frame(image))]
             write_arrays(path, levels=found[0], bits=found[1])
         levels.append(found[0])
         bits.append(found[1])
@@ -180,7 +184,7 @@ def _levels(codec: _Codec, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         np.full(len(predictor.names), np.nan),
     ]
     if codec.synthesise:
-        levels[-1] = predictor.levels(_picture(codec, strings[0]))
+        levels[-1] = _of_decoded(codec, strings[0])
     bits = [8 * len(string) / (HEIGHT * WIDTH) for string in strings]
     return np.array(levels, np.float32), np.array(bits)
 
@@ -203,24 +207,30 @@ def _picture(codec: _Codec, string: bytes) -> np.ndarray:
     return tf.saturate_cast(tf.round(made), tf.uint8).numpy()[..., ::-1]
 
 
+def _of_decoded(codec: _Codec, string: bytes) -> np.ndarray:
+    """The levels of the picture that the first string decodes to."""
+    return codec.predictor.levels(_picture(codec, string))
+
+
 def _times(split: Split, codec: _Codec) -> tuple[dict[str, float], float]:
     """CPU seconds per frame of each of the `WAYS`, and of decoding all strings of a frame."""
-    predictor, spent = codec.predictor, {}
+    predictor = codec.predictor
+    spent: dict[str, list[float]] = {}
 
-    def timed(name: str, run: Callable[[], object]) -> None:
+    def timed(name: str, run: Callable[..., object], *given: object) -> None:
         before = time.process_time()
-        run()
+        run(*given)
         spent.setdefault(name, []).append(time.process_time() - before)
 
     for image in [split.images[0], *split.images[:TIMED]]:
         frame = read_frame(image)
         latents = _latents(codec, frame)
         strings = [coder.compress(latent[None])[0] for latent, coder in zip(latents, codec.coders)]
-        timed(PIXELS, lambda frame=frame: predictor.levels(frame[..., ::-1]))
-        timed("decoding", lambda strings=strings: _decoded(codec, strings))
-        timed("head", lambda latents=latents: predictor.levels_of_latents(latents))
+        timed(PIXELS, predictor.levels, frame[..., ::-1])
+        timed("decoding", _decoded, codec, strings)
+        timed("head", predictor.levels_of_latents, latents)
         if codec.synthesise:
-            timed(DECODED, lambda strings=strings: predictor.levels(_picture(codec, strings[0])))
+            timed(DECODED, _of_decoded, codec, strings[0])
     means = {name: float(np.mean(values[1:])) for name, values in spent.items()}
     means[STRINGS] = means["decoding"] + means["head"]
     # Rounding takes nothing beside the analysis transforms.

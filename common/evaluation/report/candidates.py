@@ -44,7 +44,7 @@ def find_candidates(path: Path) -> list[Candidate]:
                 there = [name for name in names if name == path.name]
             found += [Candidate(description, level, folder / name) for name in there[:1]]
     if not found:
-        names = ", ".join(dict.fromkeys(looked_for))
+        wanted = ", ".join(dict.fromkeys(looked_for))
         what = "is none of" if path.is_file() else "has none of" if path.is_dir() else "no folder"
-        raise UserError(f"{path}: {what} {names}; train a model, or {PUBLISHED}")
+        raise UserError(f"{path}: {what} {wanted}; train a model, or {PUBLISHED}")
     return found

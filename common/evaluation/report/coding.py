@@ -67,9 +67,9 @@ def encoded(image: Path, level: int, codec: Codec, cache: Path) -> Encode:
         measures = codec.measure(rgb, coded)
         write_arrays(path, stream=np.frombuffer(coded, np.uint8), pixels=pixels, **measures)
         arrays = kept(path, "stream", "pixels", *METRICS)
-    stream, (pixels, psnr, ssim, vmaf) = arrays[0].tobytes(), map(float, arrays[1:])
+    stream, (pixels_kept, psnr, ssim, vmaf) = arrays[0].tobytes(), map(float, arrays[1:])
     bits = h264.bits(stream)
-    return Encode(stream, bits, bits / pixels, min(psnr, LOSSLESS_DB), ssim, vmaf)
+    return Encode(stream, bits, bits / pixels_kept, min(psnr, LOSSLESS_DB), ssim, vmaf)
 
 
 def measured(split: Split, levels: np.ndarray | float, cache: Path, doing: str) -> pd.DataFrame:

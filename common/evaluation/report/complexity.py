@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Container
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,7 +84,7 @@ def complexity(titles: Container[str] = TITLES, split: Split | None = None) -> T
     )
 
 
-def _row(name: str) -> dict[str, object]:
+def _row(name: str) -> dict[str, Any]:
     """What a prediction of the model `name` costs."""
     model = build_model(MODELS[name])
     counts, head = map(multiply_accumulates, (model.predicting, model.head))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -138,7 +139,7 @@ def bitrate(split: Split, predictions: Predictions, cache: Path) -> Table:
     def of_constant(level: int) -> pd.DataFrame:
         return measured(split, level, cache, f"{unit} {level}")
 
-    def row(title: str, levels: np.ndarray | float) -> dict[str, object]:
+    def row(title: str, levels: np.ndarray | float) -> dict[str, Any]:
         mean = measured(split, levels, cache, f"{title} JND1").mean()
         constant, constant_bits = best_constant(of_constant, mean.vmaf, codec.levels)
         excess = codec.coarser_by(coded(levels), coded(true))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import textwrap
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -27,7 +27,7 @@ COLOURS = dict(
         ("#2f86c8", "#dd6a2c", "#1fa57c", "#c06c9c", "#c99000", "#5bb2dd"),
     )
 )
-STYLE = {
+STYLE: Any = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.labelsize": 10,
@@ -46,7 +46,7 @@ STYLE = {
     "xtick.color": INK,
     "ytick.color": INK,
 }
-LINE = {"color": INK, "linewidth": 0.8, "alpha": 0.5}
+LINE: dict[str, Any] = {"color": INK, "linewidth": 0.8, "alpha": 0.5}
 PANEL = 3.4  # inches a side
 SUFFIXES = (".png", ".svg")
 

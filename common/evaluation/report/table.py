@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from string import Formatter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -36,7 +36,7 @@ class Table(NamedTuple):
         return ["text" if word else "number" for word in words]
 
 
-def _cell(template: str, row: dict[str, object]) -> str:
+def _cell(template: str, row: dict[str, Any]) -> str:
     names = [name for _, name, _, _ in Formatter().parse(template) if name]
     known = all(pd.notna(row[name]) for name in names)
     return template.format_map(row) if known else ABSENT
