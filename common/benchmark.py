@@ -73,7 +73,12 @@ def main(arguments: list[str] | None = None) -> int:
             epilog=f"example:\n  {parser.prog} {name} --models LAT MJLAT",
         )
         command.add_argument(
-            "--models", nargs="+", choices=MODELS, default=list(MODELS), metavar="MODEL"
+            "--models",
+            nargs="+",
+            choices=MODELS,
+            default=list(MODELS),
+            metavar="MODEL",
+            help=f"of {', '.join(MODELS)}",
         )
         command.add_argument("--frames", type=positive, metavar="N", help=frames_help)
         add_options(command, "precision")

@@ -20,7 +20,7 @@ from common.cli_videos import (
     predict,
 )
 from common.console import Parser, add_options, bundled
-from common.errors import reported
+from common.errors import RESUMES, reported
 from common.facts import LEVELS
 from common.files import make_writable
 from common.models.descriptions import MODELS, Description
@@ -45,7 +45,7 @@ def main(name: str, arguments: list[str] | None = None) -> int:
         for name in ("roll", "mirror", "soft_targets", "quantized"):
             if getattr(options, name):
                 parser.error(f"--{name} needs the features that --no_cache does without")
-    with reported(parser.prog):
+    with reported(parser.prog, RESUMES if options.command == "train" else ""):
         commands = {"train": _train, "test": _test, "predict": predict, "encode": encode}
         return commands[options.command](description, options) or 0
 

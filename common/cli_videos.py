@@ -141,7 +141,10 @@ def add_backbone_option(
     command: argparse.ArgumentParser, description: Description, **more: Any
 ) -> None:
     """Give `command` the option of the folder of the backbones, by its published name."""
-    command.add_argument(f"--{description.backbone_option}", type=Path, metavar="DIR", **more)
+    published = f"--{description.backbone_option}"
+    # One is misspelled there: it may be typed in either way.
+    names = dict.fromkeys((published, published.replace("trution", "truction")))
+    command.add_argument(*names, type=Path, metavar="DIR", **more)
 
 
 def _what(description: Description) -> tuple[str, str]:

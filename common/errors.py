@@ -19,6 +19,11 @@ _LONGEST = 300  # characters of an error that nobody foresaw
 _PROJECT = Path(__file__).resolve().parents[1]
 
 
+# What takes an interrupted command up again.
+RESUMES = "--resume goes on after the last whole epoch"
+GOES_ON = "the same command goes on"
+
+
 class UserError(Exception):
     """One line: what is wrong, where, and what to do about it."""
 
@@ -36,10 +41,11 @@ class _AskedToEndError(BaseException):
 
 
 @contextlib.contextmanager
-def reported(command: str) -> Iterator[None]:
+def reported(command: str, go_on: str = "") -> Iterator[None]:
     """Turn whatever ends `command` early into one line on stderr and an exit code.
 
-    What a user can mend gives 1, Ctrl-C 130, SIGTERM 143. Of what nobody foresaw, the details go to
+    What a user can mend gives 1, Ctrl-C 130, SIGTERM 143; `go_on` says what takes an interrupted
+    command up again. Of what nobody foresaw, the details go to
     a file that the line names.
     """
     _open_streams()
@@ -51,7 +57,8 @@ def reported(command: str) -> Iterator[None]:
             raise
         except BaseException as error:
             if asked or isinstance(error, KeyboardInterrupt):  # whatever came of it on its way
-                print(f"{command}: interrupted", file=sys.stderr)
+                told = f"; {go_on}" if go_on else ""
+                print(f"{command}: interrupted{told}", file=sys.stderr)
                 sys.exit(128 + (asked or [signal.SIGINT])[0])
             if isinstance(error, BrokenPipeError):
                 # The reader of our output went away (`... | head`): nothing to say, nor to flush.

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -17,8 +17,12 @@ from common.errors import UserError
 _SECONDS = 10  # that a scheduler and its first worker have to answer
 
 
-def in_parallel(function: Callable, things: Iterable, doing: str) -> list:
+def in_parallel(
+    function: Callable, things: Iterable, doing: str, sizes: Sequence[int] | None = None
+) -> list:
     """`function` of each thing, in their order, with a progress bar on a terminal.
+
+    The bar counts things or, where there are `sizes`, what they hold.
 
     Threads, since the work is done by ffmpeg and by libraries that let go of Python's lock; and
     since threads die with a killed program where processes would stay. The first error or signal
@@ -29,7 +33,9 @@ def in_parallel(function: Callable, things: Iterable, doing: str) -> list:
     with ThreadPoolExecutor(cores) as pool:
         futures = [pool.submit(function, thing) for thing in things]
         try:
-            return [each.result() for each in tqdm(futures, doing, disable=None, leave=False)]
+            done = zip(futures, sizes or [1] * len(futures))
+            with _bar(doing, sizes or [1] * len(futures)) as bar:
+                return [_counted(bar, each.result(), size) for each, size in done]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             while not all(future.done() for future in futures):
@@ -40,8 +46,22 @@ def in_parallel(function: Callable, things: Iterable, doing: str) -> list:
             raise
 
 
+def _bar(doing: str, sizes: Sequence[int]) -> tqdm:
+    return tqdm(desc=doing, total=sum(sizes), disable=None, leave=False)
+
+
+def _counted(bar: tqdm, result: object, size: int) -> object:
+    bar.update(size)
+    return result
+
+
 def on_cluster(
-    scheduler: str, seen: Callable[[], dict], function: Callable, things: Iterable, doing: str
+    scheduler: str,
+    seen: Callable[[], dict],
+    function: Callable,
+    things: Iterable,
+    doing: str,
+    sizes: Sequence[int],
 ) -> list:
     """As `in_parallel`, by the workers of the Dask scheduler at an address (tcp://HOST:PORT).
 
@@ -77,7 +97,8 @@ def on_cluster(
             for name in (name for name in ours if theirs[name] != ours[name]):
                 raise UserError(f"worker {worker}: {name} is {theirs[name]}, not {ours[name]}")
         futures = client.map(function, list(things), pure=False)
-        done = distributed.as_completed(futures)
-        for _ in tqdm(done, doing, total=len(futures), disable=None, leave=False):
-            pass
+        held = dict(zip((future.key for future in futures), sizes))
+        with _bar(doing, sizes) as bar:
+            for future in distributed.as_completed(futures):
+                bar.update(held[future.key])
         return client.gather(futures)

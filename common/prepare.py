@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.console import Parser, positive, seed
-from common.errors import reported
+from common.errors import GOES_ON, reported
 from common.facts import HEIGHT, WIDTH
 
 COMMAND = "common.prepare"
@@ -38,7 +38,8 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit code is 0, or 1 where `check` found errors."""
     arguments = _parser().parse_args(argv)
-    with reported(f"{COMMAND} {arguments.command}"):
+    making = arguments.command != "check"
+    with reported(f"{COMMAND} {arguments.command}", GOES_ON if making else ""):
         return check(arguments) if arguments.command == "check" else make(arguments)
 
 
@@ -89,7 +90,9 @@ def check(arguments: argparse.Namespace) -> int:
     print("\n".join(report.there))
     _say("warning", report.warnings)
     _say("error", report.errors)
-    print(f"{arguments.root}: {len(report.errors)} errors, {len(report.warnings)} warnings")
+    found = ((report.errors, "error"), (report.warnings, "warning"))
+    told = ", ".join(f"{len(lines)} {kind}{'s' * (len(lines) != 1)}" for lines, kind in found)
+    print(f"{arguments.root}: {told}")
     return 1 if report.errors else 0
 
 

@@ -19,7 +19,7 @@ from common.cli_latents import (
     prior,
 )
 from common.console import Parser, add_options, positive_real
-from common.errors import reported
+from common.errors import RESUMES, reported
 from common.facts import HEIGHT
 from common.files import make_writable
 
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--target {options.target} needs --init ImgReconstruction.h5")
     if options.command in ("prior", "compress", "decompress"):
         check(options, parser)
-    with reported(parser.prog):
+    with reported(parser.prog, RESUMES if options.command == "train" else ""):
         commands: dict[str, Callable] = {"train": _train, "test": _test, "prior": prior}
         commands |= {"compress": compress, "decompress": decompress}
         return commands[options.command](options) or 0
@@ -81,10 +81,12 @@ def _train(options: argparse.Namespace) -> None:
         epochs=options.epochs,
         resume=options.resume,
     )
-    print(
-        f"Next: {PROGRAM} test --target {options.target} --data_dir {options.data_dir} "
-        f"--model_weights_path {options.checkpoint_path}"
-    )
+    given = f"--data_dir {options.data_dir}"
+    place = options.checkpoint_path
+    print(f"Next: {PROGRAM} test --target {options.target} {given} --model_weights_path {place}")
+    if options.target == IMAGE:
+        more = f"--target JND1 --init {place} {given} --checkpoint_path {place}"
+        print(f"and: {PROGRAM} train {more}")
 
 
 def _test(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from common.console import Parser, add_options
-from common.errors import reported
+from common.errors import GOES_ON, reported
 from common.files import make_writable
 
 COMMAND = "python3 -m common.tables"
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
             if not getattr(options, name):
                 parser.error(f"--{name} is missing")
     command = shlex.join([*COMMAND.split(), *arguments])
-    with reported(COMMAND):
+    with reported(COMMAND, GOES_ON):
         (_complexity if options.complexity else _report)(options, command)
     return 0
 

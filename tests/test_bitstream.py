@@ -466,8 +466,8 @@ def test_the_table_from_the_bitstream(folder, root, tmp_path, monkeypatch):
     write_prior_of_lat(folder, entropy_file(file))
     split = read_test_split(root, levels_needed=True)
     candidates = [Candidate(MODELS["LAT"], "JND1", file)]
-    candidates.append(Candidate(MODELS["E2ELAT"], "JND1", folder / "E2ELATJND1.h5"))
-    given = split, candidates, {("LAT", "JND1"): None}, tmp_path
+    candidates.append(Candidate(MODELS["E2ELAT"], "JND1", folder / "E2ELATJND1.h5"))  # has none
+    given = split, candidates, tmp_path
     (table,) = bitstream.from_strings(*given)
     rows = table.values.set_index("way")
     model = build_model(MODELS["LAT"])
@@ -500,7 +500,7 @@ def test_the_table_from_the_bitstream(folder, root, tmp_path, monkeypatch):
     synthesis = sum(25 * places * weights for places, weights in zip(quarters, shapes))
     assert counts["the picture decoded from a string"] - counts["pixels"] == synthesis
     assert "| LAT" in markdown(table) and "JND1, QP" in markdown(table)
-    assert bitstream.from_strings(split, [], {}, tmp_path) == []
+    assert bitstream.from_strings(split, [], tmp_path) == []
     monkeypatch.setattr(bitstream, "_levels", None)  # all are kept
     (again,) = bitstream.from_strings(*given)
     assert again.values.JND1.tolist() == table.values.JND1.tolist()

@@ -143,7 +143,7 @@ def interrupted(arguments, asked, when, env=None):
 def test_asked_to_end_it_leaves_nothing_half_made(command, pictures, finished, tmp_path, asked):
     root = tmp_path / "root"
     ended = interrupted(photos(pictures, root), asked, lambda: any(root.glob("jnd1*/*")))
-    assert ended == (128 + asked, "common.prepare photos: interrupted\n")
+    assert ended == (128 + asked, "common.prepare photos: interrupted; the same command goes on\n")
     assert not list(root.rglob("*.partial-*"))
     assert command(*photos(pictures, root)).returncode == 0
     assert hashes(root) == hashes(finished)
@@ -162,4 +162,4 @@ def test_asked_to_end_it_does_not_wait_for_ffmpeg(tmp_path):
         (tmp_path / "on").exists,
         {"IMAGEIO_FFMPEG_EXE": str(slow)},
     )
-    assert ended == (143, "common.prepare photos: interrupted\n")
+    assert ended == (143, "common.prepare photos: interrupted; the same command goes on\n")

@@ -106,7 +106,7 @@ def test_predictions_go_on_where_they_were_stopped(labelled_root, tmp_path):
     candidates = find_candidates(tmp_path)
     titles = [candidate.description.title for candidate in candidates]
     assert titles == ["LAT", "REC", "E2E-LAT", "E2E-REC"]  # any may have been trained there
-    first = predict_all(candidates, images, tmp_path / "cache")
+    first, _ = predict_all(candidates, images, tmp_path / "cache")
     assert list(first) == [("LAT", "JND2")]
     expected = np.array(golden.EXPECTED["LAT"]["levels"])[:, 0]
     assert first["LAT", "JND2"] == pytest.approx(expected, rel=1e-3)
@@ -114,7 +114,7 @@ def test_predictions_go_on_where_they_were_stopped(labelled_root, tmp_path):
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npz")}
     stopped_before = min(kept)
     stopped_before.unlink()
-    again = predict_all(candidates[:1], images, tmp_path / "cache")
+    again, _ = predict_all(candidates[:1], images, tmp_path / "cache")
     assert again["LAT", "JND2"] == pytest.approx(first["LAT", "JND2"])
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npz")}
     assert {path for path in after if after[path] != kept[path]} == {stopped_before}
@@ -127,13 +127,13 @@ def test_damaged_predictions_are_made_again(labelled_root, tmp_path):
     golden.write_weights("LAT", tmp_path / "LATJND1.h5")
     images = sorted((labelled_root / "test").glob("*.png"))
     candidates, cache = find_candidates(tmp_path), tmp_path / "cache"
-    first = predict_all(candidates, images, cache)["LAT", "JND1"]
+    first = predict_all(candidates, images, cache)[0]["LAT", "JND1"]
     whole = {path: path.read_bytes() for path in cache.rglob("*.npz")}
     cut, empty, other = whole
     cut.write_bytes(whole[cut][:-40])
     empty.write_bytes(b"")
     np.savez(other, something=first)
-    assert predict_all(candidates, images, cache)["LAT", "JND1"].tolist() == first.tolist()
+    assert predict_all(candidates, images, cache)[0]["LAT", "JND1"].tolist() == first.tolist()
     assert {path: path.read_bytes() for path in cache.rglob("*.npz")} == whole
 
 
@@ -327,13 +327,12 @@ def test_what_is_missing_is_named_before_tensorflow(
 
     empty = tmp_path / "empty"
     empty.mkdir()
-    every = [file for model in MODELS.values() for file in model.weight_files("JND2")]
-    single = [name for name in every if not name.startswith(("MJ", "BestModelJND"))]
-    failing(labelled_root, empty, empty, *[name for name in single if "MJ" not in name], "MJREC.h5")
-    failing(labelled_root, empty / "no", "no folder", "LATJND1.h5", "BestModel.h5")
+    single = [f"{name}JNDk.h5" for name in MODELS if not name.startswith("MJ")]
+    failing(labelled_root, empty, empty, *single, "MJREC.h5", "BestModelJNDk.h5")
+    failing(labelled_root, empty / "no", "no folder", "LATJNDk.h5", "BestModel.h5")
     other = tmp_path / "mine.h5"
     other.touch()
-    failing(labelled_root, other, other, "is none of", "LATJND1.h5")
+    failing(labelled_root, other, other, "is none of", "LATJNDk.h5")
 
     failing(empty, mj_weights, empty / "test: no such folder")
     (empty / "test").mkdir()

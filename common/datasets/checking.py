@@ -73,10 +73,19 @@ def check(root: Path) -> Report:
             unfinished = f"{root}: unfinished; run the same common.prepare command again"
             findings.append(("errors", str(about or unfinished)))
     for split in splits:
+        if split.levels is None:
+            findings.append(("there", f"{split.name}: {_counted(split.images)}, without levels"))
+        elif len(split.images) == 1 and split.name != "train":
+            told = "1 image alone says little of errors, and gives no interval"
+            findings.append(("warnings", f"{split.name}: {told}"))
         findings += chain(_pairs(root, split), _pictures(root, split), _order(split, codec))
     if known:
         findings += [("there", line) for line in chain(_statistics(known), _histogram(known))]
     return Report(*([line for kind, line in findings if kind == name] for name in Report._fields))
+
+
+def _counted(images: list[Path]) -> str:
+    return f"{len(images)} image{'s' * (len(images) != 1)}"
 
 
 def _split(root: Path, name: str) -> SplitFound:

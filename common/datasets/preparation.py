@@ -104,7 +104,7 @@ def prepare(
         make = functools.partial(_make, root, split, keep_size)
         seen = functools.partial(_seen, root)
         spread = functools.partial(on_cluster, scheduler, seen) if scheduler else in_parallel
-        made = spread(make, portions, "frames")
+        made = spread(make, portions, "frames", sizes=[len(names) for _, names in portions])
         _refuse_strays(root, files)
         notes = [*dataset.notes, *dict.fromkeys(note for notes in made for note in notes)]
         done = _records(root, files)

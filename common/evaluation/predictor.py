@@ -21,7 +21,7 @@ from common.predictor import Predictor
 
 # What a run writes, with the level in front for a model of one level.
 RESULTS = ("test_results.csv", "test_predictions.csv", "test_metrics.csv", "test_frames.png")
-# So many images are told one by one.
+# So many images are told one by one: of more, those that are missed by most, or the first.
 FEW = 10
 
 
@@ -31,9 +31,9 @@ def evaluate_predictor(
     """Predict the levels of a test split, and write to `result_path`:
 
     test_results.csv (levels only, as the published code does), test_predictions.csv (with a header
-    and image names), where levels are known test_metrics.csv, and of `FEW` images, where the
-    manifest says what a level is, test_frames.png: each beside itself encoded at the first level
-    predicted. What an earlier run left of these goes.
+    and image names), where levels are known test_metrics.csv, and of at most `FEW` images, where
+    the manifest says what a level is, test_frames.png: each beside itself encoded at the first
+    level predicted. What an earlier run left of these goes.
 
     Raises:
         UserError: an image is bad and not to be skipped, or as `Predictor.predict`.
@@ -47,8 +47,11 @@ def evaluate_predictor(
     write_csv(table[names], results, header=False, float_format="%.6f")
     write_csv(table, predictions, float_format="%.6f")
     print(f"{len(table)} images, {len(split.images) - len(table)} skipped: {predictions}")
-    if len(table) <= FEW:
-        print(_image_lines(table, names))
+    few = _few(table, names)
+    print(_image_lines(few, names))
+    if len(few) < len(table):
+        which = "missed by most" if f"{names[0]}_label" in table else "that come first"
+        print(f"(the {FEW} {which}; {predictions} has all)")
     if split.levels is not None:
         contents = split.contents[table.index]
         errors = {
@@ -59,8 +62,8 @@ def evaluate_predictor(
         print(_error_lines(errors, "contents" if split.provenance else "images"))
         if split.stand_in:
             print(f"Labels: {split.stand_in}.")
-    if split.provenance and len(table) <= FEW and not split.coded:
-        _write_frames(frames, split, table, names[0])
+    if split.provenance and not split.coded:
+        _write_frames(frames, split, few, names[0])
         print(f"each image beside itself encoded at the predicted {names[0]}: {frames}")
 
 
@@ -91,6 +94,14 @@ def _predicted(predictor: Predictor, split: Split, batch_size: int, skip_bad: bo
     return table
 
 
+def _few(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """At most `FEW` rows: those with the largest mean errors where labels are known, in order."""
+    if len(table) <= FEW or f"{names[0]}_label" not in table:
+        return table[:FEW]
+    errors = sum((table[name] - table[f"{name}_label"]).abs() for name in names)
+    return table.loc[sorted(errors.nlargest(FEW).index)]
+
+
 def _image_lines(table: pd.DataFrame, names: list[str]) -> str:
     """The levels of each image, with the true ones and errors where they are known."""
     width = max(len("image"), *table.image.str.len())
@@ -110,7 +121,7 @@ def _error_lines(errors: pd.DataFrame, drawn: str) -> str:
     """The errors of each level, and their mean; `drawn` is what the interval is over."""
     count = errors.contents.iloc[0]
     heading = f"mean error (95 % interval, over {count:.0f} {drawn})"
-    lines = [f"level  {heading}  error of always saying the median"]
+    lines = [f"level  {heading}  error of always answering the median of these labels"]
     for level, row in errors.iterrows():
         interval = f"({row.mean_absolute_error_low:.2f} to {row.mean_absolute_error_high:.2f})"
         error = f"{row.mean_absolute_error:5.2f}  {interval if count > 1 else '(unknown)'}"

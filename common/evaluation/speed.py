@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import multiprocessing
 import os
 import platform
@@ -86,15 +88,18 @@ class Time(NamedTuple):
     """Over all cores, in this process and those that it started."""
 
 
-def prediction_time(name: str, count: int, precision: str) -> Time:
+def prediction_time(name: str, count: int, precision: str, told: bool = False) -> Time:
     """Time per frame from `count` image files to levels, in the fastest of the passes.
+
+    Which processor does it is not said where that has been `told`.
 
     For `in_own_process`, which clears the files away. Weights are random, frames noise: neither
     changes speed.
     """
     from common.predictor import Predictor
 
-    predictor = Predictor(name, None, precision=precision)
+    with contextlib.redirect_stderr(io.StringIO() if told else sys.stderr):
+        predictor = Predictor(name, None, precision=precision)
     images = write_noise(Path(tempfile.mkdtemp()), count)
     return Time(*(spent / count for spent in fastest(lambda: list(predictor.predict(images)))))
 

@@ -6,6 +6,7 @@ NaN. So weights are looked at, too.
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ def run_epochs(
     described: Callable[[dict[str, float]], str],
     write_best: Callable[[Path], None],
     monitor: str = "val_loss",
+    baseline: float | None = None,
 ) -> list[dict]:
     """Train up to `epochs`; the log's rows, one per epoch.
 
@@ -49,6 +51,7 @@ def run_epochs(
         described: what a person wants to know of that.
         write_best: writes the weights as they are to a file.
         monitor: what the best epoch has the least of.
+        baseline: the validation loss of what any model has to beat, to be drawn.
 
     Raises:
         UserError: losses or weights that are NaN or infinite, or a state of another run.
@@ -65,17 +68,21 @@ def run_epochs(
             write_best(files.best)
         with replaced(files.log) as beside:
             pd.DataFrame(rows).to_csv(beside, sep=";", index=False)
-        _draw(files.log.with_suffix(".png"), rows)
+        _draw(files.log.with_suffix(".png"), rows, baseline)
 
     if rows:
         write()  # what a kill after the state came before
-    for number in range(len(rows) + 1, epochs + 1):
+    begun, first = time.perf_counter(), len(rows)
+    for number in range(first + 1, epochs + 1):
         start = time.perf_counter()
         rows.append({"epoch": number, **train_epoch(number)})
         check_finite(f"epoch {number}", rows[-1], variables, files.best)
         write()
         best = ", the best so far" if is_best() else ""
-        told = f"{described(rows[-1])}{best}; {time.perf_counter() - start:.0f} s"
+        now = time.perf_counter()
+        left = (now - begun) / (number - first) * (epochs - number)
+        told = f"{described(rows[-1])}{best}; {now - start:.0f} s"
+        told += f", {datetime.timedelta(seconds=round(left))} left" if left else ""
         print(f"epoch {number}/{epochs}: {told}", flush=True)
     return rows
 
@@ -107,12 +114,18 @@ def check_finite(
         raise UserError(f"{when}: {', '.join(wrong)}; a lower --learning_rate may help{kept}")
 
 
-def _draw(path: Path, rows: list[dict]) -> None:
+def _draw(path: Path, rows: list[dict], baseline: float | None) -> None:
     """The losses of all epochs as a PNG."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     losses = pd.DataFrame(rows).set_index("epoch")[["loss", "val_loss"]]
-    losses.set_axis(["train", "valid"], axis=1).plot(ax=figure.subplots(), ylabel="loss")
+    axes = figure.subplots()
+    losses.set_axis(["train", "valid"], axis=1).plot(ax=axes, ylabel="loss", marker=".")
+    if baseline is not None:
+        axes.axhline(baseline, color="grey", linestyle="--", label="valid, always train's median")
+        axes.legend()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     with replaced(path) as beside:
         figure.savefig(beside, dpi=120)

@@ -141,6 +141,7 @@ def train_predictor(
         described=lambda row: _described(training, row),
         write_best=lambda path: _write_best(training.model, path, labels, backbone_files),
         monitor=training.monitor,
+        baseline=None if train.jnd_frames else float(_median_errors(training).sum()),
     )
 
 
@@ -312,12 +313,18 @@ def _watched(
     return tf.keras.callbacks.LambdaCallback(on_batch_end=after_batch)
 
 
+def _median_errors(training: _Training) -> np.ndarray:
+    """Of always answering train's median, on valid: one per level."""
+    medians = np.median(training.train.levels, axis=0)
+    return np.abs(training.valid.levels - medians).mean(axis=0)
+
+
 def _described(training: _Training, row: dict) -> str:
     """The loss, and validation errors beside the median label's."""
-    medians = np.median(training.train.levels, axis=0)
-    baselines = np.abs(training.valid.levels - medians).mean(axis=0)
     errors = ", ".join(
         f"{level} {row.get(f'val_{output}_loss', row['val_loss']):.2f} (median {baseline:.2f})"
-        for output, level, baseline in zip(training.outputs, training.levels, baselines)
+        for output, level, baseline in zip(
+            training.outputs, training.levels, _median_errors(training)
+        )
     )
     return f"loss {row['loss']:.3f}; error on valid: {errors}"

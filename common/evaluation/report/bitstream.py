@@ -16,7 +16,6 @@ from common.data.frames import read_frame
 from common.data.split import Split
 from common.evaluation.report.candidates import Candidate
 from common.evaluation.report.complexity import multiply_accumulates
-from common.evaluation.report.predictions import Predictions
 from common.evaluation.report.table import Table
 from common.evaluation.results import digest, kept
 from common.evaluation.speed import machine
@@ -49,9 +48,7 @@ class _Codec(NamedTuple):
     synthesise: Callable[[tf.Tensor], tf.Tensor] | None
 
 
-def from_strings(
-    split: Split, candidates: list[Candidate], predictions: Predictions, cache: Path
-) -> list[Table]:
+def from_strings(split: Split, candidates: list[Candidate], cache: Path) -> list[Table]:
     """Errors and costs of the models whose entropy models lie beside their weights; none: no table.
 
     A row per weight file and way: from pixels, from latents rounded as a decoder has them, from
@@ -60,9 +57,8 @@ def from_strings(
     """
     rows = []
     for candidate in candidates:
-        fits = (candidate.description.title, candidate.level or LEVELS[0]) in predictions
         sees_latents = candidate.description.sees == "latent"
-        if fits and sees_latents and all(map(Path.exists, _priors(candidate))):
+        if sees_latents and all(map(Path.exists, _priors(candidate))):
             rows += _rows(split, candidate, cache)
     if not rows:
         return []

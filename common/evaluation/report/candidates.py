@@ -28,23 +28,36 @@ class Candidate(NamedTuple):
 def find_candidates(path: Path) -> list[Candidate]:
     """The weight files at `path`, a folder or one file, model by model and level by level.
 
-    A model's published name goes before the one that training writes, as in `test`.
+    A model's published name goes before the one that training writes, as in `test`. A folder that
+    has none itself may hold folders that have some, as trainings leave them.
 
     Raises:
         UserError: there is none; the message names what was looked for.
     """
-    folder = path.parent if path.is_file() else path
-    found, looked_for = [], []
-    for description in MODELS.values():
-        for level in (None,) if description.multitask else LEVELS:
-            names = description.weight_files(level)
-            looked_for += names
-            there = [name for name in names if (folder / name).is_file()]
-            if path.is_file():
-                there = [name for name in names if name == path.name]
-            found += [Candidate(description, level, folder / name) for name in there[:1]]
+    if path.is_file():
+        found = _in_folder(path.parent, path.name)
+    else:
+        below = sorted(each for each in path.glob("*") if each.is_dir())
+        found = _in_folder(path) or [each for folder in below for each in _in_folder(folder)]
     if not found:
-        wanted = ", ".join(dict.fromkeys(looked_for))
+        wanted = ", ".join(
+            dict.fromkeys(name for model in MODELS.values() for name in _usual(model))
+        )
         what = "is none of" if path.is_file() else "has none of" if path.is_dir() else "no folder"
         raise UserError(f"{path}: {what} {wanted}; train a model, or {PUBLISHED}")
+    return found
+
+
+def _usual(model: Description) -> list[str]:
+    return model.weight_files(None if model.multitask else "JNDk")
+
+
+def _in_folder(folder: Path, only: str | None = None) -> list[Candidate]:
+    """The weight files that lie in `folder` itself, or of these the one that is called `only`."""
+    found = []
+    for model in MODELS.values():
+        for level in (None,) if model.multitask else LEVELS:
+            names = [name for name in model.weight_files(level) if only in (None, name)]
+            there = [folder / name for name in names if (folder / name).is_file()]
+            found += [Candidate(model, level, file) for file in there[:1]]
     return found

@@ -12,6 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from common.data.split import Split
+from common.device import choose_device
 from common.evaluation.report.table import Table
 from common.evaluation.speed import in_own_process, machine, prediction_time
 from common.framework import layers, tf
@@ -55,6 +56,7 @@ def complexity(titles: Container[str] = TITLES, split: Split | None = None) -> T
     own that predicts image files with random weights, the fastest of three passes. `split` is only
     told of.
     """
+    choose_device("float32")  # which says so, once
     names = [name for name, model in MODELS.items() if model.title in titles]
     rows = [
         _row(name) for name in tqdm(names, "complexity", unit="model", disable=None, leave=False)
@@ -88,7 +90,7 @@ def _row(name: str) -> dict[str, Any]:
     """What a prediction of the model `name` costs."""
     model = build_model(MODELS[name])
     counts, head = map(multiply_accumulates, (model.predicting, model.head))
-    time, memory = in_own_process(prediction_time, name, FRAMES, "float32")
+    time, memory = in_own_process(prediction_time, name, FRAMES, "float32", True)
     return {
         "model": MODELS[name].title,
         "weights": model.whole.count_params(),

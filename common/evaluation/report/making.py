@@ -49,7 +49,7 @@ def make_report(
     Raises:
         UserError: as `predict_all`, or an image cannot be read.
     """
-    predictions = predict_all(candidates, split.images, cache)
+    predictions, candidates = predict_all(candidates, split.images, cache)
     titles = {title for title, _ in predictions}
     costs = complexity(titles, split)
     simple = rivals(train, split, cache)
@@ -60,7 +60,7 @@ def make_report(
         paper.bitrate(split, predictions, cache),
         costs,
     ]
-    tables += bitstream.from_strings(split, candidates, predictions, cache)
+    tables += bitstream.from_strings(split, candidates, cache)
     at_median = measured(split, np.median(split.true("JND1")), cache, "median JND1")
     errors = tables[0].values
     best = best_model(errors[errors.model.isin(titles)])

@@ -198,5 +198,6 @@ def _differences(at_levels: pd.DataFrame, at_true: pd.DataFrame, split: Split) -
 
 
 def _published(figure: str, split: Split, title: str, level: str) -> float:
-    known = title in PUBLISHED_FOR and level == "JND1" and split.codec_name == QP
+    comparable = split.codec_name == QP and not split.stand_in
+    known = title in PUBLISHED_FOR and level == "JND1" and comparable
     return PUBLISHED[figure] if known else np.nan

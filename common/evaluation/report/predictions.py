@@ -24,11 +24,13 @@ def of_level(predictions: Predictions, level: str) -> dict[str, np.ndarray]:
     return {title: levels for (title, name), levels in predictions.items() if name == level}
 
 
-def predict_all(candidates: list[Candidate], images: list[Path], cache: Path) -> Predictions:
-    """What each candidate that holds its model's weights predicts for `images`.
+def predict_all(
+    candidates: list[Candidate], images: list[Path], cache: Path
+) -> tuple[Predictions, list[Candidate]]:
+    """What the candidates that hold their model's weights predict for `images`; and these.
 
     A BestModel.h5 may be any model's: it is passed over where it holds another, and told on stderr
-    where it fits none.
+    where it fits none, or is a second one of its model.
 
     Raises:
         UserError: a file is damaged or named after another model than it holds, an image cannot be
@@ -36,7 +38,7 @@ def predict_all(candidates: list[Candidate], images: list[Path], cache: Path) ->
     """
     predictions: Predictions = {}
     misfits: dict[Path, UserError] = {}
-    fitting: set[Path] = set()
+    fitting: list[Candidate] = []
     digests = [digest(image) for image in images]
     for candidate in candidates:
         folder = cache / "levels" / f"{candidate.description.name}-{digest(candidate.file)}"
@@ -51,16 +53,22 @@ def predict_all(candidates: list[Candidate], images: list[Path], cache: Path) ->
                 misfits[candidate.file] = misfit
                 continue
             _predict(predictor, missing, stored)
-        fitting.add(candidate.file)
+        names = [candidate.level] if candidate.level else LEVELS
+        if (candidate.description.title, names[0]) in predictions:
+            told = f"a second {candidate.description.title} for {names[0]}"
+            print(f"left out: {candidate.file}: {told}", file=sys.stderr)
+            continue
+        fitting.append(candidate)
         levels = np.array([kept(stored[image], "levels")[0] for image in images])
-        for number, level in enumerate([candidate.level] if candidate.level else LEVELS):
+        for number, level in enumerate(names):
             predictions[candidate.description.title, level] = levels[:, number]
-    alone = [error for file, error in misfits.items() if file not in fitting]
+    used = {candidate.file for candidate in fitting}
+    alone = [error for file, error in misfits.items() if file not in used]
     if not predictions:
         raise alone[0]
     for error in alone:
         print(f"left out: {error}", file=sys.stderr)
-    return predictions
+    return predictions, fitting
 
 
 def _predict(predictor: Predictor, images: list[Path], stored: dict[Path, Path]) -> None:
