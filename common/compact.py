@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.console import Parser
 from common.errors import UserError, reported
-from common.facts import LATENT_FILTERS
+from common.facts import LATENT_FILTERS, LEVELS
 from common.files import replaced
+from common.models.descriptions import MODELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,9 +34,27 @@ def main(arguments: list[str] | None = None) -> int:
         if options.out.exists():
             raise UserError(f"{options.out}: is there already")
         compact(options.weights, options.out)
+        _copy_priors(options.weights, options.out)
         sizes = (path.stat().st_size / 1e6 for path in (options.weights, options.out))
         print("{}: {:.1f} MB, was {:.1f} MB".format(options.out, *reversed([*sizes])))
     return 0
+
+
+def _copy_priors(source: Path, target: Path) -> None:
+    """Copy the entropy models beside `source`, as those of the rounded backbones of `target`."""
+    if not list(source.parent.glob(f"{source.stem}*.entropy.npz")):
+        return
+    from common.models.build import build_model
+    from common.models.entropy import copy_prior, entropy_file
+    from common.models.weights import read_weights
+
+    for description in (each for each in MODELS.values() if each.sees == "latent"):
+        model = build_model(description)
+        with contextlib.suppress(UserError):  # it is another one's
+            read_weights(model.whole, target)
+            for level, own in zip(LEVELS if description.multitask else [None], model.backbones):
+                made = entropy_file(target, level)
+                copy_prior(entropy_file(source, level), own.analysis, made)
 
 
 def compact(source: Path, target: Path) -> None:

@@ -69,16 +69,21 @@ def export(description: Description, weights: Path, names: list[str], out: Path)
     """
     from common.framework import tf
     from common.models.build import build_model
-    from common.models.weights import read_weights
+    from common.models.entropy import rounded_to
+    from common.models.weights import offsets_of, read_weights
 
     tf.get_logger().setLevel("ERROR")
     parts = build_model(description)
     read_weights(parts.whole, weights)
+    offsets = offsets_of(weights)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8, "rgb")])
     def levels(rgb: tf.Tensor) -> dict[str, tf.Tensor]:
         frame = tf.reverse(resized(rgb), axis=[2])[tf.newaxis]
-        found = tf.nest.flatten(parts.predicting(tf.cast(frame, tf.float32), training=False))
+        seen = tf.nest.flatten(parts.features(tf.cast(frame, tf.float32), training=False))
+        if offsets:
+            seen = [rounded_to(latent, offset) for latent, offset in zip(seen, offsets)]
+        found = tf.nest.flatten(parts.head(seen, training=False))
         return {name: tf.reshape(level, []) for name, level in zip(names, found)}
 
     module = tf.Module()

@@ -33,9 +33,8 @@ def in_parallel(
     with ThreadPoolExecutor(cores) as pool:
         futures = [pool.submit(function, thing) for thing in things]
         try:
-            done = zip(futures, sizes or [1] * len(futures))
-            with _bar(doing, sizes or [1] * len(futures)) as bar:
-                return [_counted(bar, each.result(), size) for each, size in done]
+            with _bar(doing, held := sizes or [1] * len(futures)) as bar:
+                return [_counted(bar, each.result(), size) for each, size in zip(futures, held)]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             while not all(future.done() for future in futures):
@@ -61,7 +60,7 @@ def on_cluster(
     function: Callable,
     things: Iterable,
     doing: str,
-    sizes: Sequence[int],
+    sizes: Sequence[int] | None = None,
 ) -> list:
     """As `in_parallel`, by the workers of the Dask scheduler at an address (tcp://HOST:PORT).
 
@@ -97,8 +96,8 @@ def on_cluster(
             for name in (name for name in ours if theirs[name] != ours[name]):
                 raise UserError(f"worker {worker}: {name} is {theirs[name]}, not {ours[name]}")
         futures = client.map(function, list(things), pure=False)
-        held = dict(zip((future.key for future in futures), sizes))
-        with _bar(doing, sizes) as bar:
+        held = dict(zip((future.key for future in futures), sizes or [1] * len(futures)))
+        with _bar(doing, list(held.values())) as bar:
             for future in distributed.as_completed(futures):
                 bar.update(held[future.key])
         return client.gather(futures)

@@ -19,14 +19,14 @@ from common.data.frames import errors_in, frame_batches, resized
 from common.device import choose_device, use_precision
 from common.errors import UserError
 from common.facts import LEVELS
-from common.fast.striped import fast_form, head_of
+from common.fast.striped import fast_form, halves
 from common.framework import tf
 from common.models.bitstream import is_coded, read_coded
 from common.models.build import build_model
 from common.models.decoding import latents_for
 from common.models.descriptions import MODELS
-from common.models.entropy import weights_checksum
-from common.models.weights import find_weights, read_weights
+from common.models.entropy import rounded_to, weights_checksum
+from common.models.weights import find_weights, offsets_of, read_weights
 
 
 class Predictor:
@@ -70,10 +70,14 @@ class Predictor:
             read_weights(parts.whole, self.weights)
         # Larger batches gain nothing on a CPU and only take memory.
         fast = fast_form(parts, precision) if device == "CPU" else parts.predicting
-        head = head_of(fast, parts)
+        features, head = halves(fast, parts)
+        offsets = offsets_of(self.weights) if self.weights else None
 
         def of_batch(frames: tf.Tensor) -> tf.Tensor:
-            return tf.concat(tf.nest.flatten(fast(frames, training=False)), axis=1)
+            seen = tf.nest.flatten(features(frames, training=False))
+            if offsets:
+                seen = [rounded_to(latent, offset) for latent, offset in zip(seen, offsets)]
+            return tf.concat(tf.nest.flatten(head(seen, training=False)), axis=1)
 
         @tf.function(reduce_retracing=True)
         def levels(frames: tf.Tensor) -> tf.Tensor:

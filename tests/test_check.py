@@ -45,7 +45,10 @@ def write_levels(root, split, levels):
 
 def test_a_good_folder(root):
     report = check(root)
-    assert (report.warnings, report.errors) == ([], [])
+    alone = "1 image with levels says little, and gives no interval of errors"
+    assert report.warnings == [f"test: {alone}"]
+    assert report.errors == []
+    assert "test: 1 image with levels" in "\n".join(report.there)
     text = "\n".join(report.there)
     assert "objective stand-in (VMAF below 1), not viewers' answers" in text
     assert "train: 3 images with levels, 32x24; JND frames: JND1, JND2, JND3" in text

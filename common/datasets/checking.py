@@ -73,10 +73,8 @@ def check(root: Path) -> Report:
             unfinished = f"{root}: unfinished; run the same common.prepare command again"
             findings.append(("errors", str(about or unfinished)))
     for split in splits:
-        if split.levels is None:
-            findings.append(("there", f"{split.name}: {_counted(split.images)}, without levels"))
-        elif len(split.images) == 1 and split.name != "train":
-            told = "1 image alone says little of errors, and gives no interval"
+        if len(split.images) == 1 and split.levels is not None:
+            told = "1 image with levels says little, and gives no interval of errors"
             findings.append(("warnings", f"{split.name}: {told}"))
         findings += chain(_pairs(root, split), _pictures(root, split), _order(split, codec))
     if known:
@@ -179,7 +177,7 @@ def _pictures(root: Path, split: SplitFound) -> Iterator[Finding]:
     told = ", ".join([size for size, _ in sizes.most_common(3)] + ["..."] * (len(sizes) > 3))
     levels = "with levels" if split.levels is not None else "without levels"
     jnd = ", ".join(f"JND{order}" for order in split.jnd) or "none"
-    yield "there", f"{split.name}: {len(split.images)} images {levels}, {told}; JND frames: {jnd}"
+    yield "there", f"{split.name}: {_counted(split.images)} {levels}, {told}; JND frames: {jnd}"
 
 
 def _size(picture: np.ndarray) -> str:

@@ -68,10 +68,11 @@ def fast_form(model: Parts, precision: str = "float32") -> tf.keras.Model:
     return fast_model
 
 
-def head_of(predicting: tf.keras.Model, model: Parts) -> tf.keras.Model:
-    """The part of `predicting`, which is `model`'s or its fast form, from what backbones give."""
+def halves(predicting: tf.keras.Model, model: Parts) -> tuple[tf.keras.Model, tf.keras.Model]:
+    """`predicting`, `model`'s or its fast form, up to what the backbones give; and the rest."""
     names = [each.node.layer.name for each in model.features.outputs]
-    return tf.keras.Model([predicting.get_layer(name).output for name in names], predicting.outputs)
+    seen = [predicting.get_layer(name).output for name in names]
+    return tf.keras.Model(predicting.inputs, seen), tf.keras.Model(seen, predicting.outputs)
 
 
 def is_large(layer: layers.Conv2D) -> bool:

@@ -58,8 +58,13 @@ def noisy(prior: Prior, latents: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor,
 def quantized(prior: Prior, latents: tf.Tensor, offset: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """`latents` [batch, h, w, 192] rounded to integers plus `offset` [192], and an estimate of
     their bits [batch]."""
-    latents = tf.round(latents - offset) + offset
+    latents = rounded_to(latents, offset)
     return latents, _bits(prior, latents)
+
+
+def rounded_to(latents: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    """`latents` [batch, h, w, 192] rounded to integers plus `offset` [192], in float32."""
+    return tf.round(tf.cast(latents, tf.float32) - offset) + offset
 
 
 def _bits(prior: Prior, latents: tf.Tensor) -> tf.Tensor:

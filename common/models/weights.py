@@ -10,13 +10,14 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from common.errors import UserError
+from common.facts import LATENT_FILTERS
 from common.files import replaced
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _LONGEST_NAMES = 100_000
 # CPU seconds, which a busy machine does not lengthen; and seconds where it waits for ever.
 _PATIENCE, _LONGEST_WAIT = 2, 30
 _LABELS = "labels_"  # how attributes begin that say what levels are
+_OFFSETS = "quantization_offsets"
 # Whose file holds so many weights.
 OWNERS = {
     2_887_363: ["a backbone"],
@@ -200,20 +202,25 @@ def _described(layer: tuple[str, list[tuple[int, ...]]]) -> str:
     return f"{_kind(name)} {' '.join('x'.join(map(str, shape)) for shape in shapes)}"
 
 
-def write_weights(model: tf.keras.Model, path: Path, labels: dict[str, str] | None = None) -> None:
+def write_weights(
+    model: tf.keras.Model,
+    path: Path,
+    labels: dict[str, str] | None = None,
+    offsets: Sequence[np.ndarray] | None = None,
+) -> None:
     """Write the weights of `model` to the file `path`, whole or not at all.
 
-    `labels` says in words what the levels are that it learned from, for `labels_of`.
+    `labels` says in words what the levels are that it learned from, for `labels_of`, and `offsets`
+    what its head saw latents rounded to, if so, for `offsets_of`.
     """
     import h5py
 
     with replaced(Path(path)) as beside:
         model.save_weights(beside, save_format="h5")
-        if labels:
-            with h5py.File(
-                beside, "a"
-            ) as file:  # Keras passes over attributes that it does not know
-                file.attrs.update({_LABELS + name: text for name, text in labels.items()})
+        with h5py.File(beside, "a") as file:  # Keras passes over attributes that it does not know
+            file.attrs.update({_LABELS + name: text for name, text in (labels or {}).items()})
+            if offsets is not None:
+                file.attrs[_OFFSETS] = np.stack(offsets)
 
 
 def labels_of(path: Path) -> dict[str, str]:
@@ -225,3 +232,19 @@ def labels_of(path: Path) -> dict[str, str]:
     with opened(path) as file:
         names = [name for name in file.attrs if name.startswith(_LABELS)]
         return {name.removeprefix(_LABELS): str(attribute(file, name)) for name in names}
+
+
+def offsets_of(path: Path) -> list[np.ndarray] | None:
+    """What latents are rounded to integers plus, float32 [192] per backbone, before the head sees
+    them; None where it sees them as they are, as in the published models.
+
+    Raises:
+        UserError: the file is not there or damaged.
+    """
+    with opened(path) as file:
+        if _OFFSETS not in file.attrs:
+            return None
+        offsets = np.asarray(attribute(file, _OFFSETS), np.float32)
+        if offsets.shape[1:] != (LATENT_FILTERS,) or not np.isfinite(offsets).all():
+            raise ValueError(f"{_OFFSETS} are none")
+        return list(offsets)

@@ -10,6 +10,7 @@ import numpy as np
 from common.data.frames import decoded_frames, read_frame, untuned
 from common.framework import tf
 from common.models.build import JND_FRAME
+from common.models.entropy import rounded_to
 from common.parallel import in_parallel
 from common.training.features import cached_features
 
@@ -99,7 +100,7 @@ def training_batches(
         if split.jnd_frames:
             targets[JND_FRAME] = arrays.pop()
         if offsets:
-            arrays = [tf.round(each - offset) + offset for each, offset in zip(arrays, offsets)]
+            arrays = [rounded_to(each, offset) for each, offset in zip(arrays, offsets)]
         return arrays[0] if len(arrays) == 1 else tuple(arrays), targets
 
     if features:

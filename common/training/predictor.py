@@ -139,17 +139,17 @@ def train_predictor(
         resume=resume,
         train_epoch=lambda number: _train_epoch(training, number, epochs, board, files.best),
         described=lambda row: _described(training, row),
-        write_best=lambda path: _write_best(training.model, path, labels, backbone_files),
+        write_best=lambda path: _write_best(training, path, labels, backbone_files),
         monitor=training.monitor,
         baseline=None if train.jnd_frames else float(_median_errors(training).sum()),
     )
 
 
 def _write_best(
-    model: Parts, path: Path, labels: dict[str, str], backbone_files: list[Path]
+    training: _Training, path: Path, labels: dict[str, str], backbone_files: list[Path]
 ) -> None:
-    write_weights(model.whole, path, labels)
-    copy_priors(model, backbone_files, path)
+    write_weights(training.model.whole, path, labels, training.offsets)
+    copy_priors(training.model, backbone_files, path)
 
 
 def _set_up(
