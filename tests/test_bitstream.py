@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from PIL import Image
 
-from common import cli, reconstruct
+from common import cli, compact, export, reconstruct
 from common.data.frames import read_frame
 from common.errors import UserError
 from common.framework import tf
@@ -545,7 +545,7 @@ def test_prior_trains_for_a_model_that_has_none(folder, root, tmp_path, monkeypa
 # Training on rounded latents
 
 
-def test_a_head_trained_quantized_sees_rounded_latents(folder, root, coded, tmp_path):
+def test_a_head_trained_quantized_sees_rounded_latents(folder, root, coded, tmp_path, capsys):
     for split in ("train", "valid"):
         (tmp_path / split).symlink_to(root / "test")
     out = tmp_path / "out"
@@ -567,9 +567,30 @@ def test_a_head_trained_quantized_sees_rounded_latents(folder, root, coded, tmp_
             errors[name].append(abs(float(model.head(values)) - level))
     assert validated == pytest.approx(np.mean(errors["rounded"]), rel=1e-4)
     assert validated != pytest.approx(np.mean(errors["raw"]), rel=1e-4)
-    # Beside the weights lies what it takes to read pictures that its backbone coded.
-    given = ["predict", "--jnd_value", "JND1", "--model_weights_path", str(out), str(coded)]
-    assert cli.main("LAT", given) == 0
+    # Its weights say so: pixels are rounded, too, and give the levels that strings give. That stays
+    # with compact weights, whose backbone is another, and in an exported model.
+    images, small = root / "test", tmp_path / "small" / "LATJND1.h5"
+    small.parent.mkdir()
+    assert compact.main([str(out / "BestModelJND1.h5"), str(small)]) == 0
+    given = ["compress", "--model", "LAT", "--target", "JND1", "--model_weights_path", small]
+    given += ["--out", tmp_path / "coded", images]
+    assert reconstruct.main([str(each) for each in given]) == 0
+    for weights, strings in ((out, coded / "test"), (small, tmp_path / "coded")):
+        levels = [levels_of(weights, each, capsys) for each in (images, strings)]
+        assert levels[0] == pytest.approx(levels[1], abs=2e-3)
+    assert export.main([str(small), str(tmp_path / "exported")]) == 0
+    exported = tf.saved_model.load(str(tmp_path / "exported")).signatures["serving_default"]
+    rgb = np.asarray(Image.open(images / "a b2.png"))
+    assert float(exported(rgb=tf.constant(rgb))["JND1"]) == pytest.approx(levels[0][0], abs=2e-3)
+
+
+def levels_of(weights, pictures, capsys):
+    """What LAT predicts, by the command line."""
+    capsys.readouterr()
+    given = ["predict", "--jnd_value", "JND1", "--json", "--model_weights_path", weights, pictures]
+    assert cli.main("LAT", [str(each) for each in given]) == 0
+    told = json.loads(capsys.readouterr().out)
+    return [each["levels"]["JND1"] for each in told["inputs"]]
 
 
 def test_quantized_needs_entropy_models_and_a_cache(folder, root, tmp_path, command):

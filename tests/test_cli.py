@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -113,6 +114,26 @@ def test_known_levels_give_errors_beside_the_baseline(in_process, data, lat_weig
     assert "1.33  (median 22)" in finished.stdout
     named = pd.read_csv(tmp_path / "JND1test_predictions.csv")
     assert list(named.JND1_label) == [22, 24, 20]
+
+
+def test_of_many_images_the_worst_are_told(in_process, data, lat_weights, tmp_path):
+    root = tmp_path / "root"
+    (root / "test").mkdir(parents=True)
+    frame = data / "test" / "frame2.bmp"
+    # LAT says 20.15 of it.
+    true = [20, 21, 40, 20, 19, 33, 25, 20, 22, 18, 30, 20, 10]
+    for number in range(len(true)):
+        (root / "test" / f"{number}.bmp").symlink_to(frame)
+    (root / "test" / "JND-Levels.txt").write_text("".join(f"{level} 50 51\n" for level in true))
+    finished = in_process(*lat_test(root, lat_weights, tmp_path / "results"))
+    assert finished.returncode == 0
+    told = re.findall(r"^(\d+)\.bmp ", finished.stdout, re.M)
+    assert told == ["0", "1", "2", "4", "5", "6", "8", "9", "10", "12"]
+    assert "(the 10 missed by most; " in finished.stdout
+    (root / "test" / "JND-Levels.txt").unlink()
+    finished = in_process(*lat_test(root, lat_weights, tmp_path / "results"))
+    assert re.findall(r"^(\d+)\.bmp ", finished.stdout, re.M) == [str(n) for n in range(10)]
+    assert "(the 10 that come first; " in finished.stdout
 
 
 def lat_test(root, weights, results, *more):
@@ -325,7 +346,8 @@ def test_another_models_weights_are_refused(in_process, data, tmp_path):
         "LAT.py", "test", "--jnd_value", "JND1", "--data_dir", data,
         "--model_weights_path", tmp_path, "--result_path", tmp_path / "results",
     )  # fmt: skip
-    one_line(finished, 1, tmp_path / "LATJND1.h5", "holds another model", "should be", "but is")
+    file, what = tmp_path / "LATJND1.h5", "by its size it is a backbone's"
+    one_line(finished, 1, file, "holds another model", "should be", "but is", what)
     assert list((tmp_path / "results").iterdir()) == []
 
 

@@ -21,6 +21,13 @@ def places(tmp_path):
     return tmp_path / "BestModel.h5", tmp_path / "state.npz"
 
 
+def test_a_schedule_of_another_length_is_told_as_it_was_typed(tmp_path):
+    write_state(tmp_path / "state.npz", {"cosine": 30}, [], [])
+    told = "was trained with --cosine over --epochs 30, not --cosine over --epochs 40"
+    with pytest.raises(UserError, match=told):
+        read_state(tmp_path / "state.npz", {"cosine": 40}, [])
+
+
 def test_a_best_epoch_is_not_begun_anew(places):
     best, state = places
     check_resumable(best, state, resume=False)

@@ -186,6 +186,24 @@ def test_every_file_it_writes_is_one_that_it_removes(report):
     assert written == {TABLES, PAGE, *CSVS, *FILES} - {"bitstream.csv"}
 
 
+def test_folders_of_checkpoints(mj_weights, tmp_path, capsys):
+    from common.evaluation.report.candidates import find_candidates
+    from common.evaluation.report.predictions import predict_all
+
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    golden.write_weights("LAT", tmp_path / "b" / "BestModelJND2.h5")
+    for name in ("a", "c"):
+        shutil.copy(mj_weights / "BestModel.h5", tmp_path / name)
+    Image.fromarray(golden.frames(1)[0]).save(tmp_path / "frame.png")
+    candidates = find_candidates(tmp_path)
+    predictions, used = predict_all(candidates, [tmp_path / "frame.png"], tmp_path / "cache")
+    assert {title for title, _ in predictions} == {"MJ-LAT", "LAT"}
+    assert [each.file.parent.name for each in used] == ["a", "b"]
+    left = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert left == [f"left out: {tmp_path / 'c' / 'BestModel.h5'}: a second MJ-LAT for JND1"]
+
+
 @pytest.mark.parametrize("option", ["--out", "--cache_dir"])
 def test_a_file_where_a_folder_belongs(option, labelled_root, mj_weights, tmp_path, capsys):
     mine = tmp_path / "mine"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -150,6 +151,8 @@ def test_two_epochs_learn_and_what_is_written_test_reads(
     assert (tmp_path / "l" / f"logs{suffix}.png").stat().st_size > 5000
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
+    assert re.search(r"; \d+ s, 0:\d\d:\d\d left$", lines[0])
+    assert re.search(r"; \d+ s$", lines[1])
     assert "JND1" in lines[0] and f"(median {MEDIAN_ERROR[FRAMES[name]]})" in lines[0]
     assert lines[-2] == f"best epoch: {tmp_path}/c/BestModel{suffix}.h5"
 
@@ -437,6 +440,16 @@ def test_what_needs_features_says_so(option, in_process, data, backbones, tmp_pa
     done = in_process(*_arguments("LAT", data, backbones, tmp_path, option, "--no_cache"))
     assert done.returncode == 2
     assert option[:7] in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_interrupted_it_says_what_goes_on(in_process, few, backbones, tmp_path, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("common.training.predictor.train_predictor", interrupted)
+    done = in_process(*_arguments("LAT", next(iter(few.values())), backbones, tmp_path))
+    assert done.returncode == 130
+    assert done.stderr == "LAT.py: interrupted; --resume goes on after the last whole epoch\n"
 
 
 def test_cosine_brings_the_learning_rate_to_nothing_over_all_epochs():
