@@ -30,7 +30,7 @@ COMMANDS = {
         "frames/s and peak memory of training",
         "An epoch after the first, of three, by the model's own train command with its files\n"
         "and by Keras (Model.fit of the same graph, frames in memory). Batch 8.",
-        "frames an epoch, the fastest counts (default: 128; 8 if the model sees reconstructions)",
+        "frames per epoch, the fastest counts (default: 128; 8 if the model sees reconstructions)",
     ),
 }
 
@@ -103,8 +103,8 @@ def _add_measurements(commands: argparse._SubParsersAction, program: str) -> Non
             description=description,
             epilog=f"example:\n  {program} {name} --images photos/ --contents weights/held_out.txt",
         )
-        told = {"required": True, "metavar": "DIR", "help": "folder of pictures"}
-        command.add_argument("--images", type=Path, **told)
+        options_of_pictures = {"required": True, "metavar": "DIR", "help": "folder of pictures"}
+        command.add_argument("--images", type=Path, **options_of_pictures)
         contents = "file of names, a line each: only these pictures"
         command.add_argument("--contents", type=Path, metavar="FILE", help=contents)
         count = "pictures or clips"

@@ -155,8 +155,8 @@ def _labels(root: Path) -> dict[str, str]:
     from common.data.layout import read_split
     from common.data.manifest import codec_by_order, provenance
 
-    if told := provenance(root):
-        return told._asdict()
+    if help_text := provenance(root):
+        return help_text._asdict()
     return {"codec": codec_by_order(read_split(root, "train", levels_needed=True)[1])}
 
 
@@ -222,8 +222,8 @@ def _add_train_options(train: Parser, description: Description) -> None:
         add_options(train, "single_branches")
     else:
         train.set_defaults(single_branches=False)
-    told = f"folder of {', '.join(description.backbone_files('JNDk'))}"
-    add_backbone_option(train, description, help=told, required=True)
+    help_text = f"folder of {', '.join(description.backbone_files('JNDk'))}"
+    add_backbone_option(train, description, help=help_text, required=True)
 
 
 def _add_test_options(test: Parser, description: Description) -> None:

@@ -97,8 +97,8 @@ def _print(options: argparse.Namespace, key: str, done: list[dict], errors: list
         return 1 if errors else 0
     for each in done:
         bits = each.get("bits_per_pixel", {}).items()
-        told = ", ".join(f"{target} {value:.3f}" for target, value in bits)
-        print(each["file"], "->", each["out"], f"({told} bits per pixel)" if told else "")
+        rates = ", ".join(f"{target} {value:.3f}" for target, value in bits)
+        print(each["file"], "->", each["out"], f"({rates} bits per pixel)" if rates else "")
     return 1 if errors else 0
 
 
@@ -178,8 +178,8 @@ def add_decompress(commands: argparse._SubParsersAction, program: str) -> None:
 
 
 def _add_backbones(command: argparse.ArgumentParser) -> None:
-    told = "whose backbones; without it, JNDkReconstruction.h5 or ImgReconstruction.h5"
-    command.add_argument("--model", choices=_SEE_LATENTS, help=told)
+    help_text = "whose backbones; without it, JNDkReconstruction.h5 or ImgReconstruction.h5"
+    command.add_argument("--model", choices=_SEE_LATENTS, help=help_text)
     targets = "which backbones or, of LAT and E2ELAT, which level"
     command.add_argument("--target", choices=TARGETS, nargs="+", help=targets)
     weights = {"default": bundled("weights"), "help": "weight file, or folder of such"}

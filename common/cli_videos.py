@@ -53,8 +53,8 @@ def encode(description: Description, options: argparse.Namespace) -> None:
     as_given = {name: getattr(options, name) for name in answers.Wish._fields if name in options}
     wish = answers.Wish(**as_given, level=level, verify=not options.no_verify)
     predictor = Predictor(description.name, weights, own, options.precision)
-    told = answers.encode(predictor, options.input, options.output, wish)
-    print(json.dumps(told, indent=2) if options.json else answers.as_lines(told))
+    document = answers.encode(predictor, options.input, options.output, wish)
+    print(json.dumps(document, indent=2) if options.json else answers.as_lines(document))
 
 
 def _check_output(options: argparse.Namespace) -> None:
@@ -109,8 +109,8 @@ def add_encode(commands: argparse._SubParsersAction, description: Description) -
         "output", type=Path, metavar="OUTPUT", help="the video to write, such as out.mp4 or out.mkv"
     )
     if description.multitask:
-        told = {"default": LEVELS[0], "help": "the level that scenes are encoded at"}
-        _add_seeing(encode, description, told)
+        level_option = {"default": LEVELS[0], "help": "the level that scenes are encoded at"}
+        _add_seeing(encode, description, level_option)
     else:
         _add_seeing(encode, description)
     add("--encoder", choices=("x264", "x265", "svtav1"), default="x264", help="of the video")

@@ -53,8 +53,8 @@ def _copy_priors(source: Path, target: Path) -> None:
         with contextlib.suppress(UserError):  # it is another one's
             read_weights(model.whole, target)
             for level, own in zip(LEVELS if description.multitask else [None], model.backbones):
-                made = entropy_file(target, level)
-                copy_prior(entropy_file(source, level), own.analysis, made)
+                copied = entropy_file(target, level)
+                copy_prior(entropy_file(source, level), own.analysis, copied)
 
 
 def compact(source: Path, target: Path) -> None:
@@ -81,13 +81,13 @@ def compact(source: Path, target: Path) -> None:
         sets = dict(weight_sets(source, file))
         channels = 1  # of what a dense layer sees, flattened
         for layer in group.attrs["layer_names"]:
-            made = small.create_group(layer)
+            copied = small.create_group(layer)
             names = group[layer].attrs
-            made.attrs.update({name: attribute(group[layer], name) for name in names})
+            copied.attrs.update({name: attribute(group[layer], name) for name in names})
             for weight_set in sets.get(layer if isinstance(layer, str) else layer.decode(), ()):
                 weight, filters = _compacted(finite(source, weight_set), channels)
                 name = weight_set.name.removeprefix(f"{group[layer].name}/")
-                made.create_dataset(name, data=weight, compression=9, **filters)
+                copied.create_dataset(name, data=weight, compression=9, **filters)
                 channels = weight.shape[-1] if weight.ndim == 4 else channels
         small.flush()
         written = small.id.get_file_image()

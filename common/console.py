@@ -107,7 +107,7 @@ OPTIONS = {
     "batch_norm_momentum": _number(
         share, "share of the batch normalisations' statistics that a step leaves", default=0.99
     ),
-    "batch_size": _number(positive, "frames a step", default=8),
+    "batch_size": _number(positive, "frames per step", default=8),
     "cache_dir": _folder(
         "for what the frozen backbones give (default: features/ in --checkpoint_path)"
     ),

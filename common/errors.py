@@ -57,8 +57,8 @@ def reported(command: str, go_on: str = "") -> Iterator[None]:
             raise
         except BaseException as error:
             if asked or isinstance(error, KeyboardInterrupt):  # whatever came of it on its way
-                told = f"; {go_on}" if go_on else ""
-                print(f"{command}: interrupted{told}", file=sys.stderr)
+                hint = f"; {go_on}" if go_on else ""
+                print(f"{command}: interrupted{hint}", file=sys.stderr)
                 sys.exit(128 + (asked or [signal.SIGINT])[0])
             if isinstance(error, BrokenPipeError):
                 # The reader of our output went away (`... | head`): nothing to say, nor to flush.

@@ -83,8 +83,8 @@ def export(description: Description, weights: Path, names: list[str], out: Path)
         seen = tf.nest.flatten(parts.features(tf.cast(frame, tf.float32), training=False))
         if offsets:
             seen = [rounded_to(latent, offset) for latent, offset in zip(seen, offsets)]
-        found = tf.nest.flatten(parts.head(seen, training=False))
-        return {name: tf.reshape(level, []) for name, level in zip(names, found)}
+        outputs = tf.nest.flatten(parts.head(seen, training=False))
+        return {name: tf.reshape(level, []) for name, level in zip(names, outputs)}
 
     module = tf.Module()
     module.model, module.levels = parts.predicting, levels

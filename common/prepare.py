@@ -90,9 +90,9 @@ def check(arguments: argparse.Namespace) -> int:
     print("\n".join(report.there))
     _say("warning", report.warnings)
     _say("error", report.errors)
-    found = ((report.errors, "error"), (report.warnings, "warning"))
-    told = ", ".join(f"{len(lines)} {kind}{'s' * (len(lines) != 1)}" for lines, kind in found)
-    print(f"{arguments.root}: {told}")
+    kinds = ((report.errors, "error"), (report.warnings, "warning"))
+    counts = ", ".join(f"{len(lines)} {kind}{'s' * (len(lines) != 1)}" for lines, kind in kinds)
+    print(f"{arguments.root}: {counts}")
     return 1 if report.errors else 0
 
 
@@ -118,17 +118,17 @@ def _parser() -> Parser:
 
     def command(name: str, *parents: Any) -> Callable:
         summary = COMMANDS[name][0]
-        told: dict[str, Any] = {
+        help_text: dict[str, Any] = {
             "help": summary,
             "description": summary,
             "epilog": f"example:\n{examples[name]}",
         }
-        return commands.add_parser(name, parents=parents, **told).add_argument
+        return commands.add_parser(name, parents=parents, **help_text).add_argument
 
     of_all, of_viewers = _of_all(), argparse.ArgumentParser(add_help=False)
-    told = "of the viewers' samples; sur75: 75 %% see no change yet"
+    help_text = "of the viewers' samples; sur75: 75 %% see no change yet"
     choices = ("sur75", "median", "mean")
-    of_viewers.add_argument("--statistic", choices=choices, default="sur75", help=told)
+    of_viewers.add_argument("--statistic", choices=choices, default="sur75", help=help_text)
 
     add = command("videoset", of_viewers, of_all)
     add("--videos", type=Path, required=True, help="folder of videoSRC*.264 streams")
@@ -189,10 +189,10 @@ def _natural(text: str) -> int:
 
 
 def _splits(text: str) -> list[str]:
-    found = text.split(",")
-    if not set(found) <= {"train", "valid", "test"}:
+    splits = text.split(",")
+    if not set(splits) <= {"train", "valid", "test"}:
         raise argparse.ArgumentTypeError(f"{text!r} is not some of train,valid,test")
-    return found
+    return splits
 
 
 def _thresholds(text: str) -> list[float]:

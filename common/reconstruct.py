@@ -193,8 +193,8 @@ def _add_test(commands: argparse._SubParsersAction) -> None:
 
 def _add_target(command: argparse.ArgumentParser) -> None:
     add_options(command, "data_dir")
-    told = "what a frame becomes: itself (Img) or its JND-quality version"
-    command.add_argument("--target", choices=TARGETS, required=True, help=told)
+    help_text = "what a frame becomes: itself (Img) or its JND-quality version"
+    command.add_argument("--target", choices=TARGETS, required=True, help=help_text)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ LEVEL = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """A rootdir that has a test set and nothing else: nine frames, the seeded three in turn."""
+    """A ROOT that has a test set and nothing else: nine frames, the seeded three in turn."""
     root = tmp_path_factory.mktemp("data")
     (root / "test").mkdir()
     frames = golden.frames()
@@ -56,7 +56,7 @@ def test_the_published_test_command(name, data, tmp_path):
     weights.mkdir()
     golden.write_weights(name, weights / f"{name}{level or ''}.h5")
     few = data
-    if description.sees == "reconstruction":  # a second a frame; three show it too
+    if description.sees == "reconstruction":  # a second per frame; three show it too
         few = tmp_path / "few"
         (few / "test").mkdir(parents=True)
         for number in (2, 3, 4):

@@ -143,7 +143,7 @@ def test_odd_sizes_can_be_measured():
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """A clip of 12 frames at 5 a second, the n-th of grey 20 n, under a name full of traps."""
+    """A clip of 12 frames at 5 per second, the n-th of grey 20 n, under a name full of traps."""
     path = tmp_path_factory.mktemp("clips") / "-a %03d 'b';c|concat:.mp4"
     greys = [np.full((48, 64, 3), 20 * number, np.uint8) for number in range(12)]
     write_clip(path, greys, 0)

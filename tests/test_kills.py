@@ -42,7 +42,7 @@ class Killed(NamedTuple):
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory) -> Path:
-    """Pictures, a rootdir, backbones and weights."""
+    """Pictures, a ROOT, backbones and weights."""
     folder = tmp_path_factory.mktemp("given")
     for name in ("pictures", "backbones", "weights"):
         (folder / name).mkdir()

@@ -89,7 +89,7 @@ def test_keras_model_matches_the_published_one(model, frames):
 def test_bfloat16_stays_within_one_percent(model, frames):
     name, built = model
     if MODELS[name].sees == "reconstruction":
-        frames = frames[:1]  # seconds a frame on a CPU that has no bfloat16
+        frames = frames[:1]  # seconds per frame on a CPU that has no bfloat16
     levels = _levels(fast_form(built, "bfloat16"), frames)
     expected = np.array(golden.EXPECTED[name]["levels"][: len(frames)])
     assert levels == pytest.approx(expected, rel=1e-2)
@@ -139,7 +139,7 @@ def test_training_along_or_frozen(model):
 def test_parts_make_up_the_whole(model, frames):
     """What the backbones give, the head takes; both have the whole's weights."""
     name, built = model
-    if MODELS[name].sees == "latent":  # the others take seconds a frame, in test_cli.py too
+    if MODELS[name].sees == "latent":  # the others take seconds per frame, in test_cli.py too
         seen = built.features(frames[:1], training=False)
         levels = tf.nest.flatten(built.head(seen, training=False))
         whole = tf.nest.flatten(built.predicting(frames[:1], training=False))

@@ -37,7 +37,7 @@ def write_labels(folder, rows):
 
 @pytest.fixture(scope="module")
 def videoset(tmp_path_factory):
-    """Two clips of 11 frames, 5 a second, 96x64, with streams at some QPs; labels of both."""
+    """Two clips of 11 frames, 5 per second, 96x64, with streams at some QPs; labels of both."""
     folder = tmp_path_factory.mktemp("videoset")
     for clip, qps in ((1, (0, 20, 28, 35)), (2, (0, 22, 30))):
         for qp in qps:

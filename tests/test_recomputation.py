@@ -81,7 +81,7 @@ def test_the_training_form_has_the_same_weights_and_the_large_layers_replaced(na
     assert kinds.count(RecomputedBlock) == (3 if MODELS[name].multitask else 1)
     assert kinds.count(WinogradConvolution) >= 1
     if name != "E2EREC":
-        return  # one will do, at seconds a frame
+        return  # one will do, at seconds per frame
     frame = tf.random.stateless_uniform((1, 352, 640, 3), (1, 2), 0, 255)
     for found, wanted in zip(form(frame), model(frame)):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)

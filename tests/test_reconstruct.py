@@ -39,7 +39,7 @@ BLUE, GREEN, RED = 30, 60, 200  # a JND frame unlike any raw one
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """A rootdir: six, two and two bright pictures; its JND1 frames are of one colour."""
+    """A ROOT: six, two and two bright pictures; its JND1 frames are of one colour."""
     root = tmp_path_factory.mktemp("data")
     for split, count in (("train", 6), ("valid", 2), ("test", 2)):
         for number in range(count):

@@ -30,7 +30,7 @@ from tests.processes import REPO
 
 
 def _make_data(root: Path, train: int, valid: int) -> Path:
-    """A rootdir of noisy waves with some levels; test is valid once more."""
+    """A ROOT of noisy waves with some levels; test is valid once more."""
     frames = golden.frames()
     random = np.random.default_rng(0)
     for split, count, first in (("train", train, 0), ("valid", valid, 1), ("test", valid, 1)):
@@ -95,7 +95,7 @@ def _same(one: Path, other: Path, tolerance: float = 0.0) -> None:
 
 
 def _same_gradients(one: Path, other: Path) -> None:
-    """Of two trainings of LAT: weights move by 1e-5 a step, too little to tell them apart.
+    """Of two trainings of LAT: weights move by 1e-5 per step, too little to tell them apart.
 
     A maximum passes its gradient on to one place. Where two places nearly tie, rounding decides
     which, and rounding differs from batch to batch and processor to processor: so what lies before

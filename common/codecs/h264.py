@@ -124,9 +124,9 @@ def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]
             picture = _next_ppm(process.stdout)
             if picture is None:
                 errors.seek(0)
-                said = last_line(errors.read())
-                if process.wait() and said:
-                    raise UserError(f"{name}: cannot be read as a video ({said})")
+                reason = last_line(errors.read())
+                if process.wait() and reason:
+                    raise UserError(f"{name}: cannot be read as a video ({reason})")
                 raise UserError(f"{name}: ends before frame {number}")
             yield picture
 
@@ -173,11 +173,11 @@ def measure(
             picture = ffmpeg.filter([picture, references[number]], name)
         graph = picture.output("pipe:", format="null").global_args("-filter_complex_threads", "1")
         wanted = command(graph, "libvmaf" if "vmaf" in metrics else None, "info")
-        said = run(wanted, reference.tobytes(), (file.fileno(),)).stderr.decode(errors="replace")
-    found = {metric: re.search(SCORES[metric], said) for metric in metrics}
-    if not all(found.values()):
-        raise RuntimeError(f"ffmpeg gave no {', '.join(metrics)}: {said[-500:]}")
-    return {metric: float(match[1]) for metric, match in found.items()}
+        log = run(wanted, reference.tobytes(), (file.fileno(),)).stderr.decode(errors="replace")
+    fields = {metric: re.search(SCORES[metric], log) for metric in metrics}
+    if not all(fields.values()):
+        raise RuntimeError(f"ffmpeg gave no {', '.join(metrics)}: {log[-500:]}")
+    return {metric: float(match[1]) for metric, match in fields.items()}
 
 
 def vmaf_of_each(reference: np.ndarray, streams: Sequence[bytes]) -> list[float]:
@@ -217,20 +217,20 @@ def metric() -> str:
 @functools.cache
 def versions() -> dict[str, str]:
     """Names and versions of the tools: `ffmpeg`, and `x264` and `vmaf` where there are such."""
-    said = run([binary(), "-version"]).stdout.decode().split()
-    found = {"ffmpeg": said[2] if len(said) > 2 else "of unknown version"}
+    words = run([binary(), "-version"]).stdout.decode().split()
+    names = {"ffmpeg": words[2] if len(words) > 2 else "of unknown version"}
     grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     with suppress(UserError):
         coded = _yuv(grey).output("pipe:", qp=30, **{**X264, "bsf:v": "null"})
         header = output(coded, grey.tobytes(), "libx264")
-        found["x264"] = re.search(rb"x264 - (core \d+(?: r\d+)?)", header)[1].decode()
+        names["x264"] = re.search(rb"x264 - (core \d+(?: r\d+)?)", header)[1].decode()
         pair = _yuv(grey).filter_multi_output("split")
         log = ffmpeg.filter([pair[0], pair[1]], "libvmaf", log_fmt="json", log_path="/dev/stdout")
-        told = output(log.output("pipe:", format="null"), grey.tobytes(), "libvmaf")
-        number = re.search(rb'"version": "([^"]+)"', told)
+        report = output(log.output("pipe:", format="null"), grey.tobytes(), "libvmaf")
+        number = re.search(rb'"version": "([^"]+)"', report)
         version = number[1].decode() if number else "of unknown version"
-        found["vmaf"] = f"libvmaf {version}, vmaf_v0.6.1"
-    return found
+        names["vmaf"] = f"libvmaf {version}, vmaf_v0.6.1"
+    return names
 
 
 def _stream(path: str = "pipe:"):

@@ -55,8 +55,8 @@ def compress(
         height, width = rgb.shape[:2]
         picture = CodedPicture(height, width, view, [])
         if np.prod(picture.places) > MOST_PLACES:
-            told = f"{width}x{height} pixels at its own size take too much memory"
-            raise UserError(f"{path}: {told}; the other views take part of it")
+            message = f"{width}x{height} pixels at its own size take too much memory"
+            raise UserError(f"{path}: {message}; the other views take part of it")
         frame = _padded(rgb) if view == OWN else VIEWS[view](rgb)[0]
         picture = picture._replace(latents=[code(frame[..., ::-1]) for code in coders])
         data = packed(picture)
@@ -94,8 +94,8 @@ def decompress(source: Source, inputs: list[tuple[Path, Path]]) -> tuple[list[di
             values = decoded(latent, picture.places, [source.entropy.parent])
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
-        made = synthesise(tf.constant(values[np.newaxis]))[0]
-        rgb = tf.saturate_cast(tf.round(made), tf.uint8).numpy()[..., ::-1]
+        frame = synthesise(tf.constant(values[np.newaxis]))[0]
+        rgb = tf.saturate_cast(tf.round(frame), tf.uint8).numpy()[..., ::-1]
         if picture.view == OWN:
             rgb = rgb[: picture.height, : picture.width]
         with replaced(target) as beside:

@@ -55,8 +55,8 @@ def files_below(folder: Path) -> Iterator[Path]:
     """
 
     def refuse(error: OSError) -> NoReturn:
-        told = f"{error.strerror.lower()}; make it readable, or move it away"
-        raise UserError(f"{error.filename}: {told}")
+        message = f"{error.strerror.lower()}; make it readable, or move it away"
+        raise UserError(f"{error.filename}: {message}")
 
     for place, folders, names in os.walk(folder, onerror=refuse):
         if HIDDEN in folders:
@@ -76,13 +76,13 @@ def list_files(folder: Path, suffixes: Collection[str], what: str) -> list[Path]
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; {what} were expected in it")
     paths = list(files_below(folder))
-    found = [path.relative_to(folder) for path in paths if path.suffix.lower() in suffixes]
-    if not found:
+    images = [path.relative_to(folder) for path in paths if path.suffix.lower() in suffixes]
+    if not images:
         kinds = Counter(path.suffix.lower() or "nameless" for path in paths).most_common(3)
         there = " and ".join(f"{count} {kind}" for kind, count in kinds)
         mend = f", but {there}; convert pictures of other kinds to PNG" if kinds else ""
         raise UserError(f"{folder}: no {what} in it ({', '.join(sorted(suffixes))}){mend}")
-    return [folder / path for path in sorted(found, key=natural_key)]
+    return [folder / path for path in sorted(images, key=natural_key)]
 
 
 def list_images(folder: Path, coded: bool = False) -> list[Path]:
@@ -92,10 +92,10 @@ def list_images(folder: Path, coded: bool = False) -> list[Path]:
     Raises:
         UserError: as `list_files`, or there are both.
     """
-    found = list_files(folder, SUFFIXES | {bitstream.SUFFIX} if coded else SUFFIXES, "images")
-    if len({bitstream.is_coded(path) for path in found}) > 1:
+    images = list_files(folder, SUFFIXES | {bitstream.SUFFIX} if coded else SUFFIXES, "images")
+    if len({bitstream.is_coded(path) for path in images}) > 1:
         raise UserError(f"{folder}: pictures and coded pictures in it; keep them in two folders")
-    return found
+    return images
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -192,8 +192,8 @@ def decoded_frames(columns: list[list[Path]], order: np.ndarray) -> tf.data.Data
 
 def errors_in(errors: tf.Tensor) -> list[UserError]:
     """What is wrong with the rows of a batch of `decoded_frames`."""
-    said = (error.decode(errors="surrogateescape") for error in np.ravel(errors.numpy()))
-    return [UserError(error) for error in said if error]
+    messages = (error.decode(errors="surrogateescape") for error in np.ravel(errors.numpy()))
+    return [UserError(error) for error in messages if error]
 
 
 def raise_first(errors: tf.Tensor) -> None:

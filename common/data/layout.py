@@ -1,6 +1,6 @@
 """The folder the models read: images, and the level at which viewers notice, image by image.
 
-rootdir/
+ROOT/
   train/  valid/  test/       images; JND-Levels.txt (in test/ it is optional)
   jnd1train/ .. jnd3valid/    the JND-quality version of each image, in the same order
 """
@@ -42,8 +42,8 @@ def read_levels(path: Path, images: list[Path]) -> np.ndarray:
     if 0 < len(unnamed) < len(rows):
         raise UserError(f"{unnamed[0]}: no file name, but other lines begin with one")
     if len(rows) != len(images):
-        told = f"{len(rows)} lines of levels for {len(images)} images in {path.parent}"
-        raise UserError(f"{path}: {told}")
+        message = f"{len(rows)} lines of levels for {len(images)} images in {path.parent}"
+        raise UserError(f"{path}: {message}")
     levels = np.array([of_line for _, _, of_line in rows])
     codec = codec_by_order(levels)
     least, most = min(SCALES[codec]), max(SCALES[codec])
@@ -88,23 +88,23 @@ def image_name(image: Path, folder: Path) -> str:
 
 
 def read_jnd_frames(root: Path, split: str, level: str, images: list[Path]) -> list[Path]:
-    """The JND-quality frames of the `images` of rootdir/`split` at `level`, in their order.
+    """The JND-quality frames of the `images` of ROOT/`split` at `level`, in their order.
 
     Raises:
-        UserError: the folder is missing or empty, or does not hold a frame an image.
+        UserError: the folder is missing or empty, or does not hold a frame per image.
     """
     folder = root / f"{level.lower()}{split}"
     frames = list_images(folder)
     if len(frames) != len(images):
-        told = f"{len(frames)} JND frames for {len(images)} images in {root / split}"
-        raise UserError(f"{folder}: {told}")
+        message = f"{len(frames)} JND frames for {len(images)} images in {root / split}"
+        raise UserError(f"{folder}: {message}")
     return frames
 
 
 def read_split(
     root: Path, split: str, levels_needed: bool = False, coded: bool = False
 ) -> tuple[list[Path], np.ndarray | None]:
-    """Images of rootdir/`split` in their order, and their levels; None where no file gives them.
+    """Images of ROOT/`split` in their order, and their levels; None where no file gives them.
 
     If `coded` will do, they may be coded pictures, which are called as what was coded.
 

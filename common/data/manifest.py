@@ -79,8 +79,8 @@ def provenance(root: Path) -> Provenance | None:
     kinds = sorted({row["level_kind"] for row in rows} - {VIEWERS})
     codecs = sorted({row["codec"] for row in rows})
     if len(codecs) > 1 or codecs[0] not in (QP, QUALITY):
-        path, found = root / MANIFEST, " and ".join(codecs)
-        raise UserError(f"{path}: levels of codec {found}; should all be {QP} or all {QUALITY}")
+        path, names = root / MANIFEST, " and ".join(codecs)
+        raise UserError(f"{path}: levels of codec {names}; should all be {QP} or all {QUALITY}")
     return Provenance(" and ".join(kinds) or VIEWERS, codecs[0])
 
 
@@ -92,7 +92,7 @@ def codec_by_order(levels: np.ndarray) -> str:
 
 
 def read_manifest(root: Path) -> list[dict[str, str]]:
-    """The rows of rootdir/manifest.csv, a dict by `COLUMNS` each; those of old ones are filled in.
+    """The rows of ROOT/manifest.csv, a dict by `COLUMNS` each; those of old ones are filled in.
 
     Raises:
         UserError: it cannot be read, has no rows, lacks columns, or has levels that are none.
@@ -103,8 +103,8 @@ def read_manifest(root: Path) -> list[dict[str, str]]:
         if wrong := impossible_level(row):
             raise UserError(f"{path}, line {line}: {wrong} is {row[wrong]!r}, no {row['codec']}")
         for name, (column, pattern) in _IN_ENGLISH.items():
-            told = re.search(pattern, row[column])
-            row[name] = row.get(name) or (told[1].strip().replace(", ", "/") if told else "")
+            match = re.search(pattern, row[column])
+            row[name] = row.get(name) or (match[1].strip().replace(", ", "/") if match else "")
     return [row for _, row in rows]
 
 
@@ -120,7 +120,7 @@ def impossible_level(row: dict[str, str]) -> str:
 
 
 def write_manifest(root: Path, rows: list[dict[str, str]]) -> None:
-    """Write rootdir/manifest.csv, whole or not at all."""
+    """Write ROOT/manifest.csv, whole or not at all."""
     import pandas as pd
 
     with replaced(root / MANIFEST) as path:

@@ -49,7 +49,7 @@ def write_side_by_side(
 
 
 def write_contact_sheet(root: Path, rows: list[dict[str, str]]) -> None:
-    """rootdir/contact_sheet.png: some of the manifest's rows, with levels and PSNR.
+    """ROOT/contact_sheet.png: some of the manifest's rows, with levels and PSNR.
 
     The middle of each frame, pixel for pixel: scaled down, there would be nothing to see.
     """

@@ -67,15 +67,15 @@ def check(root: Path) -> Report:
         codec = about.codec
     else:
         codec = codec_by_order(np.concatenate([split.levels for split in known])) if known else QP
-        told = f"levels: {codec}, by their order; no {MANIFEST} says who gave them"
-        findings.append(("there", told))
+        message = f"levels: {codec}, by their order; no {MANIFEST} says who gave them"
+        findings.append(("there", message))
         if about or (root / HIDDEN).is_dir():
             unfinished = f"{root}: unfinished; run the same common.prepare command again"
             findings.append(("errors", str(about or unfinished)))
     for split in splits:
         if len(split.images) == 1 and split.levels is not None:
-            told = "1 image with levels says little, and gives no interval of errors"
-            findings.append(("warnings", f"{split.name}: {told}"))
+            message = "1 image with levels says little, and gives no interval of errors"
+            findings.append(("warnings", f"{split.name}: {message}"))
         findings += chain(_pairs(root, split), _pictures(root, split), _order(split, codec))
     if known:
         findings += [("there", line) for line in chain(_statistics(known), _histogram(known))]
@@ -90,11 +90,11 @@ def _split(root: Path, name: str) -> SplitFound:
     errors: list[str] = []
 
     def read(function: Callable, *arguments: object) -> Any:
-        found = tried(function, *arguments)
-        if isinstance(found, UserError):
-            errors.append(str(found))
+        result = tried(function, *arguments)
+        if isinstance(result, UserError):
+            errors.append(str(result))
             return None
-        return found
+        return result
 
     folder, file = root / name, root / name / LEVELS_FILE
     images = read(list_images, folder) if folder.is_dir() and any(folder.iterdir()) else None
@@ -110,18 +110,18 @@ def _split(root: Path, name: str) -> SplitFound:
 def _differences(root: Path, splits: list[SplitFound]) -> Iterator[Finding]:
     """Compare with the manifest."""
     rows = {row["file"]: row for row in read_manifest(root)}
-    found = {
+    levels_of = {
         path.relative_to(root).as_posix(): None if split.levels is None else split.levels[index]
         for split in splits
         for index, path in enumerate(split.images)
     }
-    for file in sorted(rows.keys() - found):
+    for file in sorted(rows.keys() - levels_of):
         yield "errors", f"{file}: in {MANIFEST}, but not there"
-    for file in sorted(found.keys() - rows):
+    for file in sorted(levels_of.keys() - rows):
         yield "warnings", f"{file}: not in {MANIFEST}"
-    for file in sorted(found.keys() & rows):
-        told = np.array([float(rows[file][f"jnd{order}"]) for order in (1, 2, 3)], np.float32)
-        if found[file] is not None and not np.array_equal(told, found[file]):
+    for file in sorted(levels_of.keys() & rows):
+        levels = np.array([float(rows[file][f"jnd{order}"]) for order in (1, 2, 3)], np.float32)
+        if levels_of[file] is not None and not np.array_equal(levels, levels_of[file]):
             yield "errors", f"{file}: {MANIFEST} has other levels than {LEVELS_FILE}"
     homes = defaultdict(set)
     for row in rows.values():
@@ -141,14 +141,19 @@ def _pairs(root: Path, split: SplitFound) -> Iterator[Finding]:
             continue
         if len(frames) != len(split.images):
             stray = {path.stem for path in frames} ^ {path.stem for path in split.images}
-            told = f" (unpaired: {', '.join(sorted(stray)[:5])})" if stray else ""
-            yield "errors", f"{folder}: {len(frames)} frames for {len(split.images)} images{told}"
+            which = f" (unpaired: {', '.join(sorted(stray)[:5])})" if stray else ""
+            yield (
+                "errors",
+                f"{folder}: {len(frames)} frames for {len(split.images)} images{which}",
+            )
             continue
         pairs = zip(frames, split.images)
         differ = [f"{a.name} with {b.name}" for a, b in pairs if a.stem != b.stem]
         if differ:
-            told = f"{len(differ)} names differ from their images'; pairs go by order: {differ[0]}"
-            yield "warnings", f"{folder}: {told}"
+            message = (
+                f"{len(differ)} names differ from their images'; pairs go by order: {differ[0]}"
+            )
+            yield "warnings", f"{folder}: {message}"
 
 
 def _pictures(root: Path, split: SplitFound) -> Iterator[Finding]:
@@ -174,10 +179,10 @@ def _pictures(root: Path, split: SplitFound) -> Iterator[Finding]:
     looks = in_parallel(look, range(len(split.images)), f"{split.name} images")
     yield from (("errors", line) for _, wrong in looks for line in wrong)
     sizes = Counter(size for size, _ in looks if size)
-    told = ", ".join([size for size, _ in sizes.most_common(3)] + ["..."] * (len(sizes) > 3))
+    message = ", ".join([size for size, _ in sizes.most_common(3)] + ["..."] * (len(sizes) > 3))
     levels = "with levels" if split.levels is not None else "without levels"
     jnd = ", ".join(f"JND{order}" for order in split.jnd) or "none"
-    yield "there", f"{split.name}: {_counted(split.images)} {levels}, {told}; JND frames: {jnd}"
+    yield "there", f"{split.name}: {_counted(split.images)} {levels}, {message}; JND frames: {jnd}"
 
 
 def _size(picture: np.ndarray) -> str:
@@ -196,8 +201,8 @@ def _order(split: SplitFound, codec: str) -> Iterator[Finding]:
         yield "errors", f"{files[index]}: levels {levels} do not {direction}"
     equal = np.flatnonzero(coarser.min(axis=1) == 0)
     if len(equal):
-        told = f"two equal levels in {len(equal)} rows, first {files[equal[0]]}"
-        yield "warnings", f"{split.name}: {told}"
+        message = f"two equal levels in {len(equal)} rows, first {files[equal[0]]}"
+        yield "warnings", f"{split.name}: {message}"
 
 
 def _statistics(known: list[SplitFound]) -> Iterator[str]:

@@ -41,16 +41,16 @@ def dataset(images: Path, samples: Path, statistic: str) -> Dataset:
             shown = ", ".join(f"{level:g}" for level in levels)
             notes.append(f"{paths[number].name}: {statistic} levels {shown} do not fall; left out")
             continue
-        told = answer_columns(rows[number], statistic, readable(samples.name))
-        groups.append([_content(f"ImageJND_SRC{number:02d}", paths[number], levels, told)])
+        answers = answer_columns(rows[number], statistic, readable(samples.name))
+        groups.append([_content(f"ImageJND_SRC{number:02d}", paths[number], levels, answers)])
     files = [(path.name, path.stat().st_size) for path in paths.values()]
     options = {"command": "mcl-jci", "statistic": statistic, "inputs": (files, rows)}
     return Dataset(groups, {**options, "tools": {"jpeg": jpeg.encoder()}}, notes)
 
 
 def _content(name: str, path: Path, levels: list[float], told: dict[str, str]) -> Content:
-    made = "source as JPEG of quality {}".format
-    row = {**told, **level_columns(levels, QUALITY, jpeg.encoder(), made)}
+    origin = "source as JPEG of quality {}".format
+    row = {**told, **level_columns(levels, QUALITY, jpeg.encoder(), origin)}
     row["source"] = readable(path.name)
 
     def make(names: list[str]) -> Iterator[Frame]:

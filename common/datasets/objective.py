@@ -106,18 +106,18 @@ def lowest_below(
     By bisection, then a look at the `LOOK_BACK` QPs before each crossing found. It errs only where
     scores fall below the threshold and rise above it again over more QPs than that.
     """
-    low, found = finest, coarsest
-    while low < found:
-        middle = (low + found) // 2
+    low, level = finest, coarsest
+    while low < level:
+        middle = (low + level) // 2
         if score(middle) < threshold:
-            found = middle
+            level = middle
         else:
             low = middle + 1
-    if score(found) >= threshold:
+    if score(level) >= threshold:
         return None
     while True:
-        before = range(max(found - LOOK_BACK, finest), found)
+        before = range(max(level - LOOK_BACK, finest), level)
         earlier = next((qp for qp in before if score(qp) < threshold), None)
         if earlier is None:
-            return found
-        found = earlier
+            return level
+        level = earlier

@@ -108,14 +108,14 @@ def boxes(
     step = 2 if even else 1
     # As bytes, since a file name in the key may be no text.
     choose = random.Random(os.fsencode(key))
-    found = []
+    places = []
     for index in range(count):
         across = largest if index == 0 else least * (largest / least) ** choose.random()
         sides = across, across * HEIGHT / WIDTH
         wide, high = (max(int(side) // step * step, step) for side in sides)
         at = (0.5, 0.5) if index == 0 else (choose.random(), choose.random())
-        found.append((round((width - wide) * at[0]), round((height - high) * at[1]), wide, high))
-    return found
+        places.append((round((width - wide) * at[0]), round((height - high) * at[1]), wide, high))
+    return places
 
 
 def _shared(groups: list[list[Content]]) -> list[str]:
@@ -165,11 +165,11 @@ def _content(
         wanted = sorted({cuts[frame].number for frame in asked})
         pictures = h264.frames(path, wanted) if video else [read_rgb(path)]
         for number, picture in zip(wanted, pictures):
-            told = {"source": name, "frame": str(number) if video else ""}
+            origin = {"source": name, "frame": str(number) if video else ""}
             for frame in (frame for frame in asked if cuts[frame].number == number):
                 try:
                     images, row = coded(picture, cuts[frame])
-                    yield Frame(frame, images, {**told, **row})
+                    yield Frame(frame, images, {**origin, **row})
                 except UserError as error:
                     yield UserError(f"{name}, {frame}: {error}")
 
@@ -199,7 +199,7 @@ def _coded(
         "scores": scores,
         "metric": h264.metric(),
     }
-    qps, made = [level.qp for level in levels], "frame encoded by x264 at QP {}".format
-    row |= level_columns(qps, QP, h264.encoder(), made)
+    qps, origin = [level.qp for level in levels], "frame encoded by x264 at QP {}".format
+    row |= level_columns(qps, QP, h264.encoder(), origin)
     streams = b"".join(level.stream for level in levels)
     return [source, *h264.frames(streams, range(len(levels)))], row

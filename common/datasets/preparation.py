@@ -1,6 +1,6 @@
 """Making a folder that the models read: split, resumable, and the same however it was interrupted.
 
-Beside what users see, rootdir/.prepare/ holds the options the folder was begun with and one record
+Beside what users see, ROOT/.prepare/ holds the options the folder was begun with and one record
 a finished frame. A frame's record is written after its four images, and the levels after all
 frames; so whatever moment a run is killed at, the next one knows what is whole.
 """
@@ -72,7 +72,7 @@ def prepare(
     keep_size: bool,
     scheduler: str | None,
 ) -> list[str]:
-    """Make rootdir from a dataset, or go on with one that an interrupted run began.
+    """Make ROOT from a dataset, or go on with one that an interrupted run began.
 
     The contents `named` go to test. Images are resized to the models' 640x352 unless `keep_size`.
     Frames that cannot be made are left out; that and the dataset's own notes are returned. The
@@ -104,9 +104,11 @@ def prepare(
         make = functools.partial(_make, root, split, keep_size)
         seen = functools.partial(_seen, root)
         spread = functools.partial(on_cluster, scheduler, seen) if scheduler else in_parallel
-        made = spread(make, portions, "frames", sizes=[len(names) for _, names in portions])
+        notes_of_each = spread(
+            make, portions, "frames", sizes=[len(names) for _, names in portions]
+        )
         _refuse_strays(root, files)
-        notes = [*dataset.notes, *dict.fromkeys(note for notes in made for note in notes)]
+        notes = [*dataset.notes, *dict.fromkeys(note for notes in notes_of_each for note in notes)]
         done = _records(root, files)
         _sweep(root, files, done)  # of what a killed worker left
         if not done:
@@ -134,9 +136,9 @@ def listed(numbers: Collection[int], what: str) -> list[str]:
     """`["3 clips without labels: 1-2, 7"]` of `clip(s) without labels`; nothing for no numbers."""
     groups = itertools.groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0])
     runs = [[str(number) for _, number in group] for _, group in groups]
-    told = ", ".join("-".join(dict.fromkeys((run[0], run[-1]))) for run in runs)
+    ranges = ", ".join("-".join(dict.fromkeys((run[0], run[-1]))) for run in runs)
     what = what.replace("(s)", "" if len(numbers) == 1 else "s")
-    return [f"{len(numbers)} {what}: {told}"] if numbers else []
+    return [f"{len(numbers)} {what}: {ranges}"] if numbers else []
 
 
 @contextlib.contextmanager
@@ -166,8 +168,10 @@ def _check_options(root: Path, options: dict[str, Any]) -> None:
         raise UserError(f"{path}: damaged; give a new --out, or remove {root}") from None
     differing = sorted(key for key in before | options if before.get(key) != options.get(key))
     if differing:
-        told = "; ".join(f"{key} was {before.get(key)}, is {options.get(key)}" for key in differing)
-        raise UserError(f"{root}: begun otherwise ({told}); give a new --out, or remove it")
+        message = "; ".join(
+            f"{key} was {before.get(key)}, is {options.get(key)}" for key in differing
+        )
+        raise UserError(f"{root}: begun otherwise ({message}); give a new --out, or remove it")
 
 
 def _images(root: Path, file: str) -> list[Path]:

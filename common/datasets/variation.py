@@ -32,12 +32,12 @@ def varied(frame: Image.Image, key: str) -> tuple[Image.Image, str]:
     """
     random = Random(key.encode("utf-8", "surrogateescape"))
     chosen = [name for name in STRENGTHS if random.random() < 0.5] or [random.choice([*STRENGTHS])]
-    told = []
+    changes = []
     for name in chosen:
         strength = float(f"{_strength(name, random):.3g}")
         frame = _changed(frame, name, strength, random)
-        told.append(f"{name} {strength:g}")
-    return frame, ", ".join(told)
+        changes.append(f"{name} {strength:g}")
+    return frame, ", ".join(changes)
 
 
 def _strength(name: str, random: Random) -> float:

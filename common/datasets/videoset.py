@@ -16,7 +16,7 @@ from common.errors import UserError, tried
 from common.facts import QP
 from common.parallel import in_parallel
 
-# Clip, size, frames a second, QP: videoSRC001_640x360_30_qp_23.264
+# Clip, size, frames per second, QP: videoSRC001_640x360_30_qp_23.264
 STREAM = re.compile(r"videoSRC(\d+)_(\d+x\d+)_([1-9]\d*)_qp_(\d+)\.264", re.IGNORECASE)
 
 
@@ -109,10 +109,10 @@ def _content(
     levels = [aggregate(level, statistic) for level in samples]
     coded = [whole(level) for level in levels]
     encoded = {qp: f"source encoded by x264 at QP {qp}" for qp in coded}
-    made = encoded | {qp: path.name for qp, path in clip.streams.items()}
-    told = answer_columns(samples, statistic, f"videoset_{label_size}")
+    origins = encoded | {qp: path.name for qp, path in clip.streams.items()}
+    answers = answer_columns(samples, statistic, f"videoset_{label_size}")
     encoder = "the dataset's" if set(coded) <= clip.streams.keys() else h264.encoder()
-    row = {**told, **level_columns(levels, QP, encoder, made.get)}
+    row = {**answers, **level_columns(levels, QP, encoder, origins.get)}
     row |= {"source": source.name, "label_size": label_size}
 
     def make(names: list[str]) -> Iterator[Frame]:

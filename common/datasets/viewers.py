@@ -42,8 +42,8 @@ def aggregates(samples: np.ndarray, statistic: str, falling: bool = False) -> np
 def answer_columns(samples: Samples, statistic: str, labels: str) -> dict[str, str]:
     """Manifest columns that tell how levels were made of viewers' answers in the file `labels`."""
     counts = "/".join(str(len(level)) for level in samples)
-    told = f"viewers' {statistic}, {labels}, of {counts} samples"
-    return {"level_kind": VIEWERS, "levels_from": told, "statistic": statistic, "metric": "none"}
+    source = f"viewers' {statistic}, {labels}, of {counts} samples"
+    return {"level_kind": VIEWERS, "levels_from": source, "statistic": statistic, "metric": "none"}
 
 
 def read_videoset(folder: Path, size: str) -> tuple[dict[int, Samples], list[int]]:
@@ -74,8 +74,8 @@ def read_videoset(folder: Path, size: str) -> tuple[dict[int, Samples], list[int
 
 def label_sizes(folder: Path) -> list[str]:
     """The sizes, as 1280x720, of which the folder has all three of VideoSet's label files."""
-    found = [re.fullmatch(r"videoset_(\d+x\d+)_1st\.csv", path.name) for path in folder.iterdir()]
-    sizes = sorted(match.group(1) for match in found if match)
+    matches = [re.fullmatch(r"videoset_(\d+x\d+)_1st\.csv", path.name) for path in folder.iterdir()]
+    sizes = sorted(match.group(1) for match in matches if match)
     return [size for size in sizes if all(path.is_file() for path in _files(folder, size))]
 
 

@@ -59,7 +59,7 @@ def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
     allowed = range(wish.min_qp, (wish.max_qp or ENCODERS[wish.encoder].coarsest) + 1)
     planned = plan(path, scenes, levels, wish.encoder, allowed, wanted, wish.verify, look)
     rows = [_told(each) for each in planned]
-    told = {
+    document = {
         "model": predictor.description.title,
         "weights": readable(predictor.weights),
         "labels": labels.get("level_kind", NOT_TOLD),
@@ -73,8 +73,8 @@ def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
         "scenes": rows,
     }
     if wish.dry_run:
-        return {**told, "commands": _commands(path, target, planned, wish.encoder, look.depth)}
-    return {**told, **_delivered(path, target, planned, wish, look, rows)}
+        return {**document, "commands": _commands(path, target, planned, wish.encoder, look.depth)}
+    return {**document, **_delivered(path, target, planned, wish, look, rows)}
 
 
 def _delivered(
@@ -83,16 +83,16 @@ def _delivered(
     """Encode as planned; sizes and VMAF, the scenes' in their `rows`."""
     measure = wish.verify or wish.compare
     size, vmaf = deliver(path, target, planned, wish.encoder, look, measure)
-    told: dict[str, float] = {"output_bytes": size}
+    sizes: dict[str, float] = {"output_bytes": size}
     if vmaf:
         for row, each in zip(rows, vmaf):
             row["vmaf"] = round(each, 2)
         lengths = [each.scene.end - each.scene.first for each in planned]
-        told["vmaf"] = round(float(np.average(vmaf, weights=lengths)), 2)
+        sizes["vmaf"] = round(float(np.average(vmaf, weights=lengths)), 2)
     if wish.compare:
-        qp, taken = constant_of_equal_vmaf(path, planned, wish.encoder, look, told["vmaf"])
-        told |= {"constant_qp": round(qp, 2), "constant_qp_picture_bytes": round(taken)}
-    return told
+        qp, taken = constant_of_equal_vmaf(path, planned, wish.encoder, look, sizes["vmaf"])
+        sizes |= {"constant_qp": round(qp, 2), "constant_qp_picture_bytes": round(taken)}
+    return sizes
 
 
 def _expected(planned: list[Planned]) -> int | None:

@@ -83,8 +83,8 @@ def look_at(path: Path) -> Look:
         except RuntimeError as error:
             raise UserError(f"{path}: cannot be read as a video ({error})") from None
         log.seek(0)
-        said = log.read().decode(errors="replace")
-    frame = re.search(r" pts_time:(\S+) .* fmt:(\S+) .* i:(\S) ", said)
+        text = log.read().decode(errors="replace")
+    frame = re.search(r" pts_time:(\S+) .* fmt:(\S+) .* i:(\S) ", text)
     if not frame:
         raise UserError(f"{path}: cannot be read as a video (no frames in it)")
     if frame[3] in "TB":
@@ -94,8 +94,10 @@ def look_at(path: Path) -> Look:
     depth = re.search(r"p(\d\d)(le|be)$", frame[2])
     names = {"range": "color_range", "colorspace": "color_space"}
     names |= {name: name for name in ("color_primaries", "color_trc")}
-    found = {name: re.search(rf" {shown}:(\S+)", said) for name, shown in names.items()}
-    kept = [f"{name}={told[1]}" for name, told in found.items() if told and told[1] != "unknown"]
+    fields = {name: re.search(rf" {shown}:(\S+)", text) for name, shown in names.items()}
+    kept = [
+        f"{name}={match[1]}" for name, match in fields.items() if match and match[1] != "unknown"
+    ]
     colours = "setparams=" + ":".join(kept) if kept else "null"
     return Look(int(depth[1]) if depth else 8, colours, float(frame[1]))
 
@@ -245,12 +247,12 @@ def encode_scenes(
         UserError: the video cannot be read, or encoded.
     """
     lengths = [scene.end - scene.first for scene in scenes]
-    made = [folder / f"coded{number:05d}.nut" for number in range(len(scenes))]
+    streams = [folder / f"coded{number:05d}.nut" for number in range(len(scenes))]
     with _decoded(path, _RAW, lengths, folder) as pipes:
-        for scene, qp, pipe, target in zip(scenes, qps, pipes, made):
+        for scene, qp, pipe, target in zip(scenes, qps, pipes, streams):
             further = functools.partial(_further, told, scene.first)
             encode_clip(pipe, target, encoder, qp, look, further)
-    return made
+    return streams
 
 
 @contextlib.contextmanager

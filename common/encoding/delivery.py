@@ -66,8 +66,8 @@ def constant_of_equal_vmaf(
         while qp not in known:
             place = Path(folder, str(qp))
             place.mkdir()
-            (made,) = encode_scenes(path, whole, [qp], ENCODERS[name], look, place, lambda _: None)
-            known[qp] = float(np.mean(vmaf_of_frames(made, path, frames))), made.stat().st_size
+            (coded,) = encode_scenes(path, whole, [qp], ENCODERS[name], look, place, lambda _: None)
+            known[qp] = float(np.mean(vmaf_of_frames(coded, path, frames))), coded.stat().st_size
             qp = min(max(qp + (1 if known[qp][0] > vmaf else -1), 1), coarsest)
     qps = sorted(known)
     scores = np.maximum.accumulate([known[qp][0] for qp in qps[::-1]])
@@ -89,7 +89,7 @@ def _folder_beside(target: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError), (left / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(left)
-    made = tempfile.TemporaryDirectory(prefix=name, dir=target.parent)
-    with made as folder, Path(folder, "lock").open("w") as lock:
+    beside = tempfile.TemporaryDirectory(prefix=name, dir=target.parent)
+    with beside as folder, Path(folder, "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield Path(folder)

@@ -50,18 +50,18 @@ def frames_of(pictures: Sequence[Path], width: int, height: int, count: int) -> 
 
     They keep the shape of `width` to `height` and are reduced to it.
     """
-    found: list[np.ndarray] = []
+    levels: list[np.ndarray] = []
     for path in pictures:
         with Image.open(path) as image:
             large = image.size[0] >= width and image.size[1] >= height
-        if large and len(found) < count:
+        if large and len(levels) < count:
             rgb = read_rgb(path)
             across = min(rgb.shape[1], rgb.shape[0] * width // height)
             high = across * height // width
             top, left = (rgb.shape[0] - high) // 2, (rgb.shape[1] - across) // 2
             part = Image.fromarray(rgb[top : top + high, left : left + across])
-            found.append(np.asarray(part.resize((width, height), Image.Resampling.LANCZOS)))
-    return found
+            levels.append(np.asarray(part.resize((width, height), Image.Resampling.LANCZOS)))
+    return levels
 
 
 def decide_frames(predictor: Predictor, frames: Sequence[np.ndarray], title: str) -> list[dict]:
@@ -71,9 +71,9 @@ def decide_frames(predictor: Predictor, frames: Sequence[np.ndarray], title: str
         levels, seconds = _cpu_seconds(find_levels, frame)
         true = np.array([level.qp for level in levels])
         rows["searched"].append((seconds, 0.0))
-        found, first = _cpu_seconds(_predicted, predictor, frame)
-        rows["predicted"].append((first, np.abs(found - true).mean()))
-        tried, more = _cpu_seconds(_tried_once, frame, found)
+        predicted, first = _cpu_seconds(_predicted, predictor, frame)
+        rows["predicted"].append((first, np.abs(predicted - true).mean()))
+        tried, more = _cpu_seconds(_tried_once, frame, predicted)
         rows["predicted and tried"].append((first + more, np.abs(tried - true).mean()))
     return _summary(rows, title)
 
@@ -102,8 +102,8 @@ def decide_clips(predictor: Predictor, clips: Sequence[Path], title: str) -> lis
         true, seconds = _cpu_seconds(_searched, clip)
         rows["searched"].append((seconds, 0.0))
         video, first = _cpu_seconds(of_video, predictor, clip, _VIEW, 3, QP)
-        found = [row["levels"]["JND1"] for row in video["scenes"]]
-        whole = np.average(found, weights=_lengths(video))
+        levels = [row["levels"]["JND1"] for row in video["scenes"]]
+        whole = np.average(levels, weights=_lengths(video))
         rows["predicted"].append((first, abs(whole - true)))
         planned, more = _cpu_seconds(_planned, clip, video, True)
         tried = np.average([each.qp for each in planned], weights=_lengths(video))
@@ -122,16 +122,16 @@ def true_level(clip: Path, frames: int, threshold: float = THRESHOLDS[0]) -> int
 
     def score(qp: int) -> float:
         if qp not in scores:
-            made = Path(folder, "tried.nut")
-            encode_clip(clip, made, ENCODERS["x264"], qp, look)
-            scores[qp] = float(np.mean(vmaf_of_frames(made, clip, frames)))
+            coded = Path(folder, "tried.nut")
+            encode_clip(clip, coded, ENCODERS["x264"], qp, look)
+            scores[qp] = float(np.mean(vmaf_of_frames(coded, clip, frames)))
         return scores[qp]
 
     with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
-        found = lowest_below(score, threshold, QPS[0], QPS[-1])
-    if found is None:
+        levels = lowest_below(score, threshold, QPS[0], QPS[-1])
+    if levels is None:
         raise UserError(f"{clip}: VMAF stays at or above {threshold:g} up to QP 51")
-    return found
+    return levels
 
 
 def _lengths(video: dict) -> list[int]:
@@ -183,8 +183,8 @@ def view_errors(predictor: Predictor, pictures: Sequence[Path]) -> list[dict]:
         levels["nine cutouts"].append(predictor.levels(np.stack(cutouts(rgb, 3))).mean(axis=0))
     searched = np.array(true)
     rows: list[dict] = []
-    for name, found in levels.items():
-        errors = np.array(found) - searched
+    for name, of_view in levels.items():
+        errors = np.array(of_view) - searched
         row = {"view": name, "pictures": len(true), "mean_error_qp": np.abs(errors).mean()}
         by_level = dict(zip(LEVELS, np.abs(errors).mean(axis=0)))
         rows.append({**row, **by_level, "bias_qp": errors.mean()})

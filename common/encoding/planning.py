@@ -53,8 +53,8 @@ class Trial(NamedTuple):
 
 def threshold_of(labels: dict[str, str], level: str) -> float | None:
     """The VMAF that `level` stands for in labels that no viewer gave; None for viewers' labels."""
-    told = re.search(r"VMAF below ([\d., ]+)", labels.get("level_kind", ""))
-    return float(told[1].split(",")[LEVELS.index(level)]) if told else None
+    match = re.search(r"VMAF below ([\d., ]+)", labels.get("level_kind", ""))
+    return float(match[1].split(",")[LEVELS.index(level)]) if match else None
 
 
 def plan(
@@ -108,13 +108,13 @@ def plan(
 
 
 def _tried(part: Path, encoder: Encoder, qp: int, length: int, look: Look) -> Trial:
-    made = part.with_suffix(".coded.nut")
+    coded = part.with_suffix(".coded.nut")
     # Without tags, as the part is: what says full range would be converted to be measured.
-    encode_clip(part, made, encoder, qp, look._replace(colours="null"))
-    intra, *inter = packet_bytes(made)
+    encode_clip(part, coded, encoder, qp, look._replace(colours="null"))
+    intra, *inter = packet_bytes(coded)
     intras = -(-length // KEYFRAMES_APART)
     size = intras * intra + (length - intras) * float(np.mean(inter or [intra]))
-    return Trial(qp, float(np.mean(vmaf_of_frames(made, part, min(WINDOW, length)))), size)
+    return Trial(qp, float(np.mean(vmaf_of_frames(coded, part, min(WINDOW, length)))), size)
 
 
 def _corrections(

@@ -75,10 +75,10 @@ def _predicted(predictor: Predictor, split: Split, batch_size: int, skip_bad: bo
     levels = np.full((len(split.images), len(predictor.names)), np.nan, np.float32)
     bad: list[UserError] = []
     with tqdm(total=len(split.images), unit="frame", disable=None) as progress:
-        for places, found, errors in predictor.predict(split.images, batch_size):
+        for places, levels_of_batch, errors in predictor.predict(split.images, batch_size):
             if errors and not skip_bad:
                 raise UserError(f"{errors[0]}; --skip_bad goes on without such images")
-            levels[places] = found
+            levels[places] = levels_of_batch
             bad += errors
             progress.update(len(places))
     for error in bad:

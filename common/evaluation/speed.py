@@ -154,5 +154,5 @@ def _peak_memory() -> float:
 def _told_by_linux(file: str, pattern: str) -> str | None:
     """What a file in /proc says in the group of `pattern`; None where it does not."""
     path = Path("/proc", file)
-    found = path.exists() and re.search(pattern, path.read_text())
-    return found[1] if found else None
+    match = path.exists() and re.search(pattern, path.read_text())
+    return match[1] if match else None

@@ -23,7 +23,7 @@ from common.models.heads import Block
 
 # What a stripe of rows may take between the steps, in bytes: about half of a last-level cache.
 _STRIPE_BYTES = 16 * 2**20
-# With fewer multiply-accumulates a frame, Winograd's method saves less than compiling it takes.
+# With fewer multiply-accumulates per frame, Winograd's method saves less than compiling it takes.
 _LARGE = 10**9
 
 

@@ -40,7 +40,7 @@ class Description:
         return [f"{each}Reconstruction.h5" for each in (LEVELS if self.multitask else [level])]
 
 
-# A head on reconstructions takes some 90 billion multiply-accumulates a frame and half a gigabyte
+# A head on reconstructions takes some 90 billion multiply-accumulates per frame and half a gigabyte
 # for its first layer: one frame at a time fills any machine.
 MODELS = {
     model.name: model

@@ -52,7 +52,7 @@ def _dense(x: tf.Tensor, units: int, name: str | None = None) -> tf.Tensor:
 
 
 def lat_head(latents: list[tf.Tensor], outputs: list[str]) -> tuple[list[tf.Tensor], list[Block]]:
-    """One latent [batch, 22, 40, 192] a level to one level [batch, 1] an output name."""
+    """One latent [batch, 22, 40, 192] per level to one level [batch, 1] per output name."""
     blocks: list[Block] = []
 
     def lat_block(x: tf.Tensor, filters: int) -> tf.Tensor:
@@ -71,7 +71,7 @@ def lat_head(latents: list[tf.Tensor], outputs: list[str]) -> tuple[list[tf.Tens
 def rec_head(
     reconstructions: list[tf.Tensor], outputs: list[str]
 ) -> tuple[list[tf.Tensor], list[Block]]:
-    """One reconstruction [batch, 352, 640, 3] a level to one level [batch, 1] an output name."""
+    """One reconstruction [batch, 352, 640, 3] per level to one level [batch, 1] per output name."""
     blocks: list[Block] = []
 
     def rec_block(x: tf.Tensor, filters: int) -> tf.Tensor:

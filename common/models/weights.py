@@ -70,9 +70,9 @@ def read_weights(model: tf.keras.Model, path: Path) -> None:
     layers = [layer for layer in model.layers if layer.weights]
     expected = [(layer.name, [tuple(weight.shape) for weight in layer.weights]) for layer in layers]
     with opened(path) as file:
-        found = weight_sets(path, file)
-        _compare(path, expected, [(name, [each.shape for each in sets]) for name, sets in found])
-        values = [[finite(path, weight_set) for weight_set in sets] for _, sets in found]
+        stored = weight_sets(path, file)
+        _compare(path, expected, [(name, [each.shape for each in sets]) for name, sets in stored])
+        values = [[finite(path, weight_set) for weight_set in sets] for _, sets in stored]
     for layer, arrays in zip(layers, values):
         layer.set_weights(arrays)
 

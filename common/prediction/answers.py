@@ -39,14 +39,14 @@ def answer(
         view: a key of `VIEWS`.
         unit: what the levels are, where the weights do not tell; None: nobody tells.
     """
-    told = labels_of(predictor.weights)
-    codec = told.get("codec")
+    labels = labels_of(predictor.weights)
+    codec = labels.get("codec")
     document: dict[str, Any] = {
         "model": predictor.description.title,
         "weights": readable(predictor.weights),
         "codec": codec or NOT_TOLD,
         "unit": CODECS[codec].unit if codec in CODECS else unit or NOT_TOLD,
-        "labels": told.get("level_kind", NOT_TOLD),
+        "labels": labels.get("level_kind", NOT_TOLD),
         "view": view,
         "inputs": [],
         "errors": [],
@@ -54,12 +54,12 @@ def answer(
     for path in tqdm(inputs, unit="file", disable=None, leave=False):
         try:
             if is_coded(path):
-                found = _of_coded(predictor, path)
+                entry = _of_coded(predictor, path)
             elif path.suffix.lower() in SUFFIXES:
-                found = _of_picture(predictor, path, view)
+                entry = _of_picture(predictor, path, view)
             else:
-                found = of_video(predictor, path, view, frames_per_scene, document["unit"])
-            document["inputs"].append({"file": readable(path), **found})
+                entry = of_video(predictor, path, view, frames_per_scene, document["unit"])
+            document["inputs"].append({"file": readable(path), **entry})
         except UserError as error:
             print(f"left out: {error}", file=sys.stderr)
             document["errors"].append({"file": readable(path), "error": str(error)})
@@ -156,9 +156,9 @@ def as_lines(document: dict) -> str:
             ]
     width = max([4, *(len(name) for name, _ in lines)])
     names = lines[0][1] if lines else ()
-    told = ["file".ljust(width) + "".join(f"{name:>7}" for name in names)]
+    shown = ["file".ljust(width) + "".join(f"{name:>7}" for name in names)]
     for name, levels in lines:
-        told.append(name.ljust(width) + "".join(f"{level:7.1f}" for level in levels.values()))
+        shown.append(name.ljust(width) + "".join(f"{level:7.1f}" for level in levels.values()))
     codec = document["codec"] if document["codec"] != NOT_TOLD else document["unit"]
-    told.append(f"Levels: {codec}. Labels: {document['labels']}. Weights: {document['weights']}.")
-    return "\n".join(told)
+    shown.append(f"Levels: {codec}. Labels: {document['labels']}. Weights: {document['weights']}.")
+    return "\n".join(shown)

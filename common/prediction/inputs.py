@@ -18,12 +18,12 @@ def find_inputs(paths: list[Path], coded: bool = False) -> list[Path]:
         UserError: there is no such file or folder, or a folder without any.
     """
     kinds = SUFFIXES | VIDEO_SUFFIXES | ({SUFFIX} if coded else set())
-    found: list[Path] = []
+    inputs: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += list_files(path, kinds, "pictures or videos")
+            inputs += list_files(path, kinds, "pictures or videos")
         elif path.exists():
-            found.append(path)
+            inputs.append(path)
         else:
             raise UserError(f"{path}: no such file or folder")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(inputs))

@@ -39,12 +39,12 @@ def find_scenes(path: Path) -> list[Scene]:
         UserError: the file cannot be read as a video.
     """
     small = opened(path).filter("scale", _WIDTH, -2, flags="fast_bilinear")
-    told = small.filter("scdet", threshold=_CUT).filter("metadata", "print", file="-")
-    log = output(told.output("-", format="null", fps_mode="passthrough"), source=path).decode()
+    scores = small.filter("scdet", threshold=_CUT).filter("metadata", "print", file="-")
+    log = output(scores.output("-", format="null", fps_mode="passthrough"), source=path).decode()
     times, cuts = [], []
     for line in log.splitlines():
-        if found := re.match(r"frame:(\d+) .*pts_time:(\S+)", line):
-            times.append(float(found[2]))
+        if match := re.match(r"frame:(\d+) .*pts_time:(\S+)", line):
+            times.append(float(match[2]))
         elif line.startswith("lavfi.scd.time"):
             cuts.append(len(times) - 1)
     if not times:

@@ -2,7 +2,7 @@
 
     frame ─ analysis ─ latent ─ + noise ─ synthesis ─ reconstruction
                                    │                        │
-                         prior: bits a pixel   +   lambda x mean squared error ─ target
+                         prior: bits per pixel   +   lambda x mean squared error ─ target
                                                =
                                              loss
 
@@ -223,7 +223,7 @@ def _train_epoch(
 
 
 def _crops(settings: BackboneSettings, pairs: Pairs, epoch: int) -> tf.data.Dataset:
-    """Batches of one random crop a pair: places and errors [batch], and frames and targets
+    """Batches of one random crop per pair: places and errors [batch], and frames and targets
     [batch, crop, crop, 3].
 
     The order follows from seed and epoch, a crop from these and the pair's place.

@@ -115,7 +115,7 @@ def training_batches(
 
 
 def _gathering(features: Features, straight: int, moves: np.ndarray | None):
-    """From numbers of frames [batch] to these and their features, one tensor a backbone."""
+    """From numbers of frames [batch] to these and their features, one tensor per backbone."""
     kinds = [np.load(paths[0], mmap_mode="r") for paths in features]
     shapes, types = [kind.shape[1:] for kind in kinds], [kind.dtype for kind in kinds]
 

@@ -81,9 +81,9 @@ def run_epochs(
         best = ", the best so far" if is_best() else ""
         now = time.perf_counter()
         left = (now - begun) / (number - first) * (epochs - number)
-        told = f"{described(rows[-1])}{best}; {now - start:.0f} s"
-        told += f", {datetime.timedelta(seconds=round(left))} left" if left else ""
-        print(f"epoch {number}/{epochs}: {told}", flush=True)
+        message = f"{described(rows[-1])}{best}; {now - start:.0f} s"
+        message += f", {datetime.timedelta(seconds=round(left))} left" if left else ""
+        print(f"epoch {number}/{epochs}: {message}", flush=True)
     return rows
 
 

@@ -58,8 +58,8 @@ def _compute(
     run = tf.function(lambda frames: tf.nest.flatten(backbones(frames, training=False)))
     with contextlib.ExitStack() as stack:
         # The last to leave the stack: files take their names once all are written and closed.
-        made = [stack.enter_context(replaced(path)) for path in paths]
-        files = [stack.enter_context(path.open("w+b")) for path in made]
+        temporary = [stack.enter_context(replaced(path)) for path in paths]
+        files = [stack.enter_context(path.open("w+b")) for path in temporary]
         for file, shape in zip(files, shapes):
             header = {"descr": kind.str, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
@@ -71,7 +71,7 @@ def _compute(
                     values = tf.cast(output, tf.float32).numpy().clip(*limits)
                     file.write(values.astype(kind).tobytes())
                 progress.update()
-        for file, path, final in zip(files, made, paths):
+        for file, path, final in zip(files, temporary, paths):
             file.flush()
             with replaced(_record(final)) as beside:
                 beside.write_text(json.dumps({"sha256": _checksum_of(path)}), encoding="utf-8")

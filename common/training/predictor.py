@@ -206,14 +206,14 @@ def _set_up(
 def _softened(train: TrainingSplit, features: Features, share: float) -> TrainingSplit:
     """`train` with that `share` of soft targets in its levels."""
     straight = len(train.images) - train.mirrored
-    told = soft_targets(
+    softened = soft_targets(
         train.images[:straight],
         [paths[0] for paths in features],
         train.levels[:straight],
         train.contents[:straight],
     )
-    told = np.resize(told, train.levels.shape)  # mirrored ones follow in the same order
-    return train._replace(levels=share * told + (1 - share) * train.levels)
+    softened = np.resize(softened, train.levels.shape)  # mirrored ones follow in the same order
+    return train._replace(levels=share * softened + (1 - share) * train.levels)
 
 
 def _optimizer(settings: PredictorSettings, steps: int) -> Adam:

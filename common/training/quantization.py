@@ -28,8 +28,8 @@ def entropy_files(backbone_files: list[Path]) -> list[Path]:
     paths = [entropy_file(file) for file in backbone_files]
     for path in paths:
         if not path.exists():
-            told = "python3 -m common.reconstruct prior makes it"
-            raise UserError(f"{path}: no such file, and --quantized needs it; {told}")
+            message = "python3 -m common.reconstruct prior makes it"
+            raise UserError(f"{path}: no such file, and --quantized needs it; {message}")
     return paths
 
 

@@ -52,13 +52,13 @@ def soft_targets(
         lambda image: gradient_percentiles(read_frame(image)), images, "gradients"
     )
     seen = np.array(gradients), np.hstack([distributions(np.load(f, "r")) for f in features])
-    told = [
+    answers = [
         cross_val_predict(
             _teacher(numbers.shape[1]), numbers, levels, groups=contents, cv=GroupKFold(FOLDS)
         )
         for numbers in seen
     ]
-    return np.mean(told, axis=0).astype(np.float32)
+    return np.mean(answers, axis=0).astype(np.float32)
 
 
 def distributions(features: np.ndarray) -> np.ndarray:

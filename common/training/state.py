@@ -100,11 +100,11 @@ def read_state(path: Path, run: dict[str, Any], variables: Sequence[tf.Variable]
     now = json.loads(json.dumps(run))
     for name in {**now, **before}:
         if before.get(name) != now.get(name):
-            told = f"{name} {before.get(name)}, not {now.get(name)}"
+            message = f"{name} {before.get(name)}, not {now.get(name)}"
             if name == "cosine":  # what the command line calls otherwise
-                told = " not ".join(map(_cosine, (before.get(name), now.get(name))))
+                message = " not ".join(map(_cosine, (before.get(name), now.get(name))))
             raise UserError(
-                f"{path}: was trained with {told}; "
+                f"{path}: was trained with {message}; "
                 f"--resume goes on with the same settings and data only, {_ANEW}"
             )
     if [value.shape for value in values] != [tuple(each.shape) for each in variables]:

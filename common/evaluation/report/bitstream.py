@@ -156,12 +156,12 @@ def _kept_levels(
     levels, bits = [], []
     for image in tqdm(split.images, "from strings", unit="frame", disable=None, leave=False):
         path = folder / f"{digest(image)}.npz"
-        found = kept(path, "levels", "bits")
-        if not found:
-            found = [*_levels(codec, read_frame(image))]
-            write_arrays(path, levels=found[0], bits=found[1])
-        levels.append(found[0])
-        bits.append(found[1])
+        stored = kept(path, "levels", "bits")
+        if not stored:
+            stored = [*_levels(codec, read_frame(image))]
+            write_arrays(path, levels=stored[0], bits=stored[1])
+        levels.append(stored[0])
+        bits.append(stored[1])
     return np.stack(levels), np.stack(bits)
 
 
@@ -186,8 +186,8 @@ def _levels(codec: _Codec, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _latents(codec: _Codec, frame: np.ndarray) -> list[np.ndarray]:
-    found = codec.analyse(tf.constant(frame[np.newaxis].astype(np.float32)))
-    return [latent.numpy()[0] for latent in found]
+    latents = codec.analyse(tf.constant(frame[np.newaxis].astype(np.float32)))
+    return [latent.numpy()[0] for latent in latents]
 
 
 def _decoded(codec: _Codec, strings: list[bytes]) -> list[np.ndarray]:
@@ -199,8 +199,8 @@ def _decoded(codec: _Codec, strings: list[bytes]) -> list[np.ndarray]:
 def _picture(codec: _Codec, string: bytes) -> np.ndarray:
     """What the first string decodes to, red-green-blue."""
     (latent,) = _decoded(codec, [string])
-    made = codec.synthesise(tf.constant(latent[np.newaxis]))[0]
-    return tf.saturate_cast(tf.round(made), tf.uint8).numpy()[..., ::-1]
+    frame = codec.synthesise(tf.constant(latent[np.newaxis]))[0]
+    return tf.saturate_cast(tf.round(frame), tf.uint8).numpy()[..., ::-1]
 
 
 def _of_decoded(codec: _Codec, string: bytes) -> np.ndarray:

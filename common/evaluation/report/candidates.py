@@ -35,17 +35,17 @@ def find_candidates(path: Path) -> list[Candidate]:
         UserError: there is none; the message names what was looked for.
     """
     if path.is_file():
-        found = _in_folder(path.parent, path.name)
+        candidates = _in_folder(path.parent, path.name)
     else:
         below = sorted(each for each in path.glob("*") if each.is_dir())
-        found = _in_folder(path) or [each for folder in below for each in _in_folder(folder)]
-    if not found:
+        candidates = _in_folder(path) or [each for folder in below for each in _in_folder(folder)]
+    if not candidates:
         wanted = ", ".join(
             dict.fromkeys(name for model in MODELS.values() for name in _usual(model))
         )
         what = "is none of" if path.is_file() else "has none of" if path.is_dir() else "no folder"
         raise UserError(f"{path}: {what} {wanted}; train a model, or {PUBLISHED}")
-    return found
+    return candidates
 
 
 def _usual(model: Description) -> list[str]:
@@ -54,10 +54,10 @@ def _usual(model: Description) -> list[str]:
 
 def _in_folder(folder: Path, only: str | None = None) -> list[Candidate]:
     """The weight files that lie in `folder` itself, or of these the one that is called `only`."""
-    found = []
+    candidates = []
     for model in MODELS.values():
         for level in (None,) if model.multitask else LEVELS:
             names = [name for name in model.weight_files(level) if only in (None, name)]
             there = [folder / name for name in names if (folder / name).is_file()]
-            found += [Candidate(model, level, file) for file in there[:1]]
-    return found
+            candidates += [Candidate(model, level, file) for file in there[:1]]
+    return candidates

@@ -56,8 +56,8 @@ def encoded(image: Path, level: int, codec: Codec, cache: Path) -> Encode:
     Raises:
         UserError: as `read_even`.
     """
-    told = repr((codec.version(), level)).encode()
-    name = checksum([told, image.read_bytes()])
+    key = repr((codec.version(), level)).encode()
+    name = checksum([key, image.read_bytes()])
     path = cache / "encodes" / name[:2] / f"{name}.npz"
     arrays = kept(path, "stream", "pixels", *METRICS)
     if not arrays:
@@ -90,7 +90,7 @@ def measured(split: Split, levels: np.ndarray | float, cache: Path, doing: str) 
 def best_constant(
     of_constant: Callable[[int], pd.DataFrame], vmaf: float, levels: range
 ) -> tuple[float, float]:
-    """The one level for all frames that gives the mean VMAF `vmaf`, and its mean bits a frame.
+    """The one level for all frames that gives the mean VMAF `vmaf`, and its mean bits per frame.
 
     Whole levels seldom give that VMAF. Bisection finds the coarsest whole level whose mean VMAF
     reaches it; between that and the next coarser one, the level and the logarithm of the mean bits

@@ -57,13 +57,13 @@ def prediction_error(
         for (title, level), predicted in predictions.items()
     ]
     published = any(pd.notna(row["published"]) for row in rows)
-    told = "Published: on VideoSet's viewers, other frames than these. " if published else ""
+    note = "Published: on VideoSet's viewers, other frames than these. " if published else ""
     return Table(
         "prediction_error",
         "Prediction error",
         f"Absolute error in {unit}, and Spearman's rank correlation. Compare with always answering "
         f"the median label; of that error, 'fraction' is what the model leaves. "
-        f"{RIVALS} {floor} {told}{INTERVALS} {split.caption}",
+        f"{RIVALS} {floor} {note}{INTERVALS} {split.caption}",
         pd.DataFrame(rows),
         {
             "Model": "{model}",

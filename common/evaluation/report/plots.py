@@ -47,7 +47,7 @@ STYLE: Any = {
     "ytick.color": INK,
 }
 LINE: dict[str, Any] = {"color": INK, "linewidth": 0.8, "alpha": 0.5}
-PANEL = 3.4  # inches a side
+PANEL = 3.4  # inches per side
 SUFFIXES = (".png", ".svg")
 
 
@@ -83,8 +83,8 @@ def write_plots(
             figure = draw(Level(split.true(level), of_models, bits_per_pixel, split.codec.unit))
             figure.suptitle(level, x=0.02, ha="left", fontsize=11, fontweight="bold")
             if split.stand_in:
-                said = textwrap.fill(f"Levels: {split.stand_in}", 56)
-                figure.supxlabel(said, x=0.02, ha="left", fontsize=7)
+                caption = textwrap.fill(f"Levels: {split.stand_in}", 56)
+                figure.supxlabel(caption, x=0.02, ha="left", fontsize=7)
             for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
                 with replaced(path.with_suffix(suffix)) as beside:
                     figure.savefig(beside, metadata=metadata, transparent=suffix == ".svg")

@@ -55,8 +55,8 @@ def predict_all(
             _predict(predictor, missing, stored)
         names = [candidate.level] if candidate.level else LEVELS
         if (candidate.description.title, names[0]) in predictions:
-            told = f"a second {candidate.description.title} for {names[0]}"
-            print(f"left out: {candidate.file}: {told}", file=sys.stderr)
+            message = f"a second {candidate.description.title} for {names[0]}"
+            print(f"left out: {candidate.file}: {message}", file=sys.stderr)
             continue
         fitting.append(candidate)
         levels = np.array([kept(stored[image], "levels")[0] for image in images])

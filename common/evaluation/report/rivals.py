@@ -50,9 +50,9 @@ def rivals(train: Split | None, test: Split, cache: Path) -> Rivals:
     Raises:
         UserError: an image cannot be read.
     """
-    found = Rivals({}, {})
+    answers = Rivals({}, {})
     if not train or len(set(train.contents)) < FOLDS:
-        return found
+        return answers
     trial = test.codec.nearest(np.median(train.true("JND1")))
     of_encodes = "VMAF" if test.stand_in else "bits, PSNR and VMAF"
     squares = FunctionTransformer(lambda values: np.hstack([values, values**2]))
@@ -62,9 +62,13 @@ def rivals(train: Split | None, test: Split, cache: Path) -> Rivals:
         return np.array(in_parallel(lambda image: _kept(image, folder), split.images, "gradients"))
 
     def encodes(split: Split, folder: Path) -> np.ndarray:
-        made = measured(split, trial, folder, f"{split.name}, one trial encode")
-        told = [made.vmaf] if test.stand_in else [np.log(made.bits_per_pixel), made.psnr, made.vmaf]
-        return np.stack(told, axis=1)
+        trials = measured(split, trial, folder, f"{split.name}, one trial encode")
+        columns = (
+            [trials.vmaf]
+            if test.stand_in
+            else [np.log(trials.bits_per_pixel), trials.psnr, trials.vmaf]
+        )
+        return np.stack(columns, axis=1)
 
     for title, features, curved in (
         ("rival: gradients", gradients, squares),
@@ -78,11 +82,11 @@ def rivals(train: Split | None, test: Split, cache: Path) -> Rivals:
         )
         model.fit(features(train, cache), train.levels, groups=train.contents)
         predicted = model.predict(features(test, cache))
-        found.predictions.update(
+        answers.predictions.update(
             ((title, level), predicted[:, place]) for place, level in enumerate(LEVELS)
         )
-        found.cpu_seconds[title] = _cpu_seconds(features, test)
-    return found
+        answers.cpu_seconds[title] = _cpu_seconds(features, test)
+    return answers
 
 
 def _kept(image: Path, cache: Path) -> np.ndarray:

@@ -54,7 +54,7 @@ def read_viewers(labels: Path, split: Split) -> Viewers:
         if not size and len(sizes) > 1:
             raise UserError(f"{labels}: labels of {', '.join(sizes)}, and no manifest says which")
         samples, _ = read_videoset(labels, size or "".join(sizes) or "SIZE")
-    numbers = {int(found[1]) for found in map(NUMBER.search, split.contents) if found}
+    numbers = {int(match[1]) for match in map(NUMBER.search, split.contents) if match}
     chosen = [samples[number] for number in sorted(numbers & set(samples))]
     if not chosen:
         raise UserError(f"{labels}: no viewer's answers to any content in {split.root / 'test'}")
@@ -63,13 +63,13 @@ def read_viewers(labels: Path, split: Split) -> Viewers:
 
 def _told(split: Split, column: str) -> str:
     """What the manifest says in `column` of every image; empty where it says nothing."""
-    told = sorted({row[column] for row in split.rows})
-    if len(told) > 1:
+    sources = sorted({row[column] for row in split.rows})
+    if len(sources) > 1:
         raise UserError(
             f"{split.root / MANIFEST}: --labels needs one {column} for all images in test/, "
-            f"not {' and '.join(map(repr, told))}"
+            f"not {' and '.join(map(repr, sources))}"
         )
-    return "".join(told)
+    return "".join(sources)
 
 
 def label_floor(
