@@ -10,14 +10,20 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.console import Parser, add_options, bundled, positive
 from common.errors import reported
 from common.models.descriptions import MODELS
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from common.framework import tf
+
 # An epoch ends with files to write, whatever its length: of 128 frames that is no small part.
 _TRAINING_FRAMES = {"latent": 128, "reconstruction": 8}
+_CROP = 256  # of stage 1, as its default is
 
 COMMANDS = {
     "predict": (
@@ -32,10 +38,22 @@ COMMANDS = {
         "and by Keras (Model.fit of the same graph, frames in memory). Batch 8.",
         "frames per epoch, the fastest counts (default: 128; 8 if the model sees reconstructions)",
     ),
+    "backbone": (
+        "frames/s and peak memory of training a backbone",
+        "An epoch after the first, of three, by common.reconstruct train with rate and distortion\n"
+        "and by Keras (Model.fit of the autoencoder to its frames, in memory, without an entropy\n"
+        f"model). Crops of {_CROP} pixels, batch 8.",
+        "frames per epoch, the fastest counts (default: 64)",
+    ),
 }
 
 # What is measured of pictures that encodes tell the levels of.
 MEASUREMENTS = {
+    "labels": (
+        "label_searches",
+        "CPU seconds of finding a frame's levels by encodes, as prepare photos does",
+        "Several QPs at once, beside one encode at a time by bisection. Both find the same levels.",
+    ),
     "decide": (
         "decisions",
         "CPU seconds and errors of predicting against searching by encodes",
@@ -70,19 +88,24 @@ def main(arguments: list[str] | None = None) -> int:
             name,
             help=summary,
             description=description,
-            epilog=f"example:\n  {parser.prog} {name} --models LAT MJLAT",
+            epilog=f"example:\n  {parser.prog} {name}{_example(name)} --save speed.csv",
         )
-        command.add_argument(
-            "--models",
-            nargs="+",
-            choices=MODELS,
-            default=list(MODELS),
-            metavar="MODEL",
-            help=f"of {', '.join(MODELS)}",
-        )
+        if name == "backbone":
+            command.set_defaults(models=["Img"])
+        else:
+            command.add_argument(
+                "--models",
+                nargs="+",
+                choices=MODELS,
+                default=list(MODELS),
+                metavar="MODEL",
+                help=f"of {', '.join(MODELS)}",
+            )
         command.add_argument("--frames", type=positive, metavar="N", help=frames_help)
         add_options(command, "precision")
-        command.add_argument("--save", type=Path, metavar="CSV", help="write the table, too")
+        command.add_argument(
+            "--save", type=Path, metavar="CSV", help="write the table, and a plot beside it"
+        )
     _add_measurements(commands, parser.prog)
     options = parser.parse_args(arguments)
     with reported(parser.prog):
@@ -93,6 +116,10 @@ def main(arguments: list[str] | None = None) -> int:
         if options.save:
             _write(rows, options.save)
     return 0
+
+
+def _example(name: str) -> str:
+    return "" if name == "backbone" else " --models LAT MJLAT"
 
 
 def _add_measurements(commands: argparse._SubParsersAction, program: str) -> None:
@@ -124,9 +151,12 @@ def _measure(options: argparse.Namespace) -> None:
     if options.contents:
         named = set(options.contents.read_text(encoding="utf-8").splitlines())
         pictures = [path for path in pictures if path.name in named]
-    predictor = Predictor("MJLAT", options.model_weights_path, precision=options.precision)
     measure = getattr(measuring, MEASUREMENTS[options.command][0])
-    rows = measure(predictor, pictures, options.count)
+    if options.command == "labels":
+        rows = measure(pictures, options.count)
+    else:
+        how = options.model_weights_path, None, options.precision
+        rows = measure(Predictor("MJLAT", *how), pictures, options.count)
     print(f"{processor()}; {options.precision}; right is VMAF's answer, not viewers'\n")
     print(measuring.table_text(rows))
 
@@ -134,10 +164,13 @@ def _measure(options: argparse.Namespace) -> None:
 def _write(rows: list[dict[str, Any]], path: Path) -> None:
     import pandas as pd
 
+    from common.evaluation.speed import draw_ratios
     from common.files import replaced
 
+    table = pd.DataFrame(rows)
     with replaced(path) as beside:
-        pd.DataFrame(rows).to_csv(beside, index=False, float_format="%.4g")
+        table.to_csv(beside, index=False, float_format="%.4g")
+    draw_ratios(table, path.with_suffix(".png"))
 
 
 def _compare(
@@ -157,11 +190,12 @@ def _compare(
     ours, keras = {
         "predict": (_predict_ours, _predict_keras),
         "train": (_train_ours, _train_keras),
+        "backbone": (_train_backbone_ours, _train_backbone_keras),
     }[command]
     rows = []
     for name in models:
-        usual = _TRAINING_FRAMES[MODELS[name].sees] if command == "train" else 16
-        count = frames or usual
+        usual = {"predict": 16, "backbone": 64}
+        count = frames or usual.get(command) or _TRAINING_FRAMES[MODELS[name].sees]
         speed, memory = in_own_process(ours, name, count, precision)
         row = {"command": command, "model": name, "frames": count, "processor": processor()}
         row |= {"precision": precision, "frames_per_second": speed, "gigabytes": memory}
@@ -221,6 +255,35 @@ def _train_ours(name: str, count: int, precision: str) -> float:
     return count / _shortest(clock.ends)
 
 
+def _train_backbone_ours(name: str, count: int, precision: str) -> float:
+    """Frames/s of the fastest epoch but the first, by stage 1's train command."""
+    from common import reconstruct
+    from common.evaluation.speed import write_noise
+
+    os.chdir(tempfile.mkdtemp())
+    for split, frames in (("train", count), ("valid", 1)):
+        write_noise(Path(split), frames)
+    options = f"--target {name} --checkpoint_path . --csv_log_path . --data_dir . --epochs 3"
+    clock = _Clock()
+    with contextlib.redirect_stdout(clock):
+        reconstruct.main(["train", *options.split(), "--precision", precision])
+    return count / _shortest(clock.ends)
+
+
+def _train_backbone_keras(name: str, count: int, precision: str) -> float:
+    """Frames/s of the fastest epoch but the first, by plain Keras."""
+    from common.device import use_precision
+    from common.evaluation.speed import noise
+    from common.framework import tf
+    from common.models.backbone import build_backbone
+
+    use_precision(precision)
+    model = build_backbone((_CROP, _CROP, 3)).whole
+    model.compile(tf.keras.optimizers.Adam(1e-4), "mse")
+    crops = noise(count)[:, :_CROP, :_CROP].astype("float32")
+    return count / _shortest(_fitted(model, crops, crops))
+
+
 class _Clock(io.StringIO):
     """Notes the time of each line on an epoch."""
 
@@ -250,12 +313,19 @@ def _train_keras(name: str, count: int, precision: str) -> float:
     of_outputs = [of_frame if each == JND_FRAME else of_level for each in model.output_names]
     targets, losses, weights = map(list, zip(*of_outputs))
     model.compile(tf.keras.optimizers.Adam(1e-5), losses, loss_weights=weights)
+    return count / _shortest(_fitted(model, frames, targets))
+
+
+def _fitted(model: tf.keras.Model, frames: np.ndarray, targets: object) -> list[float]:
+    """When each of three epochs of batch 8 ended."""
+    from common.framework import tf
+
     ends: list[float] = []
     timed = tf.keras.callbacks.LambdaCallback(
         on_epoch_end=lambda *_: ends.append(time.perf_counter())
     )
     model.fit(frames, targets, batch_size=8, epochs=3, verbose=0, callbacks=[timed])
-    return count / _shortest(ends)
+    return ends
 
 
 def _shortest(ends: list[float]) -> float:

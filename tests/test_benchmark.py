@@ -12,29 +12,33 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from common.errors import UserError
 from common.evaluation.speed import in_own_process
 from tests.processes import REPO
+from tests.synthetic import picture
 
 
-@pytest.mark.parametrize("what", ["predict", "train"])
+@pytest.mark.parametrize("what", ["predict", "train", "backbone"])
 def test_it_prints_and_saves_both_speeds_and_their_ratio(what, command, tmp_path):
-    saved = tmp_path / "speed.csv"
-    asked = "--models", "LAT", "--frames", 2, "--save", saved
+    saved, model = tmp_path / "speed.csv", "Img" if what == "backbone" else "LAT"
+    asked = *([] if what == "backbone" else ["--models", model]), "--frames", 2, "--save", saved
     finished = command("-m", "common.benchmark", what, *asked)
     assert finished.returncode == 0, finished.stderr
     last = finished.stdout.splitlines()[-1].split()
     name, frames, ours, our_memory, keras, keras_memory, ratio = last
-    assert (name, frames) == ("LAT", "2")
+    assert (name, frames) == (model, "2")
     assert float(ratio) == pytest.approx(float(ours) / float(keras), rel=0.05)
     # TensorFlow alone takes 0.3 GB, and a batch of 2 latents far less than 2.5.
     assert 0.3 < float(our_memory) < 2.5
     assert 0.3 < float(keras_memory) < 4
     (row,) = pd.read_csv(saved).to_dict("records")
-    assert (row["command"], row["model"], row["frames"]) == (what, "LAT", 2)
+    assert (row["command"], row["model"], row["frames"]) == (what, model, 2)
     assert row["frames_per_second"] == pytest.approx(float(ours), rel=0.01, abs=0.01)
     assert row["keras_float32_times_as_fast"] == pytest.approx(float(ratio), rel=0.01, abs=0.01)
+    with Image.open(saved.with_suffix(".png")) as plot:
+        assert plot.width > 500
 
 
 def test_in_bfloat16_keras_is_measured_in_both(command):
@@ -109,3 +113,15 @@ def test_it_ends_at_once_and_leaves_nothing(tmp_path, ending, code):
     interrupted = "python3 -m common.benchmark: interrupted\n"
     assert (process.returncode, said) == (code, f"Running on the CPU in float32.\n{interrupted}")
     assert not list(tmp_path.iterdir())
+
+
+def test_both_searches_for_labels_agree(command, tmp_path):
+    for number in range(2):
+        Image.fromarray(picture(number)).save(tmp_path / f"{number}.png")
+    finished = command("-m", "common.benchmark", "labels", "--images", tmp_path, "--count", 2)
+    assert finished.returncode == 0, finished.stderr
+    rows = [line.split("|") for line in finished.stdout.splitlines()[-2:]]
+    together, singly = ([float(cell) for cell in row[2:-1]] for row in rows)
+    assert together[0] == singly[0] == 2  # frames
+    assert together[3] == singly[3] == 0  # levels apart
+    assert together[2] == pytest.approx(singly[1] / together[1], rel=0.1)

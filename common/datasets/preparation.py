@@ -86,11 +86,11 @@ def prepare(
     options["inputs"] = checksum([repr(options["inputs"]).encode()])[:16]  # it may be long
     names = [[content.name for content in group] for group in dataset.groups]
     split = split_contents(names, shares, seed, named)
-    contents = [content for group in dataset.groups for content in group]
-    for place, content in enumerate(contents):
-        if split[content.name] in dataset.vary_splits:
-            frames = [*content.frames, *content.variations]
-            contents[place] = content._replace(frames=frames)
+    contents = [
+        _varied(content) if split[content.name] in dataset.vary_splits else content
+        for group in dataset.groups
+        for content in group
+    ]
     files = {
         name: f"{split[content.name]}/{name}.png" for content in contents for name in content.frames
     }
@@ -115,6 +115,10 @@ def prepare(
             raise _none_made(root, notes)
         _write_tables(root, list(done.values()))
         return notes
+
+
+def _varied(content: Content) -> Content:
+    return content._replace(frames=[*content.frames, *content.variations])
 
 
 def _none_made(root: Path, notes: list[str]) -> UserError:

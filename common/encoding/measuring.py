@@ -6,6 +6,7 @@ the weights' labels stand for, found by encoding.
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -256,6 +257,42 @@ def decisions(predictor: Predictor, pictures: Sequence[Path], count: int) -> lis
     with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
         clips = [*panned_clips(pictures, Path(folder), count)]
         return rows + decide_clips(predictor, clips, "clips of 5 s at 1280x720")
+
+
+def label_searches(pictures: Sequence[Path], count: int) -> list[dict]:
+    """CPU seconds per frame of the search for labels, and of one that encodes QP by QP.
+
+    Of up to `count` pictures, at 640x352; `levels_apart` counts levels that the two disagree on.
+    """
+    frames = frames_of(pictures, WIDTH, HEIGHT, count)
+    rows, apart = {"several QPs at once": 0.0, "QP by QP": 0.0}, 0
+    for frame in tqdm(frames, "labels", unit="frame", disable=None, leave=False):
+        levels, together = _cpu_seconds(find_levels, frame)
+        alone, singly = _cpu_seconds(_levels_by_bisection, frame)
+        rows["several QPs at once"] += together
+        rows["QP by QP"] += singly
+        apart += sum(level.qp != qp for level, qp in zip(levels, alone))
+    spent = rows["QP by QP"]
+    return [
+        {
+            "search": search,
+            "frames": len(frames),
+            "cpu_seconds": seconds / len(frames),
+            "times_cheaper": spent / seconds,
+            "levels_apart": apart,
+        }
+        for search, seconds in rows.items()
+    ]
+
+
+def _levels_by_bisection(frame: np.ndarray) -> list[int | None]:
+    """Levels by an encode and a run of VMAF per QP that is asked for."""
+
+    @functools.cache
+    def score(qp: int) -> float:
+        return h264.measure(frame, h264.encode(frame, qp), ["vmaf"])["vmaf"]
+
+    return [lowest_below(score, threshold) for threshold in THRESHOLDS]
 
 
 def deliveries(predictor: Predictor, pictures: Sequence[Path], count: int) -> list[dict]:

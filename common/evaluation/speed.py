@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import pandas as pd
 import psutil
 from PIL import Image
 from tqdm import tqdm
 
 from common.errors import UserError
 from common.facts import HEIGHT, WIDTH
+from common.files import replaced
 
 PASSES = 3
 Measured = TypeVar("Measured")
@@ -128,6 +130,22 @@ def write_noise(folder: Path, count: int) -> list[Path]:
     for path, frame in zip(paths, noise(count)):
         Image.fromarray(frame).save(path, compress_level=1)
     return paths
+
+
+def draw_ratios(table: pd.DataFrame, path: Path) -> None:
+    """Of a table of `common.benchmark`: a bar per model and precision of plain Keras."""
+    from matplotlib.figure import Figure
+
+    ratios = table.set_index("model").filter(like="times_as_fast")
+    words = (name.removesuffix("_times_as_fast").split("_") for name in ratios)
+    ratios = ratios.set_axis([f"Keras in {precision}" for _, precision in words], axis=1)
+    figure = Figure(figsize=(6, 1 + 0.5 * len(table)), layout="constrained")
+    axes = figure.subplots()
+    ratios[::-1].plot.barh(ax=axes, xlabel="times as fast", ylabel="")
+    axes.axvline(1, color="grey", linewidth=0.8)
+    axes.set_title(f"{table.command[0]}, {table.precision[0]}: {table.processor[0]}", fontsize=9)
+    with replaced(path) as beside:
+        figure.savefig(beside, dpi=120)
 
 
 def processor() -> str:

@@ -66,25 +66,31 @@ def run_epochs(
         write_state(files.state, run, rows, variables)
         if is_best():
             write_best(files.best)
-        with replaced(files.log) as beside:
-            pd.DataFrame(rows).to_csv(beside, sep=";", index=False)
-        _draw(files.log.with_suffix(".png"), rows, baseline)
+        _write_log(files.log, rows, baseline)
 
     if rows:
         write()  # what a kill after the state came before
-    begun, first = time.perf_counter(), len(rows)
-    for number in range(first + 1, epochs + 1):
+    for number in range(len(rows) + 1, epochs + 1):
         start = time.perf_counter()
         rows.append({"epoch": number, **train_epoch(number)})
         check_finite(f"epoch {number}", rows[-1], variables, files.best)
         write()
         best = ", the best so far" if is_best() else ""
-        now = time.perf_counter()
-        left = (now - begun) / (number - first) * (epochs - number)
-        message = f"{described(rows[-1])}{best}; {now - start:.0f} s"
-        message += f", {datetime.timedelta(seconds=round(left))} left" if left else ""
-        print(f"epoch {number}/{epochs}: {message}", flush=True)
+        took = _took(time.perf_counter() - start, epochs - number)
+        print(f"epoch {number}/{epochs}: {described(rows[-1])}{best}; {took}", flush=True)
     return rows
+
+
+def _took(seconds: float, more: int) -> str:
+    """What an epoch took, and, if there are `more`, what is left if they take as long."""
+    left = f", {datetime.timedelta(seconds=round(seconds * more))} left" if more else ""
+    return f"{seconds:.0f} s{left}"
+
+
+def _write_log(path: Path, rows: list[dict], baseline: float | None) -> None:
+    with replaced(path) as beside:
+        pd.DataFrame(rows).to_csv(beside, sep=";", index=False)
+    _draw(path.with_suffix(".png"), rows, baseline)
 
 
 @tf.function
