@@ -13,6 +13,7 @@ import itertools
 import json
 import zlib
 from collections.abc import Callable, Collection, Container, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,11 +87,7 @@ def prepare(
     options["inputs"] = checksum([repr(options["inputs"]).encode()])[:16]  # it may be long
     names = [[content.name for content in group] for group in dataset.groups]
     split = split_contents(names, shares, seed, named)
-    contents = [
-        _varied(content) if split[content.name] in dataset.vary_splits else content
-        for group in dataset.groups
-        for content in group
-    ]
+    contents = [_with_variations(content, split, dataset) for content in chain(*dataset.groups)]
     files = {
         name: f"{split[content.name]}/{name}.png" for content in contents for name in content.frames
     }
@@ -117,8 +114,10 @@ def prepare(
         return notes
 
 
-def _varied(content: Content) -> Content:
-    return content._replace(frames=[*content.frames, *content.variations])
+def _with_variations(content: Content, split: dict[str, str], dataset: Dataset) -> Content:
+    """A content with its variations among its frames, if its split gets them."""
+    varied = split[content.name] in dataset.vary_splits
+    return content._replace(frames=[*content.frames, *(content.variations if varied else [])])
 
 
 def _none_made(root: Path, notes: list[str]) -> UserError:
