@@ -39,6 +39,7 @@ def predict_all(
     predictions: Predictions = {}
     misfits: dict[Path, UserError] = {}
     fitting: list[Candidate] = []
+    known: set[Path] = set()
     digests = [digest(image) for image in images]
     for candidate in candidates:
         folder = cache / "levels" / f"{candidate.description.name}-{digest(candidate.file)}"
@@ -53,6 +54,7 @@ def predict_all(
                 misfits[candidate.file] = misfit
                 continue
             _predict(predictor, missing, stored)
+        known.add(candidate.file)
         names = [candidate.level] if candidate.level else LEVELS
         if (candidate.description.title, names[0]) in predictions:
             message = f"a second {candidate.description.title} for {names[0]}"
@@ -62,8 +64,7 @@ def predict_all(
         levels = np.array([kept(stored[image], "levels")[0] for image in images])
         for number, level in enumerate(names):
             predictions[candidate.description.title, level] = levels[:, number]
-    used = {candidate.file for candidate in fitting}
-    alone = [error for file, error in misfits.items() if file not in used]
+    alone = [error for file, error in misfits.items() if file not in known]
     if not predictions:
         raise alone[0]
     for error in alone:
