@@ -486,7 +486,7 @@ def test_the_table_from_the_bitstream(folder, root, tmp_path, monkeypatch):
         pixels = np.clip(np.rint(backbone.synthesis(rounded)), 0, 255)
         found = model.predicting(frame), model.head(rounded), model.head(rounded)
         for way, level in zip(bitstream.WAYS, (*found, model.predicting(pixels))):
-            errors[way].append(abs(float(level) - true))
+            errors[way].append(abs(np.asarray(level).item() - true))
     for way, found in errors.items():
         assert rows.JND1[way] == pytest.approx(np.mean(found), abs=2e-3)
     assert rows.JND1["strings"] == rows.JND1["rounded latents"]
@@ -564,7 +564,7 @@ def test_a_head_trained_quantized_sees_rounded_latents(folder, root, coded, tmp_
         latent = model.backbones[0].analysis(frame[np.newaxis]).numpy()
         rounded = np.round(latent - coder.offset) + coder.offset
         for name, values in (("rounded", rounded), ("raw", latent)):
-            errors[name].append(abs(float(model.head(values)) - level))
+            errors[name].append(abs(np.asarray(model.head(values)).item() - level))
     assert validated == pytest.approx(np.mean(errors["rounded"]), rel=1e-4)
     assert validated != pytest.approx(np.mean(errors["raw"]), rel=1e-4)
     # Its weights say so: pixels are rounded, too, and give the levels that strings give. That stays

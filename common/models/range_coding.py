@@ -117,9 +117,12 @@ def constriction_coder(prior: NoisyDeepFactorized) -> Coder:
         if len(string) % 4:
             raise UserError(DAMAGED)
         decoder = queue.RangeDecoder(np.frombuffer(string, "<u4").astype(np.uint32))
-        symbols = np.stack([decoder.decode(table, math.prod(shape[:2])) for table in tables])
-        outside = symbols == counts[:, np.newaxis]
-        rest = decoder.decode(half, 2 * int(outside.sum()))
+        try:
+            symbols = np.stack([decoder.decode(table, math.prod(shape[:2])) for table in tables])
+            outside = symbols == counts[:, np.newaxis]
+            rest = decoder.decode(half, 2 * int(outside.sum()))
+        except AssertionError:  # which is how constriction says so
+            raise UserError(DAMAGED) from None
         if not decoder.maybe_exhausted():
             raise UserError(DAMAGED)
         symbols[outside] = rest.astype(np.uint16).view(np.int32)
