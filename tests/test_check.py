@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common import prepare
 from common.data.manifest import COLUMNS, provenance, write_manifest
 from common.datasets.checking import check
 from common.errors import UserError
@@ -52,6 +53,11 @@ def test_a_good_folder(root):
     text = "\n".join(report.there)
     assert "objective stand-in (VMAF below 1), not viewers' answers" in text
     assert "train: 3 images with levels, 32x24; JND frames: JND1, JND2, JND3" in text
+
+
+def test_one_is_no_plural(root, capsys):
+    assert prepare.main(["check", str(root)]) == 0
+    assert capsys.readouterr().out.endswith(f"{root}: 0 errors, 1 warning\n")
 
 
 def test_statistics_by_hand(root):

@@ -61,6 +61,16 @@ def test_the_package_holds_all_modules():
     assert there | {"common.samples", "common.weights"} == listed
 
 
+@pytest.mark.parametrize("command", ["train", "test", "predict"])
+def test_the_misspelled_option_may_be_spelled(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main("E2ELAT", [command, "--help"])
+    help_text = capsys.readouterr().out
+    assert {"--ImgReconstrution_Model_Path", "--ImgReconstruction_Model_Path"} < set(
+        re.findall(r"--\w+", help_text)
+    )
+
+
 def test_the_console_command_runs_any_model(capsys, monkeypatch):
     for words, said in (
         (["laser-jnd", "--help"], "laser-jnd MJLAT predict photo.jpg"),

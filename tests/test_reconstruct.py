@@ -74,6 +74,7 @@ def test_training_lowers_the_loss_and_logs_each_epoch_once(trained):
     measures = ["loss", "bits_per_pixel", "mse", "psnr"]
     assert list(log.columns) == ["epoch", *measures, *(f"val_{name}" for name in measures)]
     assert list(log.epoch) == [1, 2]
+    assert f"train --target JND1 --init {folder} " in done.stdout
     assert log.loss.iloc[-1] < 0.95 * log.loss.iloc[0]
     assert np.allclose(log.loss, log.bits_per_pixel + 0.01 * log.mse, rtol=1e-4)
     assert np.allclose(log.val_loss, log.val_bits_per_pixel + 0.01 * log.val_mse, rtol=1e-4)

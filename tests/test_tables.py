@@ -59,6 +59,7 @@ def test_what_it_writes(report, labelled_root):
     text = (out / "tables.md").read_text()
     assert text.count(f"{STAND_IN}, not viewers' answers") == 4  # every table's caption
     assert "3 frames of 2 contents" in text
+    assert "Published" not in text  # those errors are against viewers
     assert f"python3 -m common.tables --data_dir {labelled_root}" in text
     assert "cores" in text
 
