@@ -86,7 +86,7 @@ from common.errors import UserError
 from tests.test_damaged_weights import read
 
 for line in sys.stdin:
-    signal.alarm(5)
+    signal.alarm(30)
     try:
         said = read(Path(line.strip()))
     except UserError as error:

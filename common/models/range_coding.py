@@ -83,15 +83,10 @@ def constriction_coder(prior: NoisyDeepFactorized) -> Coder:
 
     model, queue = constriction.stream.model, constriction.stream.queue
     offset = prior.quantization_offset()
-    lowest = np.floor(prior.quantiles(TAILS / 2) - offset).astype(int)
-    counts = np.ceil(prior.quantiles(1 - TAILS / 2) - offset).astype(int) - lowest + 1
-    values = lowest + np.arange(counts.max())[:, np.newaxis] + offset.astype(np.float64)
-    steps = np.maximum(np.rint(np.exp(prior.log_prob(values)) * STEPS), 1)
+    lowest, steps = _steps(prior, offset)
     # The last symbol of a table stands for what is not in it.
-    tables = [
-        model.Categorical(np.append(channel[:count], 1), perfect=False)
-        for channel, count in zip(steps.T, counts)
-    ]
+    tables = [model.Categorical(np.append(each, 1), perfect=False) for each in steps]
+    counts = np.array([len(each) for each in steps])
     half = model.Uniform(2**16)
 
     def compress(latents: tf.Tensor) -> list[bytes]:
@@ -129,6 +124,15 @@ def constriction_coder(prior: NoisyDeepFactorized) -> Coder:
         return (symbols.T + lowest).reshape(shape).astype(np.float32)
 
     return Coder(offset, compress, decompress)
+
+
+def _steps(prior: NoisyDeepFactorized, offset: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The lowest integer in each channel's table, and the probabilities from there on in steps."""
+    lowest = np.floor(prior.quantiles(TAILS / 2) - offset).astype(int)
+    counts = np.ceil(prior.quantiles(1 - TAILS / 2) - offset).astype(int) - lowest + 1
+    values = lowest + np.arange(counts.max())[:, np.newaxis] + offset.astype(np.float64)
+    steps = np.maximum(np.rint(np.exp(prior.log_prob(values)) * STEPS), 1)
+    return lowest, [channel[:count] for channel, count in zip(steps.T, counts)]
 
 
 def _content(string: bytes, name: bytes) -> bytes:
