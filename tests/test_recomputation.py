@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from common.device import use_precision
 from common.fast import winograd
 from common.fast.recomputation import RecomputedBlock, WinogradConvolution, training_form
+from common.fast.striped import TakenIn
 from common.framework import tf
+from common.models.backbone import LEAK, LeakyReLU
 from common.models.build import build_model
 from common.models.descriptions import MODELS
-from common.models.heads import build_block
+from common.models.heads import Block, build_block
 
 pytestmark = pytest.mark.tensorflow
 
@@ -21,12 +24,16 @@ def _normal(*shape: int) -> tf.Tensor:
     return tf.constant(RANDOM.normal(size=shape), tf.float32)
 
 
+def _weights(shape: tf.TensorShape) -> tf.Tensor:
+    return tf.random.stateless_normal(shape, (1, 2))
+
+
 def _value_and_gradients(function, *arguments: tf.Tensor) -> list[np.ndarray]:
     """Of the sum of what `function` gives, weighed with fixed numbers."""
     with tf.GradientTape() as tape:
         tape.watch(arguments)
         value = function(*arguments)
-        weighed = tf.reduce_sum(value * tf.random.stateless_normal(value.shape, (1, 2)))
+        weighed = tf.reduce_sum(value * _weights(value.shape))
     return [x.numpy() for x in (value, *tape.gradient(weighed, arguments))]
 
 
@@ -63,7 +70,7 @@ def test_a_recomputed_block_is_convolution_normalisation_relu_and_pooling(traini
         with tf.GradientTape() as tape:
             tape.watch(pictures)
             pooled = form(pictures, training=training)
-            weighed = tf.reduce_sum(pooled * tf.random.stateless_normal(pooled.shape, (1, 2)))
+            weighed = tf.reduce_sum(pooled * _weights(pooled.shape))
         # The bias is left out: normalisation takes it away again, its gradient is 0 and noise.
         sources = [pictures, convolution.kernel, normalisation.gamma, normalisation.beta]
         results.append([pooled, *tape.gradient(weighed, sources), *normalisation.get_weights()[2:]])
@@ -90,3 +97,42 @@ def test_the_training_form_has_the_same_weights_and_the_large_layers_replaced(na
 def test_a_head_on_latents_stays_as_it_is():
     model = build_model(MODELS["MJLAT"])
     assert training_form(model.head, model.blocks) is model.head
+
+
+def test_a_recomputed_block_in_bfloat16_is_as_near_to_float32_as_keras_is():
+    def built() -> tuple[tf.keras.Model, Block]:
+        frames = tf.keras.Input((48, 20, 3))
+        outputs, block = build_block(frames, 6, pools=True)
+        return tf.keras.Model(frames, outputs), block
+
+    exact, exact_block = built()
+    use_precision("bfloat16")
+    model, block = built()
+    form = training_form(model, [block])
+    use_precision("float32")
+    assert [type(layer) for layer in form.layers[1:]] == [RecomputedBlock] + 3 * [TakenIn]
+    pictures, seen = tf.random.stateless_normal((16, 96, 40, 3), (3, 4)), []
+    for each, of in ((form, block), (model, block), (exact, exact_block)):
+        each.set_weights(exact.get_weights())
+        with tf.GradientTape() as tape:
+            pooled = each(pictures, training=True)
+            weighed = tf.reduce_sum(tf.cast(pooled, tf.float32) * _weights(pooled.shape))
+        sources = [of.convolution.kernel, of.normalisation.gamma, of.normalisation.beta]
+        seen.append([tf.cast(pooled, tf.float32), *tape.gradient(weighed, sources)])
+    for ours, keras, wanted in zip(*seen):
+        off, its = (np.linalg.norm(one - wanted) / np.linalg.norm(wanted) for one in (ours, keras))
+        assert 0 < off < 2 * its  # which of four a pooling takes turns on the last bit
+
+
+@pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float32])
+def test_the_leaky_relu_of_training_has_the_slopes_of_its_definition(dtype):
+    layer = LeakyReLU(LEAK, dtype=dtype.name)
+    values = tf.constant([-300, -2, -0.5, 0.25, 1, 200], dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        activated = layer(values, training=True)
+    slopes = tape.gradient(activated, values, tf.constant([1, 2, 4, 1, 3, 5], dtype))
+    near = {"rtol": 2**-8 if dtype == tf.bfloat16 else 1e-6}
+    wanted = [-15, -0.1, -0.025, 0.25, 1, 200]
+    np.testing.assert_allclose(tf.cast(activated, tf.float32), wanted, **near)
+    np.testing.assert_allclose(tf.cast(slopes, tf.float32), [0.05, 0.1, 0.2, 1, 3, 5], **near)

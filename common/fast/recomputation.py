@@ -4,7 +4,7 @@ The first block of a head on reconstructions fills gigabytes between its input o
 its output. Here it runs over a few rows at a time, and once more for the gradients. Batch
 normalisation wants to see the whole batch before the first row can pass; but what it needs, mean
 and variance of a linear map of 3x3 pixels of 3 colours, follows from the mean and covariance of
-these 27 numbers. Large convolutions run by Winograd's method.
+these 27 numbers. Large convolutions in float32 run by Winograd's method.
 
     frames ─┬─ mean, covariance of 3x3 pixels ─ kernel, bias with normalisation taken in ─┐
             └──────────────────────────── convolution, pooling, ReLU, stripe by stripe ───┴─
@@ -41,7 +41,7 @@ def training_form(model: tf.keras.Model, blocks: list[Block]) -> tf.keras.Model:
             replaced[name] = RecomputedBlock(block)
             for taken_in in block.followers:
                 replaced[taken_in.name] = TakenIn(name=taken_in.name)
-        elif is_large(block.convolution):
+        elif is_large(block.convolution) and block.convolution.compute_dtype == "float32":
             replaced[name] = WinogradConvolution(block.convolution)
     if not replaced:
         return model
@@ -63,10 +63,13 @@ class WinogradConvolution(layers.Layer):
 
 
 class RecomputedBlock(layers.Layer):
-    """Convolution of colours, batch normalisation, ReLU and 2x2 pooling, with their weights."""
+    """Convolution of colours, batch normalisation, ReLU and 2x2 pooling, with their weights.
+
+    It computes in float32, and gives what the convolution would.
+    """
 
     def __init__(self, block: Block):
-        super().__init__(name=block.convolution.name)
+        super().__init__(name=block.convolution.name, dtype="float32")
         self.convolution, self.normalisation = block.convolution, block.normalisation
 
     def call(self, frames: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -83,7 +86,8 @@ class RecomputedBlock(layers.Layer):
         else:
             mean, variance = layer.moving_mean, layer.moving_variance
         scale = layer.gamma * tf.math.rsqrt(variance + layer.epsilon)
-        return _striped_block(frames, kernel * scale, (bias - mean) * scale + layer.beta)
+        bias = (bias - mean) * scale + layer.beta
+        return _striped_block(frames, kernel * scale, bias, self.convolution.compute_dtype)
 
 
 def _moments_of_convolution(frames: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -100,20 +104,29 @@ def _moments_of_convolution(frames: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Te
     return tf.linalg.matvec(weights, mean, transpose_a=True), variance
 
 
-def _block(rows: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    return finished(tf.nn.conv2d(rows, kernel, 1, "VALID"), bias, pools=True)
+def _block(rows: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, dtype: str) -> tf.Tensor:
+    sums = tf.nn.conv2d(tf.cast(rows, dtype), tf.cast(kernel, dtype), 1, "VALID")
+    return tf.cast(finished(sums, bias, pools=True), dtype)
 
 
 @tf.autograph.experimental.do_not_convert
-@tf.custom_gradient
-def _striped_block(
-    frames: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
-) -> tuple[tf.Tensor, Callable]:
+def _striped_block(frames: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, dtype: str) -> tf.Tensor:
     """`_block` of whole frames, stripe by stripe; the gradients compute each stripe once more."""
-    padded = tf.pad(frames, AROUND)
     shape = (_ROWS // 2, frames.shape[2] // 2, kernel.shape[-1])
-    done = map_stripes(lambda rows: _block(rows, kernel, bias), padded, _ROWS, shape)
-    return done, lambda upstream: _gradients(padded, kernel, bias, upstream)
+
+    @tf.custom_gradient
+    def striped(
+        frames: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable]:
+        padded = tf.pad(frames, AROUND)
+
+        def block(rows: tf.Tensor) -> tf.Tensor:
+            return _block(rows, kernel, bias, dtype)
+
+        done = map_stripes(block, padded, _ROWS, shape, tf.as_dtype(dtype))
+        return done, lambda upstream: _gradients(padded, kernel, bias, upstream)
+
+    return striped(frames, kernel, bias)
 
 
 def _gradients(
@@ -128,7 +141,7 @@ def _gradients(
         sources = [stripe(padded, place, _ROWS), kernel, bias]
         with tf.GradientTape() as tape:
             tape.watch(sources)
-            block = _block(*sources)
+            block = _block(*sources, upstream.dtype)
         rows, *weights = tape.gradient(block, sources, upstream[place][tf.newaxis])
         sums = kernel_so_far + weights[0], bias_so_far + weights[1]
         return place + 1, stripes_so_far.write(place, rows[0]), *sums

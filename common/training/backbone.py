@@ -168,14 +168,16 @@ def _steps(training: _Training) -> tuple[Callable, Callable]:
     settings, backbone, prior, trained = training
     analysis, synthesis = backbone.analysis, backbone.synthesis
 
-    def measures(frames: tf.Tensor, targets: tf.Tensor, quantize: Callable) -> tf.Tensor:
-        latents = tf.cast(analysis(tf.cast(frames, tf.float32)), tf.float32)
+    def measures(
+        frames: tf.Tensor, targets: tf.Tensor, quantize: Callable, training: bool
+    ) -> tf.Tensor:
+        latents = tf.cast(analysis(tf.cast(frames, tf.float32), training=training), tf.float32)
         bits_per_pixel = tf.constant(np.nan, tf.float32)
         if settings.distortion_weight:
             latents, bits = quantize(prior, latents)
             height, width = frames.shape[1:3]
             bits_per_pixel = tf.reduce_mean(bits) / (height * width)
-        difference = synthesis(latents) - tf.cast(targets, tf.float32)
+        difference = synthesis(latents, training=training) - tf.cast(targets, tf.float32)
         errors = tf.reduce_mean(tf.square(difference), axis=(1, 2, 3))
         mse = tf.reduce_mean(errors)
         psnr = tf.reduce_mean(10 * tf.math.log(255**2 / errors)) / np.log(10)
@@ -189,7 +191,7 @@ def _steps(training: _Training) -> tuple[Callable, Callable]:
         steps = trained[0].optimizer.iterations
         seed = tf.stack([tf.constant(settings.seed, tf.int64), steps])
         with tf.GradientTape() as tape:
-            measured = measures(frames, targets, lambda *of: noisy(of[0], of[1], seed))
+            measured = measures(frames, targets, lambda *of: noisy(of[0], of[1], seed), True)
             loss = measured[0]
         gradients = tape.gradient(loss, [weights for weights, _ in trained])
         for (weights, optimizer), gradient in zip(trained, gradients):
@@ -198,7 +200,7 @@ def _steps(training: _Training) -> tuple[Callable, Callable]:
 
     @tf.function
     def validate_frame(frames: tf.Tensor, targets: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-        return measures(frames, targets, lambda *of: quantized(of[0], of[1], offset))
+        return measures(frames, targets, lambda *of: quantized(of[0], of[1], offset), False)
 
     return train_step, validate_frame
 

@@ -192,8 +192,7 @@ def _set_up(
             check_readable(train)
             check_readable(valid)
         set_batch_norm_momentum(model.whole, settings.batch_norm_momentum)
-        one_cpu = device == "CPU" and strategy.num_replicas_in_sync == 1
-        if one_cpu and precision == "float32":
+        if device == "CPU" and strategy.num_replicas_in_sync == 1:
             trained = training_form(trained, model.blocks)
         optimizer = _optimizer(settings, -(-len(train.images) // settings.batch_size))
         if settings.dropout:
