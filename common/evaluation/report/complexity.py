@@ -5,22 +5,26 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Container
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+import common
 from common.data.split import Split
 from common.device import choose_device
 from common.evaluation.report.table import Table
+from common.evaluation.results import kept
 from common.evaluation.speed import in_own_process, machine, prediction_time
+from common.files import checksum, write_arrays
 from common.framework import layers, tf
 from common.models.build import build_model
 from common.models.descriptions import MODELS
 
-# A pass: few, since a second run of a whole report spends its time here.
-FRAMES = 2
+FRAMES = 2  # a pass
+PROGRAM = Path(common.__file__).parent
 TITLES = [model.title for model in MODELS.values()]
 
 
@@ -48,27 +52,27 @@ def multiply_accumulates(model: tf.keras.Model) -> Counter[str]:
     return counts
 
 
-def complexity(titles: Container[str] = TITLES, split: Split | None = None) -> Table:
+def complexity(
+    titles: Container[str] = TITLES, split: Split | None = None, cache: Path | None = None
+) -> Table:
     """What a prediction costs on this machine, a row per model with one of the `titles`.
 
     Weights are all in the file; multiply-accumulates those of predicting, which does without the
     JND frame of E2E-LAT. Peak memory (GB), frames/s and CPU seconds are those of a process of its
-    own that predicts image files with random weights, the fastest of three passes. `split` is only
-    told of.
+    own that predicts image files with random weights, the fastest of three passes; kept in `cache`,
+    if there is one, until the machine, TensorFlow or this program change. `split` is only told of.
     """
     choose_device("float32")  # which says so, once
     names = [name for name, model in MODELS.items() if model.title in titles]
-    rows = [
-        _row(name) for name in tqdm(names, "complexity", unit="model", disable=None, leave=False)
-    ]
+    with tqdm(names, "complexity", unit="model", disable=None, leave=False) as progress:
+        rows = [_row(name, cache) for name in progress]
     return Table(
         "complexity",
         "Complexity",
         "Weights in the file; multiply-accumulates per frame by layer kind, from the graph of a "
         "prediction, zeros of padding included; from strings they are the head's alone, since "
         "entropy decoding has none; peak memory, frames per second and CPU seconds per "
-        "frame, from image files to levels in float32, measured in this run, each model in a "
-        f"process of its own, on "
+        "frame, from image files to levels in float32, each model in a process of its own, on "
         f"{machine()}." + (f" {split.caption}" if split else ""),
         pd.DataFrame(rows),
         {
@@ -86,11 +90,11 @@ def complexity(titles: Container[str] = TITLES, split: Split | None = None) -> T
     )
 
 
-def _row(name: str) -> dict[str, Any]:
+def _row(name: str, cache: Path | None) -> dict[str, Any]:
     """What a prediction of the model `name` costs."""
     model = build_model(MODELS[name])
     counts, head = map(multiply_accumulates, (model.predicting, model.head))
-    time, memory = in_own_process(prediction_time, name, FRAMES, "float32", True)
+    seconds, cpu_seconds, memory = _spent(name, cache)
     return {
         "model": MODELS[name].title,
         "weights": model.whole.count_params(),
@@ -100,6 +104,22 @@ def _row(name: str) -> dict[str, Any]:
         "multiply_accumulates": sum(counts.values()),
         "from_strings": sum(head.values()) if MODELS[name].sees == "latent" else np.nan,
         "peak_memory_gb": memory,
-        "frames_per_second": 1 / time.seconds,
-        "cpu_seconds": time.cpu_seconds,
+        "frames_per_second": 1 / seconds,
+        "cpu_seconds": cpu_seconds,
     }
+
+
+def _spent(name: str, cache: Path | None) -> np.ndarray:
+    """Seconds and CPU seconds per frame, and gigabytes, of predicting with the model `name`."""
+    if cache:
+        # By its newest file, the program; a slower or faster one is measured anew.
+        newest = max(file.stat().st_mtime_ns for file in PROGRAM.rglob("*.py"))
+        of = checksum([f"{machine()} {tf.__version__} {newest}".encode()])[:32]
+        path = cache / "costs" / f"{name}-{of}.npz"
+        if stored := kept(path, "spent"):
+            return stored[0]
+    time, memory = in_own_process(prediction_time, name, FRAMES, "float32", True)
+    spent = np.array([*time, memory])
+    if cache:
+        write_arrays(path, spent=spent)
+    return spent

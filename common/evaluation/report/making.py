@@ -39,8 +39,8 @@ def make_report(
 ) -> Table:
     """Measure the candidates on `split` and write everything to `out`; the table of errors.
 
-    Predictions and encodes are kept in `cache` one by one, so a run that was stopped goes on where
-    it was, and runs may share it. Time and memory are measured anew.
+    Predictions, encodes and costs are kept in `cache` one by one, so a run that was stopped goes on
+    where it was, and runs may share it. Only the rivals' and the strings' seconds are taken anew.
 
     Args:
         train: what the rivals without a network learn from; None: there are none.
@@ -51,7 +51,7 @@ def make_report(
     """
     predictions, candidates = predict_all(candidates, split.images, cache)
     titles = {title for title, _ in predictions}
-    costs = complexity(titles, split)
+    costs = complexity(titles, split, cache)
     simple = rivals(train, split, cache)
     cpu_seconds = dict(zip(costs.values.model, costs.values.cpu_seconds)) | simple.cpu_seconds
     tables = [
