@@ -26,13 +26,18 @@ def predict(description: Description, options: argparse.Namespace) -> int:
     if options.csv:
         make_writable(options.csv.parent)
     from common.evaluation.results import write_csv
-    from common.prediction.answers import answer, as_lines, as_table
+    from common.prediction.answers import Workers, answer, as_lines, as_table
     from common.predictor import Predictor
 
     backbones = getattr(options, description.backbone_option)
-    predictor = Predictor(description.name, weights, level, options.precision, backbones)
+    of_predictor = description.name, weights, level, options.precision, backbones
+    predictor = Predictor(*of_predictor)
+    workers = None
+    if options.scheduler:  # workers have working directories of their own
+        absolute = [each.absolute() if isinstance(each, Path) else each for each in of_predictor]
+        workers = Workers(options.scheduler, tuple(absolute))
     how = options.view, options.frames_per_scene, options.unit
-    document = answer(predictor, inputs, *how)
+    document = answer(predictor, inputs, *how, workers)
     if options.csv:
         write_csv(as_table(document), options.csv, float_format="%.3f")
     print(json.dumps(document, indent=2) if options.json else as_lines(document))
@@ -91,6 +96,8 @@ def add_predict(commands: argparse._SubParsersAction, description: Description) 
     add("--unit", choices=("QP", "quality"), help=unit)
     add("--json", action="store_true", help="print a JSON document, and nothing else")
     add("--csv", type=Path, metavar="FILE", help="write a table, too")
+    cluster = "of a Dask cluster, as tcp://HOST:PORT, whose workers predict"
+    add("--scheduler", metavar="ADDRESS", help=cluster)
 
 
 def add_encode(commands: argparse._SubParsersAction, description: Description) -> None:

@@ -1,8 +1,9 @@
-"""Frames made by the workers of a Dask cluster: real processes on loopback."""
+"""Frames made and levels predicted by the workers of a Dask cluster: processes on loopback."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -113,6 +114,23 @@ def test_a_killed_worker_loses_nothing(pictures, plain, cluster, tmp_path):
     _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert _files(root) == plain
+
+
+@pytest.mark.tensorflow
+def test_two_workers_predict_what_one_process_predicts(pictures, cluster, command, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    paths = [os.path.relpath(path, REPO) for path in (pictures, tmp_path / "broken.png")]
+    asked = ["MJLAT.py", "predict", *paths, "--json"]
+    alone, spread = (command(*asked, *more) for more in ([], ["--scheduler", cluster[0]]))
+    assert alone.returncode == spread.returncode == 1, spread.stderr
+    one, other = (json.loads(done.stdout) for done in (alone, spread))
+    assert [each["file"] for each in other["inputs"]] == [each["file"] for each in one["inputs"]]
+    assert len(other["inputs"]) == 4
+    assert other["inputs"] == one["inputs"]
+    (error,) = other["errors"]
+    assert error["file"] == paths[1]
+    assert str(tmp_path / "broken.png") in error["error"]
+    assert error["error"] in spread.stderr
 
 
 def test_what_is_not_there_is_one_line(pictures, command, missing, tmp_path):

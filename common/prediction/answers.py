@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,16 +19,31 @@ from common.data.text import readable
 from common.data.views import VIEWS
 from common.errors import UserError
 from common.facts import QUALITY
+from common.files import checksum
+from common.framework import tf
 from common.models.bitstream import is_coded, read_coded
 from common.models.weights import labels_of
+from common.parallel import on_cluster
 from common.prediction.scenes import find_scenes
 from common.predictor import Predictor
 
 NOT_TOLD = "not told by the weights"
 
 
+class Workers(NamedTuple):
+    """The workers of a Dask cluster, each of which makes itself the same predictor."""
+
+    scheduler: str
+    predictor: tuple[Any, ...]  # the arguments of `Predictor`
+
+
 def answer(
-    predictor: Predictor, inputs: list[Path], view: str, frames_per_scene: int, unit: str | None
+    predictor: Predictor,
+    inputs: list[Path],
+    view: str,
+    frames_per_scene: int,
+    unit: str | None,
+    workers: Workers | None = None,
 ) -> dict:
     """The levels of `inputs`, and what they are, for JSON: see docs/prediction.schema.json.
 
@@ -38,10 +55,35 @@ def answer(
     Args:
         view: a key of `VIEWS`.
         unit: what the levels are, where the weights do not tell; None: nobody tells.
+        workers: who predicts in place of this process. They find the inputs and the weights under
+            the same paths.
+
+    Raises:
+        UserError: as `on_cluster`.
     """
+    document = _about(predictor, view, unit)
+    how = view, frames_per_scene, document["unit"]
+    if workers:
+        of_input = functools.partial(_of_input_on_worker, workers.predictor, how)
+        loaded = functools.partial(_loaded, predictor.weights.absolute())
+        absolute = [path.absolute() for path in inputs]
+        entries = iter(on_cluster(workers.scheduler, loaded, of_input, absolute, "files"))
+    else:
+        progress = tqdm(inputs, unit="file", disable=None, leave=False)
+        entries = (_of_input(predictor, how, path) for path in progress)
+    for path, entry in zip(inputs, entries):
+        if "error" in entry:
+            print(f"left out: {entry['error']}", file=sys.stderr)
+        kind = "errors" if "error" in entry else "inputs"
+        document[kind].append({"file": readable(path), **entry})
+    return document
+
+
+def _about(predictor: Predictor, view: str, unit: str | None) -> dict[str, Any]:
+    """A document that tells of no input yet."""
     labels = labels_of(predictor.weights)
     codec = labels.get("codec")
-    document: dict[str, Any] = {
+    return {
         "model": predictor.description.title,
         "weights": readable(predictor.weights),
         "codec": codec or NOT_TOLD,
@@ -51,19 +93,38 @@ def answer(
         "inputs": [],
         "errors": [],
     }
-    for path in tqdm(inputs, unit="file", disable=None, leave=False):
-        try:
-            if is_coded(path):
-                entry = _of_coded(predictor, path)
-            elif path.suffix.lower() in SUFFIXES:
-                entry = _of_picture(predictor, path, view)
-            else:
-                entry = of_video(predictor, path, view, frames_per_scene, document["unit"])
-            document["inputs"].append({"file": readable(path), **entry})
-        except UserError as error:
-            print(f"left out: {error}", file=sys.stderr)
-            document["errors"].append({"file": readable(path), "error": str(error)})
-    return document
+
+
+def _of_input(predictor: Predictor, how: tuple[str, int, str], path: Path) -> dict:
+    """What there is to tell of an input, or its `error`."""
+    view, frames_per_scene, unit = how
+    try:
+        if is_coded(path):
+            return _of_coded(predictor, path)
+        if path.suffix.lower() in SUFFIXES:
+            return _of_picture(predictor, path, view)
+        return of_video(predictor, path, view, frames_per_scene, unit)
+    except UserError as error:
+        return {"error": str(error)}
+
+
+_LOADING = threading.Lock()  # a worker has threads, and they share one predictor
+
+
+@functools.lru_cache(1)
+def _predictor(*arguments: Any) -> Predictor:
+    return Predictor(*arguments)
+
+
+def _of_input_on_worker(of_predictor: tuple, how: tuple[str, int, str], path: Path) -> dict:
+    with _LOADING:
+        predictor = _predictor(*of_predictor)
+    return _of_input(predictor, how, path)
+
+
+def _loaded(weights: Path) -> dict[str, str]:
+    """What levels depend on beside the inputs, for workers to compare."""
+    return {"TensorFlow": tf.__version__, str(weights): checksum([weights.read_bytes()])[:16]}
 
 
 def _of_picture(predictor: Predictor, path: Path, view: str) -> dict:
