@@ -129,7 +129,7 @@ def test_two_workers_predict_what_one_process_predicts(pictures, cluster, comman
     assert other["inputs"] == one["inputs"]
     (error,) = other["errors"]
     assert error["file"] == paths[1]
-    assert str(tmp_path / "broken.png") in error["error"]
+    assert str(REPO / paths[1]) in error["error"]
     assert error["error"] in spread.stderr
 
 
