@@ -10,12 +10,12 @@ predictor.levels(np.asarray(Image.open("photo.jpg").convert("RGB")))  # JND1, JN
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from common.data.frames import errors_in, frame_batches, resized
+from common.data.frames import blue_first, errors_in, frame_batches, resized
 from common.device import choose_device, use_precision
 from common.errors import UserError
 from common.facts import LEVELS
@@ -68,31 +68,35 @@ class Predictor:
         parts = build_model(self.description)
         if self.weights:
             read_weights(parts.whole, self.weights)
-        # Larger batches gain nothing on a CPU and only take memory.
         fast = fast_form(parts, precision) if device == "CPU" else parts.predicting
         features, head = halves(fast, parts)
         offsets = offsets_of(self.weights) if self.weights else None
 
-        def of_batch(frames: tf.Tensor) -> tf.Tensor:
-            seen = tf.nest.flatten(features(frames, training=False))
-            if offsets:
-                seen = [rounded_to(latent, offset) for latent, offset in zip(seen, offsets)]
+        def seen_in(frames: tf.Tensor) -> list[tf.Tensor]:
+            return tf.nest.flatten(features(frames, training=False))
+
+        def of_seen(seen: list[tf.Tensor]) -> tf.Tensor:
             return tf.concat(tf.nest.flatten(head(seen, training=False)), axis=1)
+
+        def rounded(seen: list[tf.Tensor]) -> list[tf.Tensor]:
+            return [rounded_to(*each) for each in zip(seen, offsets)] if offsets else seen
+
+        levels_like = [tf.TensorSpec([1, len(self.names)])]
 
         @tf.function(reduce_retracing=True)
         def levels(frames: tf.Tensor) -> tf.Tensor:
             frames = tf.cast(frames, tf.float32)
             if device == "GPU":
-                return of_batch(frames)
-            return tf.map_fn(
-                lambda frame: of_batch(frame[tf.newaxis])[0],
-                frames,
-                fn_output_signature=tf.TensorSpec([len(self.names)], tf.float32),
-            )
+                return of_seen(rounded(seen_in(frames)))
+            # On a CPU larger batches take more memory and gain nothing, but for a head on latents,
+            # which are small and its weights many.
+            if self.sees_latents:
+                return of_seen(rounded(_one_by_one(seen_in, features.outputs, frames)))
+            return _one_by_one(lambda frame: [of_seen(seen_in(frame))], levels_like, frames)[0]
 
         @tf.function
         def levels_of_latents(latents: list[tf.Tensor]) -> tf.Tensor:
-            return tf.concat(tf.nest.flatten(head(latents, training=False)), axis=1)[0]
+            return of_seen(latents)[0]
 
         self._run, self._run_head = levels, levels_of_latents
         if self.weights and self.sees_latents:
@@ -124,7 +128,7 @@ class Predictor:
                 f"frames are uint8 [..., height, width, 3], not {rgb.dtype} {rgb.shape}"
             )
         batch = rgb.reshape(-1, *rgb.shape[-3:])
-        levels = self._checked(np.stack([resized(frame)[..., ::-1] for frame in batch]))
+        levels = self._checked(blue_first(np.stack([resized(frame) for frame in batch])))
         return levels.reshape(*rgb.shape[:-3], -1)
 
     def predict(
@@ -190,3 +194,14 @@ class Predictor:
         if not np.isfinite(levels).all():
             raise UserError(f"{self.weights}: gives levels that are NaN or infinite")
         return levels
+
+
+def _one_by_one(
+    function: Callable[[tf.Tensor], list[tf.Tensor]], like: list[tf.TensorSpec], frames: tf.Tensor
+) -> list[tf.Tensor]:
+    """What `function` makes of a batch of one frame, `like` these, for each of `frames`."""
+    return tf.map_fn(
+        lambda frame: [each[0] for each in function(frame[tf.newaxis])],
+        frames,
+        fn_output_signature=[tf.TensorSpec(each.shape[1:], each.dtype) for each in like],
+    )

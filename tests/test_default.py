@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from common.data.frames import read_rgb
 from common.facts import LEVELS
 from common.models.build import build_model
 from common.models.descriptions import MODELS
 from common.models.weights import read_weights
+from common.predictor import Predictor
 from tests.processes import REPO
 
 pytestmark = pytest.mark.tensorflow
@@ -66,6 +68,22 @@ def test_the_picture_shows_each_image_beside_itself_at_jnd1(tested):
         assert (shown[:, 8 : 8 + width] == frame).all()
         differs = np.abs(shown[:, 16 + width : 16 + 2 * width] - frame).mean()
         assert 0.3 < differs < 6
+
+
+@pytest.fixture(scope="module")
+def sample_frames():
+    return np.stack([read_rgb(path) for path in sorted((SAMPLES / "test").glob("*.webp"))])
+
+
+@pytest.mark.parametrize("precision, apart", [("float32", 0.05), ("bfloat16", 0.15)])
+def test_from_python_alone_or_together(sample_frames, precision, apart):
+    """In bfloat16 0.1 QP more, where the processor has it."""
+    predictor = Predictor("MJLAT", WEIGHTS, precision=precision)
+    together = predictor.levels(sample_frames)
+    stored = pd.read_csv(REPO / "weights" / "samples.csv")[list(LEVELS)]
+    assert np.abs(together - stored).to_numpy().max() < apart
+    alone = [predictor.levels(frame) for frame in sample_frames]
+    assert together == pytest.approx(np.array(alone), abs=1e-3)
 
 
 def test_no_sample_is_a_photograph_that_the_model_was_trained_on():

@@ -16,21 +16,30 @@ pytestmark = pytest.mark.tensorflow
 @pytest.mark.parametrize("height, width", [(12, 8), (13, 7), (5, 4), (40, 33)])
 @pytest.mark.parametrize("pools", [False, True])
 @pytest.mark.parametrize("large", [False, True])
-def test_striped_convolution_equals_the_plain_sum(monkeypatch, height, width, pools, large):
+# Stripes of one row of tiles, so more than one, and a last one that is cut; or one for all rows.
+@pytest.mark.parametrize("stripe_bytes", [1, 2**24])
+def test_striped_convolution_equals_the_plain_sum(
+    monkeypatch, height, width, pools, large, stripe_bytes
+):
     if large:
         monkeypatch.setattr(striped, "_LARGE", 0)
-    # Stripes of one row of tiles: more than one stripe, and a last one that is cut.
-    monkeypatch.setattr(striped, "_STRIPE_BYTES", 1)
+    monkeypatch.setattr(striped, "_STRIPE_BYTES", stripe_bytes)
     random = np.random.default_rng(height)
-    frame = random.standard_normal((height, width, 5)).astype(np.float32)
-    inputs = layers.Input(frame.shape)
-    _, block = build_block(inputs, 3, pools)
+    frames = random.standard_normal((2, height, width, 5)).astype(np.float32)
+    _, block = build_block(layers.Input(frames.shape[1:]), 3, pools)
     convolution, normalisation, *_ = block
     convolution.set_weights([random.standard_normal(w.shape) for w in convolution.weights])
     normalisation.set_weights([random.uniform(0.5, 2, w.shape) for w in normalisation.weights])
 
-    kernel, bias = convolution.get_weights()
-    gamma, beta, mean, variance = normalisation.get_weights()
+    fast = striped.StripedConvolution(block, "float32")
+    assert fast.by_winograd == large
+    for given, made in zip(frames, fast(frames).numpy()):
+        assert made == pytest.approx(_plain(block, given), rel=1e-4, abs=1e-4)
+
+
+def _plain(block, frame):
+    kernel, bias = block.convolution.get_weights()
+    gamma, beta, mean, variance = block.normalisation.get_weights()
     sums = np.stack(
         [
             sum(correlate2d(frame[..., i], kernel[..., i, o], "same") for i in range(5))
@@ -38,14 +47,12 @@ def test_striped_convolution_equals_the_plain_sum(monkeypatch, height, width, po
         ],
         axis=-1,
     )
-    expected = np.maximum((sums + bias - mean) / np.sqrt(variance + 0.001) * gamma + beta, 0)
-    if pools:
-        half = expected[: height // 2 * 2, : width // 2 * 2]
-        expected = half.reshape(height // 2, 2, width // 2, 2, 3).max((1, 3))
-
-    fast = striped.StripedConvolution(block, "float32")
-    assert fast.by_winograd == large
-    assert fast(frame[np.newaxis])[0].numpy() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    sums = np.maximum((sums + bias - mean) / np.sqrt(variance + 0.001) * gamma + beta, 0)
+    if block.pooling:
+        height, width = (side // 2 for side in sums.shape[:2])
+        half = sums[: height * 2, : width * 2]
+        sums = half.reshape(height, 2, width, 2, 3).max((1, 3))
+    return sums
 
 
 def test_rounded_kernels_keep_their_sums():

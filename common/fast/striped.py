@@ -28,9 +28,10 @@ _LARGE = 10**9
 
 
 def fast_form(model: Parts, precision: str = "float32") -> tf.keras.Model:
-    """`model.predicting` with the same inputs, outputs and values, for one frame at a time.
+    """`model.predicting` with the same inputs, outputs and values, in less time and memory.
 
-    It must be a float32 one; weights are copied as they are now. The batch must be 1.
+    It must be a float32 one; weights are copied as they are now. The backbones are fastest one
+    frame at a time, a head on latents many at once.
 
     With `precision` 'bfloat16' the backbones but for a reconstruction's last layer, and the head's
     convolutions, compute in it. Biases, attention and dense layers stay in float32, and kernels are
@@ -98,9 +99,10 @@ class TakenIn(layers.Layer):
 
 
 class StripedConvolution(layers.Layer):
-    """A block of a head on a frame [1, height, width, channels], stripe by stripe.
+    """A block of a head on frames [batch, height, width, channels], stripe by stripe.
 
-    In bfloat16 it gives bfloat16, which is what the next one would round to.
+    Where a stripe would hold a whole frame, all frames go at once: that is faster the smaller they
+    are. In bfloat16 it gives bfloat16, which is what the next one would round to.
     """
 
     def __init__(self, block: Block, precision: str):
@@ -115,28 +117,32 @@ class StripedConvolution(layers.Layer):
         self.kernel, self.bias = (tf.Variable(each, trainable=False) for each in (kernel, bias))
         self.pools = block.pooling is not None
 
-    def call(self, frame: tf.Tensor) -> tf.Tensor:
-        _, height, width, _ = frame.shape
+    def call(self, frames: tf.Tensor) -> tf.Tensor:
+        _, height, width, _ = frames.shape
         tile = winograd.TILE
         across = -(-width // tile)
         # A row of tiles: 36 values for each tile and channel, before the products and after.
-        row_bytes = 36 * across * sum(self.kernel.shape[-2:]) * frame.dtype.size
+        row_bytes = 36 * across * sum(self.kernel.shape[-2:]) * frames.dtype.size
         stripes = -(-height // (tile * max(1, _STRIPE_BYTES // row_bytes)))
         rows = tile * -(-height // (tile * stripes))
         below, right = 1 + stripes * rows - height, 1 + tile * across - width
         kernel = tf.convert_to_tensor(self.kernel)
-        frame = tf.cast(frame, kernel.dtype)
-        padded = tf.pad(frame, [[0, 0], [1, below], [1, right], [0, 0]])
+        frames = tf.cast(frames, kernel.dtype)
 
-        def of_stripe(taken: tf.Tensor) -> tf.Tensor:
-            if self.by_winograd:
-                products = tf.matmul(winograd.transform_input(taken), kernel)
-                return self._from_products(products, self.bias, across)
-            sums = tf.nn.conv2d(taken, kernel, 1, "VALID")
+        def plain(taken: tf.Tensor, padding: str = "VALID") -> tf.Tensor:
+            sums = tf.nn.conv2d(taken, kernel, 1, padding)
             return tf.cast(finished(sums, self.bias, self.pools), kernel.dtype)
 
+        def by_winograd(taken: tf.Tensor) -> tf.Tensor:
+            products = tf.matmul(winograd.transform_input(taken), kernel)
+            return self._from_products(products, self.bias, across)
+
+        if stripes == 1 and not self.by_winograd:
+            return plain(frames, "SAME")
+        padded = tf.pad(frames, [[0, 0], [1, below], [1, right], [0, 0]])
         shrink = 2 if self.pools else 1
         shape = (rows // shrink, tile * across // shrink, self.kernel.shape[-1])
+        of_stripe = by_winograd if self.by_winograd else plain
         done = map_stripes(of_stripe, padded, rows, shape, kernel.dtype)
         return done[:, : height // shrink, : width // shrink]
 
