@@ -52,7 +52,8 @@ MEASUREMENTS = {
     "labels": (
         "label_searches",
         "CPU seconds of finding a frame's levels by encodes, as prepare photos does",
-        "Several QPs at once, beside one encode at a time by bisection. Both find the same levels.",
+        "Several QPs of several frames at once, beside one encode at a time by bisection. Both\n"
+        "find the same levels.",
     ),
     "decide": (
         "decisions",

@@ -22,7 +22,7 @@ from common.facts import LEVELS
 from common.fast.striped import fast_form, halves
 from common.framework import tf
 from common.models.bitstream import is_coded, read_coded
-from common.models.build import build_model
+from common.models.build import Parts, build_model
 from common.models.decoding import latents_for
 from common.models.descriptions import MODELS
 from common.models.entropy import rounded_to, weights_checksum
@@ -68,37 +68,8 @@ class Predictor:
         parts = build_model(self.description)
         if self.weights:
             read_weights(parts.whole, self.weights)
-        fast = fast_form(parts, precision) if device == "CPU" else parts.predicting
-        features, head = halves(fast, parts)
         offsets = offsets_of(self.weights) if self.weights else None
-
-        def seen_in(frames: tf.Tensor) -> list[tf.Tensor]:
-            return tf.nest.flatten(features(frames, training=False))
-
-        def of_seen(seen: list[tf.Tensor]) -> tf.Tensor:
-            return tf.concat(tf.nest.flatten(head(seen, training=False)), axis=1)
-
-        def rounded(seen: list[tf.Tensor]) -> list[tf.Tensor]:
-            return [rounded_to(*each) for each in zip(seen, offsets)] if offsets else seen
-
-        levels_like = [tf.TensorSpec([1, len(self.names)])]
-
-        @tf.function(reduce_retracing=True)
-        def levels(frames: tf.Tensor) -> tf.Tensor:
-            frames = tf.cast(frames, tf.float32)
-            if device == "GPU":
-                return of_seen(rounded(seen_in(frames)))
-            # On a CPU larger batches take more memory and gain nothing, but for a head on latents,
-            # which are small and its weights many.
-            if self.sees_latents:
-                return of_seen(rounded(_one_by_one(seen_in, features.outputs, frames)))
-            return _one_by_one(lambda frame: [of_seen(seen_in(frame))], levels_like, frames)[0]
-
-        @tf.function
-        def levels_of_latents(latents: list[tf.Tensor]) -> tf.Tensor:
-            return of_seen(latents)[0]
-
-        self._run, self._run_head = levels, levels_of_latents
+        self._run, self._run_head = _functions(parts, device, precision, offsets)
         if self.weights and self.sees_latents:
             self._folders = [*([priors] if priors else []), self.weights.parent]
             self._analyses = [weights_checksum(each.analysis)[:32] for each in parts.backbones]
@@ -194,6 +165,41 @@ class Predictor:
         if not np.isfinite(levels).all():
             raise UserError(f"{self.weights}: gives levels that are NaN or infinite")
         return levels
+
+
+def _functions(
+    parts: Parts, device: str, precision: str, offsets: list[np.ndarray] | None
+) -> tuple[Callable, Callable]:
+    """From frames uint8 [batch, 352, 640, 3], and from latents of one frame, to levels."""
+    fast = fast_form(parts, precision) if device == "CPU" else parts.predicting
+    features, head = halves(fast, parts)
+    levels_like = [tf.TensorSpec([1, len(parts.head.outputs)])]
+
+    def seen_in(frames: tf.Tensor) -> list[tf.Tensor]:
+        return tf.nest.flatten(features(frames, training=False))
+
+    def rounded(seen: list[tf.Tensor]) -> list[tf.Tensor]:
+        return [rounded_to(*each) for each in zip(seen, offsets)] if offsets else seen
+
+    def of_seen(seen: list[tf.Tensor]) -> tf.Tensor:
+        return tf.concat(tf.nest.flatten(head(seen, training=False)), axis=1)
+
+    @tf.function(reduce_retracing=True)
+    def levels(frames: tf.Tensor) -> tf.Tensor:
+        frames = tf.cast(frames, tf.float32)
+        if device == "GPU":
+            return of_seen(rounded(seen_in(frames)))
+        # On a CPU larger batches take more memory and gain nothing, but for a head on latents,
+        # which are small and its weights many.
+        if parts.description.sees == "latent":
+            return of_seen(rounded(_one_by_one(seen_in, features.outputs, frames)))
+        return _one_by_one(lambda frame: [of_seen(seen_in(frame))], levels_like, frames)[0]
+
+    @tf.function
+    def levels_of_latents(latents: list[tf.Tensor]) -> tf.Tensor:
+        return of_seen(latents)[0]
+
+    return levels, levels_of_latents
 
 
 def _one_by_one(

@@ -48,16 +48,19 @@ def test_an_encode_is_what_the_documented_settings_give(frame):
 
 
 def test_each_of_several_is_as_if_coded_and_measured_alone(frame):
-    """At every QP that there is, in no order; one QP twice."""
-    qps = [30, *range(h264.FINEST_OF_EACH, 52, 3), *range(51, h264.FINEST_OF_EACH, -3)]
-    streams = h264.encode_each(frame, qps)
-    for qp, stream, vmaf in zip(qps, streams, h264.vmaf_of_each(frame, streams)):
-        alone = h264.encode(frame, qp)
-        assert np.array_equal(h264.decode(stream), h264.decode(alone)), qp
-        assert vmaf == h264.measure(frame, alone, ["vmaf"])["vmaf"], qp
-    assert len(streams) == len(qps)
+    """At every QP that there is, in no order; one QP twice; then two more frames."""
+    every = [30, *range(h264.FINEST_OF_EACH, 52, 3), *range(51, h264.FINEST_OF_EACH, -3)]
+    frames, qps = [frame, frame[::-1].copy(), 255 - frame], [every, [27], [40, 22, 31]]
+    coded = h264.encode_each(frames, qps)
+    measured = h264.vmaf_of_each(frames, coded)
+    assert [*map(len, coded)] == [*map(len, measured)] == [*map(len, qps)]
+    for one, *of_frame in zip(frames, qps, coded, measured):
+        for qp, stream, vmaf in zip(*of_frame):
+            alone = h264.encode(one, qp)
+            assert np.array_equal(h264.decode(stream), h264.decode(alone)), qp
+            assert vmaf == h264.measure(one, alone, ["vmaf"])["vmaf"], qp
     with pytest.raises(ValueError, match="from 4 on, not 3"):
-        h264.encode_each(frame, [20, 3])
+        h264.encode_each([frame], [[20, 3]])
 
 
 def test_coarser_costs_fewer_bits(frame):

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from common.codecs import h264
-from common.datasets.objective import LOOK_BACK, THRESHOLDS, find_levels, lowest_below
+from common.datasets.objective import (
+    LOOK_BACK,
+    THRESHOLDS,
+    find_levels,
+    find_levels_of_each,
+    lowest_below,
+)
 from common.errors import UserError
 from tests.synthetic import picture
 
@@ -86,3 +92,13 @@ def test_levels_finer_than_several_at_once_can_be_coded():
 def test_a_flat_frame_has_no_levels():
     with pytest.raises(UserError, match=r"VMAF stays at 97\.\d up to QP 51"):
         find_levels(np.full((64, 64, 3), 100, np.uint8))
+
+
+def test_several_frames_at_once_get_what_each_gets_alone():
+    frames = [picture(5, 144, 256), np.full((144, 256, 3), 100, np.uint8), picture(6, 144, 256)]
+    first, flat, last = find_levels_of_each(frames)
+    assert isinstance(flat, UserError)
+    assert [level.qp for level in first] == [level.qp for level in find_levels(frames[0])]
+    for level, alone in zip(last, find_levels(frames[2])):
+        assert (level.qp, level.vmaf) == (alone.qp, alone.vmaf)
+        assert np.array_equal(h264.decode(level.stream), h264.decode(alone.stream))

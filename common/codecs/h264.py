@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import json
 import re
 import subprocess
@@ -51,6 +52,8 @@ X264 = {
 # What the header of a stream says of its colours.
 TOLD = {"colorspace": "smpte170m", "color_range": "tv"}
 FINEST_OF_EACH = 4
+# VMAF of frames that are no video: between them there is no motion, which lets it forgive more.
+STILL = "version=vmaf_v0.6.1:motion.motion_force_zero=true"
 # What ffmpeg's metric filters say at the end of a run.
 SCORES = {"psnr": r"PSNR y:(\S+)", "ssim": r"SSIM Y:(\S+)", "vmaf": r"VMAF score: (\S+)"}
 
@@ -72,23 +75,27 @@ def encode(rgb: np.ndarray, qp: int) -> bytes:
     return output(coded, rgb.tobytes(), "libx264")
 
 
-def encode_each(rgb: np.ndarray, qps: Sequence[int]) -> list[bytes]:
-    """A frame as an H.264 stream of its own per QP, from one run of x264.
+def encode_each(frames: Sequence[np.ndarray], qps: Sequence[Sequence[int]]) -> list[list[bytes]]:
+    """Each of some frames of one size at each of its QPs, an H.264 stream each, from one run.
 
     They decode to the pixels that those of `encode` decode to. That holds from `FINEST_OF_EACH` on:
-    x264 codes the frame again and again in one all-intra stream, a zone per QP, and a zone has no
+    x264 codes a frame again and again in one all-intra stream, a zone per QP, and a zone has no
     QP below 1, which is the nominal 4.
     """
-    if min(qps) < FINEST_OF_EACH:
-        raise ValueError(f"QPs from {FINEST_OF_EACH} on, not {min(qps)}")
+    each = [qp for of_frame in qps for qp in of_frame]
+    if min(each) < FINEST_OF_EACH:
+        raise ValueError(f"QPs from {FINEST_OF_EACH} on, not {min(each)}")
     # A zone at the very first frame has no effect. Every frame begins with a delimiter.
-    zones = "/".join(f"{place},{place},q={qp - 3}" for place, qp in enumerate(qps, 1))
+    zones = "/".join(f"{place},{place},q={qp - 3}" for place, qp in enumerate(each, 1))
     params = f"keyint=1:aq-mode=0:mbtree=0:aud=1:zones={zones}"
-    again = _yuv(rgb).filter("loop", loop=len(qps), size=1)
-    coded = again.output("pipe:", crf=30, **{"x264-params": params}, **TOLD, **X264)
+    first, *others = map(len, qps)
+    again = _repeated(_yuv(frames[0]), [first + 1, *others])
+    options = {"crf": 30, "fps_mode": "passthrough", "x264-params": params}
+    coded = again.output("pipe:", **options, **TOLD, **X264)
     delimiter = b"\x00\x00\x00\x01\x09"
-    streams = output(coded, rgb.tobytes(), "libx264").split(delimiter)[2:]
-    return [delimiter + stream for stream in streams]
+    made = output(coded, _bytes(frames), "libx264").split(delimiter)[2:]
+    streams = iter([delimiter + stream for stream in made])
+    return [[*itertools.islice(streams, len(of_frame))] for of_frame in qps]
 
 
 def reencode(path: Path, qp: int, framerate: int | None = None) -> bytes:
@@ -180,21 +187,26 @@ def measure(
     return {metric: float(match[1]) for metric, match in fields.items()}
 
 
-def vmaf_of_each(reference: np.ndarray, streams: Sequence[bytes]) -> list[float]:
-    """VMAF of each stream of one frame, as `measure` gives it, from one run of libvmaf.
+def vmaf_of_each(
+    references: Sequence[np.ndarray], streams: Sequence[Sequence[bytes]]
+) -> list[list[float]]:
+    """VMAF of the streams of each of some frames of one size, as `measure` gives it, from one run.
 
     A lossless stream (QP 0) stands alone: ffmpeg decodes lossy ones after it wrongly.
     """
-    with unnamed(b"".join(streams)) as file:
-        again = _yuv(reference).filter("loop", loop=len(streams) - 1, size=1)
+    with unnamed(b"".join(itertools.chain(*streams))) as file:
+        again = _repeated(_yuv(references[0]), [*map(len, streams)])
         pair = [
             video.filter("settb", "1/25").filter("setpts", "N")
             for video in (_stream(f"/dev/fd/{file.fileno()}"), again)
         ]
-        measured = ffmpeg.filter(pair, "libvmaf", log_fmt="json", log_path="/dev/stdout")
+        measured = ffmpeg.filter(
+            pair, "libvmaf", model=STILL, log_fmt="json", log_path="/dev/stdout"
+        )
         graph = measured.output("pipe:", format="null").global_args("-filter_complex_threads", "1")
-        log = run(command(graph, "libvmaf"), reference.tobytes(), (file.fileno(),)).stdout
-    return [frame["metrics"]["vmaf"] for frame in json.loads(log)["frames"]]
+        log = run(command(graph, "libvmaf"), _bytes(references), (file.fileno(),)).stdout
+    scores = iter([frame["metrics"]["vmaf"] for frame in json.loads(log)["frames"]])
+    return [[*itertools.islice(scores, len(of_frame))] for of_frame in streams]
 
 
 def bits(stream: bytes) -> int:
@@ -239,11 +251,28 @@ def _stream(path: str = "pipe:"):
 
 
 def _yuv(rgb: np.ndarray, path: str = "pipe:"):
-    """An input of one RGB frame, as the YUV that is coded and measured."""
+    """An input of RGB frames of this one's size, as the YUV that is coded and measured."""
     size = f"{rgb.shape[1]}x{rgb.shape[0]}"
     raw = ffmpeg.input(path, format="rawvideo", pix_fmt="rgb24", s=size, threads=1)
     scaled = raw.filter("scale", out_color_matrix=MATRIX, out_range="tv", flags=SCALER)
     return scaled.filter("format", "yuv420p")
+
+
+def _repeated(video, counts: Sequence[int]):
+    """A video of so many frames, each shown so often in turn."""
+    branches = video.filter_multi_output("split", len(counts))
+    shown = [
+        branches[number]
+        .filter("trim", start_frame=number, end_frame=number + 1)
+        .filter("setpts", "N")
+        .filter("loop", loop=count - 1, size=1)
+        for number, count in enumerate(counts)
+    ]
+    return ffmpeg.concat(*shown).filter("setpts", "N")
+
+
+def _bytes(frames: Sequence[np.ndarray]) -> bytes:
+    return b"".join(frame.tobytes() for frame in frames)
 
 
 def _ppm(yuv, **options):

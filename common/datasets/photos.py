@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import random
 import re
@@ -18,7 +19,7 @@ from common.codecs.ffmpeg import binary
 from common.data.frames import SUFFIXES, VIDEO_SUFFIXES, list_files, read_rgb
 from common.data.manifest import STAND_IN
 from common.data.text import readable
-from common.datasets.objective import find_levels
+from common.datasets.objective import Level, find_levels_of_each
 from common.datasets.preparation import Content, Dataset, Frame, level_columns
 from common.datasets.splitting import alike, thumbnail
 from common.datasets.variation import varied
@@ -166,28 +167,51 @@ def _content(
         pictures = h264.frames(path, wanted) if video else [read_rgb(path)]
         for number, picture in zip(wanted, pictures):
             origin = {"source": name, "frame": str(number) if video else ""}
-            for frame in (frame for frame in asked if cuts[frame].number == number):
-                try:
-                    images, row = coded(picture, cuts[frame])
+            here = [frame for frame in asked if cuts[frame].number == number]
+            for frame, made in zip(here, coded(picture, [cuts[frame] for frame in here])):
+                if isinstance(made, UserError):
+                    yield UserError(f"{name}, {frame}: {made}")
+                else:
+                    images, row = made
                     yield Frame(frame, images, {**origin, **row})
-                except UserError as error:
-                    yield UserError(f"{name}, {frame}: {error}")
 
     return Content(name, list(frames), make, list(variations))
 
 
 def _coded(
-    picture: np.ndarray, cut: Cut, thresholds: list[float], keep_size: bool
-) -> tuple[list[np.ndarray], dict[str, str]]:
-    """Cut, vary, find the levels, make the JND frames; and what the manifest says of them."""
+    picture: np.ndarray, cuts: list[Cut], thresholds: list[float], keep_size: bool
+) -> Iterator[tuple[list[np.ndarray], dict[str, str]] | UserError]:
+    """Cut, vary, find the levels, make the JND frames; and what the manifest says of them.
+
+    Frames of one size that follow each other are coded together.
+    """
+    sources = [_source(picture, cut, keep_size) for cut in cuts]
+    for _, of_size in itertools.groupby(zip(cuts, sources), lambda each: each[1][0].shape):
+        same = [*of_size]
+        found = find_levels_of_each([source for _, (source, _) in same], thresholds)
+        streams = [level.stream for levels in found if not isinstance(levels, UserError)
+                   for level in levels]  # fmt: skip
+        decoded = h264.frames(b"".join(streams), range(len(streams)))
+        for (cut, (source, variation)), levels in zip(same, found):
+            if isinstance(levels, UserError):
+                yield levels
+                continue
+            jnd_frames = itertools.islice(decoded, len(levels))
+            yield [source, *jnd_frames], _row(cut, variation, levels, thresholds)
+
+
+def _source(picture: np.ndarray, cut: Cut, keep_size: bool) -> tuple[np.ndarray, str]:
+    """The frame, and how it was varied."""
     left, top, width, height = cut.box
     frame, variation = Image.fromarray(picture).crop((left, top, left + width, top + height)), ""
     if not keep_size:
         frame = frame.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
     if cut.variation:
         frame, variation = varied(frame, cut.variation)
-    source = np.asarray(frame)
-    levels = find_levels(source, thresholds)
+    return np.asarray(frame), variation
+
+
+def _row(cut: Cut, variation: str, levels: list[Level], thresholds: list[float]) -> dict[str, str]:
     limits = [f"{threshold:g}" for threshold in thresholds]
     scores = "/".join(f"{level.vmaf:.2f}" for level in levels)
     row = {
@@ -200,6 +224,4 @@ def _coded(
         "metric": h264.metric(),
     }
     qps, origin = [level.qp for level in levels], "frame encoded by x264 at QP {}".format
-    row |= level_columns(qps, QP, h264.encoder(), origin)
-    streams = b"".join(level.stream for level in levels)
-    return [source, *h264.frames(streams, range(len(levels)))], row
+    return row | level_columns(qps, QP, h264.encoder(), origin)

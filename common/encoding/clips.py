@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.codecs.ffmpeg import binary, last_line, unnamed
+from common.codecs.h264 import STILL
 from common.encoding.encoders import Encoder
 from common.errors import UserError
 from common.prediction.scenes import Scene
@@ -31,7 +32,7 @@ _C = ctypes.CDLL(None)
 EVEN = "crop=trunc(iw/2)*2:trunc(ih/2)*2"
 # Between programs all is called limited range, so that none converts; `Look` says what it is.
 _RAW = f"setparams=range=tv,{EVEN}"
-_STILL = "version=vmaf_v0.6.1\\\\:motion.motion_force_zero=true"
+_STILL = STILL.replace(":", r"\\:")  # within a graph that is written out
 WINDOW = 12  # frames that a scene is tried on
 
 

@@ -21,7 +21,13 @@ from tqdm import tqdm
 from common.codecs import h264
 from common.data.frames import read_rgb
 from common.data.views import VIEWS, cutouts
-from common.datasets.objective import THRESHOLDS, find_levels, lowest_below
+from common.datasets.objective import (
+    THRESHOLDS,
+    find_levels,
+    find_levels_of_each,
+    lowest_below,
+)
+from common.datasets.preparation import PORTION
 from common.encoding.clips import encode_clip, ffmpeg, look_at, vmaf_of_frames, windows
 from common.encoding.delivery import constant_of_equal_vmaf, deliver
 from common.encoding.encoders import ENCODERS
@@ -86,7 +92,7 @@ def _predicted(predictor: Predictor, frame: np.ndarray) -> np.ndarray:
 def _tried_once(frame: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Levels by one run of x264 at the QPs predicted, and VMAF's course between them."""
     qps = sorted({int(np.clip(round(float(level)), 4, 51)) for level in levels})
-    scores = h264.vmaf_of_each(frame, h264.encode_each(frame, qps))
+    (scores,) = h264.vmaf_of_each([frame], h264.encode_each([frame], [qps]))
     losses = np.maximum.accumulate(np.log(np.maximum(100 - np.array(scores), 0.01)))
     wanted = np.log(100 - np.array(THRESHOLDS))
     slope = (losses[-1] - losses[0]) / (qps[-1] - qps[0]) if len(qps) > 1 else 0.11
@@ -262,16 +268,21 @@ def decisions(predictor: Predictor, pictures: Sequence[Path], count: int) -> lis
 def label_searches(pictures: Sequence[Path], count: int) -> list[dict]:
     """CPU seconds per frame of the search for labels, and of one that encodes QP by QP.
 
-    Of up to `count` pictures, at 640x352; `levels_apart` counts levels that the two disagree on.
+    Of up to `count` pictures, at 640x352, several QPs of `PORTION` frames at once, as `prepare` has
+    them; `frames_apart` counts those that the two find other levels for.
     """
     frames = frames_of(pictures, WIDTH, HEIGHT, count)
-    rows, apart = {"several QPs at once": 0.0, "QP by QP": 0.0}, 0
-    for frame in tqdm(frames, "labels", unit="frame", disable=None, leave=False):
-        levels, together = _cpu_seconds(find_levels, frame)
-        alone, singly = _cpu_seconds(_levels_by_bisection, frame)
-        rows["several QPs at once"] += together
-        rows["QP by QP"] += singly
-        apart += sum(level.qp != qp for level, qp in zip(levels, alone))
+    rows, apart = {"several at once": 0.0, "QP by QP": 0.0}, 0
+    for start in tqdm(range(0, len(frames), PORTION), "labels", disable=None, leave=False):
+        portion = frames[start : start + PORTION]
+        found, together = _cpu_seconds(find_levels_of_each, portion)
+        rows["several at once"] += together
+        for frame, levels in zip(portion, found):
+            if isinstance(levels, UserError):
+                raise levels
+            alone, singly = _cpu_seconds(_levels_by_bisection, frame)
+            rows["QP by QP"] += singly
+            apart += [level.qp for level in levels] != alone
     spent = rows["QP by QP"]
     return [
         {
@@ -279,7 +290,7 @@ def label_searches(pictures: Sequence[Path], count: int) -> list[dict]:
             "frames": len(frames),
             "cpu_seconds": seconds / len(frames),
             "times_cheaper": spent / seconds,
-            "levels_apart": apart,
+            "frames_apart": apart,
         }
         for search, seconds in rows.items()
     ]
