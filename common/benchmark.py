@@ -226,7 +226,7 @@ def _predict_keras(name: str, count: int, precision: str) -> float:
     from common.models.build import build_model
 
     use_precision(precision)
-    model = build_model(MODELS[name]).whole
+    model = _plain(build_model(MODELS[name]).whole)
     frames = noise(count).astype("float32")
     return count / fastest(lambda: model.predict(frames, batch_size=8, verbose=0)).seconds
 
@@ -279,7 +279,7 @@ def _train_backbone_keras(name: str, count: int, precision: str) -> float:
     from common.models.backbone import build_backbone
 
     use_precision(precision)
-    model = build_backbone((_CROP, _CROP, 3)).whole
+    model = _plain(build_backbone((_CROP, _CROP, 3)).whole)
     model.compile(tf.keras.optimizers.Adam(1e-4), "mse")
     crops = noise(count)[:, :_CROP, :_CROP].astype("float32")
     return count / _shortest(_fitted(model, crops, crops))
@@ -307,7 +307,7 @@ def _train_keras(name: str, count: int, precision: str) -> float:
     from common.training.predictor import FRAME_WEIGHT, LEVEL_WEIGHT
 
     use_precision(precision)
-    model = build_model(MODELS[name]).whole
+    model = _plain(build_model(MODELS[name]).whole)
     frames = noise(count).astype("float32")
     of_frame = frames, "mse", FRAME_WEIGHT
     of_level = frames[:, 0, 0, :1] / 8, "mae", LEVEL_WEIGHT
@@ -315,6 +315,17 @@ def _train_keras(name: str, count: int, precision: str) -> float:
     targets, losses, weights = map(list, zip(*of_outputs))
     model.compile(tf.keras.optimizers.Adam(1e-5), losses, loss_weights=weights)
     return count / _shortest(_fitted(model, frames, targets))
+
+
+def _plain(model: tf.keras.Model) -> tf.keras.Model:
+    """`model` of Keras's own layers."""
+    from common.framework import layers, tf
+
+    def keras(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+        kind = getattr(layers, type(layer).__name__, type(layer))
+        return kind.from_config(layer.get_config())
+
+    return tf.keras.models.clone_model(model, clone_function=keras)
 
 
 def _fitted(model: tf.keras.Model, frames: np.ndarray, targets: object) -> list[float]:

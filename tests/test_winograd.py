@@ -23,7 +23,8 @@ def test_striped_convolution_equals_the_plain_sum(
 ):
     if large:
         monkeypatch.setattr(striped, "_LARGE", 0)
-    monkeypatch.setattr(striped, "_STRIPE_BYTES", stripe_bytes)
+    for name in ("_PRODUCT_BYTES", "_SUM_BYTES", "_FRAME_BYTES"):
+        monkeypatch.setattr(striped, name, stripe_bytes)
     random = np.random.default_rng(height)
     frames = random.standard_normal((2, height, width, 5)).astype(np.float32)
     _, block = build_block(layers.Input(frames.shape[1:]), 3, pools)
