@@ -237,7 +237,7 @@ def _add_test_options(test: Parser, description: Description) -> None:
         model_weights_path={"default": bundled("weights"), "help": weights},
         batch_size={
             "default": description.test_batch,
-            "help": "frames at a time; bounds memory, changes no result",
+            "help": "frames at a time; bounds memory, changes no result beyond rounding",
         },
     )
     add_backbone_option(test, description, help=backbones_in_testing(description))

@@ -108,7 +108,8 @@ class Predictor:
         """The levels of image files, or of coded pictures, in their order, batch by batch.
 
         Args:
-            batch_size: frames at a time (None: `test_batch`); bounds memory, changes no result.
+            batch_size: frames at a time (None: `test_batch`); bounds memory, changes no result
+                beyond rounding.
 
         Yields:
             places in `images` [frames], levels float32 [frames, levels], and the errors of the

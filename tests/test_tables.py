@@ -124,7 +124,8 @@ def test_predictions_go_on_where_they_were_stopped(labelled_root, tmp_path):
     stopped_before = min(kept)
     stopped_before.unlink()
     again, _ = predict_all(candidates[:1], images, tmp_path / "cache")
-    assert again["LAT", "JND2"] == pytest.approx(first["LAT", "JND2"])
+    # Alone, a frame's sums are rounded in another order than in a batch.
+    assert again["LAT", "JND2"] == pytest.approx(first["LAT", "JND2"], rel=1e-5)
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npz")}
     assert {path for path in after if after[path] != kept[path]} == {stopped_before}
 

@@ -39,16 +39,16 @@ def multiply_accumulates(model: tf.keras.Model) -> Counter[str]:
     # A layer itself also knows its uses in other models.
     for described in model.get_config()["layers"]:
         layer, uses = model.get_layer(described["name"]), len(described["inbound_nodes"])
-        kind = type(layer)
-        if kind is layers.Dense:
+        if isinstance(layer, layers.Dense):
             places = math.prod(layer.output_shape[1:-1])
-        elif kind in (layers.Conv2D, layers.Conv2DTranspose):
+        elif isinstance(layer, layers.Conv2D):  # which Keras's transposed one is, too
             # A kernel is placed at each position of what it makes, or, transposed, takes.
-            placed = layer.output_shape if kind is layers.Conv2D else layer.input_shape
+            transposed = isinstance(layer, layers.Conv2DTranspose)
+            placed = layer.input_shape if transposed else layer.output_shape
             places = math.prod(placed[1:3])
         else:
             continue
-        counts[kind.__name__] += uses * places * math.prod(layer.kernel.shape)
+        counts[type(layer).__name__] += uses * places * math.prod(layer.kernel.shape)
     return counts
 
 
