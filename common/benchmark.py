@@ -166,10 +166,10 @@ def _write(rows: list[dict[str, Any]], path: Path) -> None:
     import pandas as pd
 
     from common.evaluation.speed import draw_ratios
-    from common.files import replaced
+    from common.files import atomic_write
 
     table = pd.DataFrame(rows)
-    with replaced(path) as beside:
+    with atomic_write(path, overwrite=True) as beside:
         table.to_csv(beside, index=False, float_format="%.4g")
     draw_ratios(table, path.with_suffix(".png"))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from common.console import Parser
 from common.errors import UserError, reported
 from common.facts import LATENT_FILTERS, LEVELS
-from common.files import replaced
+from common.files import atomic_write
 from common.models.descriptions import MODELS
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def compact(source: Path, target: Path) -> None:
                 channels = weight.shape[-1] if weight.ndim == 4 else channels
         small.flush()
         written = small.id.get_file_image()
-    with replaced(target) as beside:
+    with atomic_write(target, overwrite=True) as beside:
         beside.write_bytes(written)
 
 

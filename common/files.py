@@ -1,72 +1,263 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and the temporary folders they are written in.
+
+Everything temporary lies in hidden folders, each with a lock that the living process holds. So
+whatever `kill -9` leaves, the next run can tell from what is in use, and removes it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import io
 import os
 import re
-import secrets
-from collections.abc import Iterable, Iterator
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from common.errors import UserError
 
-if TYPE_CHECKING:
-    import numpy as np
+_PREFIX, _LOCK = ".laser-jnd-", "lock"
+_TEMPORARY_FOLDER = re.compile(re.escape(_PREFIX) + "[a-z0-9_]{8}")
+_LOCK_FILE = re.compile(re.escape(_PREFIX) + r"[0-9a-f]{8}\.lock")
+# What versions up to 0.9 left beside a file when they were killed.
+_OLD_FILE = re.compile(r"\..+\.partial-[0-9a-f]{8}(\.[^.]+)?", re.DOTALL)
+_OLD_FOLDER = re.compile(r"\..+\.scenes-[a-z0-9_]{8}", re.DOTALL)
+_SECONDS_TO_LOCK = 60  # a process may take between making a folder and locking it
+_HEAD = 4096  # bytes of a file that tell whether it is ours
+_NO_LINKS = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
-
-# Temporary files are told from a user's own by this.
-_PARTIAL = re.compile(r"\..+\.partial-[0-9a-f]{8}(\.\w+)?")
+# Of this process: the folders in use, and the folders whose stale ones are removed.
+_living: set[Path] = set()
+_swept: set[Path] = set()
 
 
 @contextlib.contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the place of `path` when the block ends well.
+def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
+    """Make a hidden folder in `parent`, or in the system's temporary folder; remove it at the end.
 
-    The temporary name keeps the suffix, since encoders choose the format by it. Missing folders are
-    made. On any error the temporary file goes and `path` stays as it was.
+    It holds a file `lock` beside what the caller writes. On the first call for a parent, folders
+    there that no living process holds are removed.
+    """
+    parent = Path(parent or tempfile.gettempdir()).absolute()
+    if parent not in _swept:
+        _swept.add(parent)
+        remove_stale(parent)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    _living.add(folder)
+    try:
+        with (folder / "unlocked").open("w") as file:
+            # Where a file system has no locks, nobody takes a folder for stale either.
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            (folder / "unlocked").rename(folder / _LOCK)  # no moment with a lock that is free
+            yield folder
+    finally:
+        _remove(folder)
+        _living.discard(folder)
+
+
+def remove_stale(parent: Path) -> None:
+    """Remove the temporary folders and locks in `parent` that no living process holds.
+
+    What versions up to 0.9 left goes, too.
+    """
+    try:
+        entries = list(os.scandir(parent))
+    except OSError:
+        return
+    for entry in entries:
+        with contextlib.suppress(OSError):  # another process may be faster, or own it
+            path, is_folder = Path(entry.path).absolute(), entry.is_dir(follow_symlinks=False)
+            if (_TEMPORARY_FOLDER if is_folder else _LOCK_FILE).fullmatch(path.name):
+                _remove_unless_held(path)
+            elif is_folder and _OLD_FOLDER.fullmatch(path.name):
+                # All of ours had a lock but in their first moment, when they were empty.
+                _remove_unless_held(path) if (path / _LOCK).exists() else path.rmdir()
+            elif not is_folder and _OLD_FILE.fullmatch(path.name):
+                path.unlink()
+
+
+def _remove_unless_held(path: Path) -> None:
+    """Remove a temporary folder or a lock file that no living process has locked."""
+    if path in _living:
+        return
+    lock = path / _LOCK if path.is_dir() else path
+    try:
+        number = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        if time.time() - path.stat().st_mtime > _SECONDS_TO_LOCK:
+            _remove(path)
+        return
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(number), lock.stat()):
+            _remove(path)
+    finally:
+        os.close(number)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with its lock last: so a kill leaves what is known to be stale."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    for each in path.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each, ignore_errors=True)
+        elif each.name != _LOCK:
+            each.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def atomic_write(
+    path: Path, ours: re.Pattern[bytes] | None = None, overwrite: bool = False
+) -> Iterator[Path]:
+    """Give a path to write to; the file there takes the place of `path` when the block ends well.
+
+    Missing folders are made, and symbolic links are followed. On any error, `path` stays as it was.
+
+    Args:
+        ours: matches the beginning of the files that may be replaced without `overwrite`.
+
+    Raises:
+        UserError: `path` is no regular file, or a file that may not be replaced.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.partial-{secrets.token_hex(4)}{path.suffix}")
+    _check_replaceable(path, ours, overwrite)
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield beside
-        os.replace(beside, path)
+        with temporary_folder(target.parent) as folder:
+            temporary = folder / target.name
+            yield temporary
+            try:
+                if overwrite or not _linked(temporary, target):
+                    _check_replaceable(path, ours, overwrite)
+                    os.replace(temporary, target)
+            except FileExistsError:
+                raise UserError(f"{path}: was made by another process meanwhile") from None
     except OSError as error:
         # Encoders name no file, or the temporary one, which is gone.
-        if error.filename in (None, str(beside)):
+        if error.filename is None or _PREFIX in str(error.filename):
             error.filename = str(path)
         raise
-    finally:
-        beside.unlink(missing_ok=True)
 
 
-def is_partial(path: Path) -> bool:
-    """Whether `path` is a temporary file of `replaced`, left by a process that was killed."""
-    return bool(_PARTIAL.fullmatch(path.name))
+def _linked(temporary: Path, target: Path) -> bool:
+    """Put a file in a place where none is; False where there is one, which stays."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.replace(temporary, target)
+    return True
 
 
-def remove_partials(*paths: Path) -> None:
-    """Remove what killed processes left half written of `paths` and of files named after them."""
-    for left in (left for path in paths for left in path.parent.glob(f".{path.stem}.*")):
-        if is_partial(left):
-            left.unlink(missing_ok=True)
+def check_writable(
+    path: Path,
+    ours: re.Pattern[bytes] | None = None,
+    overwrite: bool = False,
+    inputs: Iterable[Path] = (),
+) -> None:
+    """See to it that `atomic_write` will write `path`: better to fail now than after the work.
+
+    Args:
+        inputs: files that are never replaced.
+
+    Raises:
+        UserError: it will not, `path` is one of `inputs`, or its folder cannot be written to.
+    """
+    path = Path(path)
+    for each in inputs:
+        with contextlib.suppress(OSError):
+            if path.samefile(each):
+                raise UserError(f"{path}: is an input, which is never replaced; name another file")
+    make_writable(Path(os.path.realpath(path)).parent)
+    _check_replaceable(path, ours, overwrite)  # names that are too long, too
+
+
+def _check_replaceable(path: Path, ours: re.Pattern[bytes] | None, overwrite: bool) -> None:
+    """Raises:
+    UserError: at `path` is something that may not be replaced.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise UserError(f"{path}: is a folder; name a file in it")
+        if not stat.S_ISREG(mode):
+            raise UserError(f"{path}: is not a regular file; name a file to write to")
+        if overwrite:
+            return
+        with path.open("rb") as file:
+            made_here = ours is not None and ours.match(file.read(_HEAD))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    if not made_here:
+        other = "" if ours is None else " and was not made by this program"
+        raise UserError(f"{path}: already exists{other}; --overwrite replaces it")
+
+
+def check_regular(path: Path) -> None:
+    """See to it that `path` can be read to an end: a device or a pipe may have none.
+
+    Raises:
+        UserError: there is no such file, or it is not a regular one.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    if stat.S_ISFIFO(mode):
+        raise UserError(f"{path}: is a pipe; save it as a file first")
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{path}: is a folder, not a file")
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path}: is not a regular file")
 
 
 @contextlib.contextmanager
 def locked(path: Path, wait: bool = True) -> Iterator[None]:
-    """Have what the file `path` stands for to ourselves; the system frees it if we are killed.
+    """Have `path`, a folder or a file that may not be there, to ourselves.
+
+    The lock is a hidden file in the folder or beside the file, and is gone in the end.
 
     Raises:
-        BlockingIOError: another process has it, and we are not to `wait`.
+        UserError: another run has it, and we are not to `wait`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    name = f"{_PREFIX}{checksum([os.fsencode(path.name)])[:8]}.lock"
+    lock = path / name if path.is_dir() else path.parent / name
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        while True:
+            file = stack.enter_context(lock.open("w"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                message = "another run is at work in it; wait for its end, or name another place"
+                raise UserError(f"{path}: {message}") from None
+            except OSError:
+                break  # a file system without locks
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                    break
+            # Else whoever had it before us has removed it.
+        stack.callback(lock.unlink, missing_ok=True)
         yield
 
 
@@ -78,15 +269,20 @@ def checksum(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def write_arrays(path: Path, **arrays: np.ndarray | str | float) -> None:
-    """Write a file that `np.load` reads, whole or not at all."""
+def write_arrays(
+    path: Path,
+    arrays: Mapping[str, Any],
+    ours: re.Pattern[bytes] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a file of `arrays` that `np.load` reads; `ours` and `overwrite` as `atomic_write`."""
     import numpy as np
 
     # NumPy's own writing keeps the file open, and complains a second time, when the disk is full.
     file = io.BytesIO()
     np.savez(file, **arrays)
-    with replaced(path) as beside:
-        beside.write_bytes(file.getbuffer())
+    with atomic_write(path, ours, overwrite) as temporary:
+        temporary.write_bytes(file.getbuffer())
 
 
 def make_writable(folder: Path) -> None:

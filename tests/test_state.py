@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.files import remove_partials
 from common.framework import tf
 from common.training.epochs import all_finite, check_finite
 from common.training.predictor import PredictorSettings
@@ -125,20 +124,6 @@ def test_weights_are_looked_at_not_the_loss_alone(tmp_path):
     (tmp_path / "best.h5").touch()
     with pytest.raises(UserError, match=r"val_loss is nan; .* the best epoch is kept in .*best.h5"):
         check_finite("epoch 2", {**row, "val_loss": np.nan}, [whole], tmp_path / "best.h5")
-
-
-def test_what_a_killed_run_left_half_written_goes(places, tmp_path):
-    best, _ = places
-    ours = [".BestModel.partial-0123abcd.h5", ".BestModel.entropy.partial-0123abcd.npz"]
-    others = [
-        ".BestModelJND1.partial-0123abcd.h5",
-        ".BestModel.h5",
-        "BestModel.partial-0123abcd.h5",
-    ]
-    for name in (*ours, *others):
-        (tmp_path / name).touch()
-    remove_partials(best)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
 
 
 def test_looking_at_weights_in_bfloat16_is_traced_once(tmp_path):

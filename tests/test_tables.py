@@ -153,7 +153,7 @@ def test_a_kept_file_is_whole_or_not_taken(tmp_path):
 
     random, path = np.random.default_rng(0), tmp_path / "kept.npz"
     written = {"levels": np.array([25.5, 30, 36], np.float32), "pixels": np.array(7)}
-    write_arrays(path, **written)
+    write_arrays(path, written)
     whole = path.read_bytes()
     assert not kept(tmp_path / "none.npz", "levels")
     for _ in range(300):

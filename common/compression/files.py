@@ -10,7 +10,7 @@ from common.data.frames import list_files, list_images
 from common.data.layout import LEVELS_FILE
 from common.data.manifest import MANIFEST
 from common.errors import UserError
-from common.files import replaced
+from common.files import atomic_write
 from common.models.bitstream import SUFFIX
 
 
@@ -42,7 +42,7 @@ def copy_labels(root: Path, out: Path) -> None:
     """Copy what ROOT tells of its test pictures, so that `out` is a ROOT of coded ones."""
     for file in (Path("test", LEVELS_FILE), Path(MANIFEST)):
         if (root / file).is_file():
-            with replaced(out / file) as beside:
+            with atomic_write(out / file, overwrite=True) as beside:
                 shutil.copyfile(root / file, beside)
 
 

@@ -15,7 +15,7 @@ from common.data.frames import read_rgb
 from common.data.text import readable
 from common.data.views import VIEWS
 from common.errors import UserError
-from common.files import replaced
+from common.files import atomic_write
 from common.framework import tf
 from common.models.bitstream import (
     MOST_PLACES,
@@ -60,7 +60,7 @@ def compress(
         frame = _padded(rgb) if view == OWN else VIEWS[view](rgb)[0]
         picture = picture._replace(latents=[code(frame[..., ::-1]) for code in coders])
         data = packed(picture)
-        with replaced(target) as beside:
+        with atomic_write(target, overwrite=True) as beside:
             beside.write_bytes(data)
         pixels = np.prod(picture.places) * STRIDE**2
         bits = {each.target: 8 * len(each.string) / pixels for each in picture.latents}
@@ -98,7 +98,7 @@ def decompress(source: Source, inputs: list[tuple[Path, Path]]) -> tuple[list[di
         rgb = tf.saturate_cast(tf.round(frame), tf.uint8).numpy()[..., ::-1]
         if picture.view == OWN:
             rgb = rgb[: picture.height, : picture.width]
-        with replaced(target) as beside:
+        with atomic_write(target, overwrite=True) as beside:
             Image.fromarray(rgb).save(beside)
         size = {"width": rgb.shape[1], "height": rgb.shape[0]}
         return {"file": readable(path), "out": readable(target), **size}

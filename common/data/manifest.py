@@ -12,7 +12,7 @@ import numpy as np
 from common.data.text import read_table
 from common.errors import UserError
 from common.facts import COARSEST_QP, QP, QUALITY, SCALES
-from common.files import replaced
+from common.files import atomic_write
 
 MANIFEST = "manifest.csv"
 VIEWERS = "viewers"
@@ -123,5 +123,5 @@ def write_manifest(root: Path, rows: list[dict[str, str]]) -> None:
     """Write ROOT/manifest.csv, whole or not at all."""
     import pandas as pd
 
-    with replaced(root / MANIFEST) as path:
+    with atomic_write(root / MANIFEST, overwrite=True) as path:
         pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False, errors="backslashreplace")

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from common.codecs import h264
 from common.data.frames import read_rgb
 from common.data.manifest import Provenance
-from common.files import replaced
+from common.files import atomic_write
 
 CONTACT_SHEET = "contact_sheet.png"
 ROWS = 8  # of a contact sheet
@@ -44,7 +44,7 @@ def write_side_by_side(
                 caption = caption[:-2].rstrip("…") + "…"
             draw.text(at, caption, "black", font)
             picture.paste(Image.fromarray(frame), (at[0], at[1] + LINE))
-    with replaced(path) as beside:
+    with atomic_write(path, overwrite=True) as beside:
         picture.save(beside)
 
 

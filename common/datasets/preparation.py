@@ -29,7 +29,7 @@ from common.data.side_by_side import write_contact_sheet
 from common.datasets.splitting import SPLITS, split_contents
 from common.errors import UserError
 from common.facts import HIDDEN
-from common.files import checksum, is_partial, locked, make_writable, replaced
+from common.files import atomic_write, checksum, locked, make_writable, remove_stale
 from common.parallel import in_parallel, on_cluster
 
 # Frames that one worker makes before it takes more: the picture or clip is opened once for them.
@@ -151,11 +151,7 @@ def _begun(root: Path, options: dict[str, Any]) -> Iterator[None]:
     if root.exists() and not hidden.is_dir() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root}: exists and was not made by common.prepare; give a new --out")
     make_writable(hidden)
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(hidden / "lock", wait=False))
-        except BlockingIOError:
-            raise UserError(f"{root}: another common.prepare is at work in it") from None
+    with locked(root, wait=False):
         _check_options(root, options)
         yield
 
@@ -163,7 +159,7 @@ def _begun(root: Path, options: dict[str, Any]) -> Iterator[None]:
 def _check_options(root: Path, options: dict[str, Any]) -> None:
     path = root / HIDDEN / "options.json"
     if not path.exists():
-        with replaced(path) as beside:
+        with atomic_write(path, overwrite=True) as beside:
             beside.write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
     try:
         before = dict(json.loads(path.read_bytes()))
@@ -202,11 +198,11 @@ def _sweep(root: Path, files: dict[str, str], done: Container[str]) -> None:
     """Remove temporary files of ours and images of frames that are not `done`; no one else's."""
     folders = [root, root / HIDDEN, root / HIDDEN / "frames"]
     folders += [path for split in SPLITS for path in _images(root, split)]
-    left = [path for folder in folders for path in folder.glob(".*") if is_partial(path)]
+    for folder in folders:
+        remove_stale(folder)
     for name, file in files.items():
-        left += _images(root, file) if name not in done else []
-    for path in left:
-        path.unlink(missing_ok=True)
+        for path in _images(root, file) if name not in done else []:
+            path.unlink(missing_ok=True)
 
 
 def _refuse_strays(root: Path, files: dict[str, str]) -> None:
@@ -245,12 +241,14 @@ def _make(
             images = frame.images if keep_size else [resized(image) for image in frame.images]
             file = f"{split}/{frame.name}.png"
             for path, image in zip(_images(root, file), images):
-                with replaced(path) as beside:
+                with atomic_write(path, overwrite=True) as beside:
                     # Of frames zlib finds little again: without looking for it a file is written
                     # in a third of the time, and comes out smaller.
                     Image.fromarray(image).save(beside, compress_type=zlib.Z_RLE)
             row = {"file": file, "split": split, "content": content.name, **frame.row}
-            with replaced(root / HIDDEN / "frames" / f"{frame.name}.json") as path:
+            with atomic_write(
+                root / HIDDEN / "frames" / f"{frame.name}.json", overwrite=True
+            ) as path:
                 path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     except UserError as error:
         notes.append(f"{error}; left out")
@@ -270,5 +268,5 @@ def _write_tables(root: Path, rows: list[dict[str, str]]) -> None:
     write_contact_sheet(root, rows)
     for split, of_split in itertools.groupby(rows, lambda row: row["split"]):
         lines = [f"{row['jnd1']} {row['jnd2']} {row['jnd3']}\n" for row in of_split]
-        with replaced(root / split / LEVELS_FILE) as path:
+        with atomic_write(root / split / LEVELS_FILE, overwrite=True) as path:
             path.write_text("".join(lines), encoding="utf-8")

@@ -16,7 +16,7 @@ from common.encoding.clips import Look, encode_scenes, join, vmaf_of_frames
 from common.encoding.encoders import ENCODERS
 from common.encoding.planning import Planned
 from common.errors import UserError
-from common.files import replaced
+from common.files import atomic_write
 
 
 def deliver(
@@ -31,7 +31,7 @@ def deliver(
         UserError: the video cannot be read, or `target` cannot hold what it holds.
     """
     scenes, qps = [each.scene for each in planned], [each.qp for each in planned]
-    with _folder_beside(target) as folder, replaced(target) as beside:
+    with _folder_beside(target) as folder, atomic_write(target, overwrite=True) as beside:
         try:
             with tqdm(total=scenes[-1].end, desc=name, unit="frame", disable=None) as bar:
                 parts = encode_scenes(

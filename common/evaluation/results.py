@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common.files import checksum, replaced
+from common.files import atomic_write, checksum
 
 
 def cleared(folder: Path, names: Iterable[str]) -> list[Path]:
@@ -26,7 +26,7 @@ def cleared(folder: Path, names: Iterable[str]) -> list[Path]:
 
 def write_csv(table: pd.DataFrame, path: Path, **options: Any) -> None:
     """Write `table` without its index, whole or not at all; `options` are those of `to_csv`."""
-    with replaced(path) as beside:
+    with atomic_write(path, overwrite=True) as beside:
         table.to_csv(beside, index=False, encoding="utf-8", **options)
 
 

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.facts import HEIGHT, WIDTH
-from common.files import replaced
+from common.files import atomic_write
 
 PASSES = 3
 Measured = TypeVar("Measured")
@@ -144,7 +144,7 @@ def draw_ratios(table: pd.DataFrame, path: Path) -> None:
     ratios[::-1].plot.barh(ax=axes, xlabel="times as fast", ylabel="")
     axes.axvline(1, color="grey", linewidth=0.8)
     axes.set_title(f"{table.command[0]}, {table.precision[0]}: {table.processor[0]}", fontsize=9)
-    with replaced(path) as beside:
+    with atomic_write(path, overwrite=True) as beside:
         figure.savefig(beside, dpi=120)
 
 

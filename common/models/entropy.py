@@ -99,7 +99,7 @@ def write_prior(prior: Prior, backbone: tf.keras.Model, path: Path) -> None:
     With them goes a checksum of the weights of `backbone`, whose latents they describe.
     """
     values = {_name(weight): weight.numpy() for weight in prior.trainable_variables}
-    write_arrays(path, backbone=weights_checksum(backbone), **values)
+    write_arrays(path, {"backbone": weights_checksum(backbone), **values}, overwrite=True)
 
 
 def read_prior(prior: Prior, backbone: tf.keras.Model, path: Path) -> None:
@@ -125,7 +125,7 @@ def copy_prior(source: Path, backbone: tf.keras.Model, path: Path) -> None:
     """
     values = _values(source)
     values["backbone"] = weights_checksum(backbone)
-    write_arrays(path, **values)
+    write_arrays(path, values, overwrite=True)
 
 
 def find_prior(wanted: str, folders: Iterable[Path]) -> Prior:

@@ -18,7 +18,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.facts import LATENT_FILTERS
-from common.files import replaced
+from common.files import atomic_write
 
 if TYPE_CHECKING:
     import h5py
@@ -215,7 +215,7 @@ def write_weights(
     """
     import h5py
 
-    with replaced(Path(path)) as beside:
+    with atomic_write(Path(path), overwrite=True) as beside:
         model.save_weights(beside, save_format="h5")
         with h5py.File(beside, "a") as file:  # Keras passes over attributes that it does not know
             file.attrs.update({_LABELS + name: text for name, text in (labels or {}).items()})

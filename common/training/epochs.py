@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
-from common.files import remove_partials, replaced
+from common.files import atomic_write
 from common.framework import tf
 from common.training.state import read_state, write_state
 
@@ -56,7 +56,6 @@ def run_epochs(
     Raises:
         UserError: losses or weights that are NaN or infinite, or a state of another run.
     """
-    remove_partials(*files)
     rows = read_state(files.state, run, variables) if resume else []
 
     def is_best() -> bool:
@@ -88,7 +87,7 @@ def _took(seconds: float, more: int) -> str:
 
 
 def _write_log(path: Path, rows: list[dict], baseline: float | None) -> None:
-    with replaced(path) as beside:
+    with atomic_write(path, overwrite=True) as beside:
         pd.DataFrame(rows).to_csv(beside, sep=";", index=False)
     _draw(path.with_suffix(".png"), rows, baseline)
 
@@ -133,5 +132,5 @@ def _draw(path: Path, rows: list[dict], baseline: float | None) -> None:
         axes.axhline(baseline, color="grey", linestyle="--", label="valid, always train's median")
         axes.legend()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    with replaced(path) as beside:
+    with atomic_write(path, overwrite=True) as beside:
         figure.savefig(beside, dpi=120)

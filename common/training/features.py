@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common.data.frames import frame_batches, raise_first
-from common.files import checksum, locked, replaced
+from common.files import atomic_write, checksum, locked
 from common.framework import tf
 
 
@@ -38,7 +38,7 @@ def cached_features(
     key = checksum(chain(weights, (image.read_bytes() for image in images), kind))
     shapes = [(len(images), *output.shape[1:]) for output in backbones.outputs]
     paths = [cache_dir / f"{key}-{number}.npy" for number in range(len(shapes))]
-    with locked(cache_dir / f".{key}.lock"):
+    with locked(cache_dir / key):
         if not all(_whole(path, shape) for path, shape in zip(paths, shapes)):
             _compute(backbones, images, paths, shapes, mirrored, precision)
     return paths
@@ -58,7 +58,7 @@ def _compute(
     run = tf.function(lambda frames: tf.nest.flatten(backbones(frames, training=False)))
     with contextlib.ExitStack() as stack:
         # The last to leave the stack: files take their names once all are written and closed.
-        temporary = [stack.enter_context(replaced(path)) for path in paths]
+        temporary = [stack.enter_context(atomic_write(path, overwrite=True)) for path in paths]
         files = [stack.enter_context(path.open("w+b")) for path in temporary]
         for file, shape in zip(files, shapes):
             header = {"descr": kind.str, "fortran_order": False, "shape": shape}
@@ -73,7 +73,7 @@ def _compute(
                 progress.update()
         for file, path, final in zip(files, temporary, paths):
             file.flush()
-            with replaced(_record(final)) as beside:
+            with atomic_write(_record(final), overwrite=True) as beside:
                 beside.write_text(json.dumps({"sha256": _checksum_of(path)}), encoding="utf-8")
 
 

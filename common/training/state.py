@@ -73,7 +73,7 @@ def write_state(
     """Write the values of `variables`, the log's `rows`, and what identifies the `run`."""
     about = json.dumps({"run": run, "rows": rows})
     values = {f"arr_{number}": variable.numpy() for number, variable in enumerate(variables)}
-    write_arrays(path, about=about, **values)
+    write_arrays(path, {"about": about, **values}, overwrite=True)
 
 
 def read_state(path: Path, run: dict[str, Any], variables: Sequence[tf.Variable]) -> list[dict]:

@@ -159,7 +159,7 @@ def _kept_levels(
         stored = kept(path, "levels", "bits")
         if not stored:
             stored = [*_levels(codec, read_frame(image))]
-            write_arrays(path, levels=stored[0], bits=stored[1])
+            write_arrays(path, {"levels": stored[0], "bits": stored[1]}, overwrite=True)
         levels.append(stored[0])
         bits.append(stored[1])
     return np.stack(levels), np.stack(bits)

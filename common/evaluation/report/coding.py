@@ -65,7 +65,8 @@ def encoded(image: Path, level: int, codec: Codec, cache: Path) -> Encode:
         coded = codec.encode(rgb, level)
         pixels = rgb.shape[0] * rgb.shape[1]
         measures = codec.measure(rgb, coded)
-        write_arrays(path, stream=np.frombuffer(coded, np.uint8), pixels=pixels, **measures)
+        entries = {"stream": np.frombuffer(coded, np.uint8), "pixels": pixels, **measures}
+        write_arrays(path, entries, overwrite=True)
         arrays = kept(path, "stream", "pixels", *METRICS)
     stream, (pixels_kept, psnr, ssim, vmaf) = arrays[0].tobytes(), map(float, arrays[1:])
     bits = h264.bits(stream)

@@ -121,5 +121,5 @@ def _spent(name: str, cache: Path | None) -> np.ndarray:
     time, memory = in_own_process(prediction_time, name, FRAMES, "float32", True)
     spent = np.array([*time, memory])
     if cache:
-        write_arrays(path, spent=spent)
+        write_arrays(path, {"spent": spent}, overwrite=True)
     return spent

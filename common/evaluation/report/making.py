@@ -20,7 +20,7 @@ from common.evaluation.report.table import Table, markdown
 from common.evaluation.report.viewers import Viewers
 from common.evaluation.results import cleared, write_csv
 from common.evaluation.speed import machine
-from common.files import replaced
+from common.files import atomic_write
 from common.framework import tf
 
 TABLES, PAGE = "tables.md", "report.html"
@@ -86,7 +86,7 @@ def write_tables(tables: list[Table], out: Path, command: str) -> None:
     for table in tables:
         write_csv(table.values, out / f"{table.name}.csv", float_format="%.6g")
     made_by = f"Made by `{command}` on {machine()}, {_now()}."
-    with replaced(out / TABLES) as beside:
+    with atomic_write(out / TABLES, overwrite=True) as beside:
         text = "\n".join([*map(markdown, tables), made_by]) + "\n"
         beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 

@@ -18,7 +18,7 @@ from common.evaluation.report.plots import INK
 from common.evaluation.report.predictions import Predictions
 from common.evaluation.report.table import Table
 from common.facts import HEIGHT, LEVELS, WIDTH
-from common.files import replaced
+from common.files import atomic_write
 from common.parallel import in_parallel
 
 # Frames in the gallery; each takes about a megabyte and a half of the page.
@@ -61,7 +61,7 @@ def write_page(
         frames=frames,
         facts=facts,
     )
-    with replaced(path) as beside:
+    with atomic_write(path, overwrite=True) as beside:
         beside.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 

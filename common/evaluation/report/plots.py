@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from common.data.split import Split
 from common.evaluation.report.predictions import Predictions, of_level
 from common.facts import LEVELS
-from common.files import replaced
+from common.files import atomic_write
 from common.models.descriptions import MODELS
 
 # Text and axes. The page puts its own colour of text in its place, light or dark.
@@ -86,7 +86,7 @@ def write_plots(
                 caption = textwrap.fill(f"Levels: {split.stand_in}", 56)
                 figure.supxlabel(caption, x=0.02, ha="left", fontsize=7)
             for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
-                with replaced(path.with_suffix(suffix)) as beside:
+                with atomic_write(path.with_suffix(suffix), overwrite=True) as beside:
                     figure.savefig(beside, metadata=metadata, transparent=suffix == ".svg")
         written[name][level] = path
     return written

@@ -79,7 +79,7 @@ def _predict(predictor: Predictor, images: list[Path], stored: dict[Path, Path])
     with tqdm(desc=doing, total=len(images), unit="frame", disable=None, leave=False) as progress:
         for places, levels, errors in predictor.predict(images):
             for place, row in zip(places, levels):
-                write_arrays(stored[images[place]], levels=row)
+                write_arrays(stored[images[place]], {"levels": row}, overwrite=True)
             for error in errors:
                 raise error
             progress.update(len(places))

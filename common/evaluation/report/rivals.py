@@ -93,7 +93,7 @@ def _kept(image: Path, cache: Path) -> np.ndarray:
     """The percentiles of an image, from the folder `cache` where they have been before."""
     path = cache / "gradients" / f"{digest(image)}.npz"
     if not kept(path, "percentiles"):
-        write_arrays(path, percentiles=gradient_percentiles(read_frame(image)))
+        write_arrays(path, {"percentiles": gradient_percentiles(read_frame(image))}, overwrite=True)
     return kept(path, "percentiles")[0]
 
 

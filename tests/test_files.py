@@ -1,0 +1,251 @@
+"""Files that are whole or not there; what kills leave; what is never replaced."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from common import files
+from common.errors import UserError
+from common.files import (
+    atomic_write,
+    check_regular,
+    check_writable,
+    locked,
+    remove_stale,
+    temporary_folder,
+)
+from tests.processes import REPO
+
+OURS = re.compile(b"image,JND1")
+HOLD = """
+import sys, time
+from pathlib import Path
+from common.files import locked, temporary_folder
+with temporary_folder(Path(sys.argv[1])) as folder, locked(Path(sys.argv[1], "target")):
+    (folder / "sub").mkdir()
+    (folder / "sub" / "half").write_text("x")
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that has a temporary folder and a lock in the test's folder; and that folder."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path], cwd=REPO, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process, Path(process.stdout.readline().strip())
+        process.kill()
+
+
+def write(path, text="new", **how):
+    with atomic_write(path, **how) as temporary:
+        assert temporary.name == Path(os.path.realpath(path)).name
+        temporary.write_text(text)
+
+
+def names(folder):
+    return sorted(os.listdir(folder))
+
+
+def test_a_file_is_whole_or_not_there(tmp_path):
+    write(tmp_path / "new" / "a.txt")
+    assert (tmp_path / "new" / "a.txt").read_text() == "new"
+    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "b.txt") as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert names(tmp_path) == ["new"] and names(tmp_path / "new") == ["a.txt"]
+
+
+def test_only_ours_are_replaced(tmp_path):
+    path = tmp_path / "a.csv"
+    for there, how, replaced in (
+        ("image,JND1\n", {"ours": OURS}, True),
+        ("name,JND1\n", {"ours": OURS}, False),
+        ("", {"ours": OURS}, False),
+        ("image,JND1\n", {}, False),
+        ("name,JND1\n", {"ours": OURS, "overwrite": True}, True),
+    ):
+        path.write_text(there)
+        for function in (check_writable, write):
+            if replaced:
+                function(path, **how)
+            else:
+                with pytest.raises(UserError, match=r"a\.csv: already exists"):
+                    function(path, **how)
+        assert path.read_text() == ("new" if replaced else there)
+        assert names(tmp_path) == ["a.csv"]
+
+
+def test_what_came_meanwhile_is_not_replaced(tmp_path, monkeypatch):
+    def without_links(*_):
+        raise OSError(errno.EPERM, "no links here")
+
+    for link in (os.link, without_links):
+        monkeypatch.setattr(os, "link", link)
+        path = tmp_path / f"{link.__name__}.mkv"
+        with (
+            pytest.raises(UserError, match=r"already exists|meanwhile"),
+            atomic_write(path) as here,
+        ):
+            here.write_text("second")
+            path.write_text("first")
+        assert path.read_text() == "first"
+        path.unlink()
+        write(path)
+        assert path.read_text() == "new"
+
+
+def test_one_of_many_at_once_is_first(tmp_path):
+    told, barrier = [], threading.Barrier(8)
+
+    def compete(number):
+        try:
+            with atomic_write(tmp_path / "one") as temporary:
+                temporary.write_text(str(number))
+                barrier.wait()
+            told.append(number)
+        except UserError:
+            pass
+
+    threads = [threading.Thread(target=compete, args=[number]) for number in range(8)]
+    [each.start() for each in threads]
+    [each.join() for each in threads]
+    assert [(tmp_path / "one").read_text()] == [str(number) for number in told]
+    assert names(tmp_path) == ["one"]
+
+
+def test_links_are_followed(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a.csv").write_text("image,JND1")
+    (tmp_path / "link.csv").symlink_to("there/a.csv")
+    (tmp_path / "dangling.csv").symlink_to("there/b.csv")
+    for link in ("link.csv", "dangling.csv"):
+        check_writable(tmp_path / link, OURS)
+        write(tmp_path / link, ours=OURS)
+        assert (tmp_path / link).is_symlink()
+        assert (tmp_path / link).read_text() == "new"
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UserError, match="loop: Too many levels of symbolic links"):
+        check_writable(tmp_path / "loop")
+
+
+def test_devices_pipes_and_folders_are_neither_replaced_nor_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for path, told in (
+        (Path("/dev/null"), "is not a regular file"),
+        (Path("/dev/zero"), "is not a regular file"),
+        (tmp_path / "pipe", "is a pipe; save it as a file first|is not a regular file"),
+        (tmp_path / "folder", "is a folder"),
+    ):
+        before = path.stat()
+        for function in (check_writable, write, check_regular):
+            more = {} if function is check_regular else {"overwrite": True}
+            with pytest.raises(UserError, match=f"^{path}: ({told})"):
+                function(path, **more)
+        assert os.path.samestat(before, path.stat())
+    with pytest.raises(UserError, match="no such file"):
+        check_regular(tmp_path / "none")
+
+
+def test_inputs_are_never_replaced(tmp_path):
+    (tmp_path / "p.png").write_text("x")
+    (tmp_path / "link.csv").symlink_to("p.png")
+    os.link(tmp_path / "p.png", tmp_path / "hard.csv")
+    for name in ("p.png", "link.csv", "hard.csv"):
+        with pytest.raises(UserError, match=f"{name}: is an input"):
+            check_writable(tmp_path / name, overwrite=True, inputs=[tmp_path / "p.png"])
+
+
+def test_names_of_any_length_and_kind(tmp_path):
+    for name in ("x" * 251 + ".csv", "a [1080p] %d:*.mp4", ".hidden", "new\nline"):
+        check_writable(tmp_path / name)
+        write(tmp_path / name)
+        assert names(tmp_path) == [name]
+        (tmp_path / name).unlink()
+    with pytest.raises(UserError, match=": File name too long"):
+        check_writable(tmp_path / ("x" * 256))
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be made as a folder"):
+        check_writable(tmp_path / "file" / "a.csv")
+
+
+def test_what_a_kill_leaves_goes_and_the_living_stay(holder, tmp_path):
+    process, folder = holder
+    with temporary_folder(tmp_path) as own:
+        remove_stale(tmp_path)
+        assert own.is_dir() and folder.is_dir()
+    with (
+        pytest.raises(UserError, match="target: another run is at work in it"),
+        locked(tmp_path / "target", wait=False),
+    ):
+        pass
+    assert len(names(tmp_path)) == 2
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(names(tmp_path)) == 2
+    files._swept.discard(tmp_path)
+    write(tmp_path / "a")
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_folder_without_a_lock_is_stale_after_a_minute(tmp_path):
+    folder = tmp_path / ".laser-jnd-abcdefgh"
+    folder.mkdir()
+    remove_stale(tmp_path)
+    assert folder.is_dir()
+    os.utime(folder, (time.time() - 61,) * 2)
+    remove_stale(tmp_path)
+    assert not folder.exists()
+
+
+def test_what_older_versions_left_goes_and_a_users_own_stays(tmp_path):
+    (tmp_path / ".o.partial-427de56c.mkv").touch()
+    (tmp_path / ".o [1080p].partial-427de56c").touch()
+    (tmp_path / ".o [1080p].scenes-a1b2c3d_").mkdir()
+    (tmp_path / ".o.scenes-a1b2c3d_").mkdir()
+    (tmp_path / ".o.scenes-a1b2c3d_" / "lock").touch()
+    own = ["o.partial-427de56c.mkv", ".o.partial-427.mkv", ".laser-jnd-notes.txt", ".o.scenes-full"]
+    for name in own[:-1]:
+        (tmp_path / name).touch()
+    (tmp_path / ".o.scenes-original").mkdir()
+    (tmp_path / ".o.scenes-original" / "a").touch()
+    own[-1] = ".o.scenes-original"
+    remove_stale(tmp_path)
+    assert names(tmp_path) == sorted(own)
+
+
+def test_a_lock_waits_and_leaves_nothing(tmp_path):
+    order = []
+
+    def second():
+        with locked(tmp_path / "a"):
+            order.append("second")
+
+    with pytest.raises(FileNotFoundError), locked(tmp_path / "a"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.2)
+        order.append("first")
+        raise FileNotFoundError
+    thread.join()
+    assert order == ["first", "second"] and names(tmp_path) == []
+
+
+def test_a_full_disk_is_told_by_the_files_name(small_disk):
+    disk = small_disk("1m")
+    with pytest.raises(OSError, match="No space left on device") as full:
+        write(disk / "a.txt", "x" * 2**21)
+    assert full.value.filename == str(disk / "a.txt") and names(disk) == []
