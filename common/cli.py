@@ -16,6 +16,7 @@ from common.cli_videos import (
     add_encode,
     add_predict,
     backbones_in_testing,
+    check_qps,
     encode,
     predict,
 )
@@ -45,6 +46,8 @@ def main(name: str, arguments: list[str] | None = None) -> int:
         for name in ("roll", "mirror", "soft_targets", "quantized"):
             if getattr(options, name):
                 parser.error(f"--{name} needs the features that --no_cache does without")
+    if options.command == "encode":
+        check_qps(options, parser)
     with reported(parser.prog, RESUMES if options.command == "train" else ""):
         commands = {"train": _train, "test": _test, "predict": predict, "encode": encode}
         return commands[options.command](description, options) or 0

@@ -62,19 +62,29 @@ def encode(description: Description, options: argparse.Namespace) -> None:
     print(json.dumps(document, indent=2) if options.json else answers.as_lines(document))
 
 
+def check_qps(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Exit with 2 where --min_qp and --max_qp leave no QP to choose."""
+    from common.encoding.encoders import ENCODERS
+
+    coarsest = ENCODERS[options.encoder].coarsest
+    for name in ("min_qp", "max_qp"):
+        value = getattr(options, name)
+        if value is not None and value > coarsest:
+            parser.error(f"--{name} {value} is beyond {options.encoder}'s coarsest QP, {coarsest}")
+    if options.max_qp is not None and options.min_qp > options.max_qp:
+        parser.error(f"--min_qp {options.min_qp} is above --max_qp {options.max_qp}")
+
+
 def _check_output(options: argparse.Namespace) -> None:
     """Raises:
-    UserError: OUTPUT is there, or is INPUT, or INPUT is not there.
+    UserError: OUTPUT cannot be written, or is INPUT; or INPUT is no video.
     """
-    if not options.input.is_file():
-        raise UserError(f"{options.input}: no such file")
-    if options.output.exists():
-        if options.output.samefile(options.input):
-            raise UserError(f"{options.output}: is INPUT, which is never overwritten")
-        if not options.overwrite and not options.dry_run:
-            raise UserError(f"{options.output}: is there already; --overwrite replaces it")
-    if not options.dry_run:
-        make_writable(options.output.parent)
+    check_regular(options.input)
+    if kind(options.input) == PICTURE:
+        raise UserError(f"{options.input}: is a still picture; encode takes videos")
+    find_container(options.output)
+    overwrite = options.overwrite or options.dry_run
+    check_writable(options.output, overwrite=overwrite, inputs=[options.input])
 
 
 def add_predict(commands: argparse._SubParsersAction, description: Description) -> None:

@@ -28,6 +28,7 @@ ORDER = (
     {"predictor"},
     {"datasets"},
     {"data", "fast"},
+    {"video"},
     {"codecs", "models"},
     {"console", "device", "files", "parallel"},
     {"errors", "facts", "framework"},

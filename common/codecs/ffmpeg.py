@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import ffmpeg
 import imageio_ffmpeg
@@ -17,6 +21,25 @@ import imageio_ffmpeg
 from common.errors import UserError
 
 _PURPOSES = {"libx264": "encoding frames (x264)", "libvmaf": "measuring VMAF"}
+# Containers and bare streams of video. What is missing matters: playlists, manifests and lists of
+# files (DASH, HLS, concat ...) name other files, which a stranger's upload must not make us read.
+# Still pictures are read through Pillow.
+DEMUXERS = (
+    "mov matroska avi mpegts mpeg mpegvideo flv live_flv asf ogg mxf gxf rm wtv nut dv nsv ivf obu av1 h261 "
+    "h263 h264 hevc vvc evc m4v vc1 dirac cavsvideo avs2 avs3 dnxhd mjpeg mjpeg_2000 "
+    "yuv4mpegpipe gif apng webp_anim"
+)
+LIMITS = {"protocol_whitelist": "file,pipe,fd", "format_whitelist": DEMUXERS.replace(" ", ",")}
+_QUIET = ("-hide_banner", "-nostats", "-nostdin", "-y")
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
+_C = ctypes.CDLL(None)
+# What ffmpeg says of an error that another line has told before.
+_CONSEQUENCES = re.compile(
+    r"Error (submitting|processing|while|opening|parsing|initializing|sending|reinitializing)"
+    r"|Decoding error|Task finished|Terminating thread|Could not open encoder|Nothing was written"
+    r"|Conversion failed|Failed to set value|To ignore this|concealing|Last message repeated"
+    r"|Error while|mmco: unref|no frame!|decode_slice_header|Impossible to open"
+)
 
 
 @functools.cache
@@ -60,11 +83,12 @@ def lacking(path: str) -> tuple[str, ...]:
 
 def opened(path: Path, framerate: int | None = None):
     """The pictures of a file, for a graph: no sound, and an error where a packet is damaged."""
-    options = {"framerate": framerate} if framerate else {}
+    options: dict[str, Any] = {"framerate": framerate} if framerate else {}
     # The protocol is named, so that no file name can be taken for another one (concat:, http:).
     # ffmpeg-python wants text, and file names are bytes: `command` makes them bytes again.
     name = os.fsencode(path).decode("latin-1")
-    return ffmpeg.input(f"file:{name}", err_detect="explode", threads=1, **options)["v:0"]
+    options |= {"err_detect": "explode", "threads": 1, "reinit_filter": 0, **LIMITS}
+    return ffmpeg.input(f"file:{name}", **options)["v:0"]
 
 
 def command(graph, needs: str | None = None, loglevel: str = "error") -> list[str | bytes]:
@@ -73,15 +97,21 @@ def command(graph, needs: str | None = None, loglevel: str = "error") -> list[st
     return [binary(needs), *(word.encode("latin-1") for word in ffmpeg.get_args(graph))]
 
 
+def source(path: Path) -> list[str]:
+    """The words that name a file as an input of ffmpeg, read as a video and as nothing else."""
+    limits = [word for name, value in LIMITS.items() for word in (f"-{name}", value)]
+    return [*limits, "-i", f"file:{path}"]
+
+
 def run(command: list, data: bytes = b"", passed: tuple[int, ...] = ()):
     """Run to the end, with `data` on its input and these descriptors open: as `subprocess.run`.
 
     Raises:
-        RuntimeError: ffmpeg failed; with its last line.
+        RuntimeError: ffmpeg failed; with its reason.
     """
     done = subprocess.run(command, input=data, capture_output=True, pass_fds=passed)
     if done.returncode:
-        raise RuntimeError(last_line(done.stderr) or f"ffmpeg ended with {done.returncode}")
+        raise RuntimeError(reason(done.stderr) or f"ffmpeg ended with {done.returncode}")
     return done
 
 
@@ -100,10 +130,53 @@ def output(graph, data: bytes = b"", needs: str | None = None, source: Path | No
         raise UserError(f"{source}: cannot be read as a video ({error})") from None
 
 
-def last_line(said: bytes) -> str:
-    """The last line that ffmpeg said, without the names and addresses of its parts."""
-    lines = said.decode(errors="replace").strip().splitlines()
-    return re.sub(r"\[[^\]]*\] ?", "", lines[-1]).strip() if lines else ""  # [h264 @ 0x55...]
+@contextlib.contextmanager
+def running(
+    words: Sequence[object], loglevel: str = "error", **pipes: Any
+) -> Iterator[subprocess.Popen]:
+    """An ffmpeg with these arguments; it is killed where the block ends early, or where we die.
+
+    Raises:
+        RuntimeError: it failed; with its reason, unless `pipes` take its standard error.
+    """
+    given = [os.fsencode(str(word)) for word in words]
+    command: list[str | bytes] = [binary("libvmaf"), *_QUIET, "-loglevel", loglevel, *given]
+    with unnamed() as errors:
+        pipes = {"stdin": subprocess.DEVNULL, "stderr": errors, **pipes}
+        with subprocess.Popen(command, preexec_fn=_die_with_parent, **pipes) as process:
+            try:
+                yield process
+                if process.stdin:
+                    with contextlib.suppress(BrokenPipeError):  # then its reason is what counts
+                        process.stdin.close()
+                process.wait()
+            finally:
+                process.kill()
+        if process.returncode:
+            errors.seek(0)
+            raise RuntimeError(reason(errors.read()) or f"ended with {process.returncode}")
+
+
+def _die_with_parent() -> None:
+    # However this process ends, by SIGKILL too, what it started ends.
+    with contextlib.suppress(AttributeError):
+        _C.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+
+
+def reason(said: bytes) -> str:
+    """Why ffmpeg failed, out of all that it said: the first line that is no consequence of another.
+
+    Names and addresses of its parts, as [h264 @ 0x55...], are left out.
+    """
+    lines = [
+        re.sub(r"\[[^\]]*\] ?", "", line).strip()
+        for line in said.decode(errors="replace").splitlines()
+    ]
+    lines = [line for line in lines if line]
+    if any("Format not on whitelist" in line or "misdetection" in line for line in lines):
+        return "its content is that of no video"
+    causes = [line for line in lines if not _CONSEQUENCES.match(line)]
+    return (causes or lines or [""])[0]
 
 
 def unnamed(data: bytes = b"") -> IO[bytes]:

@@ -35,7 +35,7 @@ from typing import IO, Any, NamedTuple
 import ffmpeg
 import numpy as np
 
-from common.codecs.ffmpeg import binary, command, last_line, opened, output, run, unnamed
+from common.codecs.ffmpeg import binary, command, opened, output, reason, run, unnamed
 from common.errors import UserError
 from common.facts import HEIGHT, WIDTH
 
@@ -52,6 +52,7 @@ X264 = {
 # What the header of a stream says of its colours.
 TOLD = {"colorspace": "smpte170m", "color_range": "tv"}
 FINEST_OF_EACH = 4
+_TERMS = 50  # of an expression: frames that one ffmpeg looks for
 # VMAF of frames that are no video: between them there is no motion, which lets it forgive more.
 STILL = "version=vmaf_v0.6.1:motion.motion_force_zero=true"
 # What ffmpeg's metric filters say at the end of a run.
@@ -110,17 +111,24 @@ def decode(stream: bytes) -> np.ndarray:
 
 
 def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]:
-    """Frames of a clip by number, from 0, in rising order: RGB, uint8 [height, width, 3] each.
+    """Frames of an H.264 stream by number, from 0, in rising order: RGB, uint8 [height, width, 3].
 
-    `source` is a file, or the bytes of an H.264 stream; to end before the last number is an error.
+    `source` is a file, or the bytes of a stream; to end before the last number is an error. Videos
+    of any other kind are for `common.video.frames`.
     """
-    numbers = list(numbers)
+    left = list(numbers)
+    while left:
+        # ffmpeg takes some 100 terms.
+        yield from _frames(source, left[:_TERMS])
+        left = left[_TERMS:]
+
+
+def _frames(source: Path | bytes, numbers: Sequence[int]) -> Iterator[np.ndarray]:
     if isinstance(source, bytes):
         name, data, stream = "the encoded clip", source, _stream()
     else:
         name, data, stream = str(source), b"", opened(source)
-    chosen = "+".join(f"eq(n,{number})" for number in numbers)
-    video = stream.filter("select", chosen)
+    video = stream.filter("select", "+".join(f"eq(n,{number})" for number in numbers))
     pictures = command(_ppm(video, fps_mode="passthrough", vframes=len(numbers)))
     with unnamed(data) as coded, unnamed() as errors, ExitStack() as stack:
         pipes: dict[str, Any] = {"stdin": coded, "stdout": subprocess.PIPE, "stderr": errors}
@@ -131,9 +139,9 @@ def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]
             picture = _next_ppm(process.stdout)
             if picture is None:
                 errors.seek(0)
-                reason = last_line(errors.read())
-                if process.wait() and reason:
-                    raise UserError(f"{name}: cannot be read as a video ({reason})")
+                why = reason(errors.read())
+                if process.wait() and why:
+                    raise UserError(f"{name}: cannot be read as a video ({why})")
                 raise UserError(f"{name}: ends before frame {number}")
             yield picture
 

@@ -151,8 +151,11 @@ def _look(path: Path) -> tuple[list[int], tuple[int, ...], np.ndarray]:
     if path.suffix.lower() in SUFFIXES:
         numbers, rgb = [], read_rgb(path)
     else:
-        numbers = h264.first_of_each_second(h264.inspect(path).times)
-        rgb = next(h264.frames(path, [0]))
+        found = probe(path)
+        if len({look[:2] for _, look in found.looks}) > 1:
+            raise UserError(f"{path}: changes its size within")
+        numbers = h264.first_of_each_second(found.times[:-1])
+        rgb = next(read_frames(found, [0]))
     return numbers, rgb.shape, thumbnail(rgb)
 
 
@@ -164,7 +167,7 @@ def _content(
 
     def make(asked: list[str]) -> Iterator[Frame | UserError]:
         wanted = sorted({cuts[frame].number for frame in asked})
-        pictures = h264.frames(path, wanted) if video else [read_rgb(path)]
+        pictures = read_frames(probe(path), wanted) if video else [read_rgb(path)]
         for number, picture in zip(wanted, pictures):
             origin = {"source": name, "frame": str(number) if video else ""}
             here = [frame for frame in asked if cuts[frame].number == number]

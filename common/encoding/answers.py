@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,16 +11,18 @@ import numpy as np
 
 from common.codecs.ffmpeg import binary
 from common.data.text import readable
-from common.encoding.clips import EVEN, Look, look_at
+from common.encoding.containers import check_container
 from common.encoding.delivery import constant_of_equal_vmaf, deliver
 from common.encoding.encoders import ENCODERS, check_available
-from common.encoding.planning import Planned, plan, threshold_of
+from common.encoding.planning import Planned, is_measurable, plan, threshold_of
+from common.encoding.raw import RawVideo, choose_raw
 from common.errors import UserError
 from common.facts import QP, QUALITY
 from common.models.weights import labels_of
 from common.prediction.answers import NOT_TOLD, of_video
-from common.prediction.scenes import Scene
 from common.predictor import Predictor
+from common.video.probe import probe
+from common.video.scenes import Scene
 
 
 class Wish(NamedTuple):
@@ -34,6 +37,7 @@ class Wish(NamedTuple):
     verify: bool  # try scenes first, correct what misses the level's VMAF, and measure the whole
     compare: bool  # also find the one constant QP of equal VMAF
     dry_run: bool  # encode nothing but trials
+    overwrite: bool  # replace the file that is there
 
 
 def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
@@ -43,21 +47,28 @@ def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
         What was done, for JSON: sizes in bytes, per scene its level, QP and VMAF.
 
     Raises:
-        UserError: the video cannot be read or encoded, or levels are no QPs.
+        UserError: the video cannot be read or encoded, `target` cannot hold it, or levels are no
+            QPs.
     """
     check_available(wish.encoder)
     labels = labels_of(predictor.weights)
     if labels.get("codec") == QUALITY:
         raise UserError(f"{predictor.weights}: predicts JPEG qualities; videos need QPs")
-    look = look_at(path)
-    rows = of_video(predictor, path, wish.view, wish.frames_per_scene, QP)["scenes"]
+    video = probe(path)
+    raw = choose_raw(video, wish.encoder)
+    notes = [*raw.notes, *check_container(raw, target, wish.encoder)]
+    if wish.verify and not is_measurable(raw):
+        notes.append(f"frames of {raw.width}x{raw.height} are too small for VMAF: nothing is tried")
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    rows = of_video(predictor, video, wish.view, wish.frames_per_scene, QP)["scenes"]
     scenes = [
         Scene(row["first_frame"], row["last_frame"] + 1, row["start"], row["end"]) for row in rows
     ]
     levels = [row["levels"][wish.level] for row in rows]
     wanted = threshold_of(labels, wish.level)
     allowed = range(wish.min_qp, (wish.max_qp or ENCODERS[wish.encoder].coarsest) + 1)
-    planned = plan(path, scenes, levels, wish.encoder, allowed, wanted, wish.verify, look)
+    planned = plan(raw, scenes, levels, wish.encoder, allowed, wanted, wish.verify)
     rows = [_told(each) for each in planned]
     document = {
         "model": predictor.description.title,
@@ -70,28 +81,29 @@ def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
         "vmaf_wanted": wanted,
         "input_bytes": path.stat().st_size,
         "expected_picture_bytes": _expected(planned),
+        "notes": notes,
         "scenes": rows,
     }
     if wish.dry_run:
-        return {**document, "commands": _commands(path, target, planned, wish.encoder, look.depth)}
-    return {**document, **_delivered(path, target, planned, wish, look, rows)}
+        return {**document, "commands": _commands(raw, target, planned, wish.encoder)}
+    return {**document, **_delivered(raw, target, planned, wish, rows)}
 
 
 def _delivered(
-    path: Path, target: Path, planned: list[Planned], wish: Wish, look: Look, rows: list[dict]
+    raw: RawVideo, target: Path, planned: list[Planned], wish: Wish, rows: list[dict]
 ) -> dict:
     """Encode as planned; sizes and VMAF, the scenes' in their `rows`."""
-    measure = wish.verify or wish.compare
-    size, vmaf = deliver(path, target, planned, wish.encoder, look, measure)
+    measure = (wish.verify or wish.compare) and is_measurable(raw)
+    size, vmaf = deliver(raw, target, planned, wish.encoder, measure, wish.overwrite)
     sizes: dict[str, float] = {"output_bytes": size}
     if vmaf:
         for row, each in zip(rows, vmaf):
             row["vmaf"] = round(each, 2)
         lengths = [each.scene.end - each.scene.first for each in planned]
         sizes["vmaf"] = round(float(np.average(vmaf, weights=lengths)), 2)
-    if wish.compare:
-        qp, taken = constant_of_equal_vmaf(path, planned, wish.encoder, look, sizes["vmaf"])
-        sizes |= {"constant_qp": round(qp, 2), "constant_qp_picture_bytes": round(taken)}
+        if wish.compare:
+            qp, taken = constant_of_equal_vmaf(raw, planned, wish.encoder, sizes["vmaf"])
+            sizes |= {"constant_qp": round(qp, 2), "constant_qp_picture_bytes": round(taken)}
     return sizes
 
 
@@ -113,23 +125,21 @@ def _told(each: Planned) -> dict:
     }
 
 
-def _commands(
-    path: Path, target: Path, planned: list[Planned], encoder: str, depth: int
-) -> list[str]:
+def _commands(raw: RawVideo, target: Path, planned: list[Planned], encoder: str) -> list[str]:
     """What does the same by hand: a command per scene, and one that joins them."""
-    commands, program = [], binary("libvmaf")
+    commands, program, path = [], binary("libvmaf"), raw.video.path
     for number, each in enumerate(planned):
-        options = ENCODERS[encoder].options(each.qp, depth).items()
-        words = [program, "-ss", each.scene.start_seconds, "-i", path, "-map", "0:v:0"]
-        words += ["-frames:v", each.scene.end - each.scene.first, "-vf", EVEN]
+        options = ENCODERS[encoder].options(each.qp, raw.pixel_format.depth, raw.mastering).items()
+        words = [program, "-ss", each.scene.start_seconds, "-i", path, "-map", "0:V:0"]
+        words += ["-frames:v", each.scene.end - each.scene.first, "-vf", f"{raw.graph},{raw.tags}"]
         words += ["-fps_mode", "passthrough", "-enc_time_base", "demux"]
-        words += ["-c:v", ENCODERS[encoder].library]
+        words += ["-pix_fmt", raw.pixel_format.name, "-c:v", ENCODERS[encoder].library]
         words += [word for name, value in options for word in (f"-{name}", value)]
         commands.append(shlex.join(map(str, [*words, f"scene{number:05d}.nut"])))
     files = " ".join(f"scene{number:05d}.nut" for number in range(len(planned)))
     commands.append(f"printf 'file %s\\n' {files} > scenes.txt")
     joined = [program, "-f", "concat", "-i", "scenes.txt", "-i", path, "-map", "0:v:0"]
-    joined += ["-map", "1", "-map", "-1:v:0", "-c", "copy", target]
+    joined += ["-map", "1", "-map", "-1:V:0", "-c", "copy", target]
     return [*commands, shlex.join(map(str, joined))]
 
 

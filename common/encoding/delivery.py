@@ -2,54 +2,74 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from common.encoding.clips import Look, encode_scenes, join, vmaf_of_frames
+from common.encoding.clips import encode_scenes, vmaf_of_frames
+from common.encoding.containers import find_container, join
 from common.encoding.encoders import ENCODERS
-from common.encoding.planning import Planned
+from common.encoding.planning import FAR_BELOW, Planned
+from common.encoding.raw import RawVideo
 from common.errors import UserError
-from common.files import atomic_write
+from common.files import atomic_write, temporary_folder
+
+_LEAST_FREE = 2**20  # bytes: ffmpeg says of a full disk that something is invalid
 
 
 def deliver(
-    path: Path, target: Path, planned: Sequence[Planned], name: str, look: Look, measure: bool
+    raw: RawVideo, target: Path, planned: Sequence[Planned], name: str, measure: bool, overwrite: bool
 ) -> tuple[int, list[float] | None]:
-    """Encode the video at `path` with the encoder `name` as the file `target`, whole or not at all.
+    """Encode a video with the encoder `name` as the file `target`, whole or not at all.
 
     Returns:
         Its bytes, and if asked to `measure` the mean VMAF of each scene.
 
     Raises:
-        UserError: the video cannot be read, or `target` cannot hold what it holds.
+        UserError: the video cannot be read, `target` cannot hold what it holds, or is there, or a
+            scene comes out far below the VMAF that it was planned for.
     """
     scenes, qps = [each.scene for each in planned], [each.qp for each in planned]
-    with _folder_beside(target) as folder, atomic_write(target, overwrite=True) as beside:
-        try:
-            with tqdm(total=scenes[-1].end, desc=name, unit="frame", disable=None) as bar:
-                parts = encode_scenes(
-                    path, scenes, qps, ENCODERS[name], look, folder,
-                    lambda done: bar.update(done - bar.n),
-                )  # fmt: skip
-            join(path, parts, scenes, look.start, beside)
-            vmaf = vmaf_of_frames(beside, path, scenes[-1].end) if measure else None
-        except RuntimeError as error:
-            raise UserError(f"{target}: could not be made ({error}); try .mkv") from None
-        size = beside.stat().st_size
-    if vmaf is None:
-        return size, None
-    return size, [float(np.mean(vmaf[scene.first : scene.end])) for scene in scenes]
+    container, vmaf = find_container(target), None
+    with temporary_folder(target.absolute().parent) as folder:
+        with atomic_write(target, overwrite=overwrite) as beside:
+            try:
+                with tqdm(total=scenes[-1].end, desc=name, unit="frame", disable=None) as bar:
+                    parts = encode_scenes(
+                        raw, scenes, qps, ENCODERS[name], folder,
+                        lambda done: bar.update(done - bar.n),
+                    )  # fmt: skip
+                join(raw, parts, scenes, beside, container)
+                if measure:
+                    of_frames = vmaf_of_frames(beside, raw.video.path, scenes[-1].end, raw)
+                    vmaf = [float(np.mean(of_frames[each.first : each.end])) for each in scenes]
+                    _check_promise(target, planned, vmaf)
+            except RuntimeError as error:
+                full = shutil.disk_usage(folder).free < _LEAST_FREE
+                why = "No space left on device" if full else f"could not be made ({error})"
+                raise UserError(f"{target}: {why}") from None
+            size = beside.stat().st_size
+    return size, vmaf
+
+
+def _check_promise(target: Path, planned: Sequence[Planned], vmaf: Sequence[float]) -> None:
+    """Raises:
+    UserError: a scene is far below the VMAF that it was planned for.
+    """
+    for each, measured in zip(planned, vmaf):
+        if each.promised is not None and measured < each.promised - FAR_BELOW:
+            raise UserError(
+                f"{target}: not written, since the scene from {each.scene.start_seconds:.1f} s on came "
+                f"out with VMAF {measured:.1f} where {each.promised:.1f} was promised: its pictures are "
+                "not those of the input; --no_verify writes it all the same"
+            )
 
 
 def constant_of_equal_vmaf(
-    path: Path, planned: Sequence[Planned], name: str, look: Look, vmaf: float
+    raw: RawVideo, planned: Sequence[Planned], name: str, vmaf: float
 ) -> tuple[float, float]:
     """The one constant QP whose mean VMAF over the video is `vmaf`, and the bytes of its pictures.
 
@@ -62,12 +82,13 @@ def constant_of_equal_vmaf(
     frames, coarsest = whole[0].end, ENCODERS[name].coarsest
     known: dict[int, tuple[float, int]] = {}
     qp = round(float(np.average([e.qp for e in planned], weights=[_length(e) for e in planned])))
-    with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
+    with temporary_folder() as folder:
         while qp not in known:
-            place = Path(folder, str(qp))
+            place = folder / str(qp)
             place.mkdir()
-            (coded,) = encode_scenes(path, whole, [qp], ENCODERS[name], look, place, lambda _: None)
-            known[qp] = float(np.mean(vmaf_of_frames(coded, path, frames))), coded.stat().st_size
+            (coded,) = encode_scenes(raw, whole, [qp], ENCODERS[name], place, lambda _: None)
+            scores = vmaf_of_frames(coded, raw.video.path, frames, raw)
+            known[qp] = float(np.mean(scores)), coded.stat().st_size
             qp = min(max(qp + (1 if known[qp][0] > vmaf else -1), 1), coarsest)
     qps = sorted(known)
     scores = np.maximum.accumulate([known[qp][0] for qp in qps[::-1]])
@@ -78,18 +99,3 @@ def constant_of_equal_vmaf(
 
 def _length(planned: Planned) -> int:
     return planned.scene.end - planned.scene.first
-
-
-@contextlib.contextmanager
-def _folder_beside(target: Path) -> Iterator[Path]:
-    """A hidden folder beside `target`; those that killed processes left there go."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    name = f".{target.stem}.scenes-"
-    for left in target.parent.glob(f"{name}*"):
-        with contextlib.suppress(OSError), (left / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left)
-    beside = tempfile.TemporaryDirectory(prefix=name, dir=target.parent)
-    with beside as folder, Path(folder, "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield Path(folder)

@@ -8,11 +8,23 @@ the frames before it. So each scene is a stream of its own, with the same header
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Optional
 
 from common.codecs.ffmpeg import binary, run
 from common.errors import UserError
+
+_NUMBER = r"\(([\d.]+)[, ]+([\d.]+)\)"
+_PRIMARIES = {name: re.compile(rf"\b{name}{_NUMBER}") for name in ("g", "b", "r", "wp")}
+
+
+class Mastering(NamedTuple):
+    """What HDR video tells of the display that it was made on, and of its light (SMPTE ST 2086)."""
+
+    primaries: Sequence[tuple[float, float]]  # of green, blue, red and white: CIE x and y
+    luminance: tuple[float, float]  # most and least, cd/m2
+    light: Optional[tuple[int, int]]  # most of a pixel and of a frame's average, cd/m2
 
 
 class Encoder(NamedTuple):
@@ -21,25 +33,71 @@ class Encoder(NamedTuple):
     library: str
     coarsest: int  # QP; the finest is 1, since 0 is another mode, without any loss
     steps: float  # of its QP that change the quality about as one of H.264's does
-    options: Callable[[int, int], dict[str, Any]]  # of ffmpeg, by QP and bits per colour
+    # Options of ffmpeg, by QP, bits per value of what is coded, and mastering metadata.
+    options: Callable[[int, int, Optional[Mastering]], dict[str, Any]]
 
     def start(self, level: float) -> float:
         """The QP to try first for an H.264 QP."""
         return level * self.steps
 
 
-def _x264(qp: int, depth: int) -> dict[str, Any]:
+def find_mastering(side_data: Sequence[str]) -> Mastering | None:
+    """The mastering metadata among what ffmpeg tells of a frame's side data; None without any."""
+    text = " ".join(side_data)
+    found = [pattern.search(text) for pattern in _PRIMARIES.values()]
+    luminance = re.search(r"min_luminance=([\d.]+), max_luminance=([\d.]+)", text)
+    if not luminance or not all(found):
+        return None
+    light = re.search(r"MaxCLL=(\d+), MaxFALL=(\d+)", text)
+    return Mastering(
+        primaries=[(float(each[1]), float(each[2])) for each in found if each],
+        luminance=(float(luminance[2]), float(luminance[1])),
+        light=(int(light[1]), int(light[2])) if light else None,
+    )
+
+
+def _display(mastering: Mastering, per_unit: int = 1, per_candela: int = 1) -> str:
+    """The display as G(x,y)B(x,y)R(x,y)WP(x,y)L(most,least), in parts of a unit."""
+
+    def pair(values: tuple[float, float], parts: int) -> str:
+        scaled = [value * parts for value in values]
+        return ",".join(f"{each:g}" if parts == 1 else str(round(each)) for each in scaled)
+
+    of_each = zip(("G", "B", "R", "WP"), mastering.primaries)
+    colours = "".join(f"{name}({pair(values, per_unit)})" for name, values in of_each)
+    return f"{colours}L({pair(mastering.luminance, per_candela)})"
+
+
+def _params(first: str, mastering: Mastering | None, names: tuple[str, str], parts: tuple) -> str:
+    """An encoder's own parameters, with what it calls the display and the light."""
+    words = [first]
+    if mastering:
+        words.append(f"{names[0]}={_display(mastering, *parts)}")
+        if mastering.light:
+            words.append(f"{names[1]}={','.join(map(str, mastering.light))}")
+    return ":".join(words)
+
+
+_IN_PARTS = 50_000, 10_000  # of a unit of CIE x and y, and of a candela, as the standards count
+
+
+def _x264(qp: int, depth: int, mastering: Mastering | None) -> dict[str, Any]:
     # x264 counts from the finest QP of the depth on, so that 12 in 10 bits is 0 in 8.
-    return {"preset": "medium", "qp": qp + 6 * (depth - 8), "x264-params": "stitchable=1"}
+    params = _params("stitchable=1", mastering, ("mastering-display", "cll"), _IN_PARTS)
+    return {"preset": "medium", "qp": qp + 6 * (depth - 8), "x264-params": params}
 
 
-def _x265(qp: int, _: int) -> dict[str, Any]:
-    return {"preset": "medium", "x265-params": f"qp={qp}:log-level=error"}
+def _x265(qp: int, _: int, mastering: Mastering | None) -> dict[str, Any]:
+    first = f"qp={qp}:log-level=error"
+    params = _params(first, mastering, ("master-display", "max-cll"), _IN_PARTS)
+    return {"preset": "medium", "x265-params": params}
 
 
-def _svtav1(qp: int, _: int) -> dict[str, Any]:
+def _svtav1(qp: int, _: int, mastering: Mastering | None) -> dict[str, Any]:
     # Temporal filtering in the encoder would make it another picture than that of the QP.
-    return {"preset": 8, "qp": qp, "svtav1-params": "rc=0:enable-tf=0:aq-mode=0"}
+    first = "rc=0:enable-tf=0:aq-mode=0"
+    params = _params(first, mastering, ("mastering-display", "content-light"), (1, 1))
+    return {"preset": 8, "qp": qp, "svtav1-params": params}
 
 
 ENCODERS = {

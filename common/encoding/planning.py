@@ -8,7 +8,6 @@ predicted level ─ start ─ trial encodes of the scene's middle ─ VMAF ─ Q
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,14 +16,25 @@ import numpy as np
 from tqdm import tqdm
 
 from common.codecs.codec import whole
-from common.encoding.clips import WINDOW, Look, encode_clip, packet_bytes, vmaf_of_frames, windows
+from common.encoding.clips import (
+    LEAST_MEASURED,
+    WINDOW,
+    encode_clip,
+    packet_bytes,
+    vmaf_of_frames,
+    windows,
+)
 from common.encoding.encoders import ENCODERS, Encoder
+from common.encoding.raw import RawVideo
 from common.facts import LEVELS
-from common.prediction.scenes import Scene
+from common.files import temporary_folder
+from common.video.scenes import Scene
 
 # A scene whose trial misses its VMAF by more than what one QP changes is corrected, at most so
 # often, and by so many QPs at a time.
 _CORRECTIONS, _FARTHEST = 2, 8
+# VMAF by which no trial but of a wrong prediction is off; such a scene is corrected more often.
+FAR_BELOW, _MOST_CORRECTIONS = 10, 8
 # By how much log(100 - VMAF), which is nearly linear in the QP, rises per QP of H.264, until two
 # trials tell.
 _RISE = 0.09
@@ -41,6 +51,7 @@ class Planned(NamedTuple):
     vmaf: float | None  # of the trial at that QP, or as expected there; None: not tried
     corrected: bool  # the prediction missed the quality that its level stands for
     bytes: float | None  # expected
+    promised: float | None = None  # VMAF that the scene is to have; None: none
 
 
 class Trial(NamedTuple):
@@ -58,20 +69,19 @@ def threshold_of(labels: dict[str, str], level: str) -> float | None:
 
 
 def plan(
-    path: Path,
+    raw: RawVideo,
     scenes: Sequence[Scene],
     levels: Sequence[float],
     name: str,
     allowed: range,
     threshold: float | None,
     verify: bool,
-    look: Look,
 ) -> list[Planned]:
-    """The QP of each scene of the video at `path` for the encoder `name`.
+    """The QP of each scene of a video for the encoder `name`.
 
     Without trials, a scene's QP is the nearest to its level. x264 needs none; for other encoders
     trials find the QP at which the scene's VMAF is what x264's is at the level. Where the labels
-    stand for a VMAF, `verify` corrects what misses it.
+    stand for a VMAF, `verify` corrects what misses it. What is too small for VMAF is not tried.
 
     Args:
         levels: H.264 QPs, one per scene.
@@ -83,38 +93,49 @@ def plan(
     """
     encoder, x264 = ENCODERS[name], ENCODERS["x264"]
     starts = [_within(allowed, encoder.start(level)) for level in levels]
-    if not verify and encoder is x264:
+    if (not verify and encoder is x264) or not is_measurable(raw):
         return [
             Planned(scene, level, qp, None, False, None)
             for scene, level, qp in zip(scenes, levels, starts)
         ]
     planned = []
-    with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
-        rows = zip(windows(path, scenes, Path(folder)), scenes, levels, starts)
+    with temporary_folder() as folder:
+        rows = zip(windows(raw, scenes, folder), scenes, levels, starts)
         bar = tqdm(rows, "trials", len(scenes), unit="scene", disable=None)
         for part, scene, level, qp in bar:
             length = scene.end - scene.first
-            trials = [_tried(part, encoder, qp, length, look)]
+            trials = [_try(part, encoder, qp, length, raw)]
             wanted = threshold if verify else None
             if wanted is None and encoder is not x264:
-                wanted = _tried(part, x264, _within(range(1, 52), level), length, look).vmaf
+                wanted = _try(part, x264, _within(range(1, 52), level), length, raw).vmaf
             if wanted is not None:
-                trials += _corrections(part, encoder, trials[0], wanted, allowed, length, look)
+                trials += _corrections(part, encoder, trials[0], wanted, allowed, length, raw)
             nearest = min(trials, key=lambda trial: abs(trial.vmaf - (wanted or trial.vmaf)))
-            corrected = nearest.qp != qp
-            size = nearest.bytes
-            planned.append(Planned(scene, level, nearest.qp, nearest.vmaf, corrected, size))
+            # Where the finest QP that the user allows is too coarse, no more is promised.
+            bound = nearest.qp == allowed[0] > 1
+            promised = wanted if wanted and not bound else nearest.vmaf
+            planned.append(
+                Planned(
+                    scene, level, nearest.qp, nearest.vmaf, nearest.qp != qp, nearest.bytes, promised
+                )
+            )
     return planned
 
 
-def _tried(part: Path, encoder: Encoder, qp: int, length: int, look: Look) -> Trial:
+def is_measurable(raw: RawVideo) -> bool:
+    """Whether its frames are large enough for VMAF."""
+    return min(raw.width, raw.height) >= LEAST_MEASURED
+
+
+def _try(part: Path, encoder: Encoder, qp: int, length: int, raw: RawVideo) -> Trial:
     coded = part.with_suffix(".coded.nut")
     # Without tags, as the part is: what says full range would be converted to be measured.
-    encode_clip(part, coded, encoder, qp, look._replace(colours="null"))
+    encode_clip(part, coded, encoder, qp, raw, "null")
     intra, *inter = packet_bytes(coded)
     intras = -(-length // KEYFRAMES_APART)
     size = intras * intra + (length - intras) * float(np.mean(inter or [intra]))
-    return Trial(qp, float(np.mean(vmaf_of_frames(coded, part, min(WINDOW, length)))), size)
+    scores = vmaf_of_frames(coded, part, min(WINDOW, length), None)
+    return Trial(qp, float(np.mean(scores)), size)
 
 
 def _corrections(
@@ -124,11 +145,14 @@ def _corrections(
     wanted: float,
     allowed: range,
     length: int,
-    look: Look,
+    raw: RawVideo,
 ) -> list[Trial]:
     """Trials at QPs that come nearer to the VMAF that is wanted, each by the slope measured."""
     trials, rise = [first], _RISE / encoder.steps
-    for _ in range(_CORRECTIONS):
+    for _ in range(_MOST_CORRECTIONS):
+        nearest = min(abs(trial.vmaf - wanted) for trial in trials)
+        if len(trials) > _CORRECTIONS and nearest < FAR_BELOW:
+            break
         qps = [trial.qp for trial in trials]
         losses = [np.log(max(100 - trial.vmaf, 0.01)) for trial in trials]
         if len(trials) > 1:
@@ -138,7 +162,7 @@ def _corrections(
         qp = _within(allowed, qps[-1] + float(np.clip(by, -_FARTHEST, _FARTHEST)))
         if qp in qps:
             break
-        trials.append(_tried(part, encoder, qp, length, look))
+        trials.append(_try(part, encoder, qp, length, raw))
     return trials[1:]
 
 

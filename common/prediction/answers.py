@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from common.codecs import h264
 from common.codecs.codec import CODECS
 from common.data.frames import SUFFIXES, read_rgb
 from common.data.text import readable
@@ -24,8 +23,10 @@ from common.framework import tf
 from common.models.bitstream import is_coded, read_coded
 from common.models.weights import labels_of
 from common.parallel import on_cluster
-from common.prediction.scenes import find_scenes
 from common.predictor import Predictor
+from common.video.frames import read_frames
+from common.video.probe import Video, probe
+from common.video.scenes import find_scenes
 
 NOT_TOLD = "not told by the weights"
 
@@ -103,7 +104,7 @@ def _of_input(predictor: Predictor, how: tuple[str, int, str], path: Path) -> di
             return _of_coded(predictor, path)
         if path.suffix.lower() in SUFFIXES:
             return _of_picture(predictor, path, view)
-        return of_video(predictor, path, view, frames_per_scene, unit)
+        return of_video(predictor, probe(path), view, frames_per_scene, unit)
     except UserError as error:
         return {"error": str(error)}
 
@@ -143,22 +144,20 @@ def _of_coded(predictor: Predictor, path: Path) -> dict:
     return {**about, "view": picture.view, "levels": _named(predictor, levels)}
 
 
-def of_video(predictor: Predictor, path: Path, view: str, frames_per_scene: int, unit: str) -> dict:
+def of_video(
+    predictor: Predictor, video: Video, view: str, frames_per_scene: int, unit: str
+) -> dict:
     """A video's levels, size and scenes: what `answer` tells of it.
 
     Raises:
         UserError: it cannot be read to its end.
     """
-    scenes = find_scenes(path)
+    scenes = find_scenes(video)
     numbers = [scene.sampled(frames_per_scene) for scene in scenes]
-    frames = h264.frames(path, [number for each in numbers for number in each])
-    levels, rows, size = [], [], None
+    frames = read_frames(video, [number for each in numbers for number in each])
+    levels, rows = [], []
     for scene, sampled in zip(scenes, numbers):
-        of_frames = []
-        for _ in sampled:
-            rgb = next(frames)
-            size = rgb.shape
-            of_frames.append(_seen(predictor, rgb, view))
+        of_frames = [_seen(predictor, next(frames), view) for _ in sampled]
         levels.append(np.mean(of_frames, axis=0))
         rows.append(
             {
@@ -173,9 +172,9 @@ def of_video(predictor: Predictor, path: Path, view: str, frames_per_scene: int,
     finest = np.max if unit == CODECS[QUALITY].unit else np.min
     return {
         "kind": "video",
-        "width": size[1],
-        "height": size[0],
-        "frames": scenes[-1].end,
+        "width": video.look.width,
+        "height": video.look.height,
+        "frames": video.frames,
         "seconds": round(scenes[-1].end_seconds, 3),
         "levels": _named(predictor, finest(levels, axis=0)),
         "scenes": rows,

@@ -1,0 +1,200 @@
+"""The file that a video is delivered in: what it can hold, tried before any work, and the joining.
+
+The video's own stream is replaced; all others are copied, text subtitles in the container's own
+format where it does not take theirs.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from common.codecs.ffmpeg import running, source
+from common.encoding.encoders import ENCODERS
+from common.encoding.raw import RawVideo
+from common.errors import UserError
+from common.files import temporary_folder
+from common.video.probe import Stream, Video
+from common.video.scenes import Scene
+
+_TRIAL_SECONDS = 0.2
+_TEXT = {"mov_text", "subrip", "srt", "ass", "ssa", "webvtt", "text", "ttml"}
+_PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
+# What mkvmerge and others wrote of the stream that is replaced; a language may follow.
+_STATISTICS = re.compile(
+    r"(BPS|DURATION|NUMBER_OF_FRAMES|NUMBER_OF_BYTES|SOURCE_ID|ENCODER|_STATISTICS_\w+)(-\w+)?",
+    re.IGNORECASE,
+)
+
+
+class Container(NamedTuple):
+    """A kind of file that holds streams."""
+
+    muxer: str  # of ffmpeg
+    text: str  # ffmpeg's codec of the subtitles that it holds as text; empty: none
+    keeps: frozenset[str]  # text subtitles that go into it as they are
+    covers: str  # how it holds a cover picture: "stream", "attachment", or not at all
+
+
+_MP4 = Container("mp4", "mov_text", frozenset({"mov_text"}), "stream")
+_MPEG_TS = Container("mpegts", "", frozenset(), "")
+CONTAINERS = {
+    ".mp4": _MP4,
+    ".m4v": _MP4,
+    ".mov": _MP4._replace(muxer="mov"),
+    ".mkv": Container(
+        "matroska", "srt", frozenset({"subrip", "ass", "ssa", "webvtt", "text"}), "attachment"
+    ),
+    ".webm": Container("webm", "webvtt", frozenset({"webvtt"}), ""),
+    ".ts": _MPEG_TS,
+    ".mts": _MPEG_TS,
+    ".m2ts": _MPEG_TS,
+}
+
+
+def find_container(target: Path) -> Container:
+    """The container that a file's suffix names.
+
+    Raises:
+        UserError: it names none.
+    """
+    container = CONTAINERS.get(target.suffix.lower())
+    if container is None:
+        kinds = ", ".join(CONTAINERS)
+        raise UserError(f"{target}: its suffix names no container for videos; take one of {kinds}")
+    return container
+
+
+def check_container(raw: RawVideo, target: Path, encoder: str) -> list[str]:
+    """Try whether all that the video holds goes into such a file as `target`; what changes there.
+
+    Raises:
+        UserError: it does not; says which container would do.
+    """
+    container = find_container(target)
+    with temporary_folder() as folder:
+        part = folder / "trial.nut"
+        # The headers of a stream of the same size and format.
+        frame = f"color=s={raw.width}x{raw.height}:r=25:d={_TRIAL_SECONDS}"
+        options = ENCODERS[encoder].options(30, raw.pixel_format.depth, raw.mastering).items()
+        words = ["-f", "lavfi", "-i", frame, "-vf", raw.tags, "-pix_fmt", raw.pixel_format.name]
+        words += ["-c:v", ENCODERS[encoder].library]
+        words += [word for name, value in options for word in (f"-{name}", value)]
+        with running([*words, "-f", "nut", f"file:{part}"]):
+            pass
+        wrong = _try(raw, part, folder, container)
+        if not wrong:
+            return _changes(raw.video, container)
+        others = {each.muxer: suffix for suffix, each in reversed(CONTAINERS.items())}
+        fit = [suffix for suffix in reversed(others.values())
+               if not _try(raw, part, folder, CONTAINERS[suffix])]  # fmt: skip
+    mend = f"{' or '.join(fit)} can" if fit else "take out what no container holds (ffmpeg -map)"
+    raise UserError(f"{target}: cannot hold all that {raw.video.path} does ({wrong}); {mend}")
+
+
+def _try(raw: RawVideo, part: Path, folder: Path, container: Container) -> str:
+    """Why joining to such a container fails; empty where it does not."""
+    scene = Scene(0, 5, 0, _TRIAL_SECONDS)
+    try:
+        limit = ["-t", _TRIAL_SECONDS]
+        join(raw, [part], [scene], folder / "trial.out", container, limit)
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
+def _changes(video: Video, container: Container) -> list[str]:
+    """What of a video's other streams does not stay as it is in such a container."""
+    notes = []
+    for stream in video.streams:
+        if _converted(stream, container):
+            notes.append(f"{stream.codec} subtitles become {container.text}")
+        elif stream.cover and not container.covers:
+            notes.append("the cover picture is left out: such a file holds none")
+        elif stream.kind == "Data":
+            notes.append(f"a data stream ({stream.codec}) is left out")
+    return list(dict.fromkeys(notes))
+
+
+def _converted(stream: Stream, container: Container) -> bool:
+    is_text = stream.kind == "Subtitle" and stream.codec in _TEXT
+    return is_text and bool(container.text) and stream.codec not in container.keeps
+
+
+def join(
+    raw: RawVideo,
+    parts: Sequence[Path],
+    scenes: Sequence[Scene],
+    target: Path,
+    container: Container,
+    limit: Sequence[object] = (),
+) -> None:
+    """The `parts` in a row, at the times of the `scenes`, and all else that the video's file holds.
+
+    Args:
+        limit: of ffmpeg, how much of the file is taken.
+
+    Raises:
+        RuntimeError: what the file holds besides does not go into such a container.
+    """
+    video = raw.video
+    lines = ["ffconcat version 1.0"]
+    for part, scene in zip(parts, scenes):
+        lines += [f"file {part.name}", f"duration {scene.end_seconds - scene.start_seconds:.9f}"]
+    listed = parts[0].with_name("parts.txt")
+    listed.write_text("\n".join(lines))
+    words = ["-itsoffset", video.start, "-f", "concat", "-i", f"file:{listed}"]
+    words += [*limit, *source(video.path), "-map", "0:v:0"]
+    own = next(each for each in video.streams if each.kind == "Video" and not each.cover)
+    attached = [each for each in video.streams if each.cover and container.covers == "attachment"]
+    kept = [
+        each for each in video.streams
+        if each is not own and each.kind != "Data" and each not in attached
+        and (not each.cover or container.covers)
+    ]  # fmt: skip
+    for stream in kept:
+        words += ["-map", f"1:{stream.index}"]
+    words += ["-map_metadata", 1, "-map_chapters", 1, "-c", "copy"]
+    for place, stream in enumerate([own, *kept]):
+        words += [f"-map_metadata:s:{place}", f"1:s:{stream.index}"]
+        if _converted(stream, container):
+            words += [f"-c:{place}", container.text]
+    for name in _read_statistics(video, own):
+        words += ["-metadata:s:0", f"{name}="]
+    words += _attach(video, attached, kept, listed.parent)
+    words += ["-copy_unknown", *limit, "-f", container.muxer, f"file:{target}"]
+    with running(words):
+        pass
+
+
+def _read_statistics(video: Video, stream: Stream) -> list[str]:
+    """The names of a stream's tags that tell of its coded data."""
+    words = [*source(video.path), "-map", f"0:{stream.index}", "-c", "copy", "-t", 0]
+    try:
+        with running([*words, "-f", "ffmetadata", "-"], stdout=subprocess.PIPE) as process:
+            text = process.stdout.read().decode(errors="replace")
+    except RuntimeError:
+        return []
+    lines = text.partition("[STREAM]")[2].partition("\n[")[0].splitlines()
+    names = [line.partition("=")[0] for line in lines if "=" in line]
+    return [name for name in names if _STATISTICS.fullmatch(name)]
+
+
+def _attach(
+    video: Video, covers: Sequence[Stream], kept: Sequence[Stream], folder: Path
+) -> list[object]:
+    """Write cover pictures beside the parts; the words that attach them."""
+    words: list[object] = []
+    first = sum(each.kind == "Attachment" for each in kept)
+    for number, stream in enumerate(covers, first):
+        name, mime = _PICTURES.get(stream.codec, (f"cover.{stream.codec}", f"image/{stream.codec}"))
+        copy = ["-map", f"0:{stream.index}", "-c", "copy", "-frames:v", 1, "-f", "image2pipe", "-"]
+        with running([*source(video.path), *copy], stdout=subprocess.PIPE) as process:
+            picture = folder / f"{number}{Path(name).suffix}"
+            picture.write_bytes(process.stdout.read())
+        words += ["-attach", picture, f"-metadata:s:t:{number}", f"filename={name}"]
+        words += [f"-metadata:s:t:{number}", f"mimetype={mime}"]
+    return words

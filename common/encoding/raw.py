@@ -1,0 +1,122 @@
+"""How the frames of a video are handed to an encoder: raw, in one size, format and colour."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+from common.codecs.h264 import SCALER
+from common.encoding.encoders import ENCODERS, Mastering, find_mastering
+from common.errors import UserError
+from common.video.frames import colour_tags, planar_bytes
+from common.video.pixel_formats import PixelFormat, choose_coded, describe
+from common.video.probe import Look, Video
+
+# 4:2:0 has a colour for each 2x2 pixels; where a side is odd, its last line is left out.
+EVEN = "crop=trunc(iw/2)*2:trunc(ih/2)*2"
+# Between programs all is called limited range, so that none converts; tags say what it is.
+_CALLED_LIMITED = "setparams=range=tv"
+_MATRIX = "bt709"  # that RGB is converted by
+_DOLBY_VISION, _DYNAMIC = ("DOVI", "Dolby Vision"), "SMPTE2094"
+
+
+class RawVideo(NamedTuple):
+    """A video as an encoder gets it."""
+
+    video: Video
+    graph: str  # of ffmpeg: from decoded frames to these
+    pixel_format: PixelFormat
+    width: int
+    height: int
+    tags: str  # ffmpeg's filter that says what the colours are
+    mastering: Optional[Mastering]
+    notes: list[str]  # what does not stay as it is in the file
+
+    @property
+    def frame_bytes(self) -> int:
+        """Of one frame."""
+        return planar_bytes(self.pixel_format.name, self.width, self.height)
+
+
+def choose_raw(video: Video, encoder: str) -> RawVideo:
+    """How the frames of a video are handed to an encoder, a key of `ENCODERS`.
+
+    Raises:
+        UserError: they cannot be: interlaced, of changing size, format or colours, Dolby Vision.
+    """
+    _refuse(video)
+    look, notes = _merge(video), []
+    has = describe(look.pixel_format)
+    coded = choose_coded(look.pixel_format, ENCODERS[encoder].library)
+    if has.rgb:
+        # The scaler turns colours; afterwards the range is the limited one, by name as in fact.
+        convert = f"scale=out_color_matrix={_MATRIX}:out_range=tv:flags={SCALER},format={coded.name}"
+        graph = f"{EVEN},{convert},{_CALLED_LIMITED}"
+        transfer, primaries = look.transfer or _MATRIX, look.primaries or _MATRIX
+        look = look._replace(range="tv", space=_MATRIX, primaries=primaries, transfer=transfer)
+        notes.append(f"RGB is encoded as {coded.name}, {_MATRIX.upper()}")
+    else:
+        # Old names of full range, which would be converted: to the same values by their new name.
+        old = look.pixel_format.startswith("yuvj")
+        same = "scale=in_range=pc:out_range=pc," if old else ""
+        new = f"format={look.pixel_format.replace('j', '', 1)}," if old else ""
+        graph = f"{same}{new}{_CALLED_LIMITED},{EVEN},format={coded.name}"
+        if coded.depth < has.depth:
+            notes.append(f"{has.depth} bits become {coded.depth}, which {encoder} codes")
+        if coded.chroma not in (has.chroma, "gray"):
+            notes.append(f"{look.pixel_format} becomes {coded.name}, which {encoder} codes")
+    if has.alpha:
+        notes.append("transparency (alpha) is left out: these encoders have none")
+    if any(_DYNAMIC in each for each in video.side_data):
+        notes.append("dynamic metadata (HDR10+) are left out; static ones stay")
+    sides = look.width // 2 * 2, look.height // 2 * 2
+    mastering = find_mastering(video.side_data)
+    return RawVideo(video, graph, coded, *sides, colour_tags(look), mastering, notes)
+
+
+def _refuse(video: Video) -> None:
+    if video.interlaced is not None:
+        at = f" from {video.times[video.interlaced]:.1f} s on" if video.interlaced else ""
+        raise UserError(
+            f"{video.path}: is interlaced{at}; make it progressive first: "
+            "ffmpeg -i INPUT -vf bwdif OUTPUT"
+        )
+    if min(video.look.width, video.look.height) < 2:
+        raise UserError(f"{video.path}: too small to encode ({video.look.width} pixels wide)")
+    if any(name in each for each in video.side_data for name in _DOLBY_VISION):
+        raise UserError(
+            f"{video.path}: has Dolby Vision metadata, which would not fit what is encoded; "
+            "ffmpeg -i INPUT -map 0 -c copy -bsf:v dovi_rpu=strip=1 OUTPUT takes them out"
+        )
+
+
+def _merge(video: Video) -> Look:
+    """The one look of all frames, where some lack a tag that others have.
+
+    Raises:
+        UserError: they differ.
+    """
+    merged = video.look
+    for first, look in video.looks[1:]:
+        at = f"{video.times[first]:.1f} s"
+        for what, old, new, mend in (
+            ("size", f"{merged.width}x{merged.height}", f"{look.width}x{look.height}",
+             f"scale={merged.width}:{merged.height}"),
+            ("pixel format", merged.pixel_format, look.pixel_format,
+             f"format={merged.pixel_format}"),
+            ("pixels' aspect", merged.aspect, look.aspect,
+             f"scale={merged.width}:{merged.height},setsar={merged.aspect}"),
+        ):  # fmt: skip
+            if old != new:
+                raise UserError(
+                    f"{video.path}: changes its {what} from {old} to {new} at {at}; make it one "
+                    f"first: ffmpeg -i INPUT -vf {mend} OUTPUT"
+                )
+        for name in ("range", "space", "primaries", "transfer", "chroma"):
+            old, new = getattr(merged, name), getattr(look, name)
+            if old and new and old != new:
+                raise UserError(
+                    f"{video.path}: changes its colours from {old} to {new} ({name}) at {at}; "
+                    "encode the two parts on their own"
+                )
+            merged = merged._replace(**{name: old or new})
+    return merged

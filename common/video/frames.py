@@ -1,0 +1,149 @@
+"""Frames of a video by number, as they are or as RGB.
+
+Frames are counted here, as they come out of one decoder: no filter counts them, whose count would
+begin anew where a file changes its size or colours, and no argument grows with the video.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from common.codecs.ffmpeg import running, source, unnamed
+from common.codecs.h264 import SCALER
+from common.errors import UserError
+from common.video.probe import Look, Video
+
+# Formats whose size in bytes is plain: planes of whole bytes, chroma rounded up.
+_PLANAR = {
+    f"yuv{range_}{chroma}p{depth}": (chroma, 1 if not depth else 2)
+    for range_ in ("", "j")
+    for chroma in ("420", "422", "444")
+    for depth in ("", "10le", "12le")
+} | {"gray": ("gray", 1), "gray10le": ("gray", 2), "gray12le": ("gray", 2)}
+# Bytes of frames that wait to become RGB together; and of the pipe, Linux's most for a user.
+_BATCH, _PIPE = 2**25, 2**20
+
+
+def read_frames(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
+    """Frames of a video by number, from 0, in rising order: RGB, uint8 [height, width, 3] each.
+
+    By their own matrix and range, BT.601 where they name none; each of its own size.
+
+    Raises:
+        UserError: the video cannot be read, or ends before the last number.
+    """
+    if video.look.pixel_format in _PLANAR and _is_uniform(video):
+        yield from _read_planar(video, numbers)
+        return
+    # Rare: where sizes or formats change, all frames become RGB on their way.
+    graph = f"scale=flags={SCALER},format=rgb24"
+    looks = ((video.look_at(number), number) for number in range(video.frames))
+    sizes = (look.width * look.height * 3 for look, _ in looks)
+    words = ["-noautoscale", "-vf", graph]
+    for number, data in read_raw(video, words, sizes, numbers, reinit=True):
+        look = video.look_at(number)
+        yield np.frombuffer(data, np.uint8).reshape(look.height, look.width, 3)
+
+
+def _is_uniform(video: Video) -> bool:
+    return len({look[:3] for _, look in video.looks}) == 1
+
+
+def _read_planar(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
+    size = planar_bytes(video.look.pixel_format, video.look.width, video.look.height)
+    sizes = (size for _ in range(video.frames))
+    waiting: list[bytes] = []
+    before: Look | None = None
+    for number, data in read_raw(video, ["-pix_fmt", video.look.pixel_format], sizes, numbers):
+        look = video.look_at(number)
+        if waiting and (look != before or len(waiting) * size >= _BATCH):
+            yield from _convert(before, waiting)
+            waiting = []
+        before = look
+        waiting.append(data)
+    if waiting:
+        yield from _convert(before, waiting)
+
+
+def planar_bytes(pixel_format: str, width: int, height: int) -> int:
+    """Bytes of a frame in one of the planar formats that are read as they are."""
+    chroma, width_of_value = _PLANAR[pixel_format]
+    across = -(-width // 2) if chroma in ("420", "422") else width
+    down = -(-height // 2) if chroma == "420" else height
+    values = width * height + (0 if chroma == "gray" else 2 * across * down)
+    return values * width_of_value
+
+
+def _convert(look: Look | None, frames: Sequence[bytes]) -> Iterator[np.ndarray]:
+    """Frames that look so as RGB."""
+    assert look
+    tags = colour_tags(look)
+    words = ["-f", "rawvideo", "-pix_fmt", look.pixel_format, "-s", f"{look.width}x{look.height}"]
+    graph = f"{tags},scale=flags={SCALER},format=rgb24"
+    with unnamed(b"".join(frames)) as raw:
+        words += ["-i", "pipe:0", "-vf", graph, "-f", "rawvideo", "-"]
+        with running(words, stdin=raw, stdout=subprocess.PIPE) as process:
+            data = process.stdout.read()
+    yield from np.frombuffer(data, np.uint8).reshape(-1, look.height, look.width, 3)
+
+
+def colour_tags(look: Look) -> str:
+    """ffmpeg's filter that gives frames the colour tags of others."""
+    tags = {
+        "range": look.range,
+        "colorspace": look.space,
+        "color_primaries": look.primaries,
+        "color_trc": look.transfer,
+        # H.264's usual place needs no name, and older filters take none.
+        "chroma_location": look.chroma if look.chroma != "left" else "",
+    }
+    kept = ":".join(f"{name}={value}" for name, value in tags.items() if value)
+    return f"setparams={kept}" if kept else "null"
+
+
+def read_raw(
+    video: Video,
+    words: Sequence[object],
+    sizes: Iterable[int],
+    numbers: Sequence[int],
+    reinit: bool = False,
+) -> Iterator[tuple[int, bytes]]:
+    """The frames of these numbers, rising, as raw bytes, each with its number.
+
+    Args:
+        words: of ffmpeg, what becomes of all frames.
+        sizes: bytes of each frame that comes of it.
+        reinit: build the filters anew where frames change.
+
+    Raises:
+        UserError: the video cannot be read, or ends before the last number.
+    """
+    if not numbers:
+        return
+    given = ["-err_detect", "explode", "-xerror", "-reinit_filter", int(reinit)]
+    given += [*source(video.path), "-map", "0:V:0", *words, "-fps_mode", "passthrough"]
+    given += ["-frames:v", numbers[-1] + 1, "-f", "rawvideo", "-"]
+    wanted = iter(numbers)
+    number = next(wanted)
+    buffer = bytearray()
+    try:
+        with running(given, stdout=subprocess.PIPE) as process:
+            with contextlib.suppress(OSError, AttributeError):
+                fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE)
+            for at, size in enumerate(itertools.islice(sizes, numbers[-1] + 1)):
+                buffer = buffer if len(buffer) == size else bytearray(size)
+                if process.stdout.readinto(buffer) < size:
+                    break
+                if at == number:
+                    yield number, bytes(buffer)
+                    number = next(wanted, -1)
+    except RuntimeError as error:
+        raise UserError(f"{video.path}: cannot be read as a video ({error})") from None
+    if number >= 0:
+        raise UserError(f"{video.path}: ends before frame {number}")

@@ -1,0 +1,80 @@
+"""Pixel formats by ffmpeg's own description of each."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import NamedTuple
+
+from common.codecs.ffmpeg import binary, run
+
+# ffmpeg's table does not tell these from YUV; palettes hold RGB.
+_RGB = re.compile(r"x2rgb|x2bgr|[0ax]?rgb|[0ax]?bgr|gbr|pal8|bayer|xyz")
+# Bits per pixel over bits per value, of formats without alpha, by chroma subsampling.
+_CHROMA = {1.0: "gray", 1.125: "420", 1.5: "420", 2.0: "422", 3.0: "444"}
+
+
+class PixelFormat(NamedTuple):
+    """What a pixel format holds."""
+
+    name: str
+    depth: int  # bits per value
+    chroma: str  # "420", "422", "444" or "gray"; of RGB "444"
+    rgb: bool
+    alpha: bool
+
+
+@functools.cache
+def describe(name: str) -> PixelFormat:
+    """What ffmpeg's table says of a pixel format; an unknown one is taken for 8-bit 4:2:0."""
+    row = _table().get(name)
+    if row is None:
+        return PixelFormat(name, 8, "420", False, False)
+    components, bits_per_pixel, depth = row
+    # Palettes may hold transparent colours.
+    alpha, rgb = components in (2, 4) or name == "pal8", bool(_RGB.match(name))
+    if components == 1 and not rgb:
+        return PixelFormat(name, depth, "gray", False, False)
+    ratio = bits_per_pixel / depth - (1 if alpha else 0)
+    chroma = "444" if rgb or "440" in name else "422" if "411" in name else _CHROMA.get(ratio)
+    return PixelFormat(name, depth, chroma or "420", rgb, alpha)
+
+
+@functools.cache
+def _table() -> dict[str, tuple[int, int, int]]:
+    """Components, bits per pixel and the most bits per value of each pixel format."""
+    listed = run([binary(), "-hide_banner", "-pix_fmts"]).stdout.decode()
+    rows = re.findall(r"^[IOHPB.]{5} (\S+) +(\d) +(\d+) +([\d-]+)$", listed, re.M)
+    return {
+        name: (int(components), int(bits), max(map(int, depths.split("-"))))
+        for name, components, bits, depths in rows
+    }
+
+
+@functools.cache
+def supported_by(library: str) -> tuple[str, ...]:
+    """The pixel formats that an encoder of ffmpeg takes."""
+    told = run([binary("libvmaf"), "-hide_banner", "-h", f"encoder={library}"]).stdout.decode()
+    listed = re.search(r"Supported pixel formats: (.*)", told)
+    return tuple(listed[1].split()) if listed else ("yuv420p",)
+
+
+def choose_coded(name: str, library: str) -> PixelFormat:
+    """The pixel format that an encoder is to code pictures of the format `name` in.
+
+    Its depth and chroma subsampling are kept as far as the encoder has them; RGB becomes 4:2:0,
+    which every player shows.
+    """
+    has = describe(name)
+    chroma = "420" if has.rgb else has.chroma
+    depths = [depth for depth in (12, 10, 8) if depth <= has.depth] or [8]
+    if has.depth == 9:
+        depths = [10, 8]  # nothing is lost
+    takes = supported_by(library)
+    for depth in depths:
+        for subsampling in dict.fromkeys((chroma, "420")):
+            wanted = "gray" if subsampling == "gray" else f"yuv{subsampling}p"
+            wanted += f"{depth}le" if depth > 8 else ""
+            if wanted in takes:
+                return describe(wanted)
+    return describe("yuv420p")

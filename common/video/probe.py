@@ -1,0 +1,232 @@
+"""What is in a video file: decoded once from end to end, so what is whole is known."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from common.codecs.ffmpeg import reason, running, source
+from common.errors import UserError
+
+# Pixels across that cuts are looked for in, and scdet's score (0 to 100) of one: its own default.
+_WIDTH, _CUT = 320, 10
+# Seconds that a frame lasts where nothing tells.
+_FRAME_SECONDS = 0.04
+_FRAME = re.compile(
+    r"n: *\d+ pts: *\S+ pts_time:(?P<time>\S+)"
+    r"(?: +duration: *\S+ duration_time:(?P<duration>\S+))?.*? fmt:(?P<pixel_format>\S+)"
+    r"(?: cl:(?P<chroma>\S+))? sar:(?P<aspect>\S+) s:(?P<width>\d+)x(?P<height>\d+) i:(?P<field>\S)"
+)
+_COLOURS = re.compile(
+    r"color_range:(?P<range>\S+) color_space:(?P<space>\S+)"
+    r" color_primaries:(?P<primaries>\S+) color_trc:(?P<transfer>\S+)"
+)
+_STREAM = re.compile(r"  Stream #0:(\d+)(?:\[\w+\])?(?:\((\w+)\))?: (\w+): (\w+)(.*)")
+_UNKNOWN = ("unknown", "unspecified", "reserved", "N/A")
+_WORDS_KEPT = 200  # lines of what ffmpeg says, for the reason of a failure
+
+
+class Look(NamedTuple):
+    """What may change from one frame of a file to the next; colours as ffmpeg's names, or ''."""
+
+    width: int
+    height: int
+    pixel_format: str
+    aspect: str  # of a pixel, as 1/1
+    range: str
+    space: str
+    primaries: str
+    transfer: str
+    chroma: str  # where its samples lie, where that is told
+
+
+class Stream(NamedTuple):
+    """A stream of a file, by what ffmpeg lists."""
+
+    index: int
+    kind: str  # Video, Audio, Subtitle, Data, Attachment
+    codec: str
+    cover: bool  # a picture of the album or film, no video
+
+
+class Video(NamedTuple):
+    """What `probe` finds in a file."""
+
+    path: Path
+    looks: list[tuple[int, Look]]  # with the first frame that looks so, in order
+    times: list[float]  # seconds from the first frame to each, and to the end of the last one
+    cuts: list[int]  # frames that begin something else
+    start: float  # seconds from the file's start, which may be sound's, to the first frame
+    interlaced: int | None  # the first frame that is
+    side_data: list[str]  # what the first frame and the stream tell besides, as ffmpeg says it
+    streams: list[Stream]
+
+    @property
+    def frames(self) -> int:
+        """How many there are."""
+        return len(self.times) - 1
+
+    @property
+    def look(self) -> Look:
+        """That of the first frame."""
+        return self.looks[0][1]
+
+    def look_at(self, number: int) -> Look:
+        """How the frame of that number looks."""
+        return next(look for first, look in reversed(self.looks) if first <= number)
+
+
+def check_file(path: Path) -> None:
+    """See to it that `path` is a file, so that nobody waits at a pipe or reads a device for ever.
+
+    Raises:
+        UserError: it is not there, or something else.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "not a regular file; save it as a file first"
+        raise UserError(f"{path}: is {kind}")
+    if not path.stat().st_size:
+        raise UserError(f"{path}: is empty")
+
+
+def probe(path: Path) -> Video:
+    """Decode a video and tell what is in it; memory does not grow but by some bytes a frame.
+
+    Raises:
+        UserError: the file cannot be read as a video from its first frame to its last.
+    """
+    check_file(path)
+    # The graph is never built anew where frames change, which would count and compare from there.
+    words = ["-err_detect", "explode", "-xerror", "-reinit_filter", 0, *source(path)]
+    graph = f"showinfo=checksum=0,scale={_WIDTH}:-2:flags=fast_bilinear,scdet=threshold={_CUT}"
+    words += ["-map", "0:V:0", "-vf", f"{graph},metadata=print"]
+    words += ["-fps_mode", "passthrough", "-f", "null", "-"]
+    found = _Found()
+    said: deque[str] = deque(maxlen=_WORDS_KEPT)
+    try:
+        with running(words, "info", stderr=subprocess.PIPE) as process:
+            for line in process.stderr:
+                text = line.decode(errors="replace").rstrip("\n")
+                if not found.hear(text):
+                    said.append(text)
+    except RuntimeError:
+        told = reason("\n".join(_errors(said)).encode())
+        raise UserError(f"{path}: cannot be read as a video ({_why(path, found, told)})") from None
+    if not found.times:
+        raise UserError(f"{path}: cannot be read as a video (no frames in it)")
+    return found.video(path)
+
+
+class _Found:
+    """What has been heard of a video so far."""
+
+    def __init__(self):
+        self.looks: list[tuple[int, Look]] = []
+        self.times: list[float] = []
+        self.cuts: list[int] = []
+        self.interlaced: int | None = None
+        self.side_data: list[str] = []
+        self.streams: list[Stream] = []
+        self.duration = 0.0
+        self._frame: dict[str, str] = {}
+
+    def hear(self, line: str) -> bool:
+        """Take up a line that ffmpeg says; False where it tells nothing of the video."""
+        if match := _FRAME.search(line):
+            self._add_frame(match.groupdict())
+        elif match := _COLOURS.search(line):
+            self._add_look(match.groupdict())
+        elif "lavfi.scd" in line or "] frame:" in line:
+            if "lavfi.scd.time" in line:
+                self.cuts.append(len(self.times) - 1)
+        elif "side data - " in line or "DOVI configuration" in line:
+            if len(self.times) < 2:
+                self.side_data.append(line.split("side data - ")[-1].strip())
+        elif match := _STREAM.match(line):
+            index, _, kind, codec, more = match.groups()
+            if not self.times:
+                cover = "(attached pic)" in more
+                self.streams.append(Stream(int(index), kind, codec, cover))
+        else:
+            return "Parsed_showinfo" in line
+        return True
+
+    def _add_frame(self, frame: dict[str, str]) -> None:
+        before = self.times[-1] if self.times else -_FRAME_SECONDS
+        time, duration = _seconds(frame["time"]), _seconds(frame["duration"])
+        self.times.append(before + _FRAME_SECONDS if time is None else time)
+        self.duration = duration or 0.0
+        if frame["field"] in "TB" and self.interlaced is None:
+            self.interlaced = len(self.times) - 1
+        self._frame = frame
+
+    def _add_look(self, colours: dict[str, str]) -> None:
+        tags = *colours.values(), self._frame["chroma"] or ""
+        known = [name if name not in _UNKNOWN else "" for name in tags]
+        sides = int(self._frame["width"]), int(self._frame["height"])
+        look = Look(*sides, self._frame["pixel_format"], _reduce(self._frame["aspect"]), *known)
+        if not self.looks or self.looks[-1][1] != look:
+            self.looks.append((len(self.times) - 1, look))
+
+    def video(self, path: Path) -> Video:
+        first, count = self.times[0], len(self.times)
+        times = [time - first for time in self.times]
+        # Where nothing tells how long the last frame stays, it is as long as frames are on average.
+        last = self.duration or (times[-1] / (count - 1) if count > 1 else _FRAME_SECONDS)
+        return Video(
+            path, self.looks, [*times, times[-1] + last], self.cuts, first, self.interlaced,
+            self.side_data, self.streams,
+        )  # fmt: skip
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:  # NOPTS, N/A
+        return None
+
+
+def _reduce(aspect: str) -> str:
+    """A pixel's aspect as 1/1 where it is square or unknown."""
+    across, _, down = aspect.partition("/")
+    return "1/1" if across == down or "0" in (across, down) else aspect
+
+
+def _errors(said: deque[str]) -> Iterator[str]:
+    """What may be a reason: not what ffmpeg tells of its inputs and outputs."""
+    return (line for line in said if line and not line.startswith((" ", "Input", "Output", "frame=",
+            "Stream mapping", "Press")) and not line.startswith("[out#"))  # fmt: skip
+
+
+def _why(path: Path, found: _Found, told: str) -> str:
+    """Why a video cannot be read, in words that help."""
+    if found.times:
+        return f"damaged {found.times[-1] - found.times[0]:.1f} s after its start: {told}"
+    if found.streams and not any(each.kind == "Video" and not each.cover for each in found.streams):
+        return "no video in it, but " + " and ".join(
+            dict.fromkeys("a cover picture" if each.cover else each.kind.lower()
+                          for each in found.streams)
+        )  # fmt: skip
+    if found.streams and _starts_between_key_frames(path):
+        return (
+            "it begins between two key frames; ffmpeg -i INPUT -map 0 -c copy OUTPUT cuts it at "
+            "the first one"
+        )
+    return told
+
+
+def _starts_between_key_frames(path: Path) -> bool:
+    """Whether the first packet of the video is no key frame, by the container's own word."""
+    words = [*source(path), "-map", "0:V:0", "-c", "copy", "-copyinkf", "-frames:v", 1]
+    try:
+        with running([*words, "-f", "framecrc", "-"], stdout=subprocess.PIPE) as process:
+            listed = process.stdout.read().decode()
+    except RuntimeError:
+        return False
+    return any("F=0x" in line for line in listed.splitlines() if not line.startswith("#"))
