@@ -1,0 +1,131 @@
+"""What kind of file a path leads to: a picture, a video or a bitstream file."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+import warnings
+from pathlib import Path
+from typing import Optional
+
+from PIL import Image
+
+from common.models import bitstream
+
+PICTURE, VIDEO, BITSTREAM = "picture", "video", "bitstream file"
+Kind = Optional[str]  # one of these, or None
+
+# A dataset may hold gigapixel pictures; Pillow's guard against them is for web servers.
+Image.MAX_IMAGE_PIXELS = None
+# What is wrong with a file that can still be read; what cannot is an error.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+# Formats whose pixels Pillow decodes itself. EPS and WMF would start other programs, BUFR, GRIB and
+# HDF5 are stubs, and TGA takes any file for its own.
+_FORMATS = (
+    "PNG", "JPEG", "MPO", "TIFF", "WEBP", "GIF", "AVIF", "BMP", "HEIF", "JXL", "JPEG2000", "PPM",
+    "PSD", "QOI", "SGI", "SUN", "PCX", "DDS", "ICO", "ICNS",
+)  # fmt: skip
+_PLAYED = {"GIF", "PNG"}  # formats that ffmpeg plays where they have several frames
+
+# What the name says where the first bytes say nothing: the file is damaged, cannot be read, or
+# needs a plugin of Pillow. No .ts: most files of that name are TypeScript, and streams have marks.
+_PICTURES = {
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".webp", ".tif", ".tiff",
+    ".gif", ".avif", ".heic", ".heif", ".jxl", ".jp2",
+}  # fmt: skip
+_VIDEOS = {
+    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".divx", ".mpg",
+    ".mpeg", ".mpe", ".m1v", ".m2v", ".vob", ".mts", ".m2ts", ".m2t", ".wmv", ".asf", ".flv",
+    ".ogv", ".ogm", ".264", ".h264", ".avc", ".265", ".h265", ".hevc", ".ivf", ".obu", ".y4m",
+    ".mxf", ".dv", ".rm", ".rmvb", ".nut", ".mjpg", ".mjpeg",
+}  # fmt: skip
+# TIFFs by their first bytes, in which Pillow finds a small preview: a camera's raw files.
+_RAW = {
+    ".dng", ".nef", ".nrw", ".cr2", ".arw", ".sr2", ".srf", ".srw", ".pef", ".iiq", ".3fr", ".dcr",
+    ".kdc", ".erf", ".mef", ".mos", ".gpr",
+}  # fmt: skip
+
+_HEAD = 4096  # bytes that are looked at
+_STILL_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
+_SOUND_BRANDS = (b"M4A ", b"M4B ", b"M4P ")
+_VIDEO_MARKS = re.compile(
+    rb"\x1a\x45\xdf\xa3"  # Matroska and WebM
+    rb"|RIFF....AVI "
+    rb"|....(?:moov|mdat|wide|free|skip|pnot)"  # QuickTime before it had `ftyp`
+    rb"|FLV\x01|\.RMF|DKIF|YUV4MPEG2 |nut/multimedia container\0"
+    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11"  # ASF: Windows Media
+    rb"|\x06\x0e\x2b\x34\x02\x05\x01\x01"  # MXF
+    rb"|\0\0\x01[\xba\xb3\xb0]"  # MPEG program and elementary streams
+    rb"|\0?\0\0\x01[\x67\x27\x47\x06\x09\x40\x42\x44\x46\x4e]",  # H.264 and HEVC streams
+    re.DOTALL,
+)
+_OGG_VIDEO = (b"\x80theora", b"BBCD\0", b"OVP80")
+
+
+def kind(path: Path) -> Kind:
+    """What a file is, by its first bytes or, where these say nothing, by its name.
+
+    PICTURE: what Pillow reads, without a camera's raw files. VIDEO: a container or stream of
+    pictures that ffmpeg plays; so are GIFs and PNGs of several frames. BITSTREAM: by its name. None
+    for anything else, and for what is no regular file.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if bitstream.is_coded(path):
+        return BITSTREAM
+    if suffix in _RAW or (path.exists() and not path.is_file()):
+        return None
+    # Pillow answers damaged files with whatever it meets.
+    with contextlib.suppress(Exception), open_picture(path) as image:
+        moving = image.format in _PLAYED and getattr(image, "is_animated", False)
+        return VIDEO if moving or suffix in (".mjpg", ".mjpeg") else PICTURE
+    with contextlib.suppress(OSError):
+        with path.open("rb") as file:
+            found = _by_marks(file.read(_HEAD))
+        if found:
+            return found
+    return PICTURE if suffix in _PICTURES else VIDEO if suffix in _VIDEOS else None
+
+
+def open_picture(path: Path) -> Image.Image:
+    """An image file, opened by Pillow in one of the formats that are pictures.
+
+    Raises:
+        Exception: whatever Pillow meets in a file that is none.
+    """
+    return Image.open(path, formats=_formats())
+
+
+@functools.lru_cache(1)
+def _formats() -> list[str]:
+    """The formats of pictures that Pillow has at hand, with its plugins that are installed."""
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    with contextlib.suppress(ImportError):
+        import pillow_jxl  # noqa: F401
+    Image.init()
+    return [each for each in _FORMATS if each in Image.OPEN]
+
+
+def _by_marks(head: bytes) -> Kind:
+    """What the first bytes of a file say that Pillow does not read."""
+    if head[4:8] == b"ftyp":
+        brand = head[8:12]
+        return PICTURE if brand in _STILL_BRANDS else None if brand in _SOUND_BRANDS else VIDEO
+    if head.startswith(b"OggS"):
+        return VIDEO if any(mark in head for mark in _OGG_VIDEO) else None
+    return VIDEO if _VIDEO_MARKS.match(head) or _is_transport_stream(head) else None
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Whether packets of an MPEG transport stream begin at equal distances, from wherever on."""
+    for length in (188, 192, 204):
+        for start in range(min(length, len(head))):
+            marks = head[start::length]
+            if head[start] == 0x47 and len(marks) > 4 and not marks.strip(b"\x47"):
+                return True
+    return False
