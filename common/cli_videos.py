@@ -10,7 +10,7 @@ from typing import Any
 from common.console import add_options, bundled, positive
 from common.errors import UserError
 from common.facts import LEVELS
-from common.files import make_writable
+from common.files import check_regular, check_writable, make_writable
 from common.models.descriptions import Description
 
 
@@ -79,12 +79,15 @@ def _check_output(options: argparse.Namespace) -> None:
     """Raises:
     UserError: OUTPUT cannot be written, or is INPUT; or INPUT is no video.
     """
+    from common.data.kinds import PICTURE, kind
+    from common.encoding.containers import find_container
+
     check_regular(options.input)
     if kind(options.input) == PICTURE:
         raise UserError(f"{options.input}: is a still picture; encode takes videos")
     find_container(options.output)
-    overwrite = options.overwrite or options.dry_run
-    check_writable(options.output, overwrite=overwrite, inputs=[options.input])
+    if not options.dry_run:
+        check_writable(options.output, overwrite=options.overwrite, inputs=[options.input])
 
 
 def add_predict(commands: argparse._SubParsersAction, description: Description) -> None:

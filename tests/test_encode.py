@@ -12,12 +12,12 @@ import time
 import h5py
 import numpy as np
 import pytest
+from common.prediction.scenes import Scene, find_scenes
 
 from common.codecs.ffmpeg import binary
 from common.encoding.clips import look_at
 from common.encoding.planning import plan, threshold_of
 from common.models.weights import _LABELS
-from common.prediction.scenes import Scene, find_scenes
 from tests.processes import REPO, one_line
 
 STAND_IN = "objective stand-in (VMAF below 94.5, 91.25, 87)"

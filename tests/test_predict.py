@@ -10,11 +10,11 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from common.prediction.scenes import Scene, find_scenes
 from PIL import Image
 
 from common.codecs.ffmpeg import binary
 from common.data.views import VIEWS, cutouts
-from common.prediction.scenes import Scene, find_scenes
 from tests import golden
 from tests.processes import REPO, one_line
 from tests.synthetic import picture

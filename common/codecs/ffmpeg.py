@@ -25,8 +25,8 @@ _PURPOSES = {"libx264": "encoding frames (x264)", "libvmaf": "measuring VMAF"}
 # files (DASH, HLS, concat ...) name other files, which a stranger's upload must not make us read.
 # Still pictures are read through Pillow.
 DEMUXERS = (
-    "mov matroska avi mpegts mpeg mpegvideo flv live_flv asf ogg mxf gxf rm wtv nut dv nsv ivf obu av1 h261 "
-    "h263 h264 hevc vvc evc m4v vc1 dirac cavsvideo avs2 avs3 dnxhd mjpeg mjpeg_2000 "
+    "mov matroska avi mpegts mpeg mpegvideo flv live_flv asf ogg mxf gxf rm wtv nut dv nsv ivf "
+    "obu av1 h261 h263 h264 hevc vvc evc m4v vc1 dirac cavsvideo avs2 avs3 dnxhd mjpeg mjpeg_2000 "
     "yuv4mpegpipe gif apng webp_anim"
 )
 LIMITS = {"protocol_whitelist": "file,pipe,fd", "format_whitelist": DEMUXERS.replace(" ", ",")}

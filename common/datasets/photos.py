@@ -26,6 +26,8 @@ from common.datasets.variation import varied
 from common.errors import UserError, tried
 from common.facts import HEIGHT, QP, WIDTH
 from common.parallel import in_parallel
+from common.video.frames import read_frames
+from common.video.probe import Video, probe
 
 LONGEST = 100  # characters of a file's name that its frames are named after
 
@@ -76,11 +78,12 @@ def dataset(
     for index, (path, name, look) in enumerate(zip(paths, names, looks), 1):
         if isinstance(look, UserError):
             continue
-        numbers, (height, width, _), tiny = look
+        video, numbers, (height, width, _), tiny = look
         key = f"{seed} {path.relative_to(images)}"
         where = boxes(width, height, crops, key, least_width, even=keep_size)
         cuts = _cuts(f"{index:0{digits}d}_{_word(path.stem)}", numbers, where)
-        contents.append(_content(path, name, cuts, _variations(cuts, key, vary), coded))
+        variations = _variations(cuts, key, vary)
+        contents.append(_content(path, video, name, cuts, variations, coded))
         thumbnails.append(tiny)
     groups = alike(contents, thumbnails)
     notes += _shared(groups)
@@ -146,28 +149,32 @@ def _variations(frames: dict[str, Cut], key: str, count: int) -> dict[str, Cut]:
     }
 
 
-def _look(path: Path) -> tuple[list[int], tuple[int, ...], np.ndarray]:
-    """Numbers of the frames to take, none of a picture; shape; and thumbnail."""
+def _look(path: Path) -> tuple[Video | None, list[int], tuple[int, ...], np.ndarray]:
+    """The video, if it is one; numbers of the frames to take of it; shape; and thumbnail."""
     if path.suffix.lower() in SUFFIXES:
-        numbers, rgb = [], read_rgb(path)
-    else:
-        found = probe(path)
-        if len({look[:2] for _, look in found.looks}) > 1:
-            raise UserError(f"{path}: changes its size within")
-        numbers = h264.first_of_each_second(found.times[:-1])
-        rgb = next(read_frames(found, [0]))
-    return numbers, rgb.shape, thumbnail(rgb)
+        rgb = read_rgb(path)
+        return None, [], rgb.shape, thumbnail(rgb)
+    video = probe(path)
+    if len({look[:2] for _, look in video.looks}) > 1:
+        raise UserError(f"{path}: changes its size within")
+    rgb = next(read_frames(video, [0]))
+    return video, h264.first_of_each_second(video.times[:-1]), rgb.shape, thumbnail(rgb)
 
 
 def _content(
-    path: Path, name: str, frames: dict[str, Cut], variations: dict[str, Cut], coded: Callable
+    path: Path,
+    video: Video | None,
+    name: str,
+    frames: dict[str, Cut],
+    variations: dict[str, Cut],
+    coded: Callable,
 ) -> Content:
     """A picture or video, and what becomes of it by the frames' names."""
-    video, cuts = path.suffix.lower() in VIDEO_SUFFIXES, frames | variations
+    cuts = frames | variations
 
     def make(asked: list[str]) -> Iterator[Frame | UserError]:
         wanted = sorted({cuts[frame].number for frame in asked})
-        pictures = read_frames(probe(path), wanted) if video else [read_rgb(path)]
+        pictures = read_frames(video, wanted) if video else [read_rgb(path)]
         for number, picture in zip(wanted, pictures):
             origin = {"source": name, "frame": str(number) if video else ""}
             here = [frame for frame in asked if cuts[frame].number == number]

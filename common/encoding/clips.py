@@ -8,8 +8,8 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate, repeat
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import accumulate, chain, repeat
 from pathlib import Path
 
 from common.codecs.ffmpeg import running, source
@@ -43,7 +43,7 @@ def windows(
     """
     numbers = [scene.middle(length or scene.end) for scene in scenes]
     graph = ["-vf", raw.graph, "-pix_fmt", raw.pixel_format.name]
-    frames = read_raw(raw.video, graph, repeat(raw.frame_bytes), [n for each in numbers for n in each])
+    frames = read_raw(raw.video, graph, repeat(raw.frame_bytes), [*chain(*numbers)])
     part = folder / "window.nut"
     size = f"{raw.width}x{raw.height}"
     words = ["-f", "rawvideo", "-pix_fmt", raw.pixel_format.name, "-s", size, "-i", "pipe:0"]
@@ -109,8 +109,9 @@ def vmaf_of_frames(made: Path, original: Path, count: int, raw: RawVideo | None)
     pair = f"[0:V:0]{each},format=yuv420p[a];[1:V:0]settb=1/1000,setpts=N,{graph},{each}"
     options = f"log_fmt=json:log_path=/dev/stdout:n_threads={os.cpu_count()}"
     measured = f"{pair},format=yuv420p[b];[a][b]libvmaf={options}:model={_STILL}"
-    inputs = ["-reinit_filter", 0, *source(made), "-reinit_filter", 0, *source(original)]
-    with running([*inputs, "-lavfi", measured, "-f", "null", "-"], stdout=subprocess.PIPE) as process:
+    words = ["-reinit_filter", 0, *source(made), "-reinit_filter", 0, *source(original)]
+    words += ["-lavfi", measured, "-f", "null", "-"]
+    with running(words, stdout=subprocess.PIPE) as process:
         log = process.stdout.read()
     frames = json.loads(log)["frames"]
     if len(frames) != count:
@@ -149,7 +150,7 @@ def _tell_further(tell: Callable[[int], object], first: int, done: int) -> None:
 
 def _cut(
     words: Sequence[object], lengths: Sequence[int], folder: Path, path: Path, level: int = 0
-) -> Iterator[Path]:
+) -> Generator[Path, None, None]:
     """Named pipes in `folder`, out of which raw frames come: `lengths[0]` of the first, and so on.
 
     One ffmpeg fills the pipes in turn. More than it takes as an argument are cut twice: into
@@ -175,9 +176,12 @@ def _cut(
     given = [*words, *_EVERY_FRAME, "-c:v", "rawvideo", "-f", "segment", "-segment_format", "nut"]
     try:
         # By relative names, since a % in a folder's name would be taken for a number's place.
-        with running(
-            [*given, "-segment_frames", cuts, f"cut{level}-%05d.nut"], cwd=folder
-        ) as decoder, _released(pipes, decoder):
+        with (
+            running(
+                [*given, "-segment_frames", cuts, f"cut{level}-%05d.nut"], cwd=folder
+            ) as decoder,
+            _released(pipes, decoder),
+        ):
             yield from pipes
     except RuntimeError as error:
         raise UserError(f"{path}: cannot be read as a video ({error})") from None

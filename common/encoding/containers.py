@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from common.codecs.ffmpeg import running, source
 from common.encoding.encoders import ENCODERS
 from common.encoding.raw import RawVideo
@@ -21,6 +23,7 @@ from common.video.probe import Stream, Video
 from common.video.scenes import Scene
 
 _TRIAL_SECONDS = 0.2
+_REORDERED = 17  # frames within which encoders change the order
 _TEXT = {"mov_text", "subrip", "srt", "ass", "ssa", "webvtt", "text", "ttml"}
 _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 # What mkvmerge and others wrote of the stream that is replaced; a language may follow.
@@ -156,23 +159,42 @@ def join(
         and (not each.cover or container.covers)
     ]  # fmt: skip
     for stream in kept:
-        words += ["-map", f"1:{stream.index}"]
+        words += ["-map", f"1:{stream.number}"]
     words += ["-map_metadata", 1, "-map_chapters", 1, "-c", "copy"]
     for place, stream in enumerate([own, *kept]):
-        words += [f"-map_metadata:s:{place}", f"1:s:{stream.index}"]
+        words += [f"-map_metadata:s:{place}", f"1:s:{stream.number}"]
         if _converted(stream, container):
             words += [f"-c:{place}", container.text]
     for name in _read_statistics(video, own):
         words += ["-metadata:s:0", f"{name}="]
     words += _attach(video, attached, kept, listed.parent)
+    words += _hold_last(video, scenes[-1], container)
     words += ["-copy_unknown", *limit, "-f", container.muxer, f"file:{target}"]
     with running(words):
         pass
 
 
+def _hold_last(video: Video, last: Scene, container: Container) -> list[object]:
+    """The words that let a last frame that stays long stay as long in the output.
+
+    An MP4 track lasts as long as its samples do in the order of decoding, in which a frame before
+    the last one may come last: that one has to reach to the end.
+    """
+    intervals = np.diff(video.times)
+    usual = float(np.median(intervals))
+    if last.end != video.frames or intervals[-_REORDERED:].max() < 2 * usual:
+        return []
+    end, stays = video.start + video.times[-1], intervals[-1]
+    if container.muxer in ("mp4", "mov"):
+        duration = f"if(eq(N,{video.frames - 1}),{end:.9f}/TB-DTS,DURATION)"
+    else:
+        duration = f"if(gte(PTS*TB,{end - stays - 1e-4:.9f}),{stays:.9f}/TB,DURATION)"
+    return ["-bsf:v:0", f"setts=pts=PTS:dts=DTS:duration='{duration}'"]
+
+
 def _read_statistics(video: Video, stream: Stream) -> list[str]:
     """The names of a stream's tags that tell of its coded data."""
-    words = [*source(video.path), "-map", f"0:{stream.index}", "-c", "copy", "-t", 0]
+    words = [*source(video.path), "-map", f"0:{stream.number}", "-c", "copy", "-t", 0]
     try:
         with running([*words, "-f", "ffmetadata", "-"], stdout=subprocess.PIPE) as process:
             text = process.stdout.read().decode(errors="replace")
@@ -191,7 +213,7 @@ def _attach(
     first = sum(each.kind == "Attachment" for each in kept)
     for number, stream in enumerate(covers, first):
         name, mime = _PICTURES.get(stream.codec, (f"cover.{stream.codec}", f"image/{stream.codec}"))
-        copy = ["-map", f"0:{stream.index}", "-c", "copy", "-frames:v", 1, "-f", "image2pipe", "-"]
+        copy = ["-map", f"0:{stream.number}", "-c", "copy", "-frames:v", 1, "-f", "image2pipe", "-"]
         with running([*source(video.path), *copy], stdout=subprocess.PIPE) as process:
             picture = folder / f"{number}{Path(name).suffix}"
             picture.write_bytes(process.stdout.read())

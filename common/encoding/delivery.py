@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,12 @@ _LEAST_FREE = 2**20  # bytes: ffmpeg says of a full disk that something is inval
 
 
 def deliver(
-    raw: RawVideo, target: Path, planned: Sequence[Planned], name: str, measure: bool, overwrite: bool
+    raw: RawVideo,
+    target: Path,
+    planned: Sequence[Planned],
+    name: str,
+    measure: bool,
+    overwrite: bool = False,
 ) -> tuple[int, list[float] | None]:
     """Encode a video with the encoder `name` as the file `target`, whole or not at all.
 
@@ -34,24 +40,25 @@ def deliver(
     """
     scenes, qps = [each.scene for each in planned], [each.qp for each in planned]
     container, vmaf = find_container(target), None
-    with temporary_folder(target.absolute().parent) as folder:
-        with atomic_write(target, overwrite=overwrite) as beside:
-            try:
-                with tqdm(total=scenes[-1].end, desc=name, unit="frame", disable=None) as bar:
-                    parts = encode_scenes(
-                        raw, scenes, qps, ENCODERS[name], folder,
-                        lambda done: bar.update(done - bar.n),
-                    )  # fmt: skip
-                join(raw, parts, scenes, beside, container)
-                if measure:
-                    of_frames = vmaf_of_frames(beside, raw.video.path, scenes[-1].end, raw)
-                    vmaf = [float(np.mean(of_frames[each.first : each.end])) for each in scenes]
-                    _check_promise(target, planned, vmaf)
-            except RuntimeError as error:
-                full = shutil.disk_usage(folder).free < _LEAST_FREE
-                why = "No space left on device" if full else f"could not be made ({error})"
-                raise UserError(f"{target}: {why}") from None
-            size = beside.stat().st_size
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(temporary_folder(target.absolute().parent))
+        beside = stack.enter_context(atomic_write(target, overwrite=overwrite))
+        try:
+            with tqdm(total=scenes[-1].end, desc=name, unit="frame", disable=None) as bar:
+                parts = encode_scenes(
+                    raw, scenes, qps, ENCODERS[name], folder,
+                    lambda done: bar.update(done - bar.n),
+                )  # fmt: skip
+            join(raw, parts, scenes, beside, container)
+            if measure:
+                of_frames = vmaf_of_frames(beside, raw.video.path, scenes[-1].end, raw)
+                vmaf = [float(np.mean(of_frames[each.first : each.end])) for each in scenes]
+                _check_promise(target, planned, vmaf)
+        except RuntimeError as error:
+            full = shutil.disk_usage(folder).free < _LEAST_FREE
+            why = "No space left on device" if full else f"could not be made ({error})"
+            raise UserError(f"{target}: {why}") from None
+        size = beside.stat().st_size
     return size, vmaf
 
 
@@ -62,8 +69,8 @@ def _check_promise(target: Path, planned: Sequence[Planned], vmaf: Sequence[floa
     for each, measured in zip(planned, vmaf):
         if each.promised is not None and measured < each.promised - FAR_BELOW:
             raise UserError(
-                f"{target}: not written, since the scene from {each.scene.start_seconds:.1f} s on came "
-                f"out with VMAF {measured:.1f} where {each.promised:.1f} was promised: its pictures are "
+                f"{target}: not written: the scene from {each.scene.start_seconds:.1f} s on has "
+                f"VMAF {measured:.1f} where {each.promised:.1f} was promised, so its pictures are "
                 "not those of the input; --no_verify writes it all the same"
             )
 
@@ -87,8 +94,8 @@ def constant_of_equal_vmaf(
             place = folder / str(qp)
             place.mkdir()
             (coded,) = encode_scenes(raw, whole, [qp], ENCODERS[name], place, lambda _: None)
-            scores = vmaf_of_frames(coded, raw.video.path, frames, raw)
-            known[qp] = float(np.mean(scores)), coded.stat().st_size
+            of_frames = vmaf_of_frames(coded, raw.video.path, frames, raw)
+            known[qp] = float(np.mean(of_frames)), coded.stat().st_size
             qp = min(max(qp + (1 if known[qp][0] > vmaf else -1), 1), coarsest)
     qps = sorted(known)
     scores = np.maximum.accumulate([known[qp][0] for qp in qps[::-1]])

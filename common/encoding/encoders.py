@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from common.codecs.ffmpeg import binary, run
 from common.errors import UserError
@@ -24,7 +24,7 @@ class Mastering(NamedTuple):
 
     primaries: Sequence[tuple[float, float]]  # of green, blue, red and white: CIE x and y
     luminance: tuple[float, float]  # most and least, cd/m2
-    light: Optional[tuple[int, int]]  # most of a pixel and of a frame's average, cd/m2
+    light: tuple[int, int] | None  # most of a pixel and of a frame's average, cd/m2
 
 
 class Encoder(NamedTuple):
@@ -34,7 +34,7 @@ class Encoder(NamedTuple):
     coarsest: int  # QP; the finest is 1, since 0 is another mode, without any loss
     steps: float  # of its QP that change the quality about as one of H.264's does
     # Options of ffmpeg, by QP, bits per value of what is coded, and mastering metadata.
-    options: Callable[[int, int, Optional[Mastering]], dict[str, Any]]
+    options: Callable[[int, int, Mastering | None], dict[str, Any]]
 
     def start(self, level: float) -> float:
         """The QP to try first for an H.264 QP."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from common.codecs import h264
+from common.codecs.ffmpeg import running
 from common.data.frames import read_rgb
 from common.data.views import VIEWS, cutouts
 from common.datasets.objective import (
@@ -28,15 +28,18 @@ from common.datasets.objective import (
     lowest_below,
 )
 from common.datasets.preparation import PORTION
-from common.encoding.clips import encode_clip, ffmpeg, look_at, vmaf_of_frames, windows
+from common.encoding.clips import encode_clip, vmaf_of_frames, windows
 from common.encoding.delivery import constant_of_equal_vmaf, deliver
 from common.encoding.encoders import ENCODERS
 from common.encoding.planning import plan
+from common.encoding.raw import choose_raw
 from common.errors import UserError
 from common.facts import HEIGHT, LEVELS, QP, WIDTH
+from common.files import temporary_folder
 from common.prediction.answers import of_video
-from common.prediction.scenes import Scene, find_scenes
 from common.predictor import Predictor
+from common.video.probe import probe
+from common.video.scenes import Scene
 
 QPS = range(1, 52)
 Decided = TypeVar("Decided")
@@ -108,7 +111,7 @@ def decide_clips(predictor: Predictor, clips: Sequence[Path], title: str) -> lis
     for clip in tqdm(clips, title, unit="clip", disable=None, leave=False):
         true, seconds = _cpu_seconds(_searched, clip)
         rows["searched"].append((seconds, 0.0))
-        video, first = _cpu_seconds(of_video, predictor, clip, _VIEW, 3, QP)
+        video, first = _cpu_seconds(_predicted_of_clip, predictor, clip)
         levels = [row["levels"]["JND1"] for row in video["scenes"]]
         whole = np.average(levels, weights=_lengths(video))
         rows["predicted"].append((first, abs(whole - true)))
@@ -118,23 +121,27 @@ def decide_clips(predictor: Predictor, clips: Sequence[Path], title: str) -> lis
     return _summary(rows, title)
 
 
+def _predicted_of_clip(predictor: Predictor, clip: Path) -> dict:
+    return of_video(predictor, probe(clip), _VIEW, 3, QP)
+
+
 def _searched(clip: Path) -> int:
-    return true_level(clip, find_scenes(clip)[-1].end)
+    return true_level(clip)
 
 
-def true_level(clip: Path, frames: int, threshold: float = THRESHOLDS[0]) -> int:
+def true_level(clip: Path, threshold: float = THRESHOLDS[0]) -> int:
     """The lowest QP at which the mean VMAF of a clip, encoded by x264, is below the threshold."""
-    look = look_at(clip)
+    raw = choose_raw(probe(clip), "x264")
     scores: dict[int, float] = {}
 
     def score(qp: int) -> float:
         if qp not in scores:
-            coded = Path(folder, "tried.nut")
-            encode_clip(clip, coded, ENCODERS["x264"], qp, look)
-            scores[qp] = float(np.mean(vmaf_of_frames(coded, clip, frames)))
+            coded = folder / "tried.nut"
+            encode_clip(clip, coded, ENCODERS["x264"], qp, raw, f"{raw.graph},{raw.tags}")
+            scores[qp] = float(np.mean(vmaf_of_frames(coded, clip, raw.video.frames, raw)))
         return scores[qp]
 
-    with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
+    with temporary_folder() as folder:
         levels = lowest_below(score, threshold, QPS[0], QPS[-1])
     if levels is None:
         raise UserError(f"{clip}: VMAF stays at or above {threshold:g} up to QP 51")
@@ -154,8 +161,8 @@ def _scenes(video: dict) -> list[Scene]:
 
 def _planned(clip: Path, video: dict, verify: bool) -> list:
     levels = [row["levels"]["JND1"] for row in video["scenes"]]
-    wanted, look = THRESHOLDS[0], look_at(clip)
-    return plan(clip, _scenes(video), levels, "x264", QPS, wanted, verify, look)
+    raw = choose_raw(probe(clip), "x264")
+    return plan(raw, _scenes(video), levels, "x264", QPS, THRESHOLDS[0], verify)
 
 
 def _summary(rows: dict[str, list], title: str) -> list[dict]:
@@ -223,7 +230,8 @@ def panned_clips(pictures: Sequence[Path], folder: Path, count: int) -> Iterator
         ]
         graph = f"{';'.join(pans)};[a][b]concat=n=2"
         lossless = ("-c:v", "libx264", "-qp", 0, "-preset", "ultrafast")
-        ffmpeg([*inputs, "-filter_complex", graph, *lossless, clip])
+        with running([*inputs, "-filter_complex", graph, *lossless, clip]):
+            pass
         yield clip
 
 
@@ -232,21 +240,21 @@ def delivered(predictor: Predictor, clip: Path) -> dict:
 
     Those of the one constant QP of equal mean VMAF; and those at each scene's true level.
     """
-    video, look = of_video(predictor, clip, _VIEW, 3, QP), look_at(clip)
+    raw = choose_raw(probe(clip), "x264")
+    video = of_video(predictor, raw.video, _VIEW, 3, QP)
     scenes, row = _scenes(video), {"clip": clip.stem, "scenes": len(video["scenes"])}
-    with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
+    with temporary_folder() as folder:
         for name, verify in (("as predicted", False), ("verified", True)):
-            planned, target = _planned(clip, video, verify), Path(folder, f"{verify}.mkv")
-            size, vmaf = deliver(clip, target, planned, "x264", look, True)
+            planned, target = _planned(clip, video, verify), folder / f"{verify}.mkv"
+            size, vmaf = deliver(raw, target, planned, "x264", True, False)
             row |= {f"{name}, MB": size / 1e6, f"{name}, worst VMAF": min(vmaf)}
             row[f"{name}, QPs"] = "/".join(str(each.qp) for each in planned)
         mean = float(np.average(vmaf, weights=_lengths(video)))
-        qp, taken = constant_of_equal_vmaf(clip, planned, "x264", look, mean)
+        qp, taken = constant_of_equal_vmaf(raw, planned, "x264", mean)
         row |= {"one QP": qp, "one QP, MB": taken / 1e6}
-        wholes = zip(windows(clip, scenes, Path(folder), length=None), _lengths(video))
-        true = [true_level(part, length) for part, length in wholes]
+        true = [true_level(part) for part in windows(raw, scenes, folder, length=None)]
         best = [each._replace(qp=level) for each, level in zip(planned, true)]
-        size, vmaf = deliver(clip, Path(folder, "true.mkv"), best, "x264", look, True)
+        size, vmaf = deliver(raw, folder / "true.mkv", best, "x264", True, False)
         row |= {"true levels": "/".join(map(str, true)), "true levels, MB": size / 1e6}
         row["true levels, worst VMAF"] = min(vmaf)
     return row
@@ -260,8 +268,8 @@ def decisions(predictor: Predictor, pictures: Sequence[Path], count: int) -> lis
     for width, height in ((WIDTH, HEIGHT), (1920, 1080)):
         frames = frames_of(pictures, width, height, count)
         rows += decide_frames(predictor, frames, f"frames of {width}x{height}")
-    with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
-        clips = [*panned_clips(pictures, Path(folder), count)]
+    with temporary_folder() as folder:
+        clips = [*panned_clips(pictures, folder, count)]
         return rows + decide_clips(predictor, clips, "clips of 5 s at 1280x720")
 
 
@@ -308,8 +316,8 @@ def _levels_by_bisection(frame: np.ndarray) -> list[int | None]:
 
 def deliveries(predictor: Predictor, pictures: Sequence[Path], count: int) -> list[dict]:
     """`delivered` of up to `count` clips."""
-    with tempfile.TemporaryDirectory(prefix="laser-jnd-") as folder:
-        clips = tqdm(panned_clips(pictures, Path(folder), count), "clips", count, disable=None)
+    with temporary_folder() as folder:
+        clips = tqdm(panned_clips(pictures, folder, count), "clips", count, disable=None)
         return [delivered(predictor, clip) for clip in clips]
 
 

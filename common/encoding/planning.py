@@ -114,10 +114,9 @@ def plan(
             # Where the finest QP that the user allows is too coarse, no more is promised.
             bound = nearest.qp == allowed[0] > 1
             promised = wanted if wanted and not bound else nearest.vmaf
+            corrected, size = nearest.qp != qp, nearest.bytes
             planned.append(
-                Planned(
-                    scene, level, nearest.qp, nearest.vmaf, nearest.qp != qp, nearest.bytes, promised
-                )
+                Planned(scene, level, nearest.qp, nearest.vmaf, corrected, size, promised)
             )
     return planned
 

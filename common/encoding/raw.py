@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from common.codecs.h264 import SCALER
 from common.encoding.encoders import ENCODERS, Mastering, find_mastering
@@ -28,7 +28,7 @@ class RawVideo(NamedTuple):
     width: int
     height: int
     tags: str  # ffmpeg's filter that says what the colours are
-    mastering: Optional[Mastering]
+    mastering: Mastering | None
     notes: list[str]  # what does not stay as it is in the file
 
     @property
@@ -49,8 +49,8 @@ def choose_raw(video: Video, encoder: str) -> RawVideo:
     coded = choose_coded(look.pixel_format, ENCODERS[encoder].library)
     if has.rgb:
         # The scaler turns colours; afterwards the range is the limited one, by name as in fact.
-        convert = f"scale=out_color_matrix={_MATRIX}:out_range=tv:flags={SCALER},format={coded.name}"
-        graph = f"{EVEN},{convert},{_CALLED_LIMITED}"
+        convert = f"scale=out_color_matrix={_MATRIX}:out_range=tv:flags={SCALER}"
+        graph = f"{EVEN},{convert},format={coded.name},{_CALLED_LIMITED}"
         transfer, primaries = look.transfer or _MATRIX, look.primaries or _MATRIX
         look = look._replace(range="tv", space=_MATRIX, primaries=primaries, transfer=transfer)
         notes.append(f"RGB is encoded as {coded.name}, {_MATRIX.upper()}")

@@ -138,7 +138,7 @@ def read_raw(
                 fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE)
             for at, size in enumerate(itertools.islice(sizes, numbers[-1] + 1)):
                 buffer = buffer if len(buffer) == size else bytearray(size)
-                if process.stdout.readinto(buffer) < size:
+                if process.stdout.readinto(buffer) < size:  # type: ignore[attr-defined]
                     break
                 if at == number:
                     yield number, bytes(buffer)

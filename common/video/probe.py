@@ -47,7 +47,7 @@ class Look(NamedTuple):
 class Stream(NamedTuple):
     """A stream of a file, by what ffmpeg lists."""
 
-    index: int
+    number: int
     kind: str  # Video, Audio, Subtitle, Data, Attachment
     codec: str
     cover: bool  # a picture of the album or film, no video
@@ -149,10 +149,10 @@ class _Found:
             if len(self.times) < 2:
                 self.side_data.append(line.split("side data - ")[-1].strip())
         elif match := _STREAM.match(line):
-            index, _, kind, codec, more = match.groups()
+            number, _, kind, codec, more = match.groups()
             if not self.times:
                 cover = "(attached pic)" in more
-                self.streams.append(Stream(int(index), kind, codec, cover))
+                self.streams.append(Stream(int(number), kind, codec, cover))
         else:
             return "Parsed_showinfo" in line
         return True
