@@ -12,12 +12,13 @@ import time
 import h5py
 import numpy as np
 import pytest
-from common.prediction.scenes import Scene, find_scenes
 
 from common.codecs.ffmpeg import binary
-from common.encoding.clips import look_at
 from common.encoding.planning import plan, threshold_of
+from common.encoding.raw import choose_raw
 from common.models.weights import _LABELS
+from common.video.probe import probe
+from common.video.scenes import Scene, find_scenes
 from tests.processes import REPO, one_line
 
 STAND_IN = "objective stand-in (VMAF below 94.5, 91.25, 87)"
@@ -126,12 +127,10 @@ def test_no_range_is_converted(clip, tmp_path):
     full = tmp_path / "full.mkv"
     told = "h264_metadata=video_full_range_flag=1"
     ffmpeg("-i", clip, "-map", "0:v", "-c", "copy", "-bsf:v", told, full)
-    assert look_at(full).colours == "setparams=range=pc"
-    scenes, allowed = find_scenes(clip)[:1], range(30, 31)
-    plain, flagged = (
-        plan(path, scenes, [30.0], "x264", allowed, 90, True, look_at(path))[0]
-        for path in (clip, full)
-    )
+    raws = [choose_raw(probe(path), "x264") for path in (clip, full)]
+    assert raws[1].tags == "setparams=range=pc"
+    scenes, allowed = find_scenes(raws[0].video)[:1], range(30, 31)
+    plain, flagged = (plan(raw, scenes, [30.0], "x264", allowed, 90, True)[0] for raw in raws)
     assert plain.vmaf == pytest.approx(flagged.vmaf, abs=0.01) and plain.vmaf > 80
 
 
@@ -163,7 +162,7 @@ def test_nothing_is_overwritten_unasked(in_process, weights, clip, tmp_path):
     out.write_bytes(b"precious")
     link.symlink_to(clip)
     one_line(encode(in_process, weights, clip, out), 1, out, "--overwrite")
-    one_line(encode(in_process, weights, clip, link, "--overwrite"), 1, "never overwritten")
+    one_line(encode(in_process, weights, clip, link, "--overwrite"), 1, "never replaced")
     assert out.read_bytes() == b"precious"
     done = encode(in_process, weights, clip, out, "--dry_run", "--no_verify")
     assert done.returncode == 0 and out.read_bytes() == b"precious"
@@ -181,12 +180,13 @@ def test_the_commands_of_a_dry_run_make_the_same_video(in_process, weights, clip
 
 
 def test_trials_correct_what_misses_the_wanted_vmaf(clip):
-    scenes = find_scenes(clip)
+    raw = choose_raw(probe(clip), "x264")
+    scenes = find_scenes(raw.video)
     assert threshold_of({"level_kind": STAND_IN}, "JND2") == 91.25
     assert threshold_of({"level_kind": "viewers"}, "JND1") is None
-    look, allowed = look_at(clip), range(1, 52)
-    coarse = plan(clip, scenes[:1], [44.0], "x264", allowed, 94.5, True, look)[0]
-    fine = plan(clip, scenes[:1], [coarse.qp + 0.2], "x264", allowed, 94.5, True, look)[0]
+    allowed = range(1, 52)
+    coarse = plan(raw, scenes[:1], [44.0], "x264", allowed, 94.5, True)[0]
+    fine = plan(raw, scenes[:1], [coarse.qp + 0.2], "x264", allowed, 94.5, True)[0]
     assert coarse.corrected and coarse.qp < 40
     # From where one QP more or less matters, at most a QP is left to go.
     assert abs(fine.vmaf - 94.5) <= abs(coarse.vmaf - 94.5) < 2.5
@@ -196,12 +196,9 @@ def test_trials_correct_what_misses_the_wanted_vmaf(clip):
 def test_a_qp_means_the_same_in_ten_bits(clip, tmp_path):
     deep = tmp_path / "deep.mkv"
     ffmpeg("-i", clip, *X264, "-pix_fmt", "yuv420p10le", deep)
-    tried = [
-        plan(path, [Scene(0, 20, 0, 0.8)], [30.0], "x264", range(30, 31), 90, True, look_at(path))[
-            0
-        ]
-        for path in (clip, deep)
-    ]
+    scene, allowed = Scene(0, 20, 0, 0.8), range(30, 31)
+    raws = [choose_raw(probe(path), "x264") for path in (clip, deep)]
+    tried = [plan(raw, [scene], [30.0], "x264", allowed, 90, True)[0] for raw in raws]
     assert tried[0].vmaf == pytest.approx(tried[1].vmaf, abs=1)
 
 
@@ -213,7 +210,7 @@ def test_stopped_it_leaves_nothing_that_looks_whole(weights, tmp_path, by):
     command += ["--model_weights_path", weights, "--no_verify", "--frames_per_scene", "1"]
     process = subprocess.Popen(list(map(str, command)), cwd=REPO, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 100
-    while not [*out.parent.glob(".out.scenes-*/coded*")] and time.monotonic() < deadline:
+    while not [*out.parent.glob(".laser-jnd-*/coded*")] and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(by)
     said = process.communicate(timeout=30)[1].decode()

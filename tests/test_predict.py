@@ -10,11 +10,12 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
-from common.prediction.scenes import Scene, find_scenes
 from PIL import Image
 
 from common.codecs.ffmpeg import binary
 from common.data.views import VIEWS, cutouts
+from common.video.probe import probe
+from common.video.scenes import Scene, find_scenes
 from tests import golden
 from tests.processes import REPO, one_line
 from tests.synthetic import picture
@@ -186,6 +187,6 @@ def test_a_flash_is_no_scene(tmp_path):
         [binary("libx264"), "-loglevel", "error", *words, "-filter_complex", "concat=n=3",
          "-pix_fmt", "yuv420p", "-qp", "10", tmp_path / "flash.mp4"], check=True,
     )  # fmt: skip
-    scenes = find_scenes(tmp_path / "flash.mp4")
+    scenes = find_scenes(probe(tmp_path / "flash.mp4"))
     assert len(scenes) <= 2 and scenes[-1].end == 52
     assert all(scene.end_seconds - scene.start_seconds >= 0.5 for scene in scenes)

@@ -82,8 +82,7 @@ def dataset(
         key = f"{seed} {path.relative_to(images)}"
         where = boxes(width, height, crops, key, least_width, even=keep_size)
         cuts = _cuts(f"{index:0{digits}d}_{_word(path.stem)}", numbers, where)
-        variations = _variations(cuts, key, vary)
-        contents.append(_content(path, video, name, cuts, variations, coded))
+        contents.append(_content(video or path, name, cuts, _variations(cuts, key, vary), coded))
         thumbnails.append(tiny)
     groups = alike(contents, thumbnails)
     notes += _shared(groups)
@@ -162,8 +161,7 @@ def _look(path: Path) -> tuple[Video | None, list[int], tuple[int, ...], np.ndar
 
 
 def _content(
-    path: Path,
-    video: Video | None,
+    source: Video | Path,
     name: str,
     frames: dict[str, Cut],
     variations: dict[str, Cut],
@@ -174,9 +172,9 @@ def _content(
 
     def make(asked: list[str]) -> Iterator[Frame | UserError]:
         wanted = sorted({cuts[frame].number for frame in asked})
-        pictures = read_frames(video, wanted) if video else [read_rgb(path)]
+        pictures = read_frames(source, wanted) if isinstance(source, Video) else [read_rgb(source)]
         for number, picture in zip(wanted, pictures):
-            origin = {"source": name, "frame": str(number) if video else ""}
+            origin = {"source": name, "frame": str(number) if isinstance(source, Video) else ""}
             here = [frame for frame in asked if cuts[frame].number == number]
             for frame, made in zip(here, coded(picture, [cuts[frame] for frame in here])):
                 if isinstance(made, UserError):

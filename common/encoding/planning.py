@@ -98,27 +98,45 @@ def plan(
             Planned(scene, level, qp, None, False, None)
             for scene, level, qp in zip(scenes, levels, starts)
         ]
-    planned = []
+    wanted = threshold if verify else None
     with temporary_folder() as folder:
         rows = zip(windows(raw, scenes, folder), scenes, levels, starts)
         bar = tqdm(rows, "trials", len(scenes), unit="scene", disable=None)
-        for part, scene, level, qp in bar:
-            length = scene.end - scene.first
-            trials = [_try(part, encoder, qp, length, raw)]
-            wanted = threshold if verify else None
-            if wanted is None and encoder is not x264:
-                wanted = _try(part, x264, _within(range(1, 52), level), length, raw).vmaf
-            if wanted is not None:
-                trials += _corrections(part, encoder, trials[0], wanted, allowed, length, raw)
-            nearest = min(trials, key=lambda trial: abs(trial.vmaf - (wanted or trial.vmaf)))
-            # Where the finest QP that the user allows is too coarse, no more is promised.
-            bound = nearest.qp == allowed[0] > 1
-            promised = wanted if wanted and not bound else nearest.vmaf
-            corrected, size = nearest.qp != qp, nearest.bytes
-            planned.append(
-                Planned(scene, level, nearest.qp, nearest.vmaf, corrected, size, promised)
-            )
-    return planned
+        return [
+            _plan_scene(part, scene, level, qp, encoder, allowed, wanted, raw)
+            for part, scene, level, qp in bar
+        ]
+
+
+def _plan_scene(
+    part: Path,
+    scene: Scene,
+    level: float,
+    qp: int,
+    encoder: Encoder,
+    allowed: range,
+    wanted: float | None,
+    raw: RawVideo,
+) -> Planned:
+    """The QP of a scene, of which `part` is the middle, by trials from `qp` on."""
+    x264, length = ENCODERS["x264"], scene.end - scene.first
+    trials = [_try(part, encoder, qp, length, raw)]
+    if wanted is None and encoder is not x264:
+        wanted = _try(part, x264, _within(range(1, 52), level), length, raw).vmaf
+    if wanted is not None:
+        trials += _corrections(part, encoder, trials[0], wanted, allowed, length, raw)
+    nearest = min(trials, key=lambda trial: abs(trial.vmaf - (wanted or trial.vmaf)))
+    # Where the finest QP that the user allows is too coarse, no more is promised.
+    bound = nearest.qp == allowed[0] > 1
+    return Planned(
+        scene=scene,
+        level=level,
+        qp=nearest.qp,
+        vmaf=nearest.vmaf,
+        corrected=nearest.qp != qp,
+        bytes=nearest.bytes,
+        promised=wanted if wanted and not bound else nearest.vmaf,
+    )
 
 
 def is_measurable(raw: RawVideo) -> bool:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from common.codecs.ffmpeg import reason, running, source
 from common.errors import UserError
+from common.files import check_regular
 
 # Pixels across that cuts are looked for in, and scdet's score (0 to 100) of one: its own default.
 _WIDTH, _CUT = 320, 10
@@ -80,28 +81,15 @@ class Video(NamedTuple):
         return next(look for first, look in reversed(self.looks) if first <= number)
 
 
-def check_file(path: Path) -> None:
-    """See to it that `path` is a file, so that nobody waits at a pipe or reads a device for ever.
-
-    Raises:
-        UserError: it is not there, or something else.
-    """
-    if not path.exists():
-        raise UserError(f"{path}: no such file")
-    if not path.is_file():
-        kind = "a folder" if path.is_dir() else "not a regular file; save it as a file first"
-        raise UserError(f"{path}: is {kind}")
-    if not path.stat().st_size:
-        raise UserError(f"{path}: is empty")
-
-
 def probe(path: Path) -> Video:
     """Decode a video and tell what is in it; memory does not grow but by some bytes a frame.
 
     Raises:
         UserError: the file cannot be read as a video from its first frame to its last.
     """
-    check_file(path)
+    check_regular(path)
+    if not path.stat().st_size:
+        raise UserError(f"{path}: cannot be read as a video (it is empty)")
     # The graph is never built anew where frames change, which would count and compare from there.
     words = ["-err_detect", "explode", "-xerror", "-reinit_filter", 0, *source(path)]
     graph = f"showinfo=checksum=0,scale={_WIDTH}:-2:flags=fast_bilinear,scdet=threshold={_CUT}"
