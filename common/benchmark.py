@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.console import Parser, add_options, bundled, positive
+from common.console import Parser, add_options, bundled, path_argument, positive
 from common.errors import reported
 from common.models.descriptions import MODELS
 
@@ -105,7 +105,10 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--frames", type=positive, metavar="N", help=frames_help)
         add_options(command, "precision")
         command.add_argument(
-            "--save", type=Path, metavar="CSV", help="write the table, and a plot beside it"
+            "--save",
+            type=path_argument,
+            metavar="CSV",
+            help="write the table, and a plot beside it",
         )
     _add_measurements(commands, parser.prog)
     options = parser.parse_args(arguments)
@@ -132,9 +135,9 @@ def _add_measurements(commands: argparse._SubParsersAction, program: str) -> Non
             epilog=f"example:\n  {program} {name} --images photos/ --contents weights/held_out.txt",
         )
         options_of_pictures = {"required": True, "metavar": "DIR", "help": "folder of pictures"}
-        command.add_argument("--images", type=Path, **options_of_pictures)
+        command.add_argument("--images", type=path_argument, **options_of_pictures)
         contents = "file of names, a line each: only these pictures"
-        command.add_argument("--contents", type=Path, metavar="FILE", help=contents)
+        command.add_argument("--contents", type=path_argument, metavar="FILE", help=contents)
         count = "pictures or clips"
         command.add_argument("--count", type=positive, default=8, metavar="N", help=count)
         weights = {"default": bundled("weights"), "help": "weight file of MJ-LAT, or its folder"}

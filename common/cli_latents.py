@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common.console import Parser, add_options, bundled
+from common.console import Parser, add_options, bundled, path_argument
 from common.facts import LEVELS
 from common.files import make_writable
 from common.models.descriptions import MODELS, Description
@@ -146,7 +146,9 @@ def add_compress(commands: argparse._SubParsersAction, program: str) -> None:
         f"  {program} compress --target JND1 JND2 JND3 --model_weights_path backbones/ "
         "--data_dir data/ --out coded/",
     )
-    command.add_argument("inputs", type=Path, nargs="*", metavar="PATH", help="picture, or folder")
+    command.add_argument(
+        "inputs", type=path_argument, nargs="*", metavar="PATH", help="picture, or folder"
+    )
     root = "code ROOT/test/ and copy its levels, so that OUT is a ROOT to test on"
     add_options(command, "data_dir", data_dir={"required": False, "metavar": "ROOT", "help": root})
     _add_backbones(command)
@@ -169,7 +171,13 @@ def add_decompress(commands: argparse._SubParsersAction, program: str) -> None:
         "--out decoded/ coded/",
     )
     add = command.add_argument
-    add("inputs", type=Path, nargs="+", metavar="PATH", help="coded picture, or folder of such")
+    add(
+        "inputs",
+        type=path_argument,
+        nargs="+",
+        metavar="PATH",
+        help="coded picture, or folder of such",
+    )
     add("--target", choices=TARGETS, nargs=1, required=True, help="whose reconstruction")
     weights = "weight file, or folder with ImgReconstruction.h5 or JNDkReconstruction.h5"
     changed = {"required": True, "help": weights}
@@ -188,5 +196,5 @@ def _add_backbones(command: argparse.ArgumentParser) -> None:
 
 def _add_out(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    add("--out", type=path_argument, required=True, metavar="DIR", help="folder to write to")
     add("--json", action="store_true", help="print a JSON document, and nothing else")

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from common.console import add_options, bundled, positive
+from common.console import add_options, bundled, path_argument, positive
 from common.errors import UserError
 from common.facts import LEVELS
 from common.files import make_writable
@@ -89,13 +89,19 @@ def add_predict(commands: argparse._SubParsersAction, description: Description) 
         "pictures/",
     )
     add = predict.add_argument
-    add("inputs", type=Path, nargs="+", metavar="PATH", help="picture, video, or folder of such")
+    add(
+        "inputs",
+        type=path_argument,
+        nargs="+",
+        metavar="PATH",
+        help="picture, video, or folder of such",
+    )
     _add_seeing(predict, description)
     add_backbone_option(predict, description, help=backbones_in_testing(description))
     unit = "what levels are, where the weights do not tell, as the published ones"
     add("--unit", choices=("QP", "quality"), help=unit)
     add("--json", action="store_true", help="print a JSON document, and nothing else")
-    add("--csv", type=Path, metavar="FILE", help="write a table, too")
+    add("--csv", type=path_argument, metavar="FILE", help="write a table, too")
     cluster = "of a Dask cluster, as tcp://HOST:PORT, whose workers predict"
     add("--scheduler", metavar="ADDRESS", help=cluster)
 
@@ -111,9 +117,12 @@ def add_encode(commands: argparse._SubParsersAction, description: Description) -
         epilog=f"example:\n  python3 {description.name}.py encode {level}clip.mp4 smaller.mp4",
     )
     add = encode.add_argument
-    add("input", type=Path, metavar="INPUT", help="a video")
+    add("input", type=path_argument, metavar="INPUT", help="a video")
     add(
-        "output", type=Path, metavar="OUTPUT", help="the video to write, such as out.mp4 or out.mkv"
+        "output",
+        type=path_argument,
+        metavar="OUTPUT",
+        help="the video to write, such as out.mp4 or out.mkv",
     )
     if description.multitask:
         level_option = {"default": LEVELS[0], "help": "the level that scenes are encoded at"}
@@ -151,7 +160,7 @@ def add_backbone_option(
     published = f"--{description.backbone_option}"
     # One is misspelled there: it may be typed in either way.
     names = dict.fromkeys((published, published.replace("trution", "truction")))
-    command.add_argument(*names, type=Path, metavar="DIR", **more)
+    command.add_argument(*names, type=path_argument, metavar="DIR", **more)
 
 
 def _what(description: Description) -> tuple[str, str]:

@@ -42,6 +42,13 @@ def bundled(folder: str) -> Path:
     return Path(os.path.relpath(place))
 
 
+def path_argument(text: str) -> Path:
+    """Take `text` for a path: a type for an argument, which no text at all is not."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name; '.' is the folder you are in")
+    return Path(text)
+
+
 def positive(text: str) -> int:
     """The whole number above 0 that `text` says: a type for an argument."""
     return _whole(text, 1, 2**31 - 1)
@@ -91,7 +98,7 @@ def part(text: str) -> float:
 
 
 def _folder(told: str, **more: Any) -> dict[str, Any]:
-    return {"type": Path, "metavar": "DIR", "help": told, **more}
+    return {"type": path_argument, "metavar": "DIR", "help": told, **more}
 
 
 def _number(kind: Callable, told: str, **more: Any) -> dict[str, Any]:
@@ -128,6 +135,7 @@ OPTIONS = {
     "mirror": _flag("mirror half of what the backbones give, another half in every epoch"),
     "model_weights_path": _folder("weight file, or folder with ", metavar="PATH"),
     "no_cache": _flag("run the backbones in every epoch instead"),
+    "overwrite": _flag("also replace files that this program did not make"),
     "precision": {
         "choices": ("float32", "bfloat16"),
         "default": "float32",

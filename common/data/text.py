@@ -7,13 +7,32 @@ import io
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def readable(path: os.PathLike | str) -> str:
     r"""A file name as text, whatever the locale: UTF-8, and \xNN for what is not."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def guard_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Give `table` with an apostrophe before texts that a spreadsheet would run as formulas."""
+    return table.apply(lambda column: column.map(_guarded) if column.dtype == object else column)
+
+
+def _guarded(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def read_text(path: Path, holding: str) -> str:

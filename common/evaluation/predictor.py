@@ -15,35 +15,40 @@ from common.data.side_by_side import write_side_by_side
 from common.data.split import Split
 from common.errors import UserError
 from common.evaluation.metrics import prediction_errors
-from common.evaluation.results import cleared, write_csv
+from common.evaluation.results import OF_PREDICTOR, check_results, clear_results, write_csv
 from common.facts import HEIGHT, WIDTH
 from common.predictor import Predictor
 
-# What a run writes, with the level in front for a model of one level.
-RESULTS = ("test_results.csv", "test_predictions.csv", "test_metrics.csv", "test_frames.png")
 # So many images are told one by one: of more, those that are missed by most, or the first.
 FEW = 10
 
 
 def evaluate_predictor(
-    predictor: Predictor, split: Split, result_path: Path, *, batch_size: int, skip_bad: bool
+    predictor: Predictor,
+    split: Split,
+    result_path: Path,
+    *,
+    batch_size: int,
+    skip_bad: bool,
+    overwrite: bool,
 ) -> None:
     """Predict the levels of a test split, and write to `result_path`:
 
     test_results.csv (levels only, as the published code does), test_predictions.csv (with a header
     and image names), where levels are known test_metrics.csv, and of at most `FEW` images, where
     the manifest says what a level is, test_frames.png: each beside itself encoded at the first
-    level predicted. What an earlier run left of these goes.
+    level predicted. What an earlier run left of these goes; files of others only to `overwrite`.
 
     Raises:
-        UserError: an image is bad and not to be skipped, or as `Predictor.predict`.
+        UserError: an image is bad and not to be skipped, as `check_results`, or as
+            `Predictor.predict`.
     """
     names = predictor.names
-    table = _predicted(predictor, split, batch_size, skip_bad)
     prefix = "" if predictor.description.multitask else names[0]
-    results, predictions, metrics, frames = cleared(
-        result_path, [prefix + name for name in RESULTS]
-    )
+    how = result_path, OF_PREDICTOR, overwrite, prefix
+    check_results(*how)
+    table = _predicted(predictor, split, batch_size, skip_bad)
+    results, predictions, metrics, frames = clear_results(*how)
     write_csv(table[names], results, header=False, float_format="%.6f")
     write_csv(table, predictions, float_format="%.6f")
     print(f"{len(table)} images, {len(split.images) - len(table)} skipped: {predictions}")
