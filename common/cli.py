@@ -20,7 +20,7 @@ from common.cli_videos import (
     predict,
 )
 from common.console import Parser, add_options, bundled
-from common.errors import RESUMES, reported
+from common.errors import RESUMES, reported, say
 from common.facts import LEVELS
 from common.files import locked, make_writable
 from common.models.descriptions import MODELS, Description
@@ -99,36 +99,33 @@ def _train(description: Description, options: argparse.Namespace) -> None:
     predicted = LEVELS if description.multitask else [level]
     splits = [_training_split(description, options.data_dir, name, predicted) for name in _SPLITS]
     suffix = "" if description.multitask else level
-    checkpoints, logs = options.checkpoint_path, options.csv_log_path
+    checkpoints = options.checkpoint_path
     best, state = checkpoints / f"BestModel{suffix}.h5", checkpoints / f"state{suffix}.npz"
-    log = logs / f"logs{suffix}.csv"
-    check_outputs(best, state, log, options.resume)
+    outputs = best, state, options.csv_log_path / f"logs{suffix}.csv"
+    check_outputs(*outputs, options.resume)
     cache_dir = None if options.no_cache else options.cache_dir or checkpoints / "features"
-    for folder in filter(None, (checkpoints, logs, cache_dir, options.tensorboard)):
+    for folder in filter(None, (cache_dir, options.tensorboard)):
         make_writable(folder)
     from common.training.batches import TrainingSplit
     from common.training.epochs import TrainingFiles
     from common.training.predictor import PredictorSettings, train_predictor
 
     as_given = {*PredictorSettings._fields} - {"model", "level", "cosine"}
-    train, valid = (TrainingSplit(*split) for split in splits)
-    if options.soft_targets:
-        from common.data.split import read_train_split
-
-        train = train._replace(contents=read_train_split(options.data_dir).contents)
     settings = PredictorSettings(
         model=description.name,
         level=level,
         cosine=options.epochs if options.cosine else None,
         **{name: value for name, value in vars(options).items() if name in as_given},
     )
-    with reserve(best, log):
+    train, valid = (TrainingSplit(*split) for split in splits)
+    if options.soft_targets:
+        from common.data.split import read_train_split
+
+        train = train._replace(contents=read_train_split(options.data_dir).contents)
+    with reserve(*outputs):
+        what = settings, train, valid, files, TrainingFiles(*outputs)
         train_predictor(
-            settings,
-            train,
-            valid,
-            files,
-            TrainingFiles(best, state, log),
+            *what,
             epochs=options.epochs,
             resume=options.resume,
             cache_dir=cache_dir,
@@ -136,8 +133,8 @@ def _train(description: Description, options: argparse.Namespace) -> None:
             labels=_labels(options.data_dir),
         )
     value = f"--jnd_value {suffix} " if suffix else ""
-    print(f"best epoch: {best}")
-    print(
+    say(f"best epoch: {best}")
+    say(
         f"next: python3 {description.name}.py test {value}--data_dir {options.data_dir} "
         f"--model_weights_path {checkpoints} --result_path results/"
     )

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.console import Parser, add_options, path_argument
-from common.errors import UserError, reported
+from common.console import Parser, add_options, path
+from common.errors import UserError, reported, say
 from common.facts import ENTROPY_SUFFIX, LATENT_FILTERS, LEVELS
 from common.files import atomic_write, check_regular, check_writable, locked
 from common.models.descriptions import MODELS
@@ -27,8 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         "rounded, all is compressed. It stays a weight file that plain Keras reads.",
         epilog="example:\n  python3 -m common.compact checkpoints/BestModel.h5 weights/MJLAT.h5",
     )
-    parser.add_argument("weights", type=path_argument, metavar="WEIGHTS", help="the file to read")
-    parser.add_argument("out", type=path_argument, metavar="OUT", help="the file to write")
+    parser.add_argument("weights", type=path, metavar="WEIGHTS", help="the file to read")
+    parser.add_argument("out", type=path, metavar="OUT", help="the file to write")
     add_options(parser, "overwrite", overwrite={"help": "replace OUT and its entropy models"})
     options = parser.parse_args(arguments)
     with reported(parser.prog):
@@ -36,14 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
         check_regular(source)
         priors = _priors_beside(source)
         inputs = [source, *priors]
-        for path in [target, *(_renamed(prior, source, target) for prior in priors)]:
-            check_writable(path, overwrite=overwrite, inputs=inputs)
+        for written in [target, *(_renamed(prior, source, target) for prior in priors)]:
+            check_writable(written, overwrite=overwrite, inputs=inputs)
         with locked(target, wait=False):
             compact(source, target, overwrite)
             if priors:
                 _copy_priors(source, target, overwrite)
         sizes = (path.stat().st_size / 1e6 for path in (options.weights, options.out))
-        print("{}: {:.1f} MB, was {:.1f} MB".format(options.out, *reversed([*sizes])))
+        say("{}: {:.1f} MB, was {:.1f} MB".format(options.out, *reversed([*sizes])))
     return 0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from common.errors import printable
 from common.facts import LEVELS
 
 # As large as NumPy's and TensorFlow's seeds may be, and a float32.
@@ -30,8 +31,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=_Formatter, **options)
 
     def error(self, message: str) -> NoReturn:
-        message = " ".join(message.split())
-        self.exit(2, f"{self.prog}: error: {message} (--help tells more)\n")
+        self.exit(2, f"{self.prog}: error: {printable(message)} (--help tells more)\n")
 
 
 def bundled(folder: str) -> Path:
@@ -42,7 +42,7 @@ def bundled(folder: str) -> Path:
     return Path(os.path.relpath(place))
 
 
-def path_argument(text: str) -> Path:
+def path(text: str) -> Path:
     """Take `text` for a path: a type for an argument, which no text at all is not."""
     if not text:
         raise argparse.ArgumentTypeError("an empty name; '.' is the folder you are in")
@@ -98,7 +98,7 @@ def part(text: str) -> float:
 
 
 def _folder(told: str, **more: Any) -> dict[str, Any]:
-    return {"type": path_argument, "metavar": "DIR", "help": told, **more}
+    return {"type": path, "metavar": "DIR", "help": told, **more}
 
 
 def _number(kind: Callable, told: str, **more: Any) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.console import Parser, path_argument
-from common.errors import UserError, reported
+from common.console import Parser, path
+from common.errors import UserError, reported, say
 from common.facts import HEIGHT, LEVELS, WIDTH
 from common.files import check_regular, check_writable, locked, temporary_folder
 from common.models.descriptions import MODELS, Description
@@ -31,12 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=f"examples:\n  {PROGRAM} weights/MJLAT.h5 exported/\n"
         f"  {PROGRAM} weights/MJLAT.h5 MJLAT.tflite",
     )
-    parser.add_argument(
-        "weights", type=path_argument, metavar="WEIGHTS", help="a model's weight file"
-    )
-    parser.add_argument(
-        "out", type=path_argument, metavar="OUT", help="folder, or file.tflite, to write"
-    )
+    parser.add_argument("weights", type=path, metavar="WEIGHTS", help="a model's weight file")
+    parser.add_argument("out", type=path, metavar="OUT", help="folder, or file.tflite, to write")
     named = "whose weights these are, where the file's name does not tell, as BestModel.h5"
     parser.add_argument("--model", choices=MODELS, help=named)
     options = parser.parse_args(arguments)
@@ -53,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         names = list(LEVELS) if description.multitask else [level or "JND"]
         with locked(options.out, wait=False):
             export(description, options.weights, names, options.out)
-        print(f"{options.out}: {description.title}, RGB uint8 to {', '.join(names)}")
+        say(f"{options.out}: {description.title}, RGB uint8 to {', '.join(names)}")
     return 0
 
 

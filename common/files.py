@@ -217,22 +217,18 @@ def _check_replaceable(path: Path, ours: re.Pattern[bytes] | None, overwrite: bo
 
 
 def check_regular(path: Path) -> None:
-    """See to it that `path` can be read to an end: a device or a pipe may have none.
+    """See to it that what is at `path` has an end: a device, a pipe or a socket may have none.
+
+    A folder passes, since to open it is an error that says so.
 
     Raises:
-        UserError: there is no such file, or it is not a regular one.
+        UserError: it is none of a regular file and a folder.
+        OSError: there is nothing, or it cannot be looked at.
     """
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+    mode = os.stat(path).st_mode
     if stat.S_ISFIFO(mode):
         raise UserError(f"{path}: is a pipe; save it as a file first")
-    if stat.S_ISDIR(mode):
-        raise UserError(f"{path}: is a folder, not a file")
-    if not stat.S_ISREG(mode):
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise UserError(f"{path}: is not a regular file")
 
 

@@ -18,8 +18,8 @@ from common.cli_latents import (
     decompress,
     prior,
 )
-from common.console import Parser, add_options, path_argument, positive_real
-from common.errors import RESUMES, reported
+from common.console import Parser, add_options, path, positive_real
+from common.errors import RESUMES, reported, say
 from common.facts import HEIGHT
 from common.files import locked, make_writable
 
@@ -72,7 +72,7 @@ def _train(options: argparse.Namespace) -> None:
         seed=options.seed,
         precision=options.precision,
     )
-    with reserve(best, log):
+    with reserve(best, state, log):
         train_backbone(
             settings,
             Pairs(*pairs[0]),
@@ -84,10 +84,10 @@ def _train(options: argparse.Namespace) -> None:
         )
     given = f"--data_dir {options.data_dir}"
     place = options.checkpoint_path
-    print(f"Next: {PROGRAM} test --target {options.target} {given} --model_weights_path {place}")
+    say(f"Next: {PROGRAM} test --target {options.target} {given} --model_weights_path {place}")
     if options.target == IMAGE:
         more = f"--target JND1 --init {place} {given} --checkpoint_path {place}"
-        print(f"and: {PROGRAM} train {more}")
+        say(f"and: {PROGRAM} train {more}")
 
 
 def _test(options: argparse.Namespace) -> None:
@@ -155,7 +155,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     _add_target(training)
     start = "weight file to start from, or folder with ImgReconstruction.h5; needed for JND1 to 3"
-    training.add_argument("--init", type=path_argument, metavar="PATH", help=start)
+    training.add_argument("--init", type=path, metavar="PATH", help=start)
     add_options(
         training,
         "checkpoint_path csv_log_path epochs batch_size learning_rate precision seed resume",

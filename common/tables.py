@@ -7,8 +7,8 @@ import contextlib
 import shlex
 import sys
 
-from common.console import Parser, add_options, path_argument
-from common.errors import GOES_ON, reported
+from common.console import Parser, add_options, path
+from common.errors import GOES_ON, reported, say
 from common.files import locked, make_writable
 
 COMMAND = "python3 -m common.tables"
@@ -54,7 +54,8 @@ def _report(options: argparse.Namespace, command: str) -> None:
         how = options.out, cache, command, options.overwrite
         errors = make_report(split, train, candidates, viewers, *how)
     print(markdown(errors))
-    print(f"tables: {options.out / TABLES}\nlook at {options.out / PAGE}")
+    say(f"tables: {options.out / TABLES}")
+    say(f"look at {options.out / PAGE}")
 
 
 def _complexity(options: argparse.Namespace, command: str) -> None:
@@ -94,8 +95,8 @@ def _parser() -> Parser:
         cache_dir={"help": cache},
     )
     add = parser.add_argument
-    add("--out", type=path_argument, metavar="DIR", help="folder to write to")
-    add("--labels", type=path_argument, metavar="PATH", help=labels)
+    add("--out", type=path, metavar="DIR", help="folder to write to")
+    add("--labels", type=path, metavar="PATH", help=labels)
     alone = "only what the six models cost; needs no data and no weights"
     add("--complexity", action="store_true", help=alone)
     return parser

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
+from common.files import check_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,7 @@ def read_text(path: Path, holding: str) -> str:
         UserError: it cannot be read, or is no such text; told with what it should be `holding`.
     """
     try:
+        check_regular(path)
         return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror.lower()}; it should hold {holding}") from None

@@ -21,6 +21,7 @@ from common.data.frames import decoded_frames, raise_first
 from common.data.side_by_side import write_side_by_side
 from common.data.text import readable
 from common.device import choose_device
+from common.errors import printable, say
 from common.evaluation.results import OF_BACKBONE, check_results, clear_results, write_csv
 from common.framework import tf
 from common.models.backbone import build_backbone
@@ -75,7 +76,7 @@ def evaluate_backbone(
     write_csv(table, frames, float_format="%.6f")
     write_csv(means.to_frame().T.assign(images=len(table)), metrics, float_format="%.6f")
     write_side_by_side(picture, shown)
-    print(f"{len(table)} images: {frames}, {picture}")
+    say(f"{len(table)} images: {frames}, {picture}")
     print(_means(means, target, weights_file))
 
 
@@ -120,7 +121,7 @@ def _means(means: pd.Series, target: str, weights_file: Path) -> str:
             lines.append(f"{name:14} {means[f'{of}psnr']:7.2f}  {means[f'{of}ssim']:6.4f}")
     if "bits_per_pixel" in means:
         return "\n".join([*lines, f"{means.bits_per_pixel:.4f} bits per pixel, range-coded"])
-    none = f"No bits: {entropy_file(weights_file)}, the entropy model, is not there."
+    none = f"No bits: {printable(entropy_file(weights_file))}, the entropy model, is not there."
     return "\n".join([*lines, none])
 
 

@@ -13,7 +13,7 @@ from common.codecs import h264
 from common.data.frames import read_frame
 from common.data.side_by_side import write_side_by_side
 from common.data.split import Split
-from common.errors import UserError
+from common.errors import UserError, printable, say
 from common.evaluation.metrics import prediction_errors
 from common.evaluation.results import OF_PREDICTOR, check_results, clear_results, write_csv
 from common.facts import HEIGHT, WIDTH
@@ -51,12 +51,12 @@ def evaluate_predictor(
     results, predictions, metrics, frames = clear_results(*how)
     write_csv(table[names], results, header=False, float_format="%.6f")
     write_csv(table, predictions, float_format="%.6f")
-    print(f"{len(table)} images, {len(split.images) - len(table)} skipped: {predictions}")
+    say(f"{len(table)} images, {len(split.images) - len(table)} skipped: {predictions}")
     few = _few(table, names)
     print(_image_lines(few, names))
     if len(few) < len(table):
         which = "missed by most" if f"{names[0]}_label" in table else "that come first"
-        print(f"(the {FEW} {which}; {predictions} has all)")
+        say(f"(the {FEW} {which}; {predictions} has all)")
     if split.levels is not None:
         contents = split.contents[table.index]
         errors = {
@@ -66,10 +66,10 @@ def evaluate_predictor(
         write_csv(errors.rename_axis("level").reset_index(), metrics, float_format="%.6g")
         print(_error_lines(errors, "contents" if split.provenance else "images"))
         if split.stand_in:
-            print(f"Labels: {split.stand_in}.")
+            say(f"Labels: {split.stand_in}.")
     if split.provenance and not split.coded:
         _write_frames(frames, split, few, names[0])
-        print(f"each image beside itself encoded at the predicted {names[0]}: {frames}")
+        say(f"each image beside itself encoded at the predicted {names[0]}: {frames}")
 
 
 def _predicted(predictor: Predictor, split: Split, batch_size: int, skip_bad: bool) -> pd.DataFrame:
@@ -87,7 +87,7 @@ def _predicted(predictor: Predictor, split: Split, batch_size: int, skip_bad: bo
             bad += errors
             progress.update(len(places))
     for error in bad:
-        print(f"skipped {error}", file=sys.stderr)
+        say(f"skipped {error}", file=sys.stderr)
     table = pd.DataFrame(levels, columns=predictor.names)
     if split.levels is not None:
         for name in predictor.names:
@@ -109,11 +109,12 @@ def _few(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 def _image_lines(table: pd.DataFrame, names: list[str]) -> str:
     """The levels of each image, with the true ones and errors where they are known."""
-    width = max(len("image"), *table.image.str.len())
+    shown = table.image.map(printable)
+    width = max(len("image"), *shown.str.len())
     known = f"{names[0]}_label" in table
     lines = ["image".ljust(width) + "".join(f"{n:>7}{'   true  error' * known}" for n in names)]
-    for _, row in table.iterrows():
-        lines.append(row.image.ljust(width))
+    for place, row in table.iterrows():
+        lines.append(shown[place].ljust(width))
         for name in names:
             lines[-1] += f"{row[name]:7.1f}"
             if known:

@@ -20,7 +20,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.facts import ENTROPY_SUFFIX, LATENT_FILTERS
-from common.files import checksum, write_arrays
+from common.files import check_regular, checksum, write_arrays
 from common.framework import tf
 from common.models.density import NoisyDeepFactorized
 from common.models.range_coding import Coder, constriction_coder, tensorflow_compression_coder
@@ -166,6 +166,7 @@ def weights_checksum(model: tf.keras.Model) -> str:
 def _values(path: Path) -> dict[str, Any]:
     """What a file of `write_prior` holds."""
     try:
+        check_regular(path)
         with np.load(path) as file:
             values = {name: file[name] for name in file}
         values["backbone"] = str(values["backbone"])

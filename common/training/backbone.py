@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from common.data.frames import decoded_frames, raise_first
 from common.device import choose_device, use_precision
+from common.errors import say
 from common.facts import LATENT_FILTERS
 from common.framework import tf
 from common.models.backbone import Backbone, build_backbone
@@ -131,7 +132,7 @@ def train_backbone(
         write_best=lambda path: _write_best(training, path),
     )
     best = min(rows, key=lambda row: row["val_loss"])
-    print(f"Best epoch: {best['epoch']}, validation loss {best['val_loss']:.4g}: {files.best}")
+    say(f"Best epoch: {best['epoch']}, validation loss {best['val_loss']:.4g}: {files.best}")
 
 
 def _set_up(settings: BackboneSettings, initial_weights: Path | None) -> _Training:

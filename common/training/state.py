@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from common.errors import UserError
+from common.errors import UserError, say
 from common.facts import ENTROPY_SUFFIX
-from common.files import OUR_PNG, check_writable, checksum, locked, write_arrays
+from common.files import OUR_PNG, check_regular, check_writable, checksum, locked, write_arrays
 
 if TYPE_CHECKING:
     from common.framework import tf
@@ -52,7 +52,7 @@ def _is_prior(path: Path, best: Path) -> bool:
 
 
 @contextlib.contextmanager
-def reserve(best: Path, log: Path) -> Iterator[None]:
+def reserve(*files: Path) -> Iterator[None]:
     """Keep other trainings away from the files of this one.
 
     Raises:
@@ -60,7 +60,7 @@ def reserve(best: Path, log: Path) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         if "TF_CONFIG" not in os.environ:  # several workers share one training
-            for path in (best, log):
+            for path in files:
                 stack.enter_context(locked(path, wait=False))
         yield
 
@@ -115,15 +115,18 @@ def read_state(path: Path, run: dict[str, Any], variables: Sequence[tf.Variable]
         UserError: the file is damaged, or of a run that differs from `run`.
     """
     if not path.exists():
-        print(f"{path}: not there, so training begins at the first epoch")
+        say(f"{path}: not there, so training begins at the first epoch")
         return []
     import numpy as np
 
     try:
+        check_regular(path)
         with np.load(path) as state:
             about = json.loads(str(state["about"]))
             before, rows = dict(about["run"]), list(about["rows"])
             values = [state[f"arr_{number}"] for number in range(len(state.files) - 1)]
+    except UserError:
+        raise
     # NumPy, zipfile and zlib answer damaged files with whatever they stumble on.
     except Exception as error:
         raise UserError(f"{path}: not the whole state of a training run ({error})") from None

@@ -77,7 +77,15 @@ def make_report(
     errors = tables[0].values
     best = best_model(errors[errors.model.isin(titles)])
     frames = gallery(split, predictions, best, cache)
-    facts = {
+    write_tables(tables, out, command, overwrite)
+    plots = write_plots(out, split, predictions, at_median.bits_per_pixel.to_numpy())
+    write_page(out / PAGE, split, best, tables, plots, frames, _facts(command, split, candidates))
+    return tables[0]
+
+
+def _facts(command: str, split: Split, candidates: list[Candidate]) -> dict[str, str]:
+    """What was run where, for the page."""
+    return {
         "Command": command,
         "Machine": machine(),
         "Made": _now(),
@@ -86,10 +94,6 @@ def make_report(
         "Coded and measured by": split.codec.version(),
         "Predicted by": f"TensorFlow {tf.__version__}",
     }
-    write_tables(tables, out, command, overwrite)
-    plots = write_plots(out, split, predictions, at_median.bits_per_pixel.to_numpy())
-    write_page(out / PAGE, split, best, tables, plots, frames, facts)
-    return tables[0]
 
 
 def write_tables(tables: list[Table], out: Path, command: str, overwrite: bool) -> None:
