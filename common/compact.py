@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from common.console import Parser, add_options, path
 from common.errors import UserError, reported, say
 from common.facts import ENTROPY_SUFFIX, LATENT_FILTERS, LEVELS
-from common.files import atomic_write, check_regular, check_writable, locked
+from common.files import atomic_write, check_writable, locked
 from common.models.descriptions import MODELS
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with reported(parser.prog):
         source, target, overwrite = options.weights, options.out, options.overwrite
-        check_regular(source)
         priors = _priors_beside(source)
         inputs = [source, *priors]
         for written in [target, *(_renamed(prior, source, target) for prior in priors)]:

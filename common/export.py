@@ -44,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(f"{options.weights.name} does not tell the model: --model does")
         if os.path.lexists(options.out):
             raise UserError(f"{options.out}: already exists; remove it, or name another OUT")
+        if not options.weights.exists():
+            raise UserError(f"{options.weights}: no such file")
         check_regular(options.weights)
         check_writable(options.out)
         names = list(LEVELS) if description.multitask else [level or "JND"]

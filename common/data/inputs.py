@@ -30,8 +30,8 @@ def find_files(paths: Sequence[Path], listed: Callable[[Path], list[Path]]) -> I
     errors = []
     for path in paths:
         try:
-            for file in _files_at(path, listed):
-                files.setdefault(file, Path(file.name) if file == path else file.relative_to(path))
+            for file, below in _files_at(path, listed):
+                files.setdefault(file, below)
         except UserError as error:
             errors.append((path, error))
     if not files and len(errors) == 1:
@@ -44,10 +44,15 @@ def find_files(paths: Sequence[Path], listed: Callable[[Path], list[Path]]) -> I
     return Inputs(list(files.items()), unread)
 
 
-def _files_at(path: Path, listed: Callable[[Path], list[Path]]) -> list[Path]:
+def _files_at(path: Path, listed: Callable[[Path], list[Path]]) -> list[tuple[Path, Path]]:
     try:
         path.stat()
-        return listed(path) if path.is_dir() else [path]
+        if path.is_dir():
+            return [(file, file.relative_to(path)) for file in listed(path)]
+        if path.is_file() and path.is_relative_to("/dev"):
+            # What a shell's `<` names: a program that we start has another standard input.
+            path = path.resolve()
+        return [(path, Path(path.name))]
     except FileNotFoundError:
         raise UserError(f"{path}: no such file or folder") from None
     except OSError as error:

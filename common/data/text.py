@@ -23,7 +23,10 @@ def readable(path: os.PathLike | str) -> str:
 
 def guard_cells(table: pd.DataFrame) -> pd.DataFrame:
     """Give `table` with an apostrophe before texts that a spreadsheet would run as formulas."""
-    return table.apply(lambda column: column.map(_guarded) if column.dtype == object else column)
+    guarded = table.copy()
+    for name in guarded.select_dtypes(exclude="number"):
+        guarded[name] = guarded[name].map(_guarded)
+    return guarded
 
 
 def _guarded(cell: Any) -> Any:
