@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.console import Parser, add_options, bundled, positive
+from common.console import Parser, add_options, bundled, path, positive
 from common.errors import reported
+from common.files import locked
 from common.models.descriptions import MODELS
 
 if TYPE_CHECKING:
@@ -103,19 +104,24 @@ def main(arguments: list[str] | None = None) -> int:
                 help=f"of {', '.join(MODELS)}",
             )
         command.add_argument("--frames", type=positive, metavar="N", help=frames_help)
-        add_options(command, "precision")
-        command.add_argument(
-            "--save", type=Path, metavar="CSV", help="write the table, and a plot beside it"
-        )
+        add_options(command, "precision overwrite")
+        save = "write the table, and a plot beside it"
+        command.add_argument("--save", type=path, metavar="CSV", help=save)
     _add_measurements(commands, parser.prog)
     options = parser.parse_args(arguments)
     with reported(parser.prog):
         if options.command in MEASUREMENTS:
             _measure(options)
             return 0
-        rows = _compare(options.command, options.models, options.frames, options.precision)
-        if options.save:
-            _write(rows, options.save)
+        compared = options.command, options.models, options.frames, options.precision
+        if not options.save:
+            _compare(*compared)
+            return 0
+        from common.evaluation.speed import check_table, write_table
+
+        check_table(options.save, options.overwrite)
+        with locked(options.save, wait=False):
+            write_table(_compare(*compared), options.save, options.overwrite)
     return 0
 
 
@@ -132,9 +138,9 @@ def _add_measurements(commands: argparse._SubParsersAction, program: str) -> Non
             epilog=f"example:\n  {program} {name} --images photos/ --contents weights/held_out.txt",
         )
         options_of_pictures = {"required": True, "metavar": "DIR", "help": "folder of pictures"}
-        command.add_argument("--images", type=Path, **options_of_pictures)
+        command.add_argument("--images", type=path, **options_of_pictures)
         contents = "file of names, a line each: only these pictures"
-        command.add_argument("--contents", type=Path, metavar="FILE", help=contents)
+        command.add_argument("--contents", type=path, metavar="FILE", help=contents)
         count = "pictures or clips"
         command.add_argument("--count", type=positive, default=8, metavar="N", help=count)
         weights = {"default": bundled("weights"), "help": "weight file of MJ-LAT, or its folder"}
@@ -144,13 +150,14 @@ def _add_measurements(commands: argparse._SubParsersAction, program: str) -> Non
 def _measure(options: argparse.Namespace) -> None:
     """Measure MJ-LAT on pictures, and print a table."""
     from common.data.frames import SUFFIXES, list_files
+    from common.data.text import read_text
     from common.encoding import measuring
     from common.evaluation.speed import processor
     from common.predictor import Predictor
 
     pictures = list_files(options.images, SUFFIXES, "pictures")
     if options.contents:
-        named = set(options.contents.read_text(encoding="utf-8").splitlines())
+        named = set(read_text(options.contents, "names of pictures, one per line").splitlines())
         pictures = [path for path in pictures if path.name in named]
     measure = getattr(measuring, MEASUREMENTS[options.command][0])
     if options.command == "labels":
@@ -160,18 +167,6 @@ def _measure(options: argparse.Namespace) -> None:
         rows = measure(Predictor("MJLAT", *how), pictures, options.count)
     print(f"{processor()}; {options.precision}; right is VMAF's answer, not viewers'\n")
     print(measuring.table_text(rows))
-
-
-def _write(rows: list[dict[str, Any]], path: Path) -> None:
-    import pandas as pd
-
-    from common.evaluation.speed import draw_ratios
-    from common.files import atomic_write
-
-    table = pd.DataFrame(rows)
-    with atomic_write(path, overwrite=True) as beside:
-        table.to_csv(beside, index=False, float_format="%.4g")
-    draw_ratios(table, path.with_suffix(".png"))
 
 
 def _compare(

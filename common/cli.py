@@ -21,9 +21,9 @@ from common.cli_videos import (
     predict,
 )
 from common.console import Parser, add_options, bundled
-from common.errors import RESUMES, reported
+from common.errors import RESUMES, reported, say
 from common.facts import LEVELS
-from common.files import make_writable
+from common.files import locked, make_writable
 from common.models.descriptions import MODELS, Description
 
 if TYPE_CHECKING:
@@ -77,21 +77,24 @@ def _test(description: Description, options: argparse.Namespace) -> None:
     weights = find_weights(options.model_weights_path, description.weight_files(level))
     backbones = getattr(options, description.backbone_option)
     make_writable(options.result_path)
+    results = options.result_path / f"{level or ''}test_results.csv"
     from common.evaluation.predictor import evaluate_predictor
     from common.predictor import Predictor
 
-    evaluate_predictor(
-        Predictor(description.name, weights, level, options.precision, backbones),
-        split,
-        options.result_path,
-        batch_size=options.batch_size,
-        skip_bad=options.skip_bad,
-    )
+    with locked(results, wait=False):
+        evaluate_predictor(
+            Predictor(description.name, weights, level, options.precision, backbones),
+            split,
+            options.result_path,
+            batch_size=options.batch_size,
+            skip_bad=options.skip_bad,
+            overwrite=options.overwrite,
+        )
 
 
 def _train(description: Description, options: argparse.Namespace) -> None:
     from common.models.weights import find_weights
-    from common.training.state import check_resumable
+    from common.training.state import check_outputs, reserve
 
     level = options.jnd_value
     backbones = getattr(options, description.backbone_option)
@@ -99,42 +102,42 @@ def _train(description: Description, options: argparse.Namespace) -> None:
     predicted = LEVELS if description.multitask else [level]
     splits = [_training_split(description, options.data_dir, name, predicted) for name in _SPLITS]
     suffix = "" if description.multitask else level
-    checkpoints, logs = options.checkpoint_path, options.csv_log_path
+    checkpoints = options.checkpoint_path
     best, state = checkpoints / f"BestModel{suffix}.h5", checkpoints / f"state{suffix}.npz"
-    check_resumable(best, state, options.resume)
+    outputs = best, state, options.csv_log_path / f"logs{suffix}.csv"
+    check_outputs(*outputs, options.resume)
     cache_dir = None if options.no_cache else options.cache_dir or checkpoints / "features"
-    for folder in filter(None, (checkpoints, logs, cache_dir, options.tensorboard)):
+    for folder in filter(None, (cache_dir, options.tensorboard)):
         make_writable(folder)
     from common.training.batches import TrainingSplit
     from common.training.epochs import TrainingFiles
     from common.training.predictor import PredictorSettings, train_predictor
 
     as_given = {*PredictorSettings._fields} - {"model", "level", "cosine"}
+    settings = PredictorSettings(
+        model=description.name,
+        level=level,
+        cosine=options.epochs if options.cosine else None,
+        **{name: value for name, value in vars(options).items() if name in as_given},
+    )
     train, valid = (TrainingSplit(*split) for split in splits)
     if options.soft_targets:
         from common.data.split import read_train_split
 
         train = train._replace(contents=read_train_split(options.data_dir).contents)
-    train_predictor(
-        PredictorSettings(
-            model=description.name,
-            level=level,
-            cosine=options.epochs if options.cosine else None,
-            **{name: value for name, value in vars(options).items() if name in as_given},
-        ),
-        train,
-        valid,
-        files,
-        TrainingFiles(best, state, logs / f"logs{suffix}.csv"),
-        epochs=options.epochs,
-        resume=options.resume,
-        cache_dir=cache_dir,
-        tensorboard=options.tensorboard,
-        labels=_labels(options.data_dir),
-    )
+    with reserve(*outputs):
+        what = settings, train, valid, files, TrainingFiles(*outputs)
+        train_predictor(
+            *what,
+            epochs=options.epochs,
+            resume=options.resume,
+            cache_dir=cache_dir,
+            tensorboard=options.tensorboard,
+            labels=_labels(options.data_dir),
+        )
     value = f"--jnd_value {suffix} " if suffix else ""
-    print(f"best epoch: {best}")
-    print(
+    say(f"best epoch: {best}")
+    say(
         f"next: python3 {description.name}.py test {value}--data_dir {options.data_dir} "
         f"--model_weights_path {checkpoints} --result_path results/"
     )
@@ -235,7 +238,7 @@ def _add_test_options(test: Parser, description: Description) -> None:
     add_options(
         test,
         f"data_dir {'jnd_value ' if level else ''}model_weights_path result_path batch_size "
-        "skip_bad precision",
+        "skip_bad overwrite precision",
         data_dir={"required": False, "default": bundled("samples")},
         model_weights_path={"default": bundled("weights"), "help": weights},
         batch_size={

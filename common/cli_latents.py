@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common.console import Parser, add_options, bundled
+from common.console import Parser, add_options, bundled, path
+from common.errors import UserError, say
 from common.facts import LEVELS
-from common.files import make_writable
+from common.files import locked, make_writable
 from common.models.descriptions import MODELS, Description
 
 IMAGE = "Img"
@@ -52,53 +53,62 @@ def prior(options: argparse.Namespace) -> None:
 
     for source in read_sources(*backbones):
         if source.entropy.exists():
-            print(f"{source.entropy}: is there already")
+            say(f"{source.entropy}: already exists")
             continue
         bits = train_prior(source.backbone, images, options.seed, source.entropy)
-        print(f"{source.entropy}: {bits:.4f} bits per pixel of the frames it was trained on")
+        say(f"{source.entropy}: {bits:.4f} bits per pixel of the frames it was trained on")
 
 
 def compress(options: argparse.Namespace) -> int:
     """Write pictures as coded pictures; 1 where some could not be read."""
-    from common.compression.files import copy_labels, to_compress
+    from common.compression.files import copy_labels, labels_to_copy, to_compress
 
-    if options.data_dir:
-        inputs = to_compress([options.data_dir / "test"], options.out / "test")
-    else:
-        inputs = to_compress(options.inputs, options.out)
+    root, out, overwrite = options.data_dir, options.out, options.overwrite
     backbones = _find(options)
-    make_writable(options.out)
-    from common.compression.pictures import compress
-    from common.compression.sources import read_sources
+    make_writable(out)
+    with locked(out, wait=False):
+        paths, below = ([root / "test"], out / "test") if root else (options.inputs, out)
+        inputs, errors = to_compress(paths, below, overwrite)
+        labels = labels_to_copy(root, out, overwrite) if root else []
+        from common.compression.pictures import compress
+        from common.compression.sources import read_sources
 
-    done, errors = compress(read_sources(*backbones), inputs, options.view)
-    if options.data_dir:
-        copy_labels(options.data_dir, options.out)
-    return _print(options, "pictures", done, errors)
+        done, unread = compress(read_sources(*backbones), inputs, options.view, overwrite)
+        copy_labels(labels, overwrite)
+    return _print(options, "pictures", done, [*errors, *unread])
 
 
 def decompress(options: argparse.Namespace) -> int:
     """Write coded pictures as PNGs; 1 where some could not be read."""
     from common.compression.files import to_decompress
 
-    inputs, backbones = to_decompress(options.inputs, options.out), _find(options)
+    backbones = _find(options)
     make_writable(options.out)
-    from common.compression.pictures import decompress
-    from common.compression.sources import read_sources
+    with locked(options.out, wait=False):
+        inputs, errors = to_decompress(options.inputs, options.out, options.overwrite)
+        from common.compression.pictures import decompress
+        from common.compression.sources import read_sources
 
-    (source,) = read_sources(*backbones)
-    return _print(options, "pictures", *decompress(source, inputs))
+        (source,) = read_sources(*backbones)
+        done, unread = decompress(source, inputs, options.overwrite)
+    return _print(options, "pictures", done, [*errors, *unread])
 
 
 def _print(options: argparse.Namespace, key: str, done: list[dict], errors: list[dict]) -> int:
-    """Say what became of each picture, as JSON or in a line; 1 where some could not be read."""
+    """Say what became of each picture, as JSON or in a line; 1 where some could not be read.
+
+    Raises:
+        UserError: of several, none could be read.
+    """
     if options.json:
         print(json.dumps({key: done, "errors": errors}, indent=2))
         return 1 if errors else 0
     for each in done:
         bits = each.get("bits_per_pixel", {}).items()
         rates = ", ".join(f"{target} {value:.3f}" for target, value in bits)
-        print(each["file"], "->", each["out"], f"({rates} bits per pixel)" if rates else "")
+        say(f"{each['file']} -> {each['out']}{f' ({rates} bits per pixel)' if rates else ''}")
+    if not done and len(errors) > 1:
+        raise UserError(f"none of the {len(errors)} inputs can be read")
     return 1 if errors else 0
 
 
@@ -146,7 +156,7 @@ def add_compress(commands: argparse._SubParsersAction, program: str) -> None:
         f"  {program} compress --target JND1 JND2 JND3 --model_weights_path backbones/ "
         "--data_dir data/ --out coded/",
     )
-    command.add_argument("inputs", type=Path, nargs="*", metavar="PATH", help="picture, or folder")
+    command.add_argument("inputs", type=path, nargs="*", metavar="PATH", help="picture, or folder")
     root = "code ROOT/test/ and copy its levels, so that OUT is a ROOT to test on"
     add_options(command, "data_dir", data_dir={"required": False, "metavar": "ROOT", "help": root})
     _add_backbones(command)
@@ -169,7 +179,7 @@ def add_decompress(commands: argparse._SubParsersAction, program: str) -> None:
         "--out decoded/ coded/",
     )
     add = command.add_argument
-    add("inputs", type=Path, nargs="+", metavar="PATH", help="coded picture, or folder of such")
+    add("inputs", type=path, nargs="+", metavar="PATH", help="coded picture, or folder of such")
     add("--target", choices=TARGETS, nargs=1, required=True, help="whose reconstruction")
     weights = "weight file, or folder with ImgReconstruction.h5 or JNDkReconstruction.h5"
     changed = {"required": True, "help": weights}
@@ -188,5 +198,6 @@ def _add_backbones(command: argparse.ArgumentParser) -> None:
 
 def _add_out(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    add("--out", type=path, required=True, metavar="DIR", help="folder to write to")
     add("--json", action="store_true", help="print a JSON document, and nothing else")
+    add_options(command, "overwrite")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-from common.console import add_options, bundled, positive
+from common.console import add_options, bundled, path, positive
 from common.errors import UserError
 from common.facts import LEVELS
-from common.files import check_regular, check_writable, make_writable
+from common.files import check_regular, check_writable, locked
 from common.models.descriptions import Description
+
+# How the tables of `predict` begin.
+TABLE = re.compile(b"file,kind,width,height,")
 
 
 def predict(description: Description, options: argparse.Namespace) -> int:
@@ -22,11 +27,11 @@ def predict(description: Description, options: argparse.Namespace) -> int:
     weights = find_weights(options.model_weights_path, description.weight_files(level))
     from common.prediction.inputs import find_inputs
 
-    inputs = find_inputs(options.inputs, coded=description.sees == "latent")
+    found = find_inputs(options.inputs, coded=description.sees == "latent")
+    inputs = [file for file, _ in found.files]
     if options.csv:
-        make_writable(options.csv.parent)
-    from common.evaluation.results import write_csv
-    from common.prediction.answers import Workers, answer, as_lines, as_table
+        check_writable(options.csv, TABLE, options.overwrite, inputs)
+    from common.prediction.answers import Workers, answer
     from common.predictor import Predictor
 
     backbones = getattr(options, description.backbone_option)
@@ -37,11 +42,30 @@ def predict(description: Description, options: argparse.Namespace) -> int:
         absolute = [each.absolute() if isinstance(each, Path) else each for each in of_predictor]
         workers = Workers(options.scheduler, tuple(absolute))
     how = options.view, options.frames_per_scene, options.unit
-    document = answer(predictor, inputs, *how, workers)
-    if options.csv:
-        write_csv(as_table(document), options.csv, float_format="%.3f")
-    print(json.dumps(document, indent=2) if options.json else as_lines(document))
+    with locked(options.csv, wait=False) if options.csv else contextlib.nullcontext():
+        document = answer(predictor, inputs, *how, workers)
+        document["errors"][:0] = found.errors
+        _tell(document, options)
     return 1 if document["errors"] else 0
+
+
+def _tell(document: dict, options: argparse.Namespace) -> None:
+    """Write and print what was predicted, if anything was.
+
+    Raises:
+        UserError: of several inputs, none could be read.
+    """
+    from common.evaluation.results import write_csv
+    from common.prediction.answers import as_lines, as_table
+
+    if options.json:
+        print(json.dumps(document, indent=2))
+    elif document["inputs"]:
+        print(as_lines(document))
+    elif len(document["errors"]) > 1:
+        raise UserError(f"none of the {len(document['errors'])} inputs can be read")
+    if options.csv and document["inputs"]:
+        write_csv(as_table(document), options.csv, TABLE, options.overwrite, float_format="%.3f")
 
 
 def encode(description: Description, options: argparse.Namespace) -> None:
@@ -102,13 +126,14 @@ def add_predict(commands: argparse._SubParsersAction, description: Description) 
         "pictures/",
     )
     add = predict.add_argument
-    add("inputs", type=Path, nargs="+", metavar="PATH", help="picture, video, or folder of such")
+    add("inputs", type=path, nargs="+", metavar="PATH", help="picture, video, or folder of such")
     _add_seeing(predict, description)
     add_backbone_option(predict, description, help=backbones_in_testing(description))
     unit = "what levels are, where the weights do not tell, as the published ones"
     add("--unit", choices=("QP", "quality"), help=unit)
     add("--json", action="store_true", help="print a JSON document, and nothing else")
-    add("--csv", type=Path, metavar="FILE", help="write a table, too")
+    add("--csv", type=path, metavar="FILE", help="write a table, too")
+    add_options(predict, "overwrite")
     cluster = "of a Dask cluster, as tcp://HOST:PORT, whose workers predict"
     add("--scheduler", metavar="ADDRESS", help=cluster)
 
@@ -124,9 +149,9 @@ def add_encode(commands: argparse._SubParsersAction, description: Description) -
         epilog=f"example:\n  python3 {description.name}.py encode {level}clip.mp4 smaller.mp4",
     )
     add = encode.add_argument
-    add("input", type=Path, metavar="INPUT", help="a video")
+    add("input", type=path, metavar="INPUT", help="a video")
     add(
-        "output", type=Path, metavar="OUTPUT", help="the video to write, such as out.mp4 or out.mkv"
+        "output", type=path, metavar="OUTPUT", help="the video to write, such as out.mp4 or out.mkv"
     )
     if description.multitask:
         level_option = {"default": LEVELS[0], "help": "the level that scenes are encoded at"}
@@ -164,7 +189,7 @@ def add_backbone_option(
     published = f"--{description.backbone_option}"
     # One is misspelled there: it may be typed in either way.
     names = dict.fromkeys((published, published.replace("trution", "truction")))
-    command.add_argument(*names, type=Path, metavar="DIR", **more)
+    command.add_argument(*names, type=path, metavar="DIR", **more)
 
 
 def _what(description: Description) -> tuple[str, str]:

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.console import Parser
-from common.errors import UserError, reported
-from common.facts import LATENT_FILTERS, LEVELS
-from common.files import atomic_write
+from common.console import Parser, add_options, path
+from common.errors import UserError, reported, say
+from common.facts import ENTROPY_SUFFIX, LATENT_FILTERS, LEVELS
+from common.files import atomic_write, check_writable, locked
 from common.models.descriptions import MODELS
 
 if TYPE_CHECKING:
@@ -27,23 +27,39 @@ def main(arguments: list[str] | None = None) -> int:
         "rounded, all is compressed. It stays a weight file that plain Keras reads.",
         epilog="example:\n  python3 -m common.compact checkpoints/BestModel.h5 weights/MJLAT.h5",
     )
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="the file to read")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the file to write")
+    parser.add_argument("weights", type=path, metavar="WEIGHTS", help="the file to read")
+    parser.add_argument("out", type=path, metavar="OUT", help="the file to write")
+    add_options(parser, "overwrite", overwrite={"help": "replace OUT and its entropy models"})
     options = parser.parse_args(arguments)
     with reported(parser.prog):
-        if options.out.exists():
-            raise UserError(f"{options.out}: is there already")
-        compact(options.weights, options.out)
-        _copy_priors(options.weights, options.out)
+        source, target, overwrite = options.weights, options.out, options.overwrite
+        priors = _priors_beside(source)
+        inputs = [source, *priors]
+        for written in [target, *(_renamed(prior, source, target) for prior in priors)]:
+            check_writable(written, overwrite=overwrite, inputs=inputs)
+        with locked(target, wait=False):
+            compact(source, target, overwrite)
+            if priors:
+                _copy_priors(source, target, overwrite)
         sizes = (path.stat().st_size / 1e6 for path in (options.weights, options.out))
-        print("{}: {:.1f} MB, was {:.1f} MB".format(options.out, *reversed([*sizes])))
+        say("{}: {:.1f} MB, was {:.1f} MB".format(options.out, *reversed([*sizes])))
     return 0
 
 
-def _copy_priors(source: Path, target: Path) -> None:
+def _priors_beside(weights: Path) -> list[Path]:
+    """The entropy models of a weight file, of whatever model it is."""
+    paths = (
+        weights.with_suffix(f"{of}{ENTROPY_SUFFIX}") for of in ("", *(f".{n}" for n in LEVELS))
+    )
+    return [path for path in paths if path.exists()]
+
+
+def _renamed(prior: Path, source: Path, target: Path) -> Path:
+    return target.with_name(target.stem + prior.name.removeprefix(source.stem))
+
+
+def _copy_priors(source: Path, target: Path, overwrite: bool) -> None:
     """Copy the entropy models beside `source`, as those of the rounded backbones of `target`."""
-    if not list(source.parent.glob(f"{source.stem}*.entropy.npz")):
-        return
     from common.models.build import build_model
     from common.models.entropy import copy_prior, entropy_file
     from common.models.weights import read_weights
@@ -54,10 +70,10 @@ def _copy_priors(source: Path, target: Path) -> None:
             read_weights(model.whole, target)
             for level, own in zip(LEVELS if description.multitask else [None], model.backbones):
                 copied = entropy_file(target, level)
-                copy_prior(entropy_file(source, level), own.analysis, copied)
+                copy_prior(entropy_file(source, level), own.analysis, copied, overwrite)
 
 
-def compact(source: Path, target: Path) -> None:
+def compact(source: Path, target: Path, overwrite: bool = False) -> None:
     """Write the weight file `source` again in about a quarter of its size, as `target`.
 
     Kernels are rounded (see `rounding`): those of large dense layers to multiples of 0.004, those
@@ -91,7 +107,7 @@ def compact(source: Path, target: Path) -> None:
                 channels = weight.shape[-1] if weight.ndim == 4 else channels
         small.flush()
         written = small.id.get_file_image()
-    with atomic_write(target, overwrite=True) as beside:
+    with atomic_write(target, overwrite=overwrite) as beside:
         beside.write_bytes(written)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from common.errors import printable
 from common.facts import LEVELS
 
 # As large as NumPy's and TensorFlow's seeds may be, and a float32.
@@ -30,8 +31,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=_Formatter, **options)
 
     def error(self, message: str) -> NoReturn:
-        message = " ".join(message.split())
-        self.exit(2, f"{self.prog}: error: {message} (--help tells more)\n")
+        self.exit(2, f"{self.prog}: error: {printable(message)} (--help tells more)\n")
 
 
 def bundled(folder: str) -> Path:
@@ -40,6 +40,13 @@ def bundled(folder: str) -> Path:
     # Beside the package in a clone, in it where that is installed.
     place = package / folder if (package / folder).is_dir() else package.parent / folder
     return Path(os.path.relpath(place))
+
+
+def path(text: str) -> Path:
+    """Take `text` for a path: a type for an argument, which no text at all is not."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name; '.' is the folder you are in")
+    return Path(text)
 
 
 def positive(text: str) -> int:
@@ -91,7 +98,7 @@ def part(text: str) -> float:
 
 
 def _folder(told: str, **more: Any) -> dict[str, Any]:
-    return {"type": Path, "metavar": "DIR", "help": told, **more}
+    return {"type": path, "metavar": "DIR", "help": told, **more}
 
 
 def _number(kind: Callable, told: str, **more: Any) -> dict[str, Any]:
@@ -128,6 +135,7 @@ OPTIONS = {
     "mirror": _flag("mirror half of what the backbones give, another half in every epoch"),
     "model_weights_path": _folder("weight file, or folder with ", metavar="PATH"),
     "no_cache": _flag("run the backbones in every epoch instead"),
+    "overwrite": _flag("also replace files that this program did not make"),
     "precision": {
         "choices": ("float32", "bfloat16"),
         "default": "float32",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -16,6 +17,10 @@ from typing import Any
 # Signals that ask a program to end, and the exit codes that shells give for them.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LONGEST = 300  # characters of an error that nobody foresaw
+# What moves a terminal's cursor, or the order of what is read: controls, and half of a character.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -26,6 +31,27 @@ GOES_ON = "the same command goes on"
 
 class UserError(Exception):
     """One line: what is wrong, where, and what to do about it."""
+
+
+def printable(text: object) -> str:
+    r"""Give `text` as it can be printed in a line, whatever is in the names in it.
+
+    Controls of terminals become escapes, such as \n or \x1b, and so do bytes that are no UTF-8.
+    """
+    text = str(text)
+    with contextlib.suppress(UnicodeEncodeError):
+        text = os.fsencode(text).decode("utf-8", "backslashreplace")
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def say(line: object, **options: Any) -> None:
+    """Print a line, whatever is in the names in it; `options` are those of `print`."""
+    print(printable(line), **options)
+
+
+def say_left_out(error: object) -> None:
+    """Say on stderr why the work goes on without an input."""
+    say(f"left out: {error}", file=sys.stderr)
 
 
 def tried(function: Callable, *arguments: object) -> Any:
@@ -64,8 +90,7 @@ def reported(command: str, go_on: str = "") -> Iterator[None]:
                 # The reader of our output went away (`... | head`): nothing to say, nor to flush.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             else:
-                message = " ".join(_told(error).split())
-                print(f"{command}: error: {message}", file=sys.stderr)
+                say(f"{command}: error: {_told(error)}", file=sys.stderr)
             sys.exit(1)
 
 

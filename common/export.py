@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.console import Parser
-from common.errors import UserError, reported
+from common.console import Parser, path
+from common.errors import UserError, reported, say
 from common.facts import HEIGHT, LEVELS, WIDTH
-from common.files import make_writable
+from common.files import check_regular, check_writable, locked, temporary_folder
 from common.models.descriptions import MODELS, Description
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=f"examples:\n  {PROGRAM} weights/MJLAT.h5 exported/\n"
         f"  {PROGRAM} weights/MJLAT.h5 MJLAT.tflite",
     )
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="a model's weight file")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder, or file.tflite, to write")
+    parser.add_argument("weights", type=path, metavar="WEIGHTS", help="a model's weight file")
+    parser.add_argument("out", type=path, metavar="OUT", help="folder, or file.tflite, to write")
     named = "whose weights these are, where the file's name does not tell, as BestModel.h5"
     parser.add_argument("--model", choices=MODELS, help=named)
     options = parser.parse_args(arguments)
@@ -41,14 +42,16 @@ def main(arguments: list[str] | None = None) -> int:
             description = MODELS[options.model]
         if not description:
             parser.error(f"{options.weights.name} does not tell the model: --model does")
-        if options.out.exists():
-            raise UserError(f"{options.out}: is there already")
-        if not options.weights.is_file():
+        if os.path.lexists(options.out):
+            raise UserError(f"{options.out}: already exists; remove it, or name another OUT")
+        if not options.weights.exists():
             raise UserError(f"{options.weights}: no such file")
-        make_writable(options.out.absolute().parent)
+        check_regular(options.weights)
+        check_writable(options.out)
         names = list(LEVELS) if description.multitask else [level or "JND"]
-        export(description, options.weights, names, options.out)
-        print(f"{options.out}: {description.title}, RGB uint8 to {', '.join(names)}")
+        with locked(options.out, wait=False):
+            export(description, options.weights, names, options.out)
+        say(f"{options.out}: {description.title}, RGB uint8 to {', '.join(names)}")
     return 0
 
 
@@ -88,14 +91,23 @@ def export(description: Description, weights: Path, names: list[str], out: Path)
 
     module = tf.Module()
     module.model, module.levels = parts.predicting, levels
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.absolute().parent) as beside:
-        whole = Path(beside, "whole")
-        tf.saved_model.save(module, str(whole), {"serving_default": levels})
-        if out.suffix == ".tflite":
-            converted = tf.lite.TFLiteConverter.from_saved_model(str(whole)).convert()
-            whole = Path(beside, "whole.tflite")
-            whole.write_bytes(converted)
-        whole.rename(out)
+    with temporary_folder(out.absolute().parent) as folder:
+        whole = folder / "whole"
+        try:
+            tf.saved_model.save(module, str(whole), {"serving_default": levels})
+            if out.suffix == ".tflite":
+                converted = tf.lite.TFLiteConverter.from_saved_model(str(whole)).convert()
+                whole = folder / "whole.tflite"
+                whole.write_bytes(converted)
+            whole.rename(out)
+        except OSError as error:
+            error.filename = str(out)
+            raise
+        except tf.errors.ResourceExhaustedError as error:
+            # TensorFlow calls a full disk so, too.
+            if os.strerror(errno.ENOSPC) in str(error):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from None
+            raise
 
 
 def resized(rgb: tf.Tensor) -> tf.Tensor:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.facts import SOFTWARE
 
 _PREFIX, _LOCK = ".laser-jnd-", "lock"
 _TEMPORARY_FOLDER = re.compile(re.escape(_PREFIX) + "[a-z0-9_]{8}")
@@ -31,6 +32,8 @@ _OLD_FILE = re.compile(r"\..+\.partial-[0-9a-f]{8}(\.[^.]+)?", re.DOTALL)
 _OLD_FOLDER = re.compile(r"\..+\.scenes-[a-z0-9_]{8}", re.DOTALL)
 _SECONDS_TO_LOCK = 60  # a process may take between making a folder and locking it
 _HEAD = 4096  # bytes of a file that tell whether it is ours
+# Of pictures that `Software` is written into.
+OUR_PNG = re.compile(rb"\x89PNG.{0,2000}?tEXtSoftware\0" + SOFTWARE.encode(), re.DOTALL)
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 # Of this process: the folders in use, and the folders whose stale ones are removed.
@@ -118,7 +121,7 @@ def _remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_write(
-    path: Path, ours: re.Pattern[bytes] | None = None, overwrite: bool = False
+    path: Path, ours: re.Pattern[bytes] | None = None, overwrite: bool | None = False
 ) -> Iterator[Path]:
     """Give a path to write to; the file there takes the place of `path` when the block ends well.
 
@@ -126,6 +129,7 @@ def atomic_write(
 
     Args:
         ours: matches the beginning of the files that may be replaced without `overwrite`.
+        overwrite: None where the command has no such option.
 
     Raises:
         UserError: `path` is no regular file, or a file that may not be replaced.
@@ -168,7 +172,7 @@ def _linked(temporary: Path, target: Path) -> bool:
 def check_writable(
     path: Path,
     ours: re.Pattern[bytes] | None = None,
-    overwrite: bool = False,
+    overwrite: bool | None = False,
     inputs: Iterable[Path] = (),
 ) -> None:
     """See to it that `atomic_write` will write `path`: better to fail now than after the work.
@@ -188,7 +192,7 @@ def check_writable(
     _check_replaceable(path, ours, overwrite)  # names that are too long, too
 
 
-def _check_replaceable(path: Path, ours: re.Pattern[bytes] | None, overwrite: bool) -> None:
+def _check_replaceable(path: Path, ours: re.Pattern[bytes] | None, overwrite: bool | None) -> None:
     """Raises:
     UserError: at `path` is something that may not be replaced.
     """
@@ -208,26 +212,23 @@ def _check_replaceable(path: Path, ours: re.Pattern[bytes] | None, overwrite: bo
         raise UserError(f"{path}: {error.strerror}") from None
     if not made_here:
         other = "" if ours is None else " and was not made by this program"
-        raise UserError(f"{path}: already exists{other}; --overwrite replaces it")
+        mend = "remove it, or name another" if overwrite is None else "--overwrite replaces it"
+        raise UserError(f"{path}: already exists{other}; {mend}")
 
 
 def check_regular(path: Path) -> None:
-    """See to it that `path` can be read to an end: a device or a pipe may have none.
+    """See to it that what is at `path` has an end: a device, a pipe or a socket may have none.
+
+    A folder passes, since to open it is an error that says so.
 
     Raises:
-        UserError: there is no such file, or it is not a regular one.
+        UserError: it is none of a regular file and a folder.
+        OSError: there is nothing, or it cannot be looked at.
     """
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+    mode = os.stat(path).st_mode
     if stat.S_ISFIFO(mode):
         raise UserError(f"{path}: is a pipe; save it as a file first")
-    if stat.S_ISDIR(mode):
-        raise UserError(f"{path}: is a folder, not a file")
-    if not stat.S_ISREG(mode):
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise UserError(f"{path}: is not a regular file")
 
 

@@ -7,11 +7,10 @@ import re
 import statistics
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from common.console import Parser, positive, seed
-from common.errors import GOES_ON, reported
+from common.console import Parser, path, positive, seed
+from common.errors import GOES_ON, reported, say
 from common.facts import HEIGHT, WIDTH
 
 COMMAND = "common.prepare"
@@ -75,10 +74,10 @@ def make(given: argparse.Namespace) -> int:
     counts = ", ".join(f"{split} {count(split)}" for split in SPLITS)
     levels = ([float(row[f"jnd{order}"]) for row in rows] for order in (1, 2, 3))
     means = ", ".join(f"{statistics.fmean(level):.1f}" for level in levels)
-    print(f"{given.out}: {len(rows)} frames ({counts})")
-    print(f"mean levels ({about.codec}): {means}; {about.caption}")
-    print(f"look at {given.out / CONTACT_SHEET}")
-    print(f"next: python3 -m {COMMAND} check {given.out}")
+    say(f"{given.out}: {len(rows)} frames ({counts})")
+    say(f"mean levels ({about.codec}): {means}; {about.caption}")
+    say(f"look at {given.out / CONTACT_SHEET}")
+    say(f"next: python3 -m {COMMAND} check {given.out}")
     return 0
 
 
@@ -87,19 +86,20 @@ def check(arguments: argparse.Namespace) -> int:
     from common.datasets.checking import check
 
     report = check(arguments.root)
-    print("\n".join(report.there))
+    for line in report.there:
+        say(line)
     _say("warning", report.warnings)
     _say("error", report.errors)
     kinds = ((report.errors, "error"), (report.warnings, "warning"))
     counts = ", ".join(f"{len(lines)} {kind}{'s' * (len(lines) != 1)}" for lines, kind in kinds)
-    print(f"{arguments.root}: {counts}")
+    say(f"{arguments.root}: {counts}")
     return 1 if report.errors else 0
 
 
 def _say(kind: str, lines: list[str]) -> None:
     sys.stdout.flush()
     for line in lines[:LISTED]:
-        print(f"{kind}: {line}", file=sys.stderr)
+        say(f"{kind}: {line}", file=sys.stderr)
     if len(lines) > LISTED:
         print(f"{kind}: ... and {len(lines) - LISTED} more", file=sys.stderr)
 
@@ -131,18 +131,18 @@ def _parser() -> Parser:
     of_viewers.add_argument("--statistic", choices=choices, default="sur75", help=help_text)
 
     add = command("videoset", of_viewers, of_all)
-    add("--videos", type=Path, required=True, help="folder of videoSRC*.264 streams")
-    add("--labels", type=Path, required=True, help="folder of videoset_SIZE_{1st,2nd,3rd}.csv")
+    add("--videos", type=path, required=True, help="folder of videoSRC*.264 streams")
+    add("--labels", type=path, required=True, help="folder of videoset_SIZE_{1st,2nd,3rd}.csv")
     add("--size", type=_size, required=True, help="of the streams, as 640x360")
     add("--label_size", type=_size, help="of the labels (default: --size)")
     add("--frames", type=_frames, help="numbers, as 0,30,60 (default: first of each second)")
 
     add = command("mcl-jci", of_viewers, of_all)
-    add("--images", type=Path, required=True, help="folder of ImageJND_SRC*.bmp")
-    add("--samples", type=Path, required=True, help="MCL-JCI_JND_samples.xlsx")
+    add("--images", type=path, required=True, help="folder of ImageJND_SRC*.bmp")
+    add("--samples", type=path, required=True, help="MCL-JCI_JND_samples.xlsx")
 
     add = command("photos", of_all)
-    add("--images", type=Path, required=True, help="folder of pictures or videos")
+    add("--images", type=path, required=True, help="folder of pictures or videos")
     add("--crops", type=positive, default=1, help="cut-outs of each picture")
     narrow = f"of a cut-out; those under {WIDTH} are enlarged, which makes smoother frames"
     add("--least_width", type=positive, default=WIDTH, metavar="PIXELS", help=narrow)
@@ -152,7 +152,7 @@ def _parser() -> Parser:
     lowest = "the levels are the lowest QPs with VMAF below these"
     add("--vmaf", type=_thresholds, default="94.5,91.25,87", help=lowest)
 
-    command("check")("root", type=Path, metavar="ROOT", help="the folder to look at")
+    command("check")("root", type=path, metavar="ROOT", help="the folder to look at")
     return parser
 
 
@@ -160,11 +160,11 @@ def _of_all() -> argparse.ArgumentParser:
     """The options of every command that makes a folder."""
     parser = argparse.ArgumentParser(add_help=False)
     add = parser.add_argument
-    add("--out", type=Path, required=True, metavar="ROOT", help="the folder to make")
+    add("--out", type=path, required=True, metavar="ROOT", help="the folder to make")
     shares = "train/valid/test shares of the contents"
     add("--split", type=_shares, default="80/10/10", help=shares)
     names = "names of contents, one per line, that go to test; the rest goes to train and valid"
-    add("--test_contents", type=Path, metavar="FILE", help=names)
+    add("--test_contents", type=path, metavar="FILE", help=names)
     add("--seed", type=seed, default=0, help="of the split and of cut-outs")
     cluster = "of a Dask cluster, as tcp://HOST:PORT, whose workers make the frames"
     add("--scheduler", metavar="ADDRESS", help=cluster)

@@ -18,10 +18,10 @@ from common.cli_latents import (
     decompress,
     prior,
 )
-from common.console import Parser, add_options, positive_real
-from common.errors import RESUMES, reported
+from common.console import Parser, add_options, path, positive_real
+from common.errors import RESUMES, reported, say
 from common.facts import HEIGHT
-from common.files import make_writable
+from common.files import locked, make_writable
 
 PROGRAM = "python3 -m common.reconstruct"
 
@@ -47,7 +47,7 @@ def _train(options: argparse.Namespace) -> None:
     from common.data.frames import list_images
     from common.data.layout import read_jnd_frames
     from common.models.weights import find_weights
-    from common.training.state import check_resumable
+    from common.training.state import check_outputs, reserve
 
     pairs = []
     for split in ("train", "valid"):
@@ -58,35 +58,36 @@ def _train(options: argparse.Namespace) -> None:
     initial = options.init and find_weights(options.init, [_weights_name(IMAGE)])
     best = options.checkpoint_path / _weights_name(options.target)
     state = best.with_suffix(".state.npz")
-    check_resumable(best, state, options.resume)
-    make_writable(options.checkpoint_path)
-    make_writable(options.csv_log_path)
+    log = options.csv_log_path / f"logs{best.stem}.csv"
+    check_outputs(best, state, log, options.resume)
     from common.training.backbone import BackboneSettings, Pairs, train_backbone
     from common.training.epochs import TrainingFiles
 
-    train_backbone(
-        BackboneSettings(
-            target=options.target,
-            distortion_weight=None if options.no_rate else options.distortion_weight,
-            crop=options.crop,
-            batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
-            seed=options.seed,
-            precision=options.precision,
-        ),
-        Pairs(*pairs[0]),
-        Pairs(*pairs[1]),
-        initial,
-        TrainingFiles(best, state, options.csv_log_path / f"logs{best.stem}.csv"),
-        epochs=options.epochs,
-        resume=options.resume,
+    settings = BackboneSettings(
+        target=options.target,
+        distortion_weight=None if options.no_rate else options.distortion_weight,
+        crop=options.crop,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+        precision=options.precision,
     )
+    with reserve(best, state, log):
+        train_backbone(
+            settings,
+            Pairs(*pairs[0]),
+            Pairs(*pairs[1]),
+            initial,
+            TrainingFiles(best, state, log),
+            epochs=options.epochs,
+            resume=options.resume,
+        )
     given = f"--data_dir {options.data_dir}"
     place = options.checkpoint_path
-    print(f"Next: {PROGRAM} test --target {options.target} {given} --model_weights_path {place}")
+    say(f"Next: {PROGRAM} test --target {options.target} {given} --model_weights_path {place}")
     if options.target == IMAGE:
         more = f"--target JND1 --init {place} {given} --checkpoint_path {place}"
-        print(f"and: {PROGRAM} train {more}")
+        say(f"and: {PROGRAM} train {more}")
 
 
 def _test(options: argparse.Namespace) -> None:
@@ -102,14 +103,16 @@ def _test(options: argparse.Namespace) -> None:
     make_writable(options.result_path)
     from common.evaluation.backbone import evaluate_backbone
 
-    evaluate_backbone(
-        options.target,
-        options.data_dir / "test",
-        images,
-        jnd_frames,
-        weights_file,
-        options.result_path,
-    )
+    with locked(options.result_path / f"{options.target}Reconstruction.png", wait=False):
+        evaluate_backbone(
+            options.target,
+            options.data_dir / "test",
+            images,
+            jnd_frames,
+            weights_file,
+            options.result_path,
+            options.overwrite,
+        )
 
 
 def _weights_name(target: str) -> str:
@@ -152,7 +155,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     _add_target(training)
     start = "weight file to start from, or folder with ImgReconstruction.h5; needed for JND1 to 3"
-    training.add_argument("--init", type=Path, metavar="PATH", help=start)
+    training.add_argument("--init", type=path, metavar="PATH", help=start)
     add_options(
         training,
         "checkpoint_path csv_log_path epochs batch_size learning_rate precision seed resume",
@@ -188,7 +191,7 @@ def _add_test(commands: argparse._SubParsersAction) -> None:
     _add_target(testing)
     weights = "weight file, or folder with ImgReconstruction.h5 or JNDkReconstruction.h5"
     changed = {"required": True, "help": weights}
-    add_options(testing, "model_weights_path result_path", model_weights_path=changed)
+    add_options(testing, "model_weights_path result_path overwrite", model_weights_path=changed)
 
 
 def _add_target(command: argparse.ArgumentParser) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 import sys
-from pathlib import Path
 
-from common.console import Parser, add_options
-from common.errors import GOES_ON, reported
-from common.files import make_writable
+from common.console import Parser, add_options, path
+from common.errors import GOES_ON, reported, say
+from common.files import locked, make_writable
 
 COMMAND = "python3 -m common.tables"
 
@@ -50,21 +50,27 @@ def _report(options: argparse.Namespace, command: str) -> None:
     from common.evaluation.report.making import PAGE, TABLES, make_report
     from common.evaluation.report.table import markdown
 
-    errors = make_report(split, train, candidates, viewers, options.out, cache, command)
+    with locked(options.out, wait=False):
+        how = options.out, cache, command, options.overwrite
+        errors = make_report(split, train, candidates, viewers, *how)
     print(markdown(errors))
-    print(f"tables: {options.out / TABLES}\nlook at {options.out / PAGE}")
+    say(f"tables: {options.out / TABLES}")
+    say(f"look at {options.out / PAGE}")
 
 
 def _complexity(options: argparse.Namespace, command: str) -> None:
-    if options.out:
-        make_writable(options.out)
-    from common.evaluation.report.making import complexity, write_tables
+    from common.evaluation.report.making import RESULTS, complexity, write_tables
     from common.evaluation.report.table import markdown
+    from common.evaluation.results import check_results
 
-    table = complexity()
-    print(markdown(table))
-    if options.out:
-        write_tables([table], options.out, command)
+    with contextlib.ExitStack() as stack:
+        if options.out:
+            check_results(options.out, RESULTS, options.overwrite)
+            stack.enter_context(locked(options.out, wait=False))
+        table = complexity()
+        print(markdown(table))
+        if options.out:
+            write_tables([table], options.out, command, options.overwrite)
 
 
 def _parser() -> Parser:
@@ -83,14 +89,14 @@ def _parser() -> Parser:
     weights = "folder of weight files, of any of the six models, or one such file"
     add_options(
         parser,
-        "data_dir model_weights_path cache_dir",
+        "data_dir model_weights_path cache_dir overwrite",
         data_dir={"required": False, **root},
         model_weights_path={"help": weights},
         cache_dir={"help": cache},
     )
     add = parser.add_argument
-    add("--out", type=Path, metavar="DIR", help="folder to write to")
-    add("--labels", type=Path, metavar="PATH", help=labels)
+    add("--out", type=path, metavar="DIR", help="folder to write to")
+    add("--labels", type=path, metavar="PATH", help=labels)
     alone = "only what the six models cost; needs no data and no weights"
     add("--complexity", action="store_true", help=alone)
     return parser

@@ -523,7 +523,7 @@ def test_prior_trains_for_a_model_that_has_none(folder, root, tmp_path, monkeypa
     assert "bits per pixel" in capsys.readouterr().out
     learned = entropy_file(weights).read_bytes()
     assert reconstruct.main(given) == 0
-    assert "is there already" in capsys.readouterr().out
+    assert "already exists" in capsys.readouterr().out
     assert entropy_file(weights).read_bytes() == learned
 
     def bits():

@@ -85,7 +85,7 @@ def test_it_blames_what_is_at_fault(whole, tmp_path, small_disk, capsys):
         (tmp_path, tmp_path / "new.h5", f"{tmp_path}: cannot be read (Is a directory)"),
         (tmp_path / "half.h5", tmp_path / "new.h5", f"{tmp_path}/half.h5: not a whole"),
         (whole, disk / "new.h5", f"error: {disk}/new.h5: No space left on device"),
-        (whole, file, f"{file}: is there already"),
+        (whole, file, f"{file}: already exists"),
         (whole, file / "new.h5", f"error: {file}"),
     ):
         with pytest.raises(SystemExit) as stopped:
@@ -127,5 +127,5 @@ def test_it_ends_when_asked_and_leaves_nothing(tmp_path, ending, code):
 def test_a_second_time_is_refused(whole, tmp_path):
     assert run("-m", "common.compact", whole, tmp_path / "small.h5").returncode == 0
     before = (tmp_path / "small.h5").read_bytes()
-    one_line(run("-m", "common.compact", whole, tmp_path / "small.h5"), 1, "is there already")
+    one_line(run("-m", "common.compact", whole, tmp_path / "small.h5"), 1, "already exists")
     assert (tmp_path / "small.h5").read_bytes() == before

@@ -62,7 +62,7 @@ def test_the_default_model_gives_the_levels_of_test(name, tmp_path):
         assert np.abs(found[level] - SAMPLES[level].to_numpy()).max() < 0.05
 
     again = run("-m", "common.export", REPO / "weights" / "MJLAT.h5", out)
-    one_line(again, 1, out, "is there already")
+    one_line(again, 1, out, "already exists")
 
 
 def test_pictures_of_any_size_are_resized_inside(tmp_path):

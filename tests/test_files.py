@@ -148,7 +148,6 @@ def test_devices_pipes_and_folders_are_neither_replaced_nor_read(tmp_path):
         (Path("/dev/null"), "is not a regular file"),
         (Path("/dev/zero"), "is not a regular file"),
         (tmp_path / "pipe", "is a pipe; save it as a file first|is not a regular file"),
-        (tmp_path / "folder", "is a folder"),
     ):
         before = path.stat()
         for function in (check_writable, write, check_regular):
@@ -156,8 +155,8 @@ def test_devices_pipes_and_folders_are_neither_replaced_nor_read(tmp_path):
             with pytest.raises(UserError, match=f"^{path}: ({told})"):
                 function(path, **more)
         assert os.path.samestat(before, path.stat())
-    with pytest.raises(UserError, match="no such file"):
-        check_regular(tmp_path / "none")
+    with pytest.raises(UserError, match="is a folder; name a file in it"):
+        check_writable(tmp_path / "folder", overwrite=True)
 
 
 def test_inputs_are_never_replaced(tmp_path):

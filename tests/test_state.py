@@ -9,9 +9,9 @@ import pytest
 
 from common.errors import UserError
 from common.framework import tf
-from common.training.epochs import all_finite, check_finite
+from common.training.epochs import _write_log, all_finite, check_finite
 from common.training.predictor import PredictorSettings
-from common.training.state import check_resumable, identity, read_state, write_state
+from common.training.state import check_outputs, identity, read_state, write_state
 from tests.damage import damaged
 
 
@@ -29,15 +29,39 @@ def test_a_schedule_of_another_length_is_told_as_it_was_typed(tmp_path):
 
 def test_a_best_epoch_is_not_begun_anew(places):
     best, state = places
-    check_resumable(best, state, resume=False)
-    check_resumable(best, state, resume=True)  # as after a kill in the first epoch
+    outputs = best, state, best.with_name("logs.csv")
+    check_outputs(*outputs, resume=False)
+    check_outputs(*outputs, resume=True)  # as after a kill in the first epoch
     best.touch()
-    with pytest.raises(UserError, match=r"BestModel\.h5: is there already; --resume"):
-        check_resumable(best, state, resume=False)
+    with pytest.raises(UserError, match=r"BestModel\.h5: already exists; --resume"):
+        check_outputs(*outputs, resume=False)
     with pytest.raises(UserError, match=r"state\.npz: not there, and --resume needs it"):
-        check_resumable(best, state, resume=True)
-    state.touch()
-    check_resumable(best, state, resume=True)
+        check_outputs(*outputs, resume=True)
+    write_state(state, RUN, ROWS, [])
+    check_outputs(*outputs, resume=True)
+    best.unlink()
+    check_outputs(*outputs, resume=False)
+
+
+@pytest.mark.parametrize(
+    "name", ["state.npz", "logs.csv", "logs.png", "BestModel.JND1.entropy.npz"]
+)
+def test_a_file_that_no_training_made_is_not_replaced(places, name):
+    best, state = places
+    best.with_name(name).write_text("mine")
+    with pytest.raises(UserError, match=f"{name}: already exists"):
+        check_outputs(best, state, best.with_name("logs.csv"), resume=False)
+    assert best.with_name(name).read_text() == "mine"
+
+
+def test_logs_and_a_state_that_training_made_are_replaced(places):
+    best, state = places
+    outputs = best, state, best.with_name("logs.csv")
+    write_state(state, RUN, ROWS, [])
+    _write_log(outputs[2], [{"epoch": 1, "loss": 2.5, "val_loss": 2.0}], 1.0)
+    check_outputs(*outputs, resume=False)
+    write_state(state, RUN, ROWS, [])
+    _write_log(outputs[2], [{"epoch": 1, "loss": 2.5, "val_loss": 2.0}], 1.0)
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -45,7 +69,7 @@ def test_a_best_epoch_is_not_begun_anew(places):
 def test_a_folder_where_a_file_belongs(places, resume, index):
     places[index].mkdir()
     with pytest.raises(UserError, match=f"{places[index].name}: is a folder"):
-        check_resumable(*places, resume=resume)
+        check_outputs(*places, places[0].with_name("logs.csv"), resume=resume)
 
 
 RUN, ROWS = {"seed": 3, "precision": "float32"}, [{"epoch": 1, "loss": 2.5}]

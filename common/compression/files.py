@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from common.data.frames import list_files, list_images
+from common.data.inputs import Inputs, find_files
 from common.data.layout import LEVELS_FILE
 from common.data.manifest import MANIFEST
-from common.errors import UserError
-from common.files import atomic_write
+from common.data.text import readable
+from common.errors import UserError, say_left_out
+from common.files import OUR_PNG, atomic_write, check_writable
 from common.models.bitstream import SUFFIX
 
+CODED = re.compile(b"LASeRJND")  # how a coded picture begins
 
-def to_compress(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Each picture at `paths`, files or folders, and the coded picture below `out` it becomes.
+
+class Work(NamedTuple):
+    """What to read and where to write it, and what is left out."""
+
+    pairs: list[tuple[Path, Path]]
+    errors: list[dict[str, str]]  # for JSON: `file` and `error`
+
+
+def to_compress(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
+    """Pair each picture at `paths`, files or folders, with its coded picture below `out`.
+
+    What cannot be read or written is told on stderr.
 
     Raises:
-        UserError: there is none, or two would become the same file.
+        UserError: nothing is left, or two would become the same file.
     """
-    return _pairs(paths, out, list_images, lambda name: name + SUFFIX)
+    return _pairs(find_files(paths, list_images), lambda name: name + SUFFIX, out, CODED, overwrite)
 
 
-def to_decompress(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Each coded picture at `paths`, files or folders, and the PNG below `out` it becomes.
+def to_decompress(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
+    """Pair each coded picture at `paths`, files or folders, with its PNG below `out`.
 
     Raises:
         UserError: as `to_compress`.
@@ -33,32 +48,55 @@ def to_decompress(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     def listed(folder: Path) -> list[Path]:
         return list_files(folder, {SUFFIX}, "coded pictures")
 
-    return _pairs(
-        paths, out, listed, lambda name: f"{name[: -len(SUFFIX)].removesuffix('.png')}.png"
-    )
+    def become(name: str) -> str:
+        return f"{name[: -len(SUFFIX)].removesuffix('.png')}.png"
 
-
-def copy_labels(root: Path, out: Path) -> None:
-    """Copy what ROOT tells of its test pictures, so that `out` is a ROOT of coded ones."""
-    for file in (Path("test", LEVELS_FILE), Path(MANIFEST)):
-        if (root / file).is_file():
-            with atomic_write(out / file, overwrite=True) as beside:
-                shutil.copyfile(root / file, beside)
+    return _pairs(find_files(paths, listed), become, out, OUR_PNG, overwrite)
 
 
 def _pairs(
-    paths: Sequence[Path],
-    out: Path,
-    listed: Callable[[Path], list[Path]],
-    become: Callable[[str], str],
-) -> list[tuple[Path, Path]]:
+    found: Inputs, become: Callable[[str], str], out: Path, ours: re.Pattern[bytes], overwrite: bool
+) -> Work:
     sources: dict[Path, Path] = {}
-    for path in paths:
-        if not path.exists():
-            raise UserError(f"{path}: no such file or folder")
-        for file in listed(path) if path.is_dir() else [path]:
-            below = file.relative_to(path) if path.is_dir() else Path(file.name)
-            target = out / below.with_name(become(below.name))
-            if sources.setdefault(target, file) != file:
-                raise UserError(f"{file} and {sources[target]} would both become {target}")
-    return [(file, target) for target, file in sources.items()]
+    errors = found.errors[:]
+    for file, below in found.files:
+        target = out / below.with_name(become(below.name))
+        if target in sources:
+            raise UserError(f"{file} and {sources[target]} would both become {target}")
+        sources[target] = file
+    for target, file in list(sources.items()):
+        try:
+            check_writable(target, ours, overwrite, inputs=[file])
+        except UserError as error:
+            if len(sources) == 1 and not errors:
+                raise
+            say_left_out(error)
+            errors.append({"file": readable(file), "error": str(error)})
+            del sources[target]
+    if not sources:
+        raise UserError(f"{out}: none of the {len(errors)} inputs can be read and written there")
+    return Work([(file, target) for target, file in sources.items()], errors)
+
+
+def labels_to_copy(root: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
+    """What ROOT tells of its test pictures, and where that belongs in `out`, a ROOT of coded ones.
+
+    Raises:
+        UserError: other labels are there.
+    """
+    files = [(root / file, out / file) for file in (Path("test", LEVELS_FILE), Path(MANIFEST))]
+    files = [(file, copy) for file, copy in files if file.is_file() and not _same(file, copy)]
+    for file, copy in files:
+        check_writable(copy, overwrite=overwrite, inputs=[file])
+    return files
+
+
+def copy_labels(files: list[tuple[Path, Path]], overwrite: bool) -> None:
+    """Copy files as `labels_to_copy` gives them."""
+    for file, copy in files:
+        with atomic_write(copy, overwrite=overwrite) as temporary:
+            shutil.copyfile(file, temporary)
+
+
+def _same(file: Path, copy: Path) -> bool:
+    return copy.is_file() and copy.read_bytes() == file.read_bytes()

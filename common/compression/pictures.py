@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,12 +9,14 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from common.compression.files import CODED
 from common.compression.sources import Source
 from common.data.frames import read_rgb
+from common.data.side_by_side import png_software
 from common.data.text import readable
 from common.data.views import VIEWS
-from common.errors import UserError
-from common.files import atomic_write
+from common.errors import UserError, say_left_out
+from common.files import OUR_PNG, atomic_write
 from common.framework import tf
 from common.models.bitstream import (
     MOST_PLACES,
@@ -34,12 +35,13 @@ Code = Callable[[np.ndarray], CodedLatent]
 
 
 def compress(
-    sources: Sequence[Source], inputs: list[tuple[Path, Path]], view: str
+    sources: Sequence[Source], inputs: list[tuple[Path, Path]], view: str, overwrite: bool
 ) -> tuple[list[dict], list[dict]]:
     """Write each picture, the first of a pair, as the coded picture that is the second.
 
     Args:
         view: a key of `VIEWS` that shows one part, or OWN: the picture's own size.
+        overwrite: also files that are no coded pictures.
 
     Returns:
         For each picture what it is and its bits per pixel, by target; and of those that cannot be
@@ -60,7 +62,7 @@ def compress(
         frame = _padded(rgb) if view == OWN else VIEWS[view](rgb)[0]
         picture = picture._replace(latents=[code(frame[..., ::-1]) for code in coders])
         data = packed(picture)
-        with atomic_write(target, overwrite=True) as beside:
+        with atomic_write(target, CODED, overwrite) as beside:
             beside.write_bytes(data)
         pixels = np.prod(picture.places) * STRIDE**2
         bits = {each.target: 8 * len(each.string) / pixels for each in picture.latents}
@@ -70,10 +72,12 @@ def compress(
     return _of_each(inputs, one)
 
 
-def decompress(source: Source, inputs: list[tuple[Path, Path]]) -> tuple[list[dict], list[dict]]:
+def decompress(
+    source: Source, inputs: list[tuple[Path, Path]], overwrite: bool
+) -> tuple[list[dict], list[dict]]:
     """Write what `source` reconstructs from each coded picture, the first of a pair, as the second.
 
-    A PNG, of the size that was coded.
+    A PNG, of the size that was coded; to `overwrite`, also in place of pictures of others.
 
     Returns:
         As `compress`.
@@ -98,8 +102,8 @@ def decompress(source: Source, inputs: list[tuple[Path, Path]]) -> tuple[list[di
         rgb = tf.saturate_cast(tf.round(frame), tf.uint8).numpy()[..., ::-1]
         if picture.view == OWN:
             rgb = rgb[: picture.height, : picture.width]
-        with atomic_write(target, overwrite=True) as beside:
-            Image.fromarray(rgb).save(beside)
+        with atomic_write(target, OUR_PNG, overwrite) as beside:
+            Image.fromarray(rgb).save(beside, "PNG", pnginfo=png_software())
         size = {"width": rgb.shape[1], "height": rgb.shape[0]}
         return {"file": readable(path), "out": readable(target), **size}
 
@@ -114,7 +118,7 @@ def _of_each(
         try:
             done.append(one(path, target))
         except UserError as error:
-            print(f"left out: {error}", file=sys.stderr)
+            say_left_out(error)
             errors.append({"file": readable(path), "error": str(error)})
     return done, errors
 

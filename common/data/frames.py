@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from common.data.text import readable
 from common.errors import UserError
 from common.facts import HEIGHT, HIDDEN, WIDTH
+from common.files import check_regular
 from common.models import bitstream
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def read_rgb(path: Path) -> np.ndarray:
         UserError: the file cannot be read or is not a whole image.
     """
     try:
+        check_regular(path)
         with Image.open(path) as file:
             image: Image.Image = file
             pixels, size = image.width * image.height, os.path.getsize(path)
@@ -123,6 +125,8 @@ def read_rgb(path: Path) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except UserError:
+        raise
     # Pillow answers damaged files with whatever its decoders stumble on.
     except Exception as error:
         raise UserError(f"{path}: cannot be read as an image ({error})") from None

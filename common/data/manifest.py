@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.data.text import read_table
+from common.data.text import guard_cells, read_table
 from common.errors import UserError
 from common.facts import COARSEST_QP, QP, QUALITY, SCALES
 from common.files import atomic_write
@@ -124,4 +124,5 @@ def write_manifest(root: Path, rows: list[dict[str, str]]) -> None:
     import pandas as pd
 
     with atomic_write(root / MANIFEST, overwrite=True) as path:
-        pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False, errors="backslashreplace")
+        table = guard_cells(pd.DataFrame(rows, columns=COLUMNS))
+        table.to_csv(path, index=False, errors="backslashreplace")

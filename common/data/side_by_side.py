@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from common.codecs import h264
 from common.data.frames import read_rgb
 from common.data.manifest import Provenance
+from common.facts import SOFTWARE
 from common.files import atomic_write
 
 CONTACT_SHEET = "contact_sheet.png"
@@ -20,8 +22,18 @@ GAP, LINE = 8, 24
 CAPTION = 480  # pixels that a caption may take, however small its frame
 
 
+def png_software() -> PngInfo:
+    """Give what tells a PNG of this program from others: `pnginfo` of Pillow's `save`."""
+    about = PngInfo()
+    about.add_text("Software", SOFTWARE)
+    return about
+
+
 def write_side_by_side(
-    path: Path, rows: Sequence[Sequence[tuple[str, np.ndarray]]], title: Sequence[str] = ()
+    path: Path,
+    rows: Sequence[Sequence[tuple[str, np.ndarray]]],
+    title: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> None:
     """Write an image file of `rows` of (caption, frame) below the lines of `title`.
 
@@ -44,8 +56,8 @@ def write_side_by_side(
                 caption = caption[:-2].rstrip("…") + "…"
             draw.text(at, caption, "black", font)
             picture.paste(Image.fromarray(frame), (at[0], at[1] + LINE))
-    with atomic_write(path, overwrite=True) as beside:
-        picture.save(beside)
+    with atomic_write(path, overwrite=overwrite) as beside:
+        picture.save(beside, "PNG", pnginfo=png_software())
 
 
 def write_contact_sheet(root: Path, rows: list[dict[str, str]]) -> None:
@@ -70,7 +82,7 @@ def write_contact_sheet(root: Path, rows: list[dict[str, str]]) -> None:
         f"Levels ({codec}): {kind}. {len(chosen)} of {len(rows)} frames.",
         "The middle 480 x 264 pixels, not scaled; PSNR is that of the whole frame.",
     ]
-    write_side_by_side(root / CONTACT_SHEET, shown, title)
+    write_side_by_side(root / CONTACT_SHEET, shown, title, overwrite=True)
 
 
 def _middle(frame: np.ndarray) -> np.ndarray:

@@ -7,13 +7,36 @@ import io
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
+from common.files import check_regular
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def readable(path: os.PathLike | str) -> str:
     r"""A file name as text, whatever the locale: UTF-8, and \xNN for what is not."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def guard_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Give `table` with an apostrophe before texts that a spreadsheet would run as formulas."""
+    guarded = table.copy()
+    for name in guarded.select_dtypes(exclude="number"):
+        guarded[name] = guarded[name].map(_guarded)
+    return guarded
+
+
+def _guarded(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def read_text(path: Path, holding: str) -> str:
@@ -23,6 +46,7 @@ def read_text(path: Path, holding: str) -> str:
         UserError: it cannot be read, or is no such text; told with what it should be `holding`.
     """
     try:
+        check_regular(path)
         return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror.lower()}; it should hold {holding}") from None

@@ -14,6 +14,7 @@ from common.data.manifest import VIEWERS
 from common.data.text import read_table
 from common.errors import UserError
 from common.facts import QP, QUALITY, SCALES
+from common.files import check_regular
 
 # One picture: for each of JND1, JND2, JND3 the level at which each viewer saw a change.
 Samples = tuple[list, list, list]
@@ -147,10 +148,13 @@ def read_mcl_jci(path: Path) -> dict[int, Samples]:
     import openpyxl
 
     try:
+        check_regular(path)
         sheet = openpyxl.load_workbook(path, read_only=True).active
         rows = list(sheet.iter_rows(max_col=2, values_only=True))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; it is MCL-JCI's workbook of samples") from None
+    except UserError:
+        raise
     # openpyxl answers files that are no workbooks with whatever it stumbles on.
     except Exception as error:
         raise UserError(f"{path}: cannot be read as an Excel workbook ({error})") from None

@@ -21,14 +21,13 @@ from common.data.frames import decoded_frames, raise_first
 from common.data.side_by_side import write_side_by_side
 from common.data.text import readable
 from common.device import choose_device
-from common.evaluation.results import cleared, write_csv
+from common.errors import printable, say
+from common.evaluation.results import OF_BACKBONE, check_results, clear_results, write_csv
 from common.framework import tf
 from common.models.backbone import build_backbone
 from common.models.entropy import build_coder, build_prior, entropy_file, read_prior
 from common.models.weights import read_weights
 
-# What a run writes, with the target in front.
-RESULTS = ("Reconstruction_frames.csv", "Reconstruction_metrics.csv", "Reconstruction.png")
 SHOWN = 4  # frames in the picture
 
 
@@ -39,16 +38,19 @@ def evaluate_backbone(
     jnd_frames: list[Path] | None,
     weights_file: Path,
     result_path: Path,
+    overwrite: bool,
 ) -> None:
     """Measure the reconstructions of the `images` in `folder`, and write to `result_path`:
 
     Reconstruction_frames.csv (a line per image), Reconstruction_metrics.csv (means) and
     Reconstruction.png (some frames side by side), with `target` in front of each name. What an
-    earlier run left of these goes.
+    earlier run left of these goes; files of others only to `overwrite`.
 
     Raises:
         UserError: the weights are another model's, or an image cannot be read.
     """
+    how = result_path, OF_BACKBONE, overwrite, target
+    check_results(*how)
     reconstruct = _reconstruction(weights_file)
     rows: list[dict[str, Any]] = []
     shown: list[list[tuple[str, np.ndarray]]] = []
@@ -68,13 +70,13 @@ def evaluate_backbone(
             caption = _caption(row), _rgb(reconstruction)
             shown.append([(row["image"], _rgb(frame)), *target_frame, caption])
 
-    frames, metrics, picture = cleared(result_path, [target + name for name in RESULTS])
+    frames, metrics, picture = clear_results(*how)
     table = pd.DataFrame(rows)
     means = table.drop(columns="image").mean()
     write_csv(table, frames, float_format="%.6f")
     write_csv(means.to_frame().T.assign(images=len(table)), metrics, float_format="%.6f")
     write_side_by_side(picture, shown)
-    print(f"{len(table)} images: {frames}, {picture}")
+    say(f"{len(table)} images: {frames}, {picture}")
     print(_means(means, target, weights_file))
 
 
@@ -119,7 +121,7 @@ def _means(means: pd.Series, target: str, weights_file: Path) -> str:
             lines.append(f"{name:14} {means[f'{of}psnr']:7.2f}  {means[f'{of}ssim']:6.4f}")
     if "bits_per_pixel" in means:
         return "\n".join([*lines, f"{means.bits_per_pixel:.4f} bits per pixel, range-coded"])
-    none = f"No bits: {entropy_file(weights_file)}, the entropy model, is not there."
+    none = f"No bits: {printable(entropy_file(weights_file))}, the entropy model, is not there."
     return "\n".join([*lines, none])
 
 

@@ -13,45 +13,50 @@ from common.codecs import h264
 from common.data.frames import read_frame
 from common.data.side_by_side import write_side_by_side
 from common.data.split import Split
-from common.errors import UserError
+from common.errors import UserError, printable, say
 from common.evaluation.metrics import prediction_errors
-from common.evaluation.results import cleared, write_csv
+from common.evaluation.results import OF_PREDICTOR, check_results, clear_results, write_csv
 from common.facts import HEIGHT, WIDTH
 from common.predictor import Predictor
 
-# What a run writes, with the level in front for a model of one level.
-RESULTS = ("test_results.csv", "test_predictions.csv", "test_metrics.csv", "test_frames.png")
 # So many images are told one by one: of more, those that are missed by most, or the first.
 FEW = 10
 
 
 def evaluate_predictor(
-    predictor: Predictor, split: Split, result_path: Path, *, batch_size: int, skip_bad: bool
+    predictor: Predictor,
+    split: Split,
+    result_path: Path,
+    *,
+    batch_size: int,
+    skip_bad: bool,
+    overwrite: bool,
 ) -> None:
     """Predict the levels of a test split, and write to `result_path`:
 
     test_results.csv (levels only, as the published code does), test_predictions.csv (with a header
     and image names), where levels are known test_metrics.csv, and of at most `FEW` images, where
     the manifest says what a level is, test_frames.png: each beside itself encoded at the first
-    level predicted. What an earlier run left of these goes.
+    level predicted. What an earlier run left of these goes; files of others only to `overwrite`.
 
     Raises:
-        UserError: an image is bad and not to be skipped, or as `Predictor.predict`.
+        UserError: an image is bad and not to be skipped, as `check_results`, or as
+            `Predictor.predict`.
     """
     names = predictor.names
-    table = _predicted(predictor, split, batch_size, skip_bad)
     prefix = "" if predictor.description.multitask else names[0]
-    results, predictions, metrics, frames = cleared(
-        result_path, [prefix + name for name in RESULTS]
-    )
+    how = result_path, OF_PREDICTOR, overwrite, prefix
+    check_results(*how)
+    table = _predicted(predictor, split, batch_size, skip_bad)
+    results, predictions, metrics, frames = clear_results(*how)
     write_csv(table[names], results, header=False, float_format="%.6f")
     write_csv(table, predictions, float_format="%.6f")
-    print(f"{len(table)} images, {len(split.images) - len(table)} skipped: {predictions}")
+    say(f"{len(table)} images, {len(split.images) - len(table)} skipped: {predictions}")
     few = _few(table, names)
     print(_image_lines(few, names))
     if len(few) < len(table):
         which = "missed by most" if f"{names[0]}_label" in table else "that come first"
-        print(f"(the {FEW} {which}; {predictions} has all)")
+        say(f"(the {FEW} {which}; {predictions} has all)")
     if split.levels is not None:
         contents = split.contents[table.index]
         errors = {
@@ -61,10 +66,10 @@ def evaluate_predictor(
         write_csv(errors.rename_axis("level").reset_index(), metrics, float_format="%.6g")
         print(_error_lines(errors, "contents" if split.provenance else "images"))
         if split.stand_in:
-            print(f"Labels: {split.stand_in}.")
+            say(f"Labels: {split.stand_in}.")
     if split.provenance and not split.coded:
         _write_frames(frames, split, few, names[0])
-        print(f"each image beside itself encoded at the predicted {names[0]}: {frames}")
+        say(f"each image beside itself encoded at the predicted {names[0]}: {frames}")
 
 
 def _predicted(predictor: Predictor, split: Split, batch_size: int, skip_bad: bool) -> pd.DataFrame:
@@ -82,7 +87,7 @@ def _predicted(predictor: Predictor, split: Split, batch_size: int, skip_bad: bo
             bad += errors
             progress.update(len(places))
     for error in bad:
-        print(f"skipped {error}", file=sys.stderr)
+        say(f"skipped {error}", file=sys.stderr)
     table = pd.DataFrame(levels, columns=predictor.names)
     if split.levels is not None:
         for name in predictor.names:
@@ -104,11 +109,12 @@ def _few(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 def _image_lines(table: pd.DataFrame, names: list[str]) -> str:
     """The levels of each image, with the true ones and errors where they are known."""
-    width = max(len("image"), *table.image.str.len())
+    shown = table.image.map(printable)
+    width = max(len("image"), *shown.str.len())
     known = f"{names[0]}_label" in table
     lines = ["image".ljust(width) + "".join(f"{n:>7}{'   true  error' * known}" for n in names)]
-    for _, row in table.iterrows():
-        lines.append(row.image.ljust(width))
+    for place, row in table.iterrows():
+        lines.append(shown[place].ljust(width))
         for name in names:
             lines[-1] += f"{row[name]:7.1f}"
             if known:

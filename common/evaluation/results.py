@@ -2,32 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from common.files import atomic_write, checksum
+from common.data.text import guard_cells
+from common.files import OUR_PNG, atomic_write, check_writable, checksum
+
+# The files of each kind of result by the ends of their names, and how those that are ours begin.
+Results = Mapping[str, re.Pattern[bytes]]
+OF_PREDICTOR: Results = {
+    "test_results.csv": re.compile(rb"-?\d+\.\d{6}(,-?\d+\.\d{6})*\n"),
+    "test_predictions.csv": re.compile(b"image,JND[123]"),
+    "test_metrics.csv": re.compile(b"level,frames,contents,"),
+    "test_frames.png": OUR_PNG,
+}
+OF_BACKBONE: Results = {
+    "Reconstruction_frames.csv": re.compile(b"image,(bits_per_pixel,)?psnr,ssim"),
+    "Reconstruction_metrics.csv": re.compile(b"(bits_per_pixel,)?psnr,ssim"),
+    "Reconstruction.png": OUR_PNG,
+}
 
 
-def cleared(folder: Path, names: Iterable[str]) -> list[Path]:
-    """The paths of all files of one kind of result, none of which is there any more.
+def check_results(folder: Path, results: Results, overwrite: bool, prefix: str = "") -> None:
+    """See to it that `clear_results` will do it: better to fail now than after the work.
+
+    Raises:
+        UserError: as `check_writable`, of one of the files.
+    """
+    for name, ours in results.items():
+        check_writable(folder / f"{prefix}{name}", ours, overwrite)
+
+
+def clear_results(folder: Path, results: Results, overwrite: bool, prefix: str = "") -> list[Path]:
+    """Remove what an earlier run left of `results`; the paths of all, now free.
 
     To be asked for once everything is known and before the first is written: then no run, killed at
     whatever moment, leaves a file of its own beside one that tells of other data.
+
+    Raises:
+        UserError: as `check_results`; then nothing is removed.
     """
-    paths = [folder / name for name in names]
+    check_results(folder, results, overwrite, prefix)
+    paths = [folder / f"{prefix}{name}" for name in results]
     for path in paths:
         path.unlink(missing_ok=True)
     return paths
 
 
-def write_csv(table: pd.DataFrame, path: Path, **options: Any) -> None:
-    """Write `table` without its index, whole or not at all; `options` are those of `to_csv`."""
-    with atomic_write(path, overwrite=True) as beside:
-        table.to_csv(beside, index=False, encoding="utf-8", **options)
+def write_csv(
+    table: pd.DataFrame,
+    path: Path,
+    ours: re.Pattern[bytes] | None = None,
+    overwrite: bool = False,
+    **options: Any,
+) -> None:
+    """Write `table` without its index as `atomic_write` does; `options` are those of `to_csv`."""
+    with atomic_write(path, ours, overwrite) as beside:
+        guard_cells(table).to_csv(beside, index=False, encoding="utf-8", **options)
 
 
 def kept(path: Path, *names: str) -> list[np.ndarray] | None:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -27,10 +27,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.facts import HEIGHT, WIDTH
-from common.files import atomic_write
+from common.evaluation.results import write_csv
+from common.facts import HEIGHT, SOFTWARE, WIDTH
+from common.files import OUR_PNG, atomic_write, check_writable, temporary_folder
 
 PASSES = 3
+_TABLE = re.compile(b"command,model,frames,")  # how the table of speeds begins
 Measured = TypeVar("Measured")
 
 
@@ -44,8 +46,8 @@ def in_own_process(measure: Callable[..., Measured], *arguments: object) -> tupl
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory() as folder:
-        given = theirs, folder, measure, arguments
+    with temporary_folder() as folder:
+        given = theirs, str(folder), measure, arguments
         process = context.Process(target=_measured, args=given, daemon=True)
         # A terminal's Ctrl-C reaches every process, but ending this one is for us. `start` would
         # first start the tracker, which lets signals through again.
@@ -132,8 +134,25 @@ def write_noise(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def draw_ratios(table: pd.DataFrame, path: Path) -> None:
-    """Of a table of `common.benchmark`: a bar per model and precision of plain Keras."""
+def check_table(save: Path, overwrite: bool) -> None:
+    """See to it that `write_table` will do it.
+
+    Raises:
+        UserError: as `check_writable`.
+    """
+    check_writable(save, _TABLE, overwrite)
+    check_writable(save.with_suffix(".png"), OUR_PNG, overwrite)
+
+
+def write_table(rows: list[dict[str, Any]], save: Path, overwrite: bool) -> None:
+    """Write what `common.benchmark` measured as the CSV file `save`, and a plot beside it."""
+    table = pd.DataFrame(rows)
+    write_csv(table, save, _TABLE, overwrite, float_format="%.4g")
+    _draw_ratios(table, save.with_suffix(".png"), overwrite)
+
+
+def _draw_ratios(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
+    """Draw a bar per model and precision of plain Keras."""
     from matplotlib.figure import Figure
 
     ratios = table.set_index("model").filter(like="times_as_fast")
@@ -144,8 +163,8 @@ def draw_ratios(table: pd.DataFrame, path: Path) -> None:
     ratios[::-1].plot.barh(ax=axes, xlabel="times as fast", ylabel="")
     axes.axvline(1, color="grey", linewidth=0.8)
     axes.set_title(f"{table.command[0]}, {table.precision[0]}: {table.processor[0]}", fontsize=9)
-    with atomic_write(path, overwrite=True) as beside:
-        figure.savefig(beside, dpi=120)
+    with atomic_write(path, OUR_PNG, overwrite) as beside:
+        figure.savefig(beside, dpi=120, metadata={"Software": SOFTWARE})
 
 
 def processor() -> str:

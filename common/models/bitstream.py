@@ -17,7 +17,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.facts import HEIGHT, WIDTH
-from common.files import checksum
+from common.files import check_regular, checksum
 
 SUFFIX = ".latent"
 STRIDE = 16  # pixels per place of a latent, in both directions
@@ -101,11 +101,17 @@ def read_coded(path: Path) -> CodedPicture:
         UserError: the file cannot be read, or as `unpacked`.
     """
     try:
+        check_regular(path)
         if path.stat().st_size > _LONGEST_FILE:
-            raise UserError(f"larger than any coded picture ({_LONGEST_FILE:,} bytes)")
-        return unpacked(path.read_bytes())
+            message = f"larger than any coded picture ({_LONGEST_FILE:,} bytes)"
+            raise UserError(f"{path}: {message}")
+        data = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        return unpacked(data)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 

@@ -19,8 +19,8 @@ from typing import Any, Union
 import numpy as np
 
 from common.errors import UserError
-from common.facts import LATENT_FILTERS
-from common.files import checksum, write_arrays
+from common.facts import ENTROPY_SUFFIX, LATENT_FILTERS
+from common.files import check_regular, checksum, write_arrays
 from common.framework import tf
 from common.models.density import NoisyDeepFactorized
 from common.models.range_coding import Coder, constriction_coder, tensorflow_compression_coder
@@ -30,7 +30,6 @@ try:
 except ModuleNotFoundError:  # as from Python 3.12 on
     tfc = None
 
-_SUFFIX = ".entropy.npz"
 # Of either library: `log_prob` and `trainable_variables` are the same.
 Prior = Union["tfc.NoisyDeepFactorized", NoisyDeepFactorized]
 
@@ -90,16 +89,21 @@ def entropy_file(weights_file: Path, target: str | None = None) -> Path:
 
     `target` is needed where the file holds several backbones: whose it is.
     """
-    return Path(weights_file).with_suffix(f".{target}{_SUFFIX}" if target else _SUFFIX)
+    return Path(weights_file).with_suffix(
+        f".{target}{ENTROPY_SUFFIX}" if target else ENTROPY_SUFFIX
+    )
 
 
-def write_prior(prior: Prior, backbone: tf.keras.Model, path: Path) -> None:
+def write_prior(
+    prior: Prior, backbone: tf.keras.Model, path: Path, overwrite: bool = False
+) -> None:
     """Write the weights of `prior` to the file `path`, whole or not at all.
 
     With them goes a checksum of the weights of `backbone`, whose latents they describe.
     """
     values = {_name(weight): weight.numpy() for weight in prior.trainable_variables}
-    write_arrays(path, {"backbone": weights_checksum(backbone), **values}, overwrite=True)
+    entries = {"backbone": weights_checksum(backbone), **values}
+    write_arrays(path, entries, overwrite=overwrite)
 
 
 def read_prior(prior: Prior, backbone: tf.keras.Model, path: Path) -> None:
@@ -117,7 +121,7 @@ def read_prior(prior: Prior, backbone: tf.keras.Model, path: Path) -> None:
     _fill(prior, values, path)
 
 
-def copy_prior(source: Path, backbone: tf.keras.Model, path: Path) -> None:
+def copy_prior(source: Path, backbone: tf.keras.Model, path: Path, overwrite: bool = False) -> None:
     """Write the entropy model in the file `source` to `path`, as that of `backbone`.
 
     Raises:
@@ -125,7 +129,7 @@ def copy_prior(source: Path, backbone: tf.keras.Model, path: Path) -> None:
     """
     values = _values(source)
     values["backbone"] = weights_checksum(backbone)
-    write_arrays(path, values, overwrite=True)
+    write_arrays(path, values, overwrite=overwrite)
 
 
 def find_prior(wanted: str, folders: Iterable[Path]) -> Prior:
@@ -135,7 +139,7 @@ def find_prior(wanted: str, folders: Iterable[Path]) -> Prior:
         UserError: no file in one of the `folders` holds it.
     """
     folders = list(dict.fromkeys(folders))
-    for path in (path for folder in folders for path in sorted(folder.glob(f"*{_SUFFIX}"))):
+    for path in (path for folder in folders for path in sorted(folder.glob(f"*{ENTROPY_SUFFIX}"))):
         try:
             values = _values(path)
         except UserError:
@@ -146,7 +150,7 @@ def find_prior(wanted: str, folders: Iterable[Path]) -> Prior:
             _fill(prior, values, path)
             return prior
     places = " or ".join(map(str, folders))
-    raise UserError(f"its entropy model {wanted[:8]} (a *{_SUFFIX} file) is not in {places}")
+    raise UserError(f"its entropy model {wanted[:8]} (a *{ENTROPY_SUFFIX} file) is not in {places}")
 
 
 def prior_checksum(prior: Prior) -> str:
@@ -162,6 +166,7 @@ def weights_checksum(model: tf.keras.Model) -> str:
 def _values(path: Path) -> dict[str, Any]:
     """What a file of `write_prior` holds."""
     try:
+        check_regular(path)
         with np.load(path) as file:
             values = {name: file[name] for name in file}
         values["backbone"] = str(values["backbone"])

@@ -18,7 +18,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.facts import LATENT_FILTERS
-from common.files import atomic_write
+from common.files import atomic_write, check_regular
 
 if TYPE_CHECKING:
     import h5py
@@ -51,6 +51,8 @@ def find_weights(path: Path, names: list[str]) -> Path:
         UserError: none is there; the message names what was looked for.
     """
     path = Path(path)
+    with contextlib.suppress(OSError):
+        check_regular(path)
     if path.is_file():
         return path
     for name in names:
@@ -87,6 +89,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     import h5py
 
     try:
+        check_regular(path)
         if _crashes(path):
             raise UserError(f"{path}: so damaged that HDF5 crashes on it")
         with h5py.File(path, "r") as file:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +15,9 @@ from common.codecs.codec import CODECS
 from common.data.frames import SUFFIXES, read_rgb
 from common.data.text import readable
 from common.data.views import VIEWS
-from common.errors import UserError
+from common.errors import UserError, printable, say_left_out
 from common.facts import QUALITY
-from common.files import checksum
+from common.files import check_regular, checksum
 from common.framework import tf
 from common.models.bitstream import is_coded, read_coded
 from common.models.weights import labels_of
@@ -74,7 +73,7 @@ def answer(
         entries = (_of_input(predictor, how, path) for path in progress)
     for path, entry in zip(inputs, entries):
         if "error" in entry:
-            print(f"left out: {entry['error']}", file=sys.stderr)
+            say_left_out(entry["error"])
         kind = "errors" if "error" in entry else "inputs"
         document[kind].append({"file": readable(path), **entry})
     return document
@@ -100,6 +99,7 @@ def _of_input(predictor: Predictor, how: tuple[str, int, str], path: Path) -> di
     """What there is to tell of an input, or its `error`."""
     view, frames_per_scene, unit = how
     try:
+        check_regular(path)
         if is_coded(path):
             return _of_coded(predictor, path)
         if path.suffix.lower() in SUFFIXES:
@@ -107,6 +107,8 @@ def _of_input(predictor: Predictor, how: tuple[str, int, str], path: Path) -> di
         return of_video(predictor, probe(path), view, frames_per_scene, unit)
     except UserError as error:
         return {"error": str(error)}
+    except OSError as error:
+        return {"error": f"{path}: {error.strerror or error}"}
 
 
 _LOADING = threading.Lock()  # a worker has threads, and they share one predictor
@@ -208,7 +210,7 @@ def as_lines(document: dict) -> str:
     """What a person reads: levels, scenes below their video, and what levels are."""
     lines: list[tuple[str, dict[str, float]]] = []
     for each in document["inputs"]:
-        lines.append((each["file"], each["levels"]))
+        lines.append((printable(each["file"]), each["levels"]))
         scenes = each.get("scenes", [])
         if len(scenes) > 1:
             lines += [
@@ -220,5 +222,6 @@ def as_lines(document: dict) -> str:
     for name, levels in lines:
         shown.append(name.ljust(width) + "".join(f"{level:7.1f}" for level in levels.values()))
     codec = document["codec"] if document["codec"] != NOT_TOLD else document["unit"]
-    shown.append(f"Levels: {codec}. Labels: {document['labels']}. Weights: {document['weights']}.")
+    weights = printable(document["weights"])
+    shown.append(f"Levels: {codec}. Labels: {document['labels']}. Weights: {weights}.")
     return "\n".join(shown)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from common.data.frames import decoded_frames, raise_first
 from common.device import choose_device, use_precision
+from common.errors import say
 from common.facts import LATENT_FILTERS
 from common.framework import tf
 from common.models.backbone import Backbone, build_backbone
@@ -131,7 +132,7 @@ def train_backbone(
         write_best=lambda path: _write_best(training, path),
     )
     best = min(rows, key=lambda row: row["val_loss"])
-    print(f"Best epoch: {best['epoch']}, validation loss {best['val_loss']:.4g}: {files.best}")
+    say(f"Best epoch: {best['epoch']}, validation loss {best['val_loss']:.4g}: {files.best}")
 
 
 def _set_up(settings: BackboneSettings, initial_weights: Path | None) -> _Training:
@@ -259,7 +260,7 @@ def _validate(training: _Training, pairs: Pairs, step: Callable) -> dict[str, fl
 def _write_best(training: _Training, path: Path) -> None:
     write_weights(training.backbone.whole, path)
     if training.settings.distortion_weight:
-        write_prior(training.prior, training.backbone.whole, entropy_file(path))
+        write_prior(training.prior, training.backbone.whole, entropy_file(path), overwrite=True)
     else:
         entropy_file(path).unlink(missing_ok=True)
 

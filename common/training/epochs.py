@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
-from common.files import atomic_write
+from common.facts import SOFTWARE
+from common.files import OUR_PNG, atomic_write
 from common.framework import tf
-from common.training.state import read_state, write_state
+from common.training.state import LOG, read_state, write_state
 
 
 class TrainingFiles(NamedTuple):
@@ -87,7 +88,7 @@ def _took(seconds: float, more: int) -> str:
 
 
 def _write_log(path: Path, rows: list[dict], baseline: float | None) -> None:
-    with atomic_write(path, overwrite=True) as beside:
+    with atomic_write(path, LOG, overwrite=None) as beside:
         pd.DataFrame(rows).to_csv(beside, sep=";", index=False)
     _draw(path.with_suffix(".png"), rows, baseline)
 
@@ -132,5 +133,5 @@ def _draw(path: Path, rows: list[dict], baseline: float | None) -> None:
         axes.axhline(baseline, color="grey", linestyle="--", label="valid, always train's median")
         axes.legend()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    with atomic_write(path, overwrite=True) as beside:
-        figure.savefig(beside, dpi=120)
+    with atomic_write(path, OUR_PNG, overwrite=None) as beside:
+        figure.savefig(beside, dpi=120, metadata={"Software": SOFTWARE})

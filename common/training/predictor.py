@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import atexit
-import shutil
-import tempfile
+import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from common.device import choose_device, choose_strategy, use_precision, writes_
 from common.facts import LEVELS
 from common.fast.adam import Adam
 from common.fast.recomputation import training_form
+from common.files import temporary_folder
 from common.framework import tf
 from common.models.backbone import build_backbone
 from common.models.build import JND_FRAME, Parts, build_model, start_from
@@ -126,10 +126,7 @@ def train_predictor(
     run = identity(settings, images, levels, [*backbone_files, *priors])
     training = _set_up(settings, train, valid, backbone_files, cache_dir)
     if not writes_files():
-        # Reading a weight takes all workers, so all write; but only the first one's files count.
-        elsewhere = Path(tempfile.mkdtemp())
-        atexit.register(shutil.rmtree, elsewhere)
-        files, tensorboard = TrainingFiles(*(elsewhere / path.name for path in files)), None
+        files, tensorboard = _files_elsewhere(files), None
     board = [tf.keras.callbacks.TensorBoard(tensorboard)] if tensorboard else []
     run_epochs(
         files,
@@ -143,6 +140,17 @@ def train_predictor(
         monitor=training.monitor,
         baseline=None if train.jnd_frames else float(_median_errors(training).sum()),
     )
+
+
+def _files_elsewhere(files: TrainingFiles) -> TrainingFiles:
+    """Files of the same names that go when the process ends.
+
+    Reading a weight takes all workers, so all write; but only the first one's files count.
+    """
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    folder = stack.enter_context(temporary_folder())
+    return TrainingFiles(*(folder / path.name for path in files))
 
 
 def _write_best(

@@ -6,33 +6,63 @@ state, and the state can make them again.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Sequence
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from common.errors import UserError
-from common.files import checksum, write_arrays
+from common.errors import UserError, say
+from common.facts import ENTROPY_SUFFIX
+from common.files import OUR_PNG, check_regular, check_writable, checksum, locked, write_arrays
 
 if TYPE_CHECKING:
     from common.framework import tf
 
 _ANEW = "another --checkpoint_path begins anew"
+# How the files of a training begin.
+LOG = re.compile(b"epoch;")
+STATE = re.compile(rb"PK\x03\x04.{26}about\.npy", re.DOTALL)
 
 
-def check_resumable(best: Path, state: Path, resume: bool) -> None:
-    """See to it that no best epoch is lost: it is gone on with by --resume, or left alone.
+def check_outputs(best: Path, state: Path, log: Path, resume: bool) -> None:
+    """See to it that training replaces no file but its own, and has room for them.
+
+    A best epoch is gone on with by --resume, or left alone, and so are its entropy models.
 
     Raises:
-        UserError: it would be lost.
+        UserError: a file would be lost, or cannot be written.
     """
-    for path in (best, state):
-        if path.is_dir():
-            raise UserError(f"{path}: is a folder; {_ANEW}")
-    if best.exists() and not resume:
-        raise UserError(f"{best}: is there already; --resume goes on with its training, {_ANEW}")
+    check_writable(best, overwrite=True)
+    begun = [best, *(path for path in best.parent.iterdir() if _is_prior(path, best))]
+    for path in begun if not resume else []:
+        if path.exists():
+            message = "already exists; --resume goes on with its training"
+            raise UserError(f"{path}: {message}, {_ANEW}")
     if best.exists() and not state.exists():
         raise UserError(f"{state}: not there, and --resume needs it beside {best.name}; {_ANEW}")
+    for path, ours in ((state, STATE), (log, LOG), (log.with_suffix(".png"), OUR_PNG)):
+        check_writable(path, ours, overwrite=None)
+
+
+def _is_prior(path: Path, best: Path) -> bool:
+    return path.name.startswith(f"{best.stem}.") and path.name.endswith(ENTROPY_SUFFIX)
+
+
+@contextlib.contextmanager
+def reserve(*files: Path) -> Iterator[None]:
+    """Keep other trainings away from the files of this one.
+
+    Raises:
+        UserError: another one is at work in them.
+    """
+    with contextlib.ExitStack() as stack:
+        if "TF_CONFIG" not in os.environ:  # several workers share one training
+            for path in files:
+                stack.enter_context(locked(path, wait=False))
+        yield
 
 
 def identity(
@@ -73,7 +103,7 @@ def write_state(
     """Write the values of `variables`, the log's `rows`, and what identifies the `run`."""
     about = json.dumps({"run": run, "rows": rows})
     values = {f"arr_{number}": variable.numpy() for number, variable in enumerate(variables)}
-    write_arrays(path, {"about": about, **values}, overwrite=True)
+    write_arrays(path, {"about": about, **values}, STATE, overwrite=None)
 
 
 def read_state(path: Path, run: dict[str, Any], variables: Sequence[tf.Variable]) -> list[dict]:
@@ -85,15 +115,18 @@ def read_state(path: Path, run: dict[str, Any], variables: Sequence[tf.Variable]
         UserError: the file is damaged, or of a run that differs from `run`.
     """
     if not path.exists():
-        print(f"{path}: not there, so training begins at the first epoch")
+        say(f"{path}: not there, so training begins at the first epoch")
         return []
     import numpy as np
 
     try:
+        check_regular(path)
         with np.load(path) as state:
             about = json.loads(str(state["about"]))
             before, rows = dict(about["run"]), list(about["rows"])
             values = [state[f"arr_{number}"] for number in range(len(state.files) - 1)]
+    except UserError:
+        raise
     # NumPy, zipfile and zlib answer damaged files with whatever they stumble on.
     except Exception as error:
         raise UserError(f"{path}: not the whole state of a training run ({error})") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from common.evaluation.report.predictions import predict_all
 from common.evaluation.report.rivals import rivals
 from common.evaluation.report.table import Table, markdown
 from common.evaluation.report.viewers import Viewers
-from common.evaluation.results import cleared, write_csv
+from common.evaluation.results import Results, check_results, clear_results, write_csv
 from common.evaluation.speed import machine
 from common.files import atomic_write
 from common.framework import tf
@@ -26,6 +27,14 @@ from common.framework import tf
 TABLES, PAGE = "tables.md", "report.html"
 _NAMES = "prediction_error", "quality_error", "bitrate", "complexity", "bitstream"
 CSVS = [f"{name}.csv" for name in _NAMES]
+RESULTS: Results = {
+    TABLES: re.compile(b"## (Prediction error\n\nAbsolute|Complexity\n\nWeights in)"),
+    PAGE: re.compile(
+        rb"<!DOCTYPE html>.{0,500}?name=\"generator\" content=\"LASeR-JND\"", re.DOTALL
+    ),
+    **dict.fromkeys(CSVS, re.compile(b"model,")),
+    **FILES,
+}
 
 
 def make_report(
@@ -36,6 +45,7 @@ def make_report(
     out: Path,
     cache: Path,
     command: str,
+    overwrite: bool,
 ) -> Table:
     """Measure the candidates on `split` and write everything to `out`; the table of errors.
 
@@ -45,10 +55,12 @@ def make_report(
     Args:
         train: what the rivals without a network learn from; None: there are none.
         command: what the user ran, to be told in the files.
+        overwrite: files in `out` that this program did not make, too.
 
     Raises:
-        UserError: as `predict_all`, or an image cannot be read.
+        UserError: as `check_results` or `predict_all`, or an image cannot be read.
     """
+    check_results(out, RESULTS, overwrite)
     predictions, candidates = predict_all(candidates, split.images, cache)
     titles = {title for title, _ in predictions}
     costs = complexity(titles, split, cache)
@@ -65,7 +77,15 @@ def make_report(
     errors = tables[0].values
     best = best_model(errors[errors.model.isin(titles)])
     frames = gallery(split, predictions, best, cache)
-    facts = {
+    write_tables(tables, out, command, overwrite)
+    plots = write_plots(out, split, predictions, at_median.bits_per_pixel.to_numpy())
+    write_page(out / PAGE, split, best, tables, plots, frames, _facts(command, split, candidates))
+    return tables[0]
+
+
+def _facts(command: str, split: Split, candidates: list[Candidate]) -> dict[str, str]:
+    """What was run where, for the page."""
+    return {
         "Command": command,
         "Machine": machine(),
         "Made": _now(),
@@ -74,19 +94,15 @@ def make_report(
         "Coded and measured by": split.codec.version(),
         "Predicted by": f"TensorFlow {tf.__version__}",
     }
-    write_tables(tables, out, command)
-    plots = write_plots(out, split, predictions, at_median.bits_per_pixel.to_numpy())
-    write_page(out / PAGE, split, best, tables, plots, frames, facts)
-    return tables[0]
 
 
-def write_tables(tables: list[Table], out: Path, command: str) -> None:
+def write_tables(tables: list[Table], out: Path, command: str, overwrite: bool) -> None:
     """Write tables.md, and each table's CSV, to the folder `out`, where no other result stays."""
-    cleared(out, [TABLES, PAGE, *CSVS, *FILES])
+    clear_results(out, RESULTS, overwrite)
     for table in tables:
         write_csv(table.values, out / f"{table.name}.csv", float_format="%.6g")
     made_by = f"Made by `{command}` on {machine()}, {_now()}."
-    with atomic_write(out / TABLES, overwrite=True) as beside:
+    with atomic_write(out / TABLES) as beside:
         text = "\n".join([*map(markdown, tables), made_by]) + "\n"
         beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 

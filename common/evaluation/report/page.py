@@ -61,7 +61,7 @@ def write_page(
         frames=frames,
         facts=facts,
     )
-    with atomic_write(path, overwrite=True) as beside:
+    with atomic_write(path) as beside:
         beside.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 

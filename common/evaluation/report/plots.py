@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import textwrap
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +15,8 @@ from matplotlib.ticker import MaxNLocator
 
 from common.data.split import Split
 from common.evaluation.report.predictions import Predictions, of_level
-from common.facts import LEVELS
-from common.files import atomic_write
+from common.facts import LEVELS, SOFTWARE
+from common.files import OUR_PNG, atomic_write
 from common.models.descriptions import MODELS
 
 # Text and axes. The page puts its own colour of text in its place, light or dark.
@@ -48,7 +49,11 @@ STYLE: Any = {
 }
 LINE: dict[str, Any] = {"color": INK, "linewidth": 0.8, "alpha": 0.5}
 PANEL = 3.4  # inches per side
-SUFFIXES = (".png", ".svg")
+_METADATA = {".png": {"Software": SOFTWARE}, ".svg": {"Creator": SOFTWARE, "Date": None}}
+_OURS = {
+    ".png": OUR_PNG,
+    ".svg": re.compile(b"<\\?xml.{0,2000}?<dc:title>" + SOFTWARE.encode(), re.DOTALL),
+}
 
 
 class Level(NamedTuple):
@@ -85,8 +90,8 @@ def write_plots(
             if split.stand_in:
                 caption = textwrap.fill(f"Levels: {split.stand_in}", 56)
                 figure.supxlabel(caption, x=0.02, ha="left", fontsize=7)
-            for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
-                with atomic_write(path.with_suffix(suffix), overwrite=True) as beside:
+            for suffix, metadata in _METADATA.items():
+                with atomic_write(path.with_suffix(suffix)) as beside:
                     figure.savefig(beside, metadata=metadata, transparent=suffix == ".svg")
         written[name][level] = path
     return written
@@ -144,4 +149,9 @@ PLOTS = {
     "error_distribution": _error_distribution,
     "error_against_complexity": _error_against_complexity,
 }
-FILES = [f"{plot}_{level}{suffix}" for plot in PLOTS for level in LEVELS for suffix in SUFFIXES]
+FILES = {
+    f"{plot}_{level}{suffix}": ours
+    for plot in PLOTS
+    for level in LEVELS
+    for suffix, ours in _OURS.items()
+}

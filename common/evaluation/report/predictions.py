@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from common.errors import UserError
+from common.errors import UserError, say_left_out
 from common.evaluation.report.candidates import Candidate
 from common.evaluation.results import digest, kept
 from common.facts import LEVELS
@@ -58,7 +57,7 @@ def predict_all(
         names = [candidate.level] if candidate.level else LEVELS
         if (candidate.description.title, names[0]) in predictions:
             message = f"a second {candidate.description.title} for {names[0]}"
-            print(f"left out: {candidate.file}: {message}", file=sys.stderr)
+            say_left_out(f"{candidate.file}: {message}")
             continue
         fitting.append(candidate)
         levels = np.array([kept(stored[image], "levels")[0] for image in images])
@@ -68,7 +67,7 @@ def predict_all(
     if not predictions:
         raise alone[0]
     for error in alone:
-        print(f"left out: {error}", file=sys.stderr)
+        say_left_out(error)
     return predictions, fitting
 
 

@@ -10,7 +10,6 @@ is chosen by cross-validation over train's contents.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +27,7 @@ from common.evaluation.report.coding import measured
 from common.evaluation.report.predictions import Predictions
 from common.evaluation.results import digest, kept
 from common.facts import LEVELS
-from common.files import write_arrays
+from common.files import temporary_folder, write_arrays
 from common.parallel import in_parallel
 
 FOLDS = 5  # and so many contents in train, at least
@@ -100,7 +99,7 @@ def _kept(image: Path, cache: Path) -> np.ndarray:
 def _cpu_seconds(features: Callable[[Split, Path], np.ndarray], split: Split) -> float:
     """What `features` of a frame takes, from its file on, where nothing is kept."""
     few = split._replace(images=split.images[:TIMED])
-    with tempfile.TemporaryDirectory() as empty:
+    with temporary_folder() as empty:
         before = sum(os.times()[:4])
-        features(few, Path(empty))
+        features(few, empty)
         return (sum(os.times()[:4]) - before) / len(few.images)
