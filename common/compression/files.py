@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from common.data.frames import list_files, list_images
+from common.data.kinds import BITSTREAM, PICTURE
 from common.data.layout import LEVELS_FILE
+from common.data.listing import list_files, tell_others
 from common.data.manifest import MANIFEST
 from common.errors import UserError
 from common.files import replaced
@@ -20,7 +21,13 @@ def to_compress(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     Raises:
         UserError: there is none, or two would become the same file.
     """
-    return _pairs(paths, out, list_images, lambda name: name + SUFFIX)
+
+    def listed(folder: Path) -> list[Path]:
+        files, others = list_files(folder, {PICTURE}, "images")
+        tell_others(others, {PICTURE})
+        return files
+
+    return _pairs(paths, out, listed, lambda name: name + SUFFIX)
 
 
 def to_decompress(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -31,7 +38,7 @@ def to_decompress(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     """
 
     def listed(folder: Path) -> list[Path]:
-        return list_files(folder, {SUFFIX}, "coded pictures")
+        return list_files(folder, {BITSTREAM}, "coded pictures").files
 
     return _pairs(
         paths, out, listed, lambda name: f"{name[: -len(SUFFIX)].removesuffix('.png')}.png"

@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from common.compression.sources import Source
-from common.data.frames import read_rgb
+from common.data.pictures import read_rgb
 from common.data.text import readable
 from common.data.views import VIEWS
 from common.errors import UserError

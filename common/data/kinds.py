@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Optional
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from common.models import bitstream
 
@@ -89,7 +89,7 @@ def kind(path: Path) -> Kind:
     return PICTURE if suffix in _PICTURES else VIDEO if suffix in _VIDEOS else None
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(path: Path) -> ImageFile.ImageFile:
     """An image file, opened by Pillow in one of the formats that are pictures.
 
     Raises:

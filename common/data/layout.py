@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data.frames import list_images
+from common.data.kinds import BITSTREAM, PICTURE
+from common.data.listing import describe_others, list_images, sort_files
 from common.data.manifest import codec_by_order
 from common.data.text import read_text, readable
 from common.errors import UserError
@@ -43,7 +44,7 @@ def read_levels(path: Path, images: list[Path]) -> np.ndarray:
         raise UserError(f"{unnamed[0]}: no file name, but other lines begin with one")
     if len(rows) != len(images):
         message = f"{len(rows)} lines of levels for {len(images)} images in {path.parent}"
-        raise UserError(f"{path}: {message}")
+        raise UserError(f"{path}: {message}{_left_out(path.parent)}")
     levels = np.array([of_line for _, _, of_line in rows])
     codec = codec_by_order(levels)
     least, most = min(SCALES[codec]), max(SCALES[codec])
@@ -82,6 +83,13 @@ def _row(where: str, line: str) -> tuple[str, list[float]]:
     return name.strip().rstrip(",;").strip().strip('"'), [float(word) for word in words[-3:]]
 
 
+def _left_out(folder: Path) -> str:
+    """What is in a folder of images that is none, to be told where numbers do not match."""
+    others = sort_files(folder, {PICTURE, BITSTREAM}).others
+    others = [path for path in others if path.name != LEVELS_FILE]
+    return f"; left out: {describe_others(others, {PICTURE})}" if others else ""
+
+
 def image_name(image: Path, folder: Path) -> str:
     """What an image below `folder` is called: its path, a coded one's without the added suffix."""
     return readable(image.relative_to(folder)).removesuffix(SUFFIX)
@@ -97,7 +105,7 @@ def read_jnd_frames(root: Path, split: str, level: str, images: list[Path]) -> l
     frames = list_images(folder)
     if len(frames) != len(images):
         message = f"{len(frames)} JND frames for {len(images)} images in {root / split}"
-        raise UserError(f"{folder}: {message}")
+        raise UserError(f"{folder}: {message}{_left_out(folder) or _left_out(root / split)}")
     return frames
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from common.codecs import h264
-from common.data.frames import read_rgb
 from common.data.manifest import Provenance
+from common.data.pictures import read_rgb
 from common.files import replaced
 
 CONTACT_SHEET = "contact_sheet.png"

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common.data.frames import list_images, read_rgb
 from common.data.layout import LEVELS_FILE, read_levels
+from common.data.listing import list_images
 from common.data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
+from common.data.pictures import read_rgb
 from common.datasets.splitting import SPLITS
 from common.errors import UserError, tried
 from common.facts import HIDDEN, LEVELS, QP, SCALES

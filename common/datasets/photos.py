@@ -16,8 +16,10 @@ from PIL import Image
 
 from common.codecs import h264
 from common.codecs.ffmpeg import binary
-from common.data.frames import SUFFIXES, VIDEO_SUFFIXES, list_files, read_rgb
+from common.data.kinds import PICTURE, VIDEO, kind
+from common.data.listing import describe_others, list_files
 from common.data.manifest import STAND_IN
+from common.data.pictures import read_rgb
 from common.data.text import readable
 from common.datasets.objective import Level, find_levels_of_each
 from common.datasets.preparation import Content, Dataset, Frame, level_columns
@@ -27,6 +29,7 @@ from common.errors import UserError, tried
 from common.facts import HEIGHT, QP, WIDTH
 from common.parallel import in_parallel
 
+KINDS = {PICTURE, VIDEO}
 LONGEST = 100  # characters of a file's name that its frames are named after
 
 Box = tuple[int, int, int, int]  # left, top, width, height
@@ -67,11 +70,12 @@ def dataset(
     """
     binary("libx264")
     binary("libvmaf")
-    paths = list_files(images, SUFFIXES | VIDEO_SUFFIXES, "pictures or videos")
+    paths, others = list_files(images, KINDS, "pictures or videos")
     names = [readable(path.relative_to(images)) for path in paths]
     coded = functools.partial(_coded, thresholds=thresholds, keep_size=keep_size)
     looks = in_parallel(lambda path: tried(_look, path), paths, "looking")
-    notes = [f"{look}; left out" for look in looks if isinstance(look, UserError)]
+    notes = [f"{images}: {describe_others(others, KINDS)}; left out"] if others else []
+    notes += [f"{look}; left out" for look in looks if isinstance(look, UserError)]
     digits, contents, thumbnails = max(4, len(str(len(paths)))), [], []
     for index, (path, name, look) in enumerate(zip(paths, names, looks), 1):
         if isinstance(look, UserError):
@@ -83,13 +87,12 @@ def dataset(
         contents.append(_content(path, name, cuts, _variations(cuts, key, vary), coded))
         thumbnails.append(tiny)
     groups = alike(contents, thumbnails)
-    notes += _shared(groups)
     options = {"command": "photos", "crops": crops, "least_width": least_width, "vmaf": thresholds}
     if vary:  # else these are left out, so that folders begun before there were any can be gone on
         options |= {"vary": vary, "vary_splits": [*vary_splits]}
     options["inputs"] = [(name, path.stat().st_size) for name, path in zip(names, paths)]
     options["tools"] = h264.versions()
-    return Dataset(groups, options, notes, vary_splits)
+    return Dataset(groups, options, notes + _shared(groups), vary_splits)
 
 
 def boxes(
@@ -148,7 +151,7 @@ def _variations(frames: dict[str, Cut], key: str, count: int) -> dict[str, Cut]:
 
 def _look(path: Path) -> tuple[list[int], tuple[int, ...], np.ndarray]:
     """Numbers of the frames to take, none of a picture; shape; and thumbnail."""
-    if path.suffix.lower() in SUFFIXES:
+    if kind(path) == PICTURE:
         numbers, rgb = [], read_rgb(path)
     else:
         numbers = h264.first_of_each_second(h264.inspect(path).times)
@@ -160,7 +163,7 @@ def _content(
     path: Path, name: str, frames: dict[str, Cut], variations: dict[str, Cut], coded: Callable
 ) -> Content:
     """A picture or video, and what becomes of it by the frames' names."""
-    video, cuts = path.suffix.lower() in VIDEO_SUFFIXES, frames | variations
+    video, cuts = kind(path) == VIDEO, frames | variations
 
     def make(asked: list[str]) -> Iterator[Frame | UserError]:
         wanted = sorted({cuts[frame].number for frame in asked})

@@ -14,14 +14,15 @@ from tqdm import tqdm
 
 from common.codecs import h264
 from common.codecs.codec import CODECS
-from common.data.frames import SUFFIXES, read_rgb
+from common.data.kinds import BITSTREAM, PICTURE, VIDEO, kind
+from common.data.pictures import read_picture
 from common.data.text import readable
 from common.data.views import VIEWS
 from common.errors import UserError
 from common.facts import QUALITY
 from common.files import checksum
 from common.framework import tf
-from common.models.bitstream import is_coded, read_coded
+from common.models.bitstream import read_coded
 from common.models.weights import labels_of
 from common.parallel import on_cluster
 from common.prediction.scenes import find_scenes
@@ -74,8 +75,11 @@ def answer(
     for path, entry in zip(inputs, entries):
         if "error" in entry:
             print(f"left out: {entry['error']}", file=sys.stderr)
-        kind = "errors" if "error" in entry else "inputs"
-        document[kind].append({"file": readable(path), **entry})
+        for note in entry.get("notes", ()):
+            print(f"{path}: {note}", file=sys.stderr)
+        document["errors" if "error" in entry else "inputs"].append(
+            {"file": readable(path), **entry}
+        )
     return document
 
 
@@ -99,11 +103,14 @@ def _of_input(predictor: Predictor, how: tuple[str, int, str], path: Path) -> di
     """What there is to tell of an input, or its `error`."""
     view, frames_per_scene, unit = how
     try:
-        if is_coded(path):
+        found = kind(path)
+        if found == BITSTREAM:
             return _of_coded(predictor, path)
-        if path.suffix.lower() in SUFFIXES:
+        if found == PICTURE:
             return _of_picture(predictor, path, view)
-        return of_video(predictor, path, view, frames_per_scene, unit)
+        if found == VIDEO:
+            return of_video(predictor, path, view, frames_per_scene, unit)
+        raise UserError(f"{path}: neither a picture nor a video that can be read; convert it")
     except UserError as error:
         return {"error": str(error)}
 
@@ -128,8 +135,9 @@ def _loaded(weights: Path) -> dict[str, str]:
 
 
 def _of_picture(predictor: Predictor, path: Path, view: str) -> dict:
-    rgb = read_rgb(path)
+    rgb, notes = read_picture(path)
     about = {"kind": "picture", "width": rgb.shape[1], "height": rgb.shape[0]}
+    about |= {"notes": notes} if notes else {}
     return {**about, "levels": _named(predictor, _seen(predictor, rgb, view))}
 
 
