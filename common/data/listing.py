@@ -19,7 +19,7 @@ from common.facts import HIDDEN
 from common.models import bitstream
 
 _natural = natsort_keygen(alg=order.PATH | order.IGNORECASE)
-_MOST_SUFFIXES = 5  # that a message names
+_MOST_SUFFIXES = 8  # that a message names
 
 
 class Listing(NamedTuple):

@@ -18,8 +18,8 @@ from common.errors import UserError
 # the decoder, and ours. Small files of many pixels are read within the memory below, or refused;
 # so are damaged headers. Of files that are large themselves, it is the user's own memory.
 _BYTES_OF_MODES, _BYTES_OF_COLOURS = {"1": 2, "L": 2, "P": 4, "I;16": 4, "I;16B": 4}, 8
-_BYTES_OF_FORMATS = {"JPEG2000": 24, "AVIF": 12, "WEBP": 12, "HEIF": 12, "JXL": 12}
-_MEMORY = 800_000_000
+_BYTES_OF_FORMATS = {"JPEG2000": 24, "AVIF": 12, "WEBP": 16, "HEIF": 12, "JXL": 12}
+_MEMORY = 650_000_000
 _PIXELS_PER_BYTE = 8  # photographs have fewer
 
 TRANSPARENT = "its transparent pixels are seen in the colours that they have beneath"
@@ -57,7 +57,7 @@ def read_picture(path: Path) -> Picture:
                 grey, notes = depth.to_8_bits(image)
                 return Picture(_repeated(grey), notes)
             if image.mode in ("1", "L") and not image.has_transparency_data:
-                return Picture(_repeated(np.asarray(image.convert("L"))), [])
+                return Picture(_repeated(_in_grey(image)), [])
             picture = _in_colour(image)
         if stored:
             _mend_depth(path, stored, picture)
@@ -66,9 +66,7 @@ def read_picture(path: Path) -> Picture:
         raise UserError(f"{path}: no such file") from None
     # Pillow answers damaged files with whatever its decoders stumble on.
     except Exception as error:
-        heif = path.suffix.lower() in (".heic", ".heif") and isinstance(error, OSError)
-        mend = "; pip install pillow-heif reads HEIC" if heif else ""
-        raise UserError(f"{path}: cannot be read as an image ({error}){mend}") from None
+        raise UserError(f"{path}: cannot be read as an image ({error})") from None
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -95,6 +93,13 @@ def _check_size(image: ImageFile.ImageFile, size: int) -> None:
             f"{image.width}x{image.height} pixels in {size} bytes; of so small a file at most "
             f"{_MEMORY // each // 10**6} million are read"
         )
+
+
+def _in_grey(image: Image.Image) -> np.ndarray:
+    grey = np.empty((image.height, image.width), np.uint8)
+    for rows, strip in depth.strips(image):
+        grey[rows] = strip.convert("L")
+    return grey
 
 
 def _in_colour(image: Image.Image) -> Picture:

@@ -110,7 +110,9 @@ def _of_input(predictor: Predictor, how: tuple[str, int, str], path: Path) -> di
             return _of_picture(predictor, path, view)
         if found == VIDEO:
             return of_video(predictor, path, view, frames_per_scene, unit)
-        raise UserError(f"{path}: neither a picture nor a video that can be read; convert it")
+        heic = path.suffix.lower() in (".heic", ".heif")
+        mend = "pip install pillow-heif reads it" if heic else "convert it to PNG or MP4"
+        raise UserError(f"{path}: neither a picture nor a video that can be read; {mend}")
     except UserError as error:
         return {"error": str(error)}
 
