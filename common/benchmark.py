@@ -149,16 +149,12 @@ def _add_measurements(commands: argparse._SubParsersAction, program: str) -> Non
 
 def _measure(options: argparse.Namespace) -> None:
     """Measure MJ-LAT on pictures, and print a table."""
-    from common.data.frames import SUFFIXES, list_files
-    from common.data.text import read_text
     from common.encoding import measuring
+    from common.encoding.samples import find_pictures
     from common.evaluation.speed import processor
     from common.predictor import Predictor
 
-    pictures = list_files(options.images, SUFFIXES, "pictures")
-    if options.contents:
-        named = set(read_text(options.contents, "names of pictures, one per line").splitlines())
-        pictures = [path for path in pictures if path.name in named]
+    pictures = find_pictures(options.images, options.contents)
     measure = getattr(measuring, MEASUREMENTS[options.command][0])
     if options.command == "labels":
         rows = measure(pictures, options.count)

@@ -43,7 +43,7 @@ def check(options: argparse.Namespace, parser: Parser) -> None:
 
 def prior(options: argparse.Namespace) -> None:
     """Train entropy models for backbones that have none."""
-    from common.data.frames import list_images
+    from common.data.listing import list_images
 
     images, backbones = list_images(options.data_dir / "train"), _find(options)
     for file in backbones.files:

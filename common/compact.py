@@ -86,7 +86,7 @@ def compact(source: Path, target: Path, overwrite: bool = False) -> None:
     """
     import h5py
 
-    from common.models.weights import attribute, finite, opened, weight_sets
+    from common.models.weights import attribute, check_sum, finite, opened, weight_sets, write_sum
 
     # In memory, since h5py hides a full disk; by HDF5's own driver, since it hides Ctrl-C, too,
     # where it calls Python.
@@ -95,6 +95,7 @@ def compact(source: Path, target: Path, overwrite: bool = False) -> None:
         group = file.get("model_weights", file)
         small.attrs.update({name: attribute(group, name) for name in group.attrs})
         sets = dict(weight_sets(source, file))
+        check_sum(source, file, (each[()] for layer in sets.values() for each in layer))
         channels = 1  # of what a dense layer sees, flattened
         for layer in group.attrs["layer_names"]:
             copied = small.create_group(layer)
@@ -105,6 +106,7 @@ def compact(source: Path, target: Path, overwrite: bool = False) -> None:
                 name = weight_set.name.removeprefix(f"{group[layer].name}/")
                 copied.create_dataset(name, data=weight, compression=9, **filters)
                 channels = weight.shape[-1] if weight.ndim == 4 else channels
+        write_sum(target, small)
         small.flush()
         written = small.id.get_file_image()
     with atomic_write(target, overwrite=overwrite) as beside:

@@ -44,8 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from common.data.frames import list_images
     from common.data.layout import read_jnd_frames
+    from common.data.listing import list_images
     from common.models.weights import find_weights
     from common.training.state import check_outputs, reserve
 
@@ -91,8 +91,8 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _test(options: argparse.Namespace) -> None:
-    from common.data.frames import list_images
     from common.data.layout import read_jnd_frames
+    from common.data.listing import list_images
     from common.models.weights import find_weights
 
     images = list_images(options.data_dir / "test")

@@ -22,9 +22,9 @@ import openpyxl
 import pytest
 from PIL import Image
 
-from common.data.frames import read_rgb
 from common.data.layout import read_split
 from common.data.manifest import COLUMNS, provenance, read_manifest, write_manifest
+from common.data.pictures import read_rgb
 from common.datasets.checking import check
 from common.datasets.viewers import read_mcl_jci, read_videoset
 from common.errors import UserError

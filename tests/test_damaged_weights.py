@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import h5py
@@ -18,7 +20,7 @@ import pytest
 
 from common.compact import compact
 from common.errors import UserError
-from common.models.weights import finite, opened, weight_sets
+from common.models.weights import check_sum, finite, opened, weight_sets, write_sum
 from tests import golden
 from tests.damage import damaged
 from tests.processes import REPO
@@ -29,11 +31,15 @@ COUNT = 300 if os.environ.get("DAMAGE") == "full" else 40
 HARDEST = (142, 973)
 
 
-@pytest.fixture(scope="module", params=["plain", "compact"])
+@pytest.fixture(scope="module", params=["plain", "summed", "compact"])
 def weight_file(request, tmp_path_factory) -> Path:
-    """Of a backbone, as Keras writes it, and compressed in chunks."""
+    """Of a backbone, as Keras writes it, with a checksum, and compressed in chunks with one."""
     folder = tmp_path_factory.mktemp("weights")
     golden.write_weights("Backbone", folder / "plain.h5")
+    if request.param == "summed":
+        shutil.copy(folder / "plain.h5", folder / "summed.h5")
+        with h5py.File(folder / "summed.h5", "a") as file:
+            write_sum(folder / "summed.h5", file)
     if request.param == "compact":
         compact(folder / "plain.h5", folder / "compact.h5")
     return folder / f"{request.param}.h5"
@@ -69,13 +75,15 @@ def _damaged_structure(data: bytes, places: np.ndarray, seed: int) -> bytes:
 
 
 def read(path: Path) -> int:
-    """How many weights are in a file.
+    """A checksum of the weights in a file, which has compared them with its own.
 
     Raises:
         UserError: as `read_weights`.
     """
     with opened(path) as file:
-        return sum(finite(path, each).size for _, sets in weight_sets(path, file) for each in sets)
+        values = [finite(path, each) for _, sets in weight_sets(path, file) for each in sets]
+        check_sum(path, file, values)
+        return zlib.crc32(b"".join(each.tobytes() for each in values))
 
 
 # Reads the files that it is told of, one at a time; what hangs or takes too much memory ends it.
@@ -104,7 +112,7 @@ def test_damage_is_told_at_once_and_in_little_memory(weight_file, tmp_path):
         [sys.executable, "-c", READER],
         cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    path, refused = tmp_path / "damaged.h5", 0
+    path, refused, whole = tmp_path / "damaged.h5", 0, read(weight_file)
     for seed in (*range(COUNT), *HARDEST):
         # Every fourth one is damaged anywhere.
         structure = seed % 4 or seed in HARDEST
@@ -119,6 +127,8 @@ def test_damage_is_told_at_once_and_in_little_memory(weight_file, tmp_path):
         if isinstance(said, str):
             refused += 1
             assert said.startswith(f"{path}: ") and "\n" not in said, f"seed {seed}"
+        elif weight_file.name != "plain.h5":
+            assert said == whole, f"seed {seed}: other weights without a word"
     reader.communicate()
     assert refused > COUNT / 10
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common.data.frames import read_rgb
+from common.data.pictures import read_rgb
 from common.facts import LEVELS
 from common.models.build import build_model
 from common.models.descriptions import MODELS

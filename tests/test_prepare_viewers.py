@@ -10,8 +10,9 @@ import openpyxl
 import pytest
 from PIL import Image
 
-from common.data.frames import list_images, resized
+from common.data.frames import resized
 from common.data.layout import read_split
+from common.data.listing import list_images
 from common.data.manifest import provenance, read_manifest
 from tests.synthetic import ffmpeg, frame_of, moving, picture, pixels, write_clip
 

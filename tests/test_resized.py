@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data.frames import read_rgb, resized
+from common.data.frames import resized
+from common.data.pictures import read_rgb
 
 FILES = (
     "exif_rotated_640x360.jpg",

@@ -76,7 +76,7 @@ def test_the_same_picture_at_another_size_is_found():
 
 
 def test_the_kodak_pictures_under_two_names(shared):
-    from common.data.frames import read_rgb
+    from common.data.pictures import read_rgb
 
     names = ("kodim05.png", "kodim06.png", "kodim15.png", "cq100_girl.png", "cq100_motocross.png")
     thumbnails = [thumbnail(read_rgb(shared / "photos" / name)) for name in names]

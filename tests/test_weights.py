@@ -13,7 +13,7 @@ from common.framework import tf
 from common.models.backbone import build_backbone
 from common.models.build import build_model
 from common.models.descriptions import MODELS
-from common.models.weights import find_weights, read_weights, write_weights
+from common.models.weights import find_weights, read_weights, weight_sets, write_weights
 from tests import golden
 
 pytestmark = pytest.mark.tensorflow
@@ -103,6 +103,34 @@ def test_what_is_written_plain_keras_reads(tmp_path):
     for ours, theirs in zip(written.get_weights(), read.get_weights()):
         assert np.array_equal(ours, theirs)
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["ImgReconstruction.h5"]
+
+
+def test_one_changed_bit_is_noticed(tmp_path):
+    """In any weight, or in what the file tells of levels and rounding; files without a sum pass."""
+    path, model = tmp_path / "ImgReconstruction.h5", build_backbone().whole
+    offsets = [np.linspace(-0.5, 0.5, 192, dtype=np.float32)]
+    write_weights(model, path, {"codec": "H.264 QP"}, offsets)
+    read_weights(model, path)
+    data, random = path.read_bytes(), np.random.default_rng(5)
+    with h5py.File(path) as file:
+        sets = [each for _, layer in weight_sets(path, file) for each in layer]
+        spans = [(each.id.get_offset(), each.nbytes) for each in sets]
+    for offset, length in spans:
+        changed = bytearray(data)
+        changed[offset + random.integers(length // 4) * 4] ^= 1  # the last digit of a number
+        path.write_bytes(changed)
+        with pytest.raises(UserError, match="damaged: its checksum does not fit"):
+            read_weights(model, path)
+    for name, value in (("labels_codec", "JPEG quality"), ("quantization_offsets", offsets[0] + 1)):
+        path.write_bytes(data)
+        with h5py.File(path, "a") as file:
+            file.attrs[name] = value
+        with pytest.raises(UserError, match="damaged: its checksum does not fit"):
+            read_weights(model, path)
+    path.write_bytes(data)
+    with h5py.File(path, "a") as file:
+        del file.attrs["checksum"]
+    read_weights(model, path)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

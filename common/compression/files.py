@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common.data.frames import list_files, list_images
 from common.data.inputs import Inputs, find_files
+from common.data.kinds import BITSTREAM, PICTURE
 from common.data.layout import LEVELS_FILE
+from common.data.listing import list_files, tell_others
 from common.data.manifest import MANIFEST
 from common.data.text import readable
 from common.errors import UserError, say_left_out
@@ -35,7 +36,13 @@ def to_compress(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
     Raises:
         UserError: nothing is left, or two would become the same file.
     """
-    return _pairs(find_files(paths, list_images), lambda name: name + SUFFIX, out, CODED, overwrite)
+
+    def listed(folder: Path) -> list[Path]:
+        files, others = list_files(folder, {PICTURE}, "images")
+        tell_others(others, {PICTURE})
+        return files
+
+    return _pairs(find_files(paths, listed), lambda name: name + SUFFIX, out, CODED, overwrite)
 
 
 def to_decompress(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
@@ -46,7 +53,7 @@ def to_decompress(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
     """
 
     def listed(folder: Path) -> list[Path]:
-        return list_files(folder, {SUFFIX}, "coded pictures")
+        return list_files(folder, {BITSTREAM}, "coded pictures").files
 
     def become(name: str) -> str:
         return f"{name[: -len(SUFFIX)].removesuffix('.png')}.png"

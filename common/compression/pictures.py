@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from common.compression.files import CODED
 from common.compression.sources import Source
-from common.data.frames import read_rgb
+from common.data.pictures import read_rgb
 from common.data.side_by_side import png_software
 from common.data.text import readable
 from common.data.views import VIEWS

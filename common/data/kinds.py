@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Optional
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from common.models import bitstream
 
@@ -29,12 +29,13 @@ _FORMATS = (
 )  # fmt: skip
 _PLAYED = {"GIF", "PNG"}  # formats that ffmpeg plays where they have several frames
 
-# What the name says where the first bytes say nothing: the file is damaged, cannot be read, or
-# needs a plugin of Pillow. No .ts: most files of that name are TypeScript, and streams have marks.
+# What the name says where the first bytes say nothing: the file is damaged, or cannot be read. No
+# .ts: most files of that name are TypeScript, and streams have marks.
 _PICTURES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".webp", ".tif", ".tiff",
-    ".gif", ".avif", ".heic", ".heif", ".jxl", ".jp2",
+    ".gif", ".avif", ".jp2",
 }  # fmt: skip
+_WITH_PLUGINS = {".heic": "HEIF", ".heif": "HEIF", ".jxl": "JXL"}
 _VIDEOS = {
     ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".divx", ".mpg",
     ".mpeg", ".mpe", ".m1v", ".m2v", ".vob", ".mts", ".m2ts", ".m2t", ".wmv", ".asf", ".flv",
@@ -86,10 +87,12 @@ def kind(path: Path) -> Kind:
             found = _by_marks(file.read(_HEAD))
         if found:
             return found
-    return PICTURE if suffix in _PICTURES else VIDEO if suffix in _VIDEOS else None
+    if suffix in _PICTURES or _WITH_PLUGINS.get(suffix) in _formats():
+        return PICTURE
+    return VIDEO if suffix in _VIDEOS else None
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(path: Path) -> ImageFile.ImageFile:
     """An image file, opened by Pillow in one of the formats that are pictures.
 
     Raises:
@@ -114,8 +117,7 @@ def _formats() -> list[str]:
 def _by_marks(head: bytes) -> Kind:
     """What the first bytes of a file say that Pillow does not read."""
     if head[4:8] == b"ftyp":
-        brand = head[8:12]
-        return PICTURE if brand in _STILL_BRANDS else None if brand in _SOUND_BRANDS else VIDEO
+        return None if head[8:12] in (*_STILL_BRANDS, *_SOUND_BRANDS) else VIDEO
     if head.startswith(b"OggS"):
         return VIDEO if any(mark in head for mark in _OGG_VIDEO) else None
     return VIDEO if _VIDEO_MARKS.match(head) or _is_transport_stream(head) else None

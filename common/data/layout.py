@@ -8,11 +8,13 @@ ROOT/
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 
-from common.data.frames import list_images
+from common.data.kinds import BITSTREAM, PICTURE
+from common.data.listing import describe_others, list_images, sort_files
 from common.data.manifest import codec_by_order
 from common.data.text import read_text, readable
 from common.errors import UserError
@@ -43,7 +45,7 @@ def read_levels(path: Path, images: list[Path]) -> np.ndarray:
         raise UserError(f"{unnamed[0]}: no file name, but other lines begin with one")
     if len(rows) != len(images):
         message = f"{len(rows)} lines of levels for {len(images)} images in {path.parent}"
-        raise UserError(f"{path}: {message}")
+        raise _count_error(f"{path}: {message}", path.parent)
     levels = np.array([of_line for _, _, of_line in rows])
     codec = codec_by_order(levels)
     least, most = min(SCALES[codec]), max(SCALES[codec])
@@ -82,6 +84,19 @@ def _row(where: str, line: str) -> tuple[str, list[float]]:
     return name.strip().rstrip(",;").strip().strip('"'), [float(word) for word in words[-3:]]
 
 
+def describe_left_out(folder: Path) -> str:
+    """What is in a folder of images besides images and their levels; empty if nothing."""
+    others = sort_files(folder, {PICTURE, BITSTREAM}).others
+    others = [path for path in others if path.name != LEVELS_FILE]
+    return f"left out: {describe_others(others, {PICTURE})}" if others else ""
+
+
+def _count_error(message: str, *folders: Path) -> UserError:
+    """Numbers of files that do not match, with what was left out of these folders."""
+    left_out = next(filter(None, map(describe_left_out, folders)), "")
+    return UserError("; ".join(filter(None, (message, left_out))))
+
+
 def image_name(image: Path, folder: Path) -> str:
     """What an image below `folder` is called: its path, a coded one's without the added suffix."""
     return readable(image.relative_to(folder)).removesuffix(SUFFIX)
@@ -97,7 +112,7 @@ def read_jnd_frames(root: Path, split: str, level: str, images: list[Path]) -> l
     frames = list_images(folder)
     if len(frames) != len(images):
         message = f"{len(frames)} JND frames for {len(images)} images in {root / split}"
-        raise UserError(f"{folder}: {message}")
+        raise _count_error(f"{folder}: {message}", folder, root / split)
     return frames
 
 
@@ -106,10 +121,13 @@ def read_split(
 ) -> tuple[list[Path], np.ndarray | None]:
     """Images of ROOT/`split` in their order, and their levels; None where no file gives them.
 
-    If `coded` will do, they may be coded pictures, which are called as what was coded.
+    If `coded` will do, they may be coded pictures, which are called as what was coded. What else is
+    in the folder is told on stderr.
 
     Raises:
         UserError: as `list_images` and `read_levels`; no such file where `levels_needed`.
     """
     images, path = list_images(root / split, coded), root / split / LEVELS_FILE
+    if left_out := describe_left_out(root / split):
+        print(f"{root / split}: {left_out}", file=sys.stderr)
     return images, read_levels(path, images) if levels_needed or path.exists() else None

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from common.codecs import h264
-from common.data.frames import read_rgb
 from common.data.manifest import Provenance
+from common.data.pictures import read_rgb
 from common.facts import SOFTWARE
 from common.files import atomic_write
 

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common.data.frames import list_images, read_rgb
-from common.data.layout import LEVELS_FILE, read_levels
+from common.data.layout import LEVELS_FILE, describe_left_out, read_levels
+from common.data.listing import list_images
 from common.data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
+from common.data.pictures import read_rgb
 from common.datasets.splitting import SPLITS
 from common.errors import UserError, tried
 from common.facts import HIDDEN, LEVELS, QP, SCALES
@@ -77,6 +78,8 @@ def check(root: Path) -> Report:
             message = "1 image with levels says little, and gives no interval of errors"
             findings.append(("warnings", f"{split.name}: {message}"))
         findings += chain(_pairs(root, split), _pictures(root, split), _order(split, codec))
+        if left_out := describe_left_out(root / split.name):
+            findings.append(("there", f"{split.name}: {left_out}"))
     if known:
         findings += [("there", line) for line in chain(_statistics(known), _histogram(known))]
     return Report(*([line for kind, line in findings if kind == name] for name in Report._fields))

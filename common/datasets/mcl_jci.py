@@ -8,7 +8,8 @@ from pathlib import Path
 
 from common.codecs import jpeg
 from common.codecs.codec import whole
-from common.data.frames import list_images, read_rgb
+from common.data.listing import list_images
+from common.data.pictures import read_rgb
 from common.data.text import readable
 from common.datasets.preparation import Content, Dataset, Frame, level_columns, listed
 from common.datasets.viewers import aggregate, answer_columns, read_mcl_jci

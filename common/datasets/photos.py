@@ -16,8 +16,10 @@ from PIL import Image
 
 from common.codecs import h264
 from common.codecs.ffmpeg import binary
-from common.data.frames import SUFFIXES, VIDEO_SUFFIXES, list_files, read_rgb
+from common.data.kinds import PICTURE, VIDEO, kind
+from common.data.listing import describe_others, list_files
 from common.data.manifest import STAND_IN
+from common.data.pictures import read_rgb
 from common.data.text import readable
 from common.datasets.objective import Level, find_levels_of_each
 from common.datasets.preparation import Content, Dataset, Frame, level_columns
@@ -29,6 +31,7 @@ from common.parallel import in_parallel
 from common.video.frames import read_frames
 from common.video.probe import Video, probe
 
+KINDS = {PICTURE, VIDEO}
 LONGEST = 100  # characters of a file's name that its frames are named after
 
 Box = tuple[int, int, int, int]  # left, top, width, height
@@ -69,11 +72,12 @@ def dataset(
     """
     binary("libx264")
     binary("libvmaf")
-    paths = list_files(images, SUFFIXES | VIDEO_SUFFIXES, "pictures or videos")
+    paths, others = list_files(images, KINDS, "pictures or videos")
     names = [readable(path.relative_to(images)) for path in paths]
     coded = functools.partial(_coded, thresholds=thresholds, keep_size=keep_size)
     looks = in_parallel(lambda path: tried(_look, path), paths, "looking")
-    notes = [f"{look}; left out" for look in looks if isinstance(look, UserError)]
+    notes = [f"{images}: {describe_others(others, KINDS)}; left out"] if others else []
+    notes += [f"{look}; left out" for look in looks if isinstance(look, UserError)]
     digits, contents, thumbnails = max(4, len(str(len(paths)))), [], []
     for index, (path, name, look) in enumerate(zip(paths, names, looks), 1):
         if isinstance(look, UserError):
@@ -85,13 +89,12 @@ def dataset(
         contents.append(_content(video or path, name, cuts, _variations(cuts, key, vary), coded))
         thumbnails.append(tiny)
     groups = alike(contents, thumbnails)
-    notes += _shared(groups)
     options = {"command": "photos", "crops": crops, "least_width": least_width, "vmaf": thresholds}
     if vary:  # else these are left out, so that folders begun before there were any can be gone on
         options |= {"vary": vary, "vary_splits": [*vary_splits]}
     options["inputs"] = [(name, path.stat().st_size) for name, path in zip(names, paths)]
     options["tools"] = h264.versions()
-    return Dataset(groups, options, notes, vary_splits)
+    return Dataset(groups, options, notes + _shared(groups), vary_splits)
 
 
 def boxes(
@@ -150,7 +153,7 @@ def _variations(frames: dict[str, Cut], key: str, count: int) -> dict[str, Cut]:
 
 def _look(path: Path) -> tuple[Video | None, list[int], tuple[int, ...], np.ndarray]:
     """The video, if it is one; numbers of the frames to take of it; shape; and thumbnail."""
-    if path.suffix.lower() in SUFFIXES:
+    if kind(path) == PICTURE:
         rgb = read_rgb(path)
         return None, [], rgb.shape, thumbnail(rgb)
     video = probe(path)

@@ -22,8 +22,10 @@ from PIL import Image
 
 from common.codecs import h264
 from common.codecs.codec import whole
-from common.data.frames import SUFFIXES, files_below, natural_key, resized
+from common.data.frames import resized
+from common.data.kinds import PICTURE, kind
 from common.data.layout import LEVELS_FILE
+from common.data.listing import files_below, natural_key
 from common.data.manifest import COLUMNS, LEVEL_COLUMNS, impossible_level, write_manifest
 from common.data.side_by_side import write_contact_sheet
 from common.datasets.splitting import SPLITS, split_contents
@@ -210,7 +212,7 @@ def _refuse_strays(root: Path, files: dict[str, str]) -> None:
     ours = {path for file in files.values() for path in _images(root, file)}
     for folder in (path for split in SPLITS for path in _images(root, split) if path.is_dir()):
         for path in files_below(folder):
-            if path.suffix.lower() in SUFFIXES and path not in ours:
+            if path not in ours and kind(path) == PICTURE:
                 raise UserError(
                     f"{path}: not made by common.prepare; move it elsewhere, since each image in "
                     "this folder is paired with its levels by its place"

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from common.codecs import h264
 from common.codecs.codec import whole
-from common.data.frames import list_files
+from common.data.kinds import VIDEO
+from common.data.listing import list_files
 from common.datasets.preparation import Content, Dataset, Frame, level_columns, listed
 from common.datasets.viewers import Samples, aggregate, answer_columns, read_videoset
 from common.errors import UserError, tried
@@ -76,7 +77,7 @@ def _clips(videos: Path, size: str) -> dict[int, Clip]:
     """Clips of a size by number."""
     clips: dict[int, Clip] = {}
     sizes = set()
-    for path in sorted(list_files(videos, {".264"}, "VideoSet streams")):
+    for path in sorted(list_files(videos, {VIDEO}, "VideoSet streams").files):
         if match := STREAM.fullmatch(path.name):
             number, framerate, qp = int(match[1]), int(match[3]), int(match[4])
             sizes.add(match[2])

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from tqdm import tqdm
 
 from common.codecs import h264
-from common.codecs.ffmpeg import running
-from common.data.frames import read_rgb
+from common.data.pictures import read_rgb
 from common.data.views import VIEWS, cutouts
 from common.datasets.objective import (
     THRESHOLDS,
@@ -33,6 +31,7 @@ from common.encoding.delivery import constant_of_equal_vmaf, deliver
 from common.encoding.encoders import ENCODERS
 from common.encoding.planning import plan
 from common.encoding.raw import choose_raw
+from common.encoding.samples import find_large, frames_of, panned_clips
 from common.errors import UserError
 from common.facts import HEIGHT, LEVELS, QP, WIDTH
 from common.files import temporary_folder
@@ -43,7 +42,6 @@ from common.video.scenes import Scene
 
 QPS = range(1, 52)
 Decided = TypeVar("Decided")
-CLIP_SECONDS, CLIP_WIDTH, CLIP_HEIGHT, CLIP_LEAST = 5, 1280, 720, 1500
 _VIEW = "centre"  # the commands' default
 # Of the parts that a picture is seen as, besides their mean.
 PERCENTILES = (25, 40)
@@ -53,25 +51,6 @@ def _cpu_seconds(decide: Callable[..., Decided], *given: object) -> tuple[Decide
     """What it gives, and the CPU seconds that it and the processes it starts take."""
     before = sum(os.times()[:4])
     return decide(*given), sum(os.times()[:4]) - before
-
-
-def frames_of(pictures: Sequence[Path], width: int, height: int, count: int) -> list[np.ndarray]:
-    """The middles of the first `count` pictures that are as large as that, RGB uint8.
-
-    They keep the shape of `width` to `height` and are reduced to it.
-    """
-    levels: list[np.ndarray] = []
-    for path in pictures:
-        with Image.open(path) as image:
-            large = image.size[0] >= width and image.size[1] >= height
-        if large and len(levels) < count:
-            rgb = read_rgb(path)
-            across = min(rgb.shape[1], rgb.shape[0] * width // height)
-            high = across * height // width
-            top, left = (rgb.shape[0] - high) // 2, (rgb.shape[1] - across) // 2
-            part = Image.fromarray(rgb[top : top + high, left : left + across])
-            levels.append(np.asarray(part.resize((width, height), Image.Resampling.LANCZOS)))
-    return levels
 
 
 def decide_frames(predictor: Predictor, frames: Sequence[np.ndarray], title: str) -> list[dict]:
@@ -206,35 +185,6 @@ def view_errors(predictor: Predictor, pictures: Sequence[Path]) -> list[dict]:
     return [*rows, {"view": "their own median", "pictures": len(true), "mean_error_qp": spread}]
 
 
-def panned_clips(pictures: Sequence[Path], folder: Path, count: int) -> Iterator[Path]:
-    """Clips of `CLIP_SECONDS` at 1280x720: a pan over one picture, a cut, a pan over another.
-
-    Without loss, of the first pictures of at least `CLIP_LEAST` pixels across.
-    """
-    large = []
-    for path in pictures:
-        with Image.open(path) as image:
-            if image.size[0] >= CLIP_LEAST and image.size[1] >= CLIP_HEIGHT:
-                large.append(path)
-    for number, pair in enumerate(zip(large[::2], large[1::2])):
-        if number == count:
-            return
-        clip = folder / f"clip{number}.mkv"
-        half = CLIP_SECONDS / 2
-        inputs = [word for path in pair for word in ("-loop", 1, "-t", half, "-i", path)]
-        pans = [
-            f"[{place}]scale=-2:1080:flags=lanczos,"
-            f"crop={CLIP_WIDTH}:{CLIP_HEIGHT}:(iw-{CLIP_WIDTH})*t/{half}:(ih-{CLIP_HEIGHT})/2,"
-            f"format=yuv420p,setsar=1[{name}]"
-            for place, name in enumerate("ab")
-        ]
-        graph = f"{';'.join(pans)};[a][b]concat=n=2"
-        lossless = ("-c:v", "libx264", "-qp", 0, "-preset", "ultrafast")
-        with running([*inputs, "-filter_complex", graph, *lossless, clip]):
-            pass
-        yield clip
-
-
 def delivered(predictor: Predictor, clip: Path) -> dict:
     """Bits of a clip encoded at its predicted JND1, beside other ways to the same end.
 
@@ -262,6 +212,7 @@ def delivered(predictor: Predictor, clip: Path) -> dict:
 
 def decisions(predictor: Predictor, pictures: Sequence[Path], count: int) -> list[dict]:
     """`decide_frames` at two sizes, and `decide_clips`, of the first `count` pictures or clips."""
+    find_large(pictures, 1920, 1080, least=2)  # rather than after the smaller frames
     for parts in (1, 2, 4):  # compiled before anything is measured
         predictor.levels(np.zeros((parts, 8, 8, 3), np.uint8))
     rows = []
@@ -322,13 +273,8 @@ def deliveries(predictor: Predictor, pictures: Sequence[Path], count: int) -> li
 
 
 def views(predictor: Predictor, pictures: Sequence[Path], count: int) -> list[dict]:
-    """`view_errors` of the first `count` pictures of at least 1000 pixels across."""
-    large = []
-    for path in pictures:
-        with Image.open(path) as image:
-            if max(image.size) >= 1000:
-                large.append(path)
-    return view_errors(predictor, large[:count])
+    """`view_errors` of the first `count` pictures of at least 1000x500 pixels."""
+    return view_errors(predictor, find_large(pictures, 1000, 500)[:count])
 
 
 def table_text(rows: list[dict]) -> str:

@@ -10,7 +10,9 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ _LONGEST_NAMES = 100_000
 _PATIENCE, _LONGEST_WAIT = 2, 30
 _LABELS = "labels_"  # how attributes begin that say what levels are
 _OFFSETS = "quantization_offsets"
+_SUM = "checksum"  # of ours; published files have none
 # Whose file holds so many weights.
 OWNERS = {
     2_887_363: ["a backbone"],
@@ -66,8 +69,8 @@ def read_weights(model: tf.keras.Model, path: Path) -> None:
     """Fill `model` with the weights in the file `path`.
 
     Raises:
-        UserError: the file is damaged, has NaN or infinite weights, or holds another model: says
-            what was expected and found.
+        UserError: the file is damaged, as its checksum says if it has one, has NaN or infinite
+            weights, or holds another model: says what was expected and found.
     """
     layers = [layer for layer in model.layers if layer.weights]
     expected = [(layer.name, [tuple(weight.shape) for weight in layer.weights]) for layer in layers]
@@ -75,6 +78,7 @@ def read_weights(model: tf.keras.Model, path: Path) -> None:
         stored = weight_sets(path, file)
         _compare(path, expected, [(name, [each.shape for each in sets]) for name, sets in stored])
         values = [[finite(path, weight_set) for weight_set in sets] for _, sets in stored]
+        check_sum(path, file, chain.from_iterable(values))
     for layer, arrays in zip(layers, values):
         layer.set_weights(arrays)
 
@@ -224,6 +228,34 @@ def write_weights(
             file.attrs.update({_LABELS + name: text for name, text in (labels or {}).items()})
             if offsets is not None:
                 file.attrs[_OFFSETS] = np.stack(offsets)
+            write_sum(Path(path), file)
+
+
+def write_sum(path: Path, file: h5py.File) -> None:
+    """Store in a weight file, to be told as `path`, a checksum of its values and what it tells."""
+    values = (each[()] for _, sets in weight_sets(path, file) for each in sets)
+    file.attrs[_SUM] = _sum(path, file, values)
+
+
+def check_sum(path: Path, file: h5py.File, values: Iterable[np.ndarray]) -> None:
+    """Compare what `write_sum` stored, if anything, with the values of the `weight_sets`.
+
+    Raises:
+        UserError: they differ.
+    """
+    if _SUM in file.attrs and attribute(file, _SUM) != _sum(path, file, values):
+        raise UserError(f"{path}: damaged: its checksum does not fit; copy or download it again")
+
+
+def _sum(path: Path, file: h5py.File, values: Iterable[np.ndarray]) -> int:
+    """CRC-32 of the values, their names and shapes, and the attributes of `write_weights`."""
+    sets = [each for _, sets in weight_sets(path, file) for each in sets]
+    names = [name for name in sorted(file.attrs) if name.startswith(_LABELS) or name == _OFFSETS]
+    told = [(name, np.asarray(attribute(file, name)).tobytes()) for name in names]
+    sum_ = zlib.crc32(repr((told, [(each.name, each.shape) for each in sets])).encode())
+    for value in values:
+        sum_ = zlib.crc32(np.ascontiguousarray(value).data, sum_)
+    return sum_
 
 
 def labels_of(path: Path) -> dict[str, str]:

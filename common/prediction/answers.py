@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,14 +13,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from common.codecs.codec import CODECS
-from common.data.frames import SUFFIXES, read_rgb
+from common.data.kinds import BITSTREAM, PICTURE, VIDEO, kind
+from common.data.pictures import read_picture
 from common.data.text import readable
 from common.data.views import VIEWS
 from common.errors import UserError, printable, say_left_out
 from common.facts import QUALITY
 from common.files import check_regular, checksum
 from common.framework import tf
-from common.models.bitstream import is_coded, read_coded
+from common.models.bitstream import read_coded
 from common.models.weights import labels_of
 from common.parallel import on_cluster
 from common.predictor import Predictor
@@ -74,8 +76,11 @@ def answer(
     for path, entry in zip(inputs, entries):
         if "error" in entry:
             say_left_out(entry["error"])
-        kind = "errors" if "error" in entry else "inputs"
-        document[kind].append({"file": readable(path), **entry})
+        for note in entry.get("notes", ()):
+            print(printable(f"{path}: {note}"), file=sys.stderr)
+        document["errors" if "error" in entry else "inputs"].append(
+            {"file": readable(path), **entry}
+        )
     return document
 
 
@@ -100,11 +105,16 @@ def _of_input(predictor: Predictor, how: tuple[str, int, str], path: Path) -> di
     view, frames_per_scene, unit = how
     try:
         check_regular(path)
-        if is_coded(path):
+        found = kind(path)
+        if found == BITSTREAM:
             return _of_coded(predictor, path)
-        if path.suffix.lower() in SUFFIXES:
+        if found == PICTURE:
             return _of_picture(predictor, path, view)
-        return of_video(predictor, probe(path), view, frames_per_scene, unit)
+        if found == VIDEO:
+            return of_video(predictor, probe(path), view, frames_per_scene, unit)
+        heic = path.suffix.lower() in (".heic", ".heif")
+        mend = "pip install pillow-heif reads it" if heic else "convert it to PNG or MP4"
+        raise UserError(f"{path}: neither a picture nor a video that can be read; {mend}")
     except UserError as error:
         return {"error": str(error)}
     except OSError as error:
@@ -131,8 +141,9 @@ def _loaded(weights: Path) -> dict[str, str]:
 
 
 def _of_picture(predictor: Predictor, path: Path, view: str) -> dict:
-    rgb = read_rgb(path)
+    rgb, notes = read_picture(path)
     about = {"kind": "picture", "width": rgb.shape[1], "height": rgb.shape[0]}
+    about |= {"notes": notes} if notes else {}
     return {**about, "levels": _named(predictor, _seen(predictor, rgb, view))}
 
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.data.frames import SUFFIXES, VIDEO_SUFFIXES, list_files
 from common.data.inputs import Inputs, find_files
-from common.models.bitstream import SUFFIX
+from common.data.kinds import BITSTREAM, PICTURE, VIDEO
+from common.data.listing import list_files, tell_others
 
 
 def find_inputs(paths: list[Path], coded: bool = False) -> Inputs:
     """The pictures and videos at `paths`, files or folders, each once and in that order.
 
-    Of folders also the coded pictures, if `coded`.
+    Of folders also the coded pictures, if `coded`; what else they hold is told on stderr.
 
     Raises:
         UserError: as `find_files`.
     """
-    kinds = SUFFIXES | VIDEO_SUFFIXES | ({SUFFIX} if coded else set())
-    return find_files(paths, lambda folder: list_files(folder, kinds, "pictures or videos"))
+    kinds = {PICTURE, VIDEO} | ({BITSTREAM} if coded else set())
+    left_out: list[Path] = []
+
+    def listed(folder: Path) -> list[Path]:
+        files, others = list_files(folder, kinds, "pictures or videos")
+        left_out.extend(others)
+        return files
+
+    inputs = find_files(paths, listed)
+    tell_others(list(dict.fromkeys(left_out)), kinds)
+    return inputs

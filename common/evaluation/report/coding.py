@@ -11,7 +11,7 @@ import pandas as pd
 
 from common.codecs import h264
 from common.codecs.codec import Codec
-from common.data.frames import read_rgb
+from common.data.pictures import read_rgb
 from common.data.split import Split
 from common.datasets.objective import lowest_below
 from common.evaluation.results import kept

@@ -1,0 +1,155 @@
+"""What is white in pictures whose numbers are fractions, or may be larger than 255.
+
+Files that say nothing of it are common: cameras' 12 bits in 16, arrays saved as they were. So the
+values tell, by these rules:
+
+- Fractions up to 1 are seen from 0 to 1; where less than a hundredth of them is larger, these are
+  highlights or overshoot, and clipped.
+- Whole numbers, and fractions above 1, are seen as the fewest of 8, 10, 12, 16 or 32 bits that hold
+  them. Of 14 bits the file itself must tell: a dark picture of 16 bits looks the same. Values that
+  are all multiples of 256 or 257 are of 16 bits: a dark picture of 8 bits becomes such.
+- What a TIFF states (BitsPerSample, MaxSampleValue, SMaxSampleValue) counts before all that, and
+  PGMs state it, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+GUESSED = (8, 10, 12)  # bits that 16 or 32 are taken for
+_STATED = (8, 10, 12, 14, 15, 16, 31, 32)
+_FEW = 0.01  # share of the values that may be clipped
+_OVERSHOOT = 1.25  # by which a sharpened picture may go beyond its white
+_STRIP = 2**22  # pixels that are looked at or converted at a time
+# Tags of TIFFs.
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _MAXIMUM, _SAMPLE_FORMAT, _S_MAXIMUM = 258, 262, 281, 339, 341
+_SIGNED = 2  # a sample format
+
+
+class Values(NamedTuple):
+    """What is known of all values of a picture."""
+
+    most: float
+    negative: float  # share that is below 0
+    above_one: float  # share
+    whole: bool  # no fractions
+    from_8_bits: bool  # all are multiples of 256 or of 257
+
+    @classmethod
+    def of(cls, arrays: Iterable[np.ndarray]) -> Values:
+        """Raises:
+        ValueError: some are NaN or infinite.
+        """
+        most, count, negative, above, whole, by_256, by_257 = 0.0, 0, 0, 0, True, True, True
+        for array in arrays:
+            if not np.isfinite(array).all():
+                raise ValueError("some of its values are NaN or infinite")
+            most, count = max(most, float(array.max())), count + array.size
+            negative += int((array < 0).sum())
+            above += int((array > 1).sum())
+            whole = whole and bool((array == np.rint(array)).all())
+            by_256 = by_256 and not (array % 256).any()
+            by_257 = by_257 and not (array % 257).any()
+        return cls(most, negative / count, above / count, whole, by_256 or by_257)
+
+    @classmethod
+    def of_bytes(cls, upper: np.ndarray, lower: np.ndarray) -> Values:
+        """Of numbers of 16 bits by their upper and lower bytes."""
+        most = int(upper.max()) * 256
+        most += int(lower.max(initial=0, where=upper == upper.max()))
+        from_8_bits = not lower.any() or np.array_equal(upper, lower)
+        return cls(most, 0, 1, True, from_8_bits)
+
+
+def to_8_bits(image: Image.Image) -> tuple[np.ndarray, list[str]]:
+    """A picture of one channel of mode I, I;16 or F as uint8 [height, width], and notes to tell.
+
+    Raises:
+        ValueError: its values are none of a picture.
+    """
+    tags = getattr(image, "tag_v2", {})
+    container = _container(image.mode, tags)
+
+    def numbers() -> Iterator[tuple[slice, np.ndarray]]:
+        for rows, strip in strips(image):
+            array = np.asarray(strip)  # of mode I signed, whatever the file says
+            yield rows, array.view(np.uint32) if (image.mode, container) == ("I", 32) else array
+
+    values = Values.of(array for _, array in numbers())
+    if values.negative > _FEW:
+        raise ValueError("more than a hundredth of its values is negative; a picture's begin at 0")
+    # Pillow scales a PGM's numbers by the largest that the file states.
+    stated = 65535.0 if image.format == "PPM" and image.mode == "I" else stated_maximum(image)
+    if image.mode == "F" and _are_fractions(values, stated):
+        bits, notes = 0, list[str]()
+    else:
+        bits, notes = guess_bits(values, container, stated)
+    grey = np.empty((image.height, image.width), np.uint8)
+    for rows, array in numbers():
+        grey[rows] = _scaled(array, bits)
+    return (255 - grey if tags.get(_PHOTOMETRIC) == 0 else grey), notes
+
+
+def strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """Parts of a picture from top to bottom, each after the rows that it is."""
+    count = max(1, _STRIP // image.width)
+    for top in range(0, image.height, count):
+        bottom = min(image.height, top + count)
+        yield slice(top, bottom), image.crop((0, top, image.width, bottom))
+
+
+def _container(mode: str, tags: Mapping[int, Any]) -> int:
+    """How many bits a number has room for, without its sign."""
+    if mode == "F":
+        return 32
+    if mode != "I" or not tags:  # as PNGs and PGMs
+        return 16
+    signed = np.max(tags.get(_SAMPLE_FORMAT, 1)) == _SIGNED
+    return int(np.max(tags.get(_BITS_PER_SAMPLE, 32))) - int(signed)
+
+
+def _are_fractions(values: Values, stated: float | None) -> bool:
+    """Whether 1 is white."""
+    if stated is not None and stated >= values.most:
+        return stated <= 1
+    return values.most <= 1 or (values.above_one < _FEW and not values.whole)
+
+
+def _scaled(array: np.ndarray, bits: int) -> np.ndarray:
+    """Values of so many bits as 0 to 255, the upper 8 of more; those of no bits are 0 to 1."""
+    if bits > 8:
+        array = np.floor(array / 2.0 ** (bits - 8))
+    else:
+        array = np.rint(array if bits else array * np.float32(255))
+    return np.clip(array, 0, 255).astype(np.uint8)
+
+
+def stated_maximum(image: Image.Image) -> float | None:
+    """What a TIFF says is its largest value; None where it says nothing."""
+    tags = getattr(image, "tag_v2", {})
+    for tag in (_S_MAXIMUM, _MAXIMUM):
+        stated = np.ravel(tags.get(tag, ()))
+        if stated.size:
+            return float(stated.max())
+    bits = int(np.max(tags.get(_BITS_PER_SAMPLE, 16)))
+    return None if bits in (16, 32) else 2.0**bits - 1
+
+
+def guess_bits(values: Values, container: int, stated: float | None) -> tuple[int, list[str]]:
+    """How many bits the values are meant to fill of the `container`'s, and notes to tell."""
+    most = values.most if values.whole else values.most / _OVERSHOOT
+    if stated is not None and stated >= most:
+        return next(bits for bits in (*_STATED, container) if stated < 2**bits), []
+    fitting = (bits for bits in (*GUESSED, 16, container) if bits <= container)
+    bits = next((bits for bits in fitting if most < 2**bits), container)
+    if bits in GUESSED and values.from_8_bits:
+        bits = 16
+    elif bits in GUESSED and (bits > 8 or container <= 16) and most:
+        return bits, [f"no value is above {values.most:g}, so it is seen as one of {bits} bits"]
+    elif bits == 16 and most < 2**14:
+        return bits, [f"no value is above {values.most:g}: it is seen as a dark one of 16 bits"]
+    return bits, []

@@ -1,0 +1,108 @@
+"""What is taken of a folder, and what is said of the rest."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.codecs.ffmpeg import binary
+from common.compression.files import to_compress
+from common.data.kinds import PICTURE
+from common.data.layout import read_jnd_frames, read_split
+from common.data.listing import describe_others, list_images
+from common.data.pictures import TRANSPARENT
+from common.datasets.checking import check
+from common.errors import UserError
+from common.prediction.inputs import find_inputs
+from tests.processes import REPO
+from tests.synthetic import picture
+
+RGB = picture(1, 48, 64)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Pictures and videos under names of all kinds, and what is neither."""
+    image = Image.fromarray(RGB)
+    for name, format_ in {
+        "1.png": "JPEG", "2.jfif": "JPEG", "3.JPE": "JPEG", "4": "PNG", "5.avif": "AVIF",
+        "6.gif": "GIF", "7.ppm": "PPM",
+    }.items():  # fmt: skip
+        image.save(tmp_path / name, format_)
+    image.save(tmp_path / "8.gif", save_all=True, append_images=[Image.fromarray(RGB // 2)])
+    made = ["-f", "lavfi", "-i", "testsrc2=s=96x64:d=0.4", "-c:v", "libx264", "-f", "mpegts"]
+    subprocess.run([binary("libx264"), "-loglevel", "error", *made, tmp_path / "9.MTS"], check=True)
+    for name in ("a.txt", "b.db", "c.DB", "d.svg", "e"):
+        (tmp_path / name).write_text("neither")
+    return tmp_path
+
+
+def test_pictures_and_videos_are_taken_by_what_they_are(folder, capsys):
+    taken = ["1.png", "2.jfif", "3.JPE", "4", "5.avif", "6.gif", "7.ppm"]
+    assert [path.name for path in list_images(folder)] == taken
+    assert [path.name for path in find_inputs([folder, folder])] == [*taken, "8.gif", "9.MTS"]
+    rest = "5 files that are neither pictures nor videos (.db, .txt, .svg, no suffix)"
+    assert capsys.readouterr().err == f"left out: {rest}\n"
+    pairs = to_compress([folder], folder / "out")
+    assert [path.name for path, _ in pairs] == taken
+    rest = "7 files that are not pictures (.db, .gif, .mts, .txt, .svg, no suffix)"
+    assert capsys.readouterr().err == f"left out: {rest}\n"
+
+
+def test_nothing_is_said_where_nothing_is_left_out(folder, capsys):
+    for name in ("a.txt", "b.db", "c.DB", "d.svg", "e"):
+        (folder / name).unlink()
+    assert len(find_inputs([folder])) == 9
+    assert capsys.readouterr().err == ""
+    assert describe_others([Path("a.db")], {PICTURE}) == "1 file that is not a picture (.db)"
+
+
+def test_a_dataset_says_what_is_not_paired(tmp_path, capsys):
+    for split in ("train", "jnd1train"):
+        (tmp_path / split).mkdir()
+        for number in range(2):
+            rgb = RGB if split == "train" else RGB // 2 + 9
+            Image.fromarray(rgb + np.uint8(number)).save(tmp_path / split / f"{number}.png")
+    levels = tmp_path / "train" / "JND-Levels.txt"
+    levels.write_text("25 30 35\n26 31 36\n")
+    images, _ = read_split(tmp_path, "train", True)
+    assert capsys.readouterr().err == ""
+    (tmp_path / "train" / "2.tga").write_bytes(b"another")
+    read_split(tmp_path, "train", True)
+    rest = "left out: 1 file that is not a picture (.tga)"
+    assert capsys.readouterr().err == f"{tmp_path / 'train'}: {rest}\n"
+    assert f"train: {rest}" in check(tmp_path).there
+    levels.write_text("25 30 35\n26 31 36\n27 32 37\n")
+    message = "JND-Levels.txt: 3 lines of levels for 2 images in .*train; left out: 1 file"
+    with pytest.raises(UserError, match=message):
+        read_split(tmp_path, "train", True)
+    (tmp_path / "jnd1train" / "1.png").rename(tmp_path / "jnd1train" / "1.txt")
+    (tmp_path / "jnd1train" / "1.txt").write_text("no picture any more")
+    message = r"1 JND frames for 2 images in .*; left out: 1 file that is not a picture \(\.txt\)"
+    with pytest.raises(UserError, match=message):
+        read_jnd_frames(tmp_path, "train", "JND1", images)
+
+
+def test_predict_tells_what_may_surprise(in_process, weights, tmp_path):
+    alpha = np.full((48, 64, 1), 9, np.uint8)
+    Image.fromarray(np.concatenate([RGB, alpha], 2)).save(tmp_path / "a.png")
+    Image.fromarray(RGB).save(tmp_path / "b.png")
+    (tmp_path / "c.txt").write_text("neither")
+    given = ("--jnd_value", "JND1", "--model_weights_path", weights, "--json")
+    done = in_process("LAT.py", "predict", tmp_path, *given)
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, json.loads((REPO / "docs/prediction.schema.json").read_text()))
+    first, second = document["inputs"]
+    assert first["notes"] == [TRANSPARENT] and "notes" not in second
+    assert first["levels"] == second["levels"]
+    assert f"{tmp_path / 'a.png'}: {TRANSPARENT}" in done.stderr.splitlines()
+    assert "left out: 1 file that is neither a picture nor a video (.txt)" in done.stderr
+    done = in_process("LAT.py", "predict", tmp_path / "c.txt", *given)
+    assert done.returncode == 1 and "c.txt: neither a picture nor a video" in done.stderr
