@@ -45,13 +45,14 @@ _swept: set[Path] = set()
 def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
     """Make a hidden folder in `parent`, or in the system's temporary folder; remove it at the end.
 
-    It holds a file `lock` beside what the caller writes. On the first call for a parent, folders
-    there that no living process holds are removed.
+    It holds a file `lock` beside what the caller writes. On the first call for a parent, what no
+    living process holds is removed there and from the system's temporary folder.
     """
-    parent = Path(parent or tempfile.gettempdir()).absolute()
-    if parent not in _swept:
-        _swept.add(parent)
-        remove_stale(parent)
+    system = Path(tempfile.gettempdir()).absolute()
+    parent = Path(parent or system).absolute()
+    for each in {parent, system} - _swept:
+        _swept.add(each)
+        remove_stale(each)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     _living.add(folder)
     try:

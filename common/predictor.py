@@ -24,7 +24,7 @@ from common.framework import tf
 from common.models.bitstream import is_coded, read_coded
 from common.models.build import Parts, build_model
 from common.models.decoding import latents_for
-from common.models.descriptions import MODELS
+from common.models.descriptions import MODELS, Description
 from common.models.entropy import rounded_to, weights_checksum
 from common.models.weights import find_weights, offsets_of, read_weights
 
@@ -57,7 +57,7 @@ class Predictor:
         precision: str = "float32",
         priors: Path | None = None,
     ):
-        self.description = MODELS[model]
+        self.description = _described(model, weights, level)
         self.names = list(LEVELS) if self.description.multitask else [level or LEVELS[0]]
         self.weights: Path | None = None
         if weights:
@@ -94,10 +94,13 @@ class Predictor:
             UserError: as `predict`.
         """
         rgb = np.asarray(rgb)
-        if rgb.dtype != np.uint8 or rgb.ndim not in (3, 4) or rgb.shape[-1] != 3 or not rgb.size:
+        frames = rgb.dtype == np.uint8 and rgb.ndim in (3, 4) and rgb.shape[-1] == 3
+        if not frames or 0 in rgb.shape[-3:]:
             raise ValueError(
                 f"frames are uint8 [..., height, width, 3], not {rgb.dtype} {rgb.shape}"
             )
+        if not len(rgb):
+            return np.zeros((0, len(self.names)), np.float32)
         batch = rgb.reshape(-1, *rgb.shape[-3:])
         levels = self._checked(blue_first(np.stack([resized(frame) for frame in batch])))
         return levels.reshape(*rgb.shape[:-3], -1)
@@ -166,6 +169,22 @@ class Predictor:
         if not np.isfinite(levels).all():
             raise UserError(f"{self.weights}: gives levels that are NaN or infinite")
         return levels
+
+
+def _described(model: str, weights: str | Path | None, level: str | None) -> Description:
+    """The description of a model whose weights can be found.
+
+    Raises:
+        UserError: there is no such model or level, or it needs one to find its weights.
+    """
+    if model not in MODELS:
+        raise UserError(f"{model}: no such model; there are {', '.join(MODELS)}")
+    levels = ", ".join(LEVELS)
+    if level is not None and level not in LEVELS:
+        raise UserError(f"{level}: no such level; there are {levels}")
+    if weights and level is None and not MODELS[model].multitask and Path(weights).is_dir():
+        raise UserError(f"{weights}: {model} predicts one level; say which of {levels}")
+    return MODELS[model]
 
 
 def _functions(

@@ -180,4 +180,4 @@ def test_killed_and_run_again_it_ends_with_the_same(name, given, tmp_path):
         _, said = finished.communicate()
         assert finished.returncode == 0, said
         assert result(folder) == expected
-        assert not [path for path in folder.rglob("*") if "partial" in path.name]
+        assert not [path for path in folder.rglob("*") if path.name.startswith(".laser-jnd-")]
