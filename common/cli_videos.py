@@ -106,6 +106,8 @@ def _check_output(options: argparse.Namespace) -> None:
     from common.data.kinds import PICTURE, kind
     from common.encoding.containers import find_container
 
+    if not options.input.exists():
+        raise UserError(f"{options.input}: no such file")
     check_regular(options.input)
     if kind(options.input) == PICTURE:
         raise UserError(f"{options.input}: is a still picture; encode takes videos")

@@ -64,6 +64,8 @@ def read_picture(path: Path) -> Picture:
         if stored:
             _mend_depth(path, stored, picture)
         return picture
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
     except UserError:
         raise
     # Pillow answers damaged files with whatever its decoders stumble on.

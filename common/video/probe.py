@@ -87,9 +87,13 @@ def probe(path: Path) -> Video:
     Raises:
         UserError: the file cannot be read as a video from its first frame to its last.
     """
-    check_regular(path)
-    if not path.stat().st_size:
-        raise UserError(f"{path}: cannot be read as a video (it is empty)")
+    try:
+        check_regular(path)
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise UserError(f"{path}: cannot be read as a video (it is empty)")
+    except OSError as error:
+        raise UserError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     # The graph is never built anew where frames change, which would count and compare from there.
     words = ["-err_detect", "explode", "-xerror", "-reinit_filter", 0, *source(path)]
     graph = f"showinfo=checksum=0,scale={_WIDTH}:-2:flags=fast_bilinear,scdet=threshold={_CUT}"

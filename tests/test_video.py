@@ -1,0 +1,218 @@
+"""Videos as they are found: what is in them, their frames by number, and what is never opened."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import numpy as np
+import pytest
+
+from common.codecs.ffmpeg import binary, reason
+from common.errors import UserError
+from common.video.frames import read_frames
+from common.video.pixel_formats import choose_coded, describe
+from common.video.probe import probe
+from common.video.scenes import Scene, find_scenes
+from tests.videos import ffmpeg, frames_by_ffmpeg
+
+X264 = ("-c:v", "libx264", "-qp", 12, "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+
+
+@pytest.fixture(scope="module")
+def many_scenes(tmp_path_factory):
+    """2,000 scenes of five frames, a pattern of blocks each, at 10 frames per second."""
+    path = tmp_path_factory.mktemp("many") / "many.mp4"
+    words = [
+        "-loglevel",
+        "error",
+        "-y",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "gray",
+        "-s",
+        "64x36",
+        "-r",
+        "10",
+        "-i",
+        "-",
+        "-c:v",
+        "libx264",
+    ]
+    words += ["-qp", "10", "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(path)]
+    blocks = np.random.default_rng(0).integers(0, 256, (2000, 6, 8))
+    with subprocess.Popen([binary("libx264"), *words], stdin=subprocess.PIPE) as process:
+        for scene in blocks:
+            frame = np.kron(scene, np.ones((6, 8))).astype(np.uint8)
+            process.stdin.write(frame.tobytes() * 5)
+    return path, blocks
+
+
+def test_two_thousand_scenes_and_ten_thousand_frames(many_scenes):
+    path, blocks = many_scenes
+    video = probe(path)
+    scenes = find_scenes(video)
+    assert [(scene.first, scene.end) for scene in scenes] == [
+        (first, first + 5) for first in range(0, 10_000, 5)
+    ]
+    numbers = [number for scene in scenes for number in scene.sampled(5)]
+    assert numbers == [*range(10_000)]
+    for number, frame in zip(numbers, read_frames(video, numbers)):
+        found = frame[3::6, 4::8].mean(axis=-1)  # the middles of the blocks
+        # Grey of 0 to 255 became 16 to 235 and back.
+        assert np.abs(found - blocks[number // 5]).max() < 16, number
+
+
+def test_frames_are_those_that_ffmpeg_decodes(tmp_path):
+    for pixel_format in ("yuv420p", "yuv422p10le", "yuv444p", "gray", "yuv411p", "gbrp", "bgr0"):
+        path = tmp_path / f"{pixel_format}.mkv"
+        source = ("-f", "lavfi", "-i", "mandelbrot=s=322x178", "-frames:v", 6)
+        codec = ("-c:v", "ffv1" if pixel_format != "bgr0" else "ffvhuff", "-pix_fmt", pixel_format)
+        ffmpeg(*source, *codec, path)
+        video = probe(path)
+        found = [*read_frames(video, [0, 2, 5])]
+        expected = frames_by_ffmpeg(path, 322, 178)
+        assert video.frames == 6 == len(expected)
+        for frame, number in zip(found, (0, 2, 5)):
+            assert np.array_equal(frame, expected[number]), pixel_format
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """Make a file of parts with other colour tags or sizes, by copying streams."""
+    folder = tmp_path_factory.mktemp("parts")
+
+    def make(name: str, *kinds: tuple[str, str, str]):
+        listed = []
+        for number, (source, size, tag) in enumerate(kinds):
+            part = folder / f"{name}{number}.ts"
+            tags = f"format=yuv420p,setparams=colorspace={tag}"
+            picture = ("-f", "lavfi", "-i", f"{source}=s={size}", "-t", 1, "-vf", tags)
+            ffmpeg(*picture, *X264, "-f", "mpegts", part)
+            listed.append(f"file {part.name}")
+        (folder / f"{name}.txt").write_text("\n".join(listed))
+        made = folder / f"{name}.mkv"
+        ffmpeg("-f", "concat", "-i", folder / f"{name}.txt", "-c", "copy", made)
+        return made
+
+    return make
+
+
+def test_colour_tags_that_change_move_no_frame_and_hide_no_cut(parts):
+    kinds = [("testsrc2", "320x176"), ("mandelbrot", "320x176"), ("color", "320x176")]
+    found = []
+    for tags in (("unknown",) * 3, ("unknown", "bt709", "bt709"), ("smpte170m", "bt709", "fcc")):
+        path = parts("-".join(tags), *((*kind, tag) for kind, tag in zip(kinds, tags)))
+        video = probe(path)
+        found.append([(scene.first, scene.end) for scene in find_scenes(video)])
+        black = next(read_frames(video, [60]))
+        assert black.max() <= 2, tags  # the third part is of one colour, black
+        assert next(read_frames(video, [40])).max() > 100
+    assert found[0] == [(0, 25), (25, 50), (50, 75)] == found[1] == found[2]
+
+
+def test_a_size_that_changes_begins_a_scene_and_each_frame_has_its_own(parts):
+    sizes = ("320x176", "480x264", "320x176")
+    video = probe(parts("sizes", *(("testsrc2", size, "unknown") for size in sizes)))
+    assert [(scene.first, scene.end) for scene in find_scenes(video)] == [
+        (0, 25), (25, 50), (50, 75)
+    ]  # fmt: skip
+    shapes = [frame.shape for frame in read_frames(video, [3, 30, 49, 74])]
+    assert shapes == [(176, 320, 3), (264, 480, 3), (264, 480, 3), (176, 320, 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "chroma", "rgb", "alpha", "x264", "x265", "svtav1"),
+    [
+        ("yuv420p", 8, "420", False, False, "yuv420p", "yuv420p", "yuv420p"),
+        ("yuva444p12le", 12, "444", False, True, "yuv444p10le", "yuv444p12le", "yuv420p10le"),
+        ("gray10le", 10, "gray", False, False, "gray10le", "gray10le", "yuv420p10le"),
+        ("p010le", 10, "420", False, False, "yuv420p10le", "yuv420p10le", "yuv420p10le"),
+        ("y210le", 10, "422", False, False, "yuv422p10le", "yuv422p10le", "yuv420p10le"),
+        ("yuv440p12le", 12, "444", False, False, "yuv444p10le", "yuv444p12le", "yuv420p10le"),
+        ("bgr0", 8, "444", True, False, "yuv420p", "yuv420p", "yuv420p"),
+        ("gbrap12le", 12, "444", True, True, "yuv420p10le", "yuv420p12le", "yuv420p10le"),
+        ("pal8", 8, "444", True, True, "yuv420p", "yuv420p", "yuv420p"),
+        ("ya8", 8, "gray", False, True, "gray", "gray", "yuv420p"),
+    ],
+)
+def test_pixel_formats_by_their_own_description(
+    name, depth, chroma, rgb, alpha, x264, x265, svtav1
+):
+    assert describe(name) == (name, depth, chroma, rgb, alpha)
+    coded = [choose_coded(name, f"lib{each}").name for each in ("x264", "x265", "svtav1")]
+    assert coded == [x264, x265, svtav1]
+
+
+def test_scenes_are_sampled_and_tried_in_their_middles():
+    scene = Scene(10, 22, 0, 1)
+    assert scene.sampled(3) == [12, 16, 20]
+    assert scene.middle(4) == [14, 15, 16, 17]
+    assert scene.middle(99) == [*range(10, 22)]
+
+
+# What is no video, or none to be opened
+
+
+MANIFESTS = {
+    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+    'mediaPresentationDuration="PT1S" profiles="urn:mpeg:dash:profile:isoff-on-demand:2011">'
+    '<Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1">'
+    "<BaseURL>{}</BaseURL></Representation></AdaptationSet></Period></MPD>",
+    "concat": "ffconcat version 1.0\nfile {}\n",
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
+}
+
+
+@pytest.mark.parametrize("kind", MANIFESTS)
+def test_no_file_names_another_one_to_be_read(tmp_path, kind):
+    secret = tmp_path / "secret.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64:d=0.2", *X264, secret)
+    upload = tmp_path / "upload.mp4"
+    upload.write_text(MANIFESTS[kind].format(secret))
+    with pytest.raises(UserError, match=r"upload\.mp4: cannot be read as a video"):
+        probe(upload)
+
+
+def test_pipes_and_devices_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(UserError, match="save it as a file first"):
+        probe(tmp_path / "pipe.mp4")
+    with pytest.raises(UserError, match="not a regular file"):
+        probe(tmp_path / "../../../../../../../../../dev/zero")
+
+
+def test_why_a_video_cannot_be_read(tmp_path):
+    full = tmp_path / "full.ts"
+    shapes = ("-f", "lavfi", "-i", "testsrc2=s=320x176:d=2")
+    ffmpeg(*shapes, "-c:v", "libx264", "-g", 12, "-bf", 2, "-qp", 10, "-f", "mpegts", full)
+    data = full.read_bytes()
+    packets = len(data) // 188
+    cases = {
+        "middle.ts": (data[:564] + data[188 * (packets // 7) :], "begins between two key frames"),
+        "zeros.ts": (data[: len(data) // 2] + bytes(3000) + data[len(data) // 2 + 3000 :],
+                     "damaged 0.[89] s after its start"),
+        "words.mp4": (b"hello", "its content is that of no video"),
+        "empty.mp4": (b"", "it is empty"),
+    }  # fmt: skip
+    for name, (content, why) in cases.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=why):
+            probe(tmp_path / name)
+    ffmpeg("-f", "lavfi", "-i", "sine=d=0.2", tmp_path / "sound.m4a")
+    with pytest.raises(UserError, match="no video in it, but audio"):
+        probe(tmp_path / "sound.m4a")
+    # What the message says to do mends it.
+    ffmpeg("-i", tmp_path / "middle.ts", "-map", 0, "-c", "copy", tmp_path / "mended.ts")
+    assert 30 < probe(tmp_path / "mended.ts").frames < 50
+
+
+def test_the_reason_is_the_first_line_that_is_no_consequence():
+    said = b"""[h264 @ 0x55] error while decoding MB 15 7, bytestream -8
+[vist#0:0/h264 @ 0x55] [dec:h264 @ 0x56] Error submitting packet to decoder: Invalid data
+[out#0/null @ 0x55] Nothing was written into output file
+Conversion failed!"""
+    assert reason(said) == "error while decoding MB 15 7, bytestream -8"
+    assert reason(b"Conversion failed!\n") == "Conversion failed!"
+    assert reason(b"") == ""

@@ -1,0 +1,46 @@
+"""Videos for tests, and what ffmpeg itself says of them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import numpy as np
+
+from common.codecs.ffmpeg import binary
+from tests.synthetic import SCALE
+
+
+def ffmpeg(*words) -> bytes:
+    """What ffmpeg writes and says, run with these arguments."""
+    command = [binary("libvmaf"), "-y", "-nostdin", "-hide_banner", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=100)
+    return done.stdout + done.stderr
+
+
+def frames_by_ffmpeg(path, width: int, height: int) -> np.ndarray:
+    """All frames as RGB, uint8 [frames, height, width, 3]."""
+    chain = f"scale={SCALE},format=rgb24"
+    data = ffmpeg("-loglevel", "error", "-i", path, "-vf", chain, "-f", "rawvideo", "-")
+    return np.frombuffer(data, np.uint8).reshape(-1, height, width, 3)
+
+
+def pixels(path, first=0, end=10**6) -> list[str]:
+    """Checksums of the decoded frames."""
+    cut = f"trim=start_frame={first}:end_frame={end}"
+    words = ("-i", path, "-map", "0:V:0", "-vf", cut, "-fps_mode", "passthrough", "-f", "framemd5")
+    lines = ffmpeg("-loglevel", "error", *words, "-").decode().splitlines()
+    return [line.split(",")[-1].strip() for line in lines if not line.startswith("#")]
+
+
+def times(path) -> np.ndarray:
+    """When frames are shown, in seconds after the first."""
+    said = ffmpeg("-i", path, "-map", "0:V:0", "-vf", "showinfo", "-f", "null", "-").decode()
+    found = np.array([float(each) for each in re.findall(r" pts_time:(\S+)", said)])
+    return found[: len(pixels(path))] - found[0]
+
+
+def streams(path) -> str:
+    """What ffmpeg says of a file."""
+    command = [binary("libvmaf"), "-hide_banner", "-i", str(path)]
+    return subprocess.run(command, capture_output=True, text=True).stderr
