@@ -127,14 +127,14 @@ def test_a_size_that_changes_begins_a_scene_and_each_frame_has_its_own(parts):
     [
         ("yuv420p", 8, "420", False, False, "yuv420p", "yuv420p", "yuv420p"),
         ("yuva444p12le", 12, "444", False, True, "yuv444p10le", "yuv444p12le", "yuv420p10le"),
-        ("gray10le", 10, "gray", False, False, "gray10le", "gray10le", "yuv420p10le"),
+        ("gray10le", 10, "gray", False, False, "yuv420p10le", "yuv420p10le", "yuv420p10le"),
         ("p010le", 10, "420", False, False, "yuv420p10le", "yuv420p10le", "yuv420p10le"),
         ("y210le", 10, "422", False, False, "yuv422p10le", "yuv422p10le", "yuv420p10le"),
         ("yuv440p12le", 12, "444", False, False, "yuv444p10le", "yuv444p12le", "yuv420p10le"),
         ("bgr0", 8, "444", True, False, "yuv420p", "yuv420p", "yuv420p"),
         ("gbrap12le", 12, "444", True, True, "yuv420p10le", "yuv420p12le", "yuv420p10le"),
         ("pal8", 8, "444", True, True, "yuv420p", "yuv420p", "yuv420p"),
-        ("ya8", 8, "gray", False, True, "gray", "gray", "yuv420p"),
+        ("ya8", 8, "gray", False, True, "yuv420p", "yuv420p", "yuv420p"),
     ],
 )
 def test_pixel_formats_by_their_own_description(

@@ -47,7 +47,7 @@ _MPEG_TS = Container("mpegts", "", frozenset(), "")
 CONTAINERS = {
     ".mp4": _MP4,
     ".m4v": _MP4,
-    ".mov": _MP4._replace(muxer="mov"),
+    ".mov": _MP4._replace(muxer="mov", covers=""),
     ".mkv": Container(
         "matroska", "srt", frozenset({"subrip", "ass", "ssa", "webvtt", "text"}), "attachment"
     ),

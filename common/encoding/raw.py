@@ -55,14 +55,15 @@ def choose_raw(video: Video, encoder: str) -> RawVideo:
         look = look._replace(range="tv", space=_MATRIX, primaries=primaries, transfer=transfer)
         notes.append(f"RGB is encoded as {coded.name}, {_MATRIX.upper()}")
     else:
-        # Old names of full range, which would be converted: to the same values by their new name.
         old = look.pixel_format.startswith("yuvj")
-        same = "scale=in_range=pc:out_range=pc," if old else ""
-        new = f"format={look.pixel_format.replace('j', '', 1)}," if old else ""
-        graph = f"{same}{new}{_CALLED_LIMITED},{EVEN},format={coded.name}"
+        # Grey and old names of full range would be converted to limited: the values are to stay.
+        keeps = "scale=in_range=pc:out_range=pc," if old or has.chroma == "gray" else ""
+        graph = f"{keeps}format={coded.name},{_CALLED_LIMITED},{EVEN}"
+        if not keeps:
+            graph = f"{_CALLED_LIMITED},{EVEN},format={coded.name}"
         if coded.depth < has.depth:
             notes.append(f"{has.depth} bits become {coded.depth}, which {encoder} codes")
-        if coded.chroma not in (has.chroma, "gray"):
+        if coded.chroma != has.chroma:
             notes.append(f"{look.pixel_format} becomes {coded.name}, which {encoder} codes")
     if has.alpha:
         notes.append("transparency (alpha) is left out: these encoders have none")

@@ -62,19 +62,18 @@ def supported_by(library: str) -> tuple[str, ...]:
 def choose_coded(name: str, library: str) -> PixelFormat:
     """The pixel format that an encoder is to code pictures of the format `name` in.
 
-    Its depth and chroma subsampling are kept as far as the encoder has them; RGB becomes 4:2:0,
-    which every player shows.
+    Its depth and chroma subsampling are kept as far as the encoder has them; RGB and grey become
+    4:2:0, which every player shows.
     """
     has = describe(name)
-    chroma = "420" if has.rgb else has.chroma
+    chroma = "420" if has.rgb or has.chroma == "gray" else has.chroma
     depths = [depth for depth in (12, 10, 8) if depth <= has.depth] or [8]
     if has.depth == 9:
         depths = [10, 8]  # nothing is lost
     takes = supported_by(library)
     for depth in depths:
         for subsampling in dict.fromkeys((chroma, "420")):
-            wanted = "gray" if subsampling == "gray" else f"yuv{subsampling}p"
-            wanted += f"{depth}le" if depth > 8 else ""
+            wanted = f"yuv{subsampling}p{f'{depth}le' if depth > 8 else ''}"
             if wanted in takes:
                 return describe(wanted)
     return describe("yuv420p")

@@ -1,0 +1,288 @@
+"""`encode` of files as they are found: depth, RGB, alpha, HDR, covers, subtitles, promises."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.encoding.clips import encode_scenes
+from common.encoding.containers import CONTAINERS, check_container, find_container, join
+from common.encoding.delivery import deliver
+from common.encoding.encoders import ENCODERS, find_mastering
+from common.encoding.planning import Planned, is_measurable, plan
+from common.encoding.raw import choose_raw
+from common.errors import UserError
+from common.video.probe import probe
+from common.video.scenes import Scene, find_scenes
+from tests.videos import ffmpeg, frames_by_ffmpeg, pixels, streams, times
+
+X264 = ("-c:v", "libx264", "-qp", 12, "-preset", "ultrafast")
+SHAPES = ("-f", "lavfi", "-i", "testsrc2=s=320x176:d=0.4")
+
+
+def deliver_plainly(path, target, encoder="x264", qp=20):
+    """Encode a video at one QP, without a model; its notes."""
+    raw = choose_raw(probe(path), encoder)
+    notes = [*raw.notes, *check_container(raw, target, encoder)]
+    planned = [
+        Planned(scene=scene, level=qp, qp=qp, vmaf=None, corrected=False, bytes=None)
+        for scene in find_scenes(raw.video)
+    ]
+    deliver(raw, target, planned, encoder, measure=False)
+    return notes
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "codec"),
+    [("yuv420p10le", "ffv1"), ("yuv420p12le", "ffv1"), ("yuv422p12le", "ffv1"),
+     ("gray10le", "ffv1"), ("gray12le", "ffv1"), ("yuva444p10le", "prores_ks"),
+     ("yuv444p12le", "ffv1")],
+)  # fmt: skip
+@pytest.mark.parametrize("encoder", ["x264", "svtav1"])
+def test_a_qp_means_the_same_in_any_depth(tmp_path, pixel_format, codec, encoder):
+    """VMAF of luma at a QP, beside that of 8 bits."""
+    vmaf = []
+    for name in ("gray" if "gray" in pixel_format else "yuv420p", pixel_format):
+        path = tmp_path / f"{name}.mov"
+        used = codec if name == pixel_format else "ffv1"
+        ffmpeg(*SHAPES, "-pix_fmt", name, "-c:v", used, "-f", "matroska", path)
+        raw, scene = choose_raw(probe(path), encoder), Scene(0, 10, 0, 0.4)
+        vmaf.append(plan(raw, [scene], [34.0], encoder, range(34, 35), 90, True)[0].vmaf)
+    assert vmaf[0] == pytest.approx(vmaf[1], abs=1.5) and vmaf[0] < 96
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec"),
+    [("gbrp", ("-c:v", "libx264rgb", "-qp", 4)), ("rgb24", ("-c:v", "qtrle")),
+     ("rgb24", ("-c:v", "png")), ("bgr8", ("-c:v", "gif")), ("rgba", ("-c:v", "apng"))],
+    ids=["x264rgb", "qtrle", "png", "gif", "apng"],
+)  # fmt: skip
+def test_rgb_has_its_colours(tmp_path, kind, codec):
+    suffix = {"gif": ".gif", "apng": ".apng"}.get(codec[1], ".mov")
+    path, out = tmp_path / f"in{suffix}", tmp_path / "out.mp4"
+    ffmpeg(*SHAPES, *codec, "-pix_fmt", kind, path)
+    notes = deliver_plainly(path, out, qp=12)
+    assert any("RGB is encoded as yuv420p, BT709" in note for note in notes)
+    assert any("transparency" in note for note in notes) == (suffix != ".mov")
+    before = frames_by_ffmpeg(path, 320, 176).astype(float)
+    after = frames_by_ffmpeg(out, 320, 176)
+    assert len(before) == len(after) == 10
+    # Subsampled colours of a test picture; in another matrix it is 12 dB.
+    assert 10 * np.log10(255**2 / np.mean((before - after) ** 2)) > 24
+    assert re.search(r"yuv420p\(tv, bt709", streams(out))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_mastering_metadata_of_hdr_are_kept(tmp_path, encoder):
+    path, out = tmp_path / "hdr.mkv", tmp_path / "out.mkv"
+    told = (
+        "log-level=error:master-display=G(13250,34500)B(7500,3000)R(34000,16000)"
+        "WP(15635,16450)L(10000000,50):max-cll=1000,400:hdr10=1"
+    )
+    tags = "range=tv:colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084"
+    deep = ("-vf", f"format=yuv420p10le,setparams={tags}")
+    ffmpeg(*SHAPES, *deep, "-c:v", "libx265", "-x265-params", told, path)
+    before = find_mastering(probe(path).side_data)
+    assert before.luminance == (1000, 0.005) and before.light == (1000, 400)
+    deliver_plainly(path, out, encoder)
+    after = probe(out)
+    kept = find_mastering(after.side_data)
+    assert np.allclose(kept.primaries, before.primaries, atol=1e-3)
+    assert np.allclose(kept.luminance, before.luminance, atol=1e-3) and kept.light == before.light
+    assert after.look[4:8] == ("tv", "bt2020nc", "bt2020", "smpte2084")
+
+
+def test_what_an_encoder_cannot_keep_is_refused(tmp_path):
+    path = tmp_path / "in.mkv"
+    ffmpeg(*SHAPES, *X264, "-pix_fmt", "yuv420p", path)
+    video = probe(path)
+    dolby = video._replace(side_data=["DOVI configuration record: version: 1.0, profile: 8"])
+    with pytest.raises(UserError, match="Dolby Vision"):
+        choose_raw(dolby, "x265")
+    (_, look), *_ = video.looks
+    changes = {"size": look._replace(width=640), "pixel format": look._replace(pixel_format="gray")}
+    changes |= {"aspect": look._replace(aspect="4/3")}
+    for what, other in changes.items():
+        with pytest.raises(UserError, match=f"changes its .*{what}.* at 0.2 s"):
+            choose_raw(video._replace(looks=[(0, look), (5, other)]), "x264")
+    known, foreign = look._replace(space="bt709"), look._replace(space="smpte170m")
+    merged = choose_raw(video._replace(looks=[(0, look), (5, known)]), "x264")
+    assert "colorspace=bt709" in merged.tags
+    with pytest.raises(UserError, match="from bt709 to smpte170m"):
+        choose_raw(video._replace(looks=[(0, known), (5, foreign)]), "x264")
+
+
+def test_a_video_that_becomes_interlaced_is_refused(tmp_path):
+    parts = (("p", ()), ("i", ("-vf", "interlace", "-flags", "+ildct+ilme")))
+    for name, more in parts:
+        rate = "r=50" if name == "i" else "r=25"
+        ffmpeg("-f", "lavfi", "-i", f"testsrc2=s=320x176:{rate}:d=1", *more, *X264,
+               "-pix_fmt", "yuv420p", "-f", "mpegts", tmp_path / f"{name}.ts")  # fmt: skip
+    (tmp_path / "list.txt").write_text("file p.ts\nfile i.ts\n")
+    ffmpeg("-f", "concat", "-i", tmp_path / "list.txt", "-c", "copy", tmp_path / "in.mkv")
+    video = probe(tmp_path / "in.mkv")
+    assert video.interlaced == 25
+    with pytest.raises(UserError, match=r"interlaced from 1\.0 s on.*bwdif"):
+        choose_raw(video, "x264")
+
+
+# Containers
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory):
+    """A film with two languages, a subtitle, a cover, and mkvmerge's statistics."""
+    folder = tmp_path_factory.mktemp("rich")
+    (folder / "s.srt").write_text("1\n00:00:00,100 --> 00:00:00,300\nHello\n\n")
+    Image.new("RGB", (64, 64), "red").save(folder / "cover.jpg")
+    sounds = ("-f", "lavfi", "-i", "sine=300:d=0.4", "-f", "lavfi", "-i", "sine=900:d=0.4")
+    inputs = (*SHAPES, *sounds, "-i", folder / "s.srt", "-i", folder / "cover.jpg")
+    mapped = [word for number in range(5) for word in ("-map", number)]
+    told = ("-metadata:s:a:0", "language=fra", "-metadata:s:a:1", "language=ita")
+    told += ("-metadata:s:v:0", "title=Main", "-metadata:s:s:0", "language=ita")
+    picture = ("-c:v:0", "libx264", "-pix_fmt:v:0", "yuv420p", "-c:v:1", "copy")
+    film = ("-c:a", "aac", "-c:s", "mov_text", "-disposition:v:1", "attached_pic")
+    ffmpeg(*inputs, *mapped, *told, *picture, *film, folder / "film.mp4")
+    stale = ("-metadata:s:v:0", "BPS=99999999", "-metadata:s:v:0", "_STATISTICS_TAGS=BPS")
+    stale += ("-metadata:s:v:0", "NUMBER_OF_FRAMES-eng=7", "-metadata:s:a:0", "BPS=64000")
+    ffmpeg("-i", folder / "film.mp4", "-map", "0:V", "-map", "0:a", "-c", "copy", *stale,
+           folder / "statistics.mkv")  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_all_streams_stay_with_what_is_said_of_them(rich, tmp_path, suffix):
+    out = tmp_path / f"out{suffix}"
+    notes = deliver_plainly(rich / "film.mp4", out)
+    said = streams(out)
+    assert re.findall(r"Stream #0:\d+(?:\[\w+\])?\((\w+)\): Audio", said) == ["fra", "ita"]
+    subtitles = re.findall(r"\((\w+)\): Subtitle: (\w+)", said)
+    assert subtitles == [("ita", "subrip" if suffix == ".mkv" else "mov_text")]
+    assert ("mov_text subtitles become srt" in notes) == (suffix == ".mkv")
+    assert len(re.findall(r"Video: (?!mjpeg)", said)) == 1
+    assert ("the cover picture is left out: such a file holds none" in notes) == (suffix == ".mov")
+    assert bool(re.findall(r"Video: mjpeg.*\(attached pic\)", said)) == (suffix != ".mov")
+    assert times(out) == pytest.approx(times(rich / "film.mp4"), abs=2e-3)
+    if suffix == ".mkv":
+        # A picture that is attached, not a second video of one frame.
+        assert re.search(r"mimetype +: image/jpeg", said)
+        assert len(re.findall(r"Video: mjpeg", said)) == 1
+
+
+def test_statistics_of_the_old_stream_go_and_those_of_others_stay(rich, tmp_path):
+    out = tmp_path / "out.mkv"
+    deliver_plainly(rich / "statistics.mkv", out)
+    video, sound = streams(out).split("Stream #0:1")
+    assert "BPS" in sound
+    assert not re.search(r"BPS|_STATISTICS|NUMBER_OF", video)
+
+
+def test_what_a_container_cannot_hold_is_known_before_any_work(rich, tmp_path):
+    film = choose_raw(probe(rich / "film.mp4"), "x264")
+    with pytest.raises(UserError, match=r"out\.webm: cannot hold .*\.mkv.* can$"):
+        check_container(film, tmp_path / "out.webm", "x264")
+    with pytest.raises(UserError, match=r"\.mp4.*\.mkv"):
+        find_container(tmp_path / "out")
+    for name in ("out.m3u8", "-", "out.gif", "out.mpd"):
+        with pytest.raises(UserError, match="names no container"):
+            find_container(tmp_path / name)
+    assert [*tmp_path.iterdir()] == []
+    for suffix in (".mp4", ".mkv", ".mov"):
+        assert check_container(film, tmp_path / f"out{suffix}", "x264") is not None
+    assert {find_container(tmp_path / f"o{each.upper()}") for each in CONTAINERS} == {
+        *CONTAINERS.values()
+    }
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_last_picture_stays_as_long(tmp_path, suffix):
+    path, out = tmp_path / "in.mp4", tmp_path / f"out{suffix}"
+    held = ("-vf", "setpts='if(lt(N,9),N*0.04,5.36)/TB'", "-fps_mode", "vfr")
+    ffmpeg(*SHAPES, *held, "-enc_time_base", "1/1000", *X264, "-bf", 0, "-pix_fmt", "yuv420p", path)
+    deliver_plainly(path, out)
+    assert times(out) == pytest.approx(times(path), abs=2e-3)
+    assert re.search(r"Duration: 00:00:05\.[45]", streams(out))
+
+
+def test_names_that_ffmpeg_reads_otherwise(tmp_path):
+    path = tmp_path / "in.mp4"
+    ffmpeg(*SHAPES, *X264, "-pix_fmt", "yuv420p", path)
+    folder = tmp_path / "50% of [a]* it's: 'so'"
+    folder.mkdir()
+    for name in (
+        "100% real.mp4",
+        "12:30.mkv",
+        "%05d.mp4",
+        "a**.mp4",
+        "-out.mp4",
+        "n" * 240 + ".mkv",
+    ):
+        deliver_plainly(path, folder / name)
+        assert probe(folder / name).frames == 10
+    deliver_plainly(folder / "%05d.mp4", folder / "again.mp4")
+    assert sorted(each.name for each in folder.iterdir() if each.name[0] == ".") == []
+
+
+def test_more_scenes_than_one_ffmpeg_cuts(tmp_path, monkeypatch):
+    path = tmp_path / "in.mkv"
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=64x48:d=1.2", "-c:v", "ffv1", "-pix_fmt", "yuv420p", path
+    )
+    monkeypatch.setattr("common.encoding.clips._MOST_PARTS", 3)
+    raw = choose_raw(probe(path), "x264")
+    firsts = [0, 2, 5, 9, 11, 17, 23, 29, 30]
+    scenes = [Scene(first, end, first / 25, end / 25) for first, end in zip(firsts, firsts[1:])]
+    told = []
+    parts = encode_scenes(raw, scenes, [1] * 8, ENCODERS["x264"], tmp_path, told.append)
+    assert len(parts) == 8 and told[-1] == 30
+    for part, scene in zip(parts, scenes):
+        assert len(pixels(part)) == scene.end - scene.first
+    join(raw, parts, scenes, tmp_path / "out.mkv", CONTAINERS[".mkv"])
+    before = frames_by_ffmpeg(path, 64, 48).astype(float)
+    assert np.abs(before - frames_by_ffmpeg(tmp_path / "out.mkv", 64, 48)).mean() < 3
+    assert times(tmp_path / "out.mkv") == pytest.approx(times(path), abs=2e-3)
+
+
+# Promises
+
+
+def test_pictures_that_are_not_the_inputs_are_no_result(tmp_path):
+    path, out = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    ffmpeg(*SHAPES, *X264, "-pix_fmt", "yuv420p", path)
+    raw = choose_raw(probe(path), "x264")
+    spoiled = raw._replace(graph=f"hue=s=0,negate,{raw.graph}")
+    scene = Planned(
+        scene=Scene(0, 10, 0, 0.4),
+        level=20,
+        qp=20,
+        vmaf=97,
+        corrected=False,
+        bytes=1,
+        promised=94.5,
+    )
+
+    def spoil(given, *more, **options):
+        return encode_scenes(spoiled, *more, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("common.encoding.delivery.encode_scenes", spoil)
+        with pytest.raises(UserError, match=r"not written: .* 94\.5 was promised"):
+            deliver(raw, out, [scene], "x264", measure=True)
+    assert [each.name for each in tmp_path.iterdir()] == ["in.mp4"]
+    _, (vmaf,) = deliver(raw, out, [scene], "x264", measure=True)
+    assert vmaf > 90
+
+
+@pytest.mark.parametrize("size", ["16x16", "2x2", "640x16", "16x200"])
+def test_frames_too_small_for_vmaf_are_encoded_untried(tmp_path, size):
+    path, out = tmp_path / "in.mp4", tmp_path / "out.mkv"
+    ffmpeg("-f", "lavfi", "-i", f"color=gray:s={size}:d=0.4", *X264, "-pix_fmt", "yuv420p", path)
+    raw = choose_raw(probe(path), "x264")
+    assert not is_measurable(raw)
+    (planned,) = plan(raw, find_scenes(raw.video), [30.0], "x264", range(1, 52), 94.5, True)
+    assert (planned.qp, planned.vmaf) == (30, None)
+    deliver(raw, out, [planned], "x264", measure=False)
+    assert size in streams(out)
