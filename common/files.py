@@ -62,6 +62,10 @@ def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
                 fcntl.flock(file, fcntl.LOCK_EX)
             (folder / "unlocked").rename(folder / _LOCK)  # no moment with a lock that is free
             yield folder
+    except OSError as error:
+        if error.filename is None and _full(error):
+            error.filename = str(parent)
+        raise
     finally:
         _remove(folder)
         _living.discard(folder)
@@ -150,10 +154,18 @@ def atomic_write(
             except FileExistsError:
                 raise UserError(f"{path}: was made by another process meanwhile") from None
     except OSError as error:
-        # Encoders name no file, or the temporary one, which is gone.
+        # Encoders name no file, or the temporary one, which is gone; HDF5 says it in many lines.
+        if number := _full(error):
+            raise OSError(number, os.strerror(number), str(path)) from None
         if error.filename is None or _PREFIX in str(error.filename):
             error.filename = str(path)
         raise
+
+
+def _full(error: OSError) -> int | None:
+    """Give the number of an error that says that a disk, or a file, can take no more."""
+    numbers = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+    return next((number for number in numbers if os.strerror(number) in str(error)), None)
 
 
 def _linked(temporary: Path, target: Path) -> bool:
