@@ -47,7 +47,7 @@ def make_report(
     out: Path,
     cache: Path,
     command: str,
-    overwrite: bool,
+    overwrite: bool = False,
 ) -> Table:
     """Measure the candidates on `split` and write everything to `out`; the table of errors.
 
@@ -98,7 +98,7 @@ def _facts(command: str, split: Split, candidates: list[Candidate]) -> dict[str,
     }
 
 
-def write_tables(tables: list[Table], out: Path, command: str, overwrite: bool) -> None:
+def write_tables(tables: list[Table], out: Path, command: str, overwrite: bool = False) -> None:
     """Write tables.md, and each table's CSV, to the folder `out`, where no other result stays."""
     clear_results(out, RESULTS, overwrite)
     for table in tables:
