@@ -201,9 +201,13 @@ def test_what_a_kill_leaves_goes_and_the_living_stay(holder, tmp_path):
     assert names(tmp_path) == ["a"]
 
 
-def test_a_folder_without_a_lock_is_stale_after_a_minute(tmp_path):
+def test_a_folder_without_a_lock_is_stale_if_empty_or_after_a_minute(tmp_path):
     folder = tmp_path / ".laser-jnd-abcdefgh"
     folder.mkdir()
+    remove_stale(tmp_path)
+    assert not folder.exists()  # who is about to lock it makes another
+    folder.mkdir()
+    (folder / "a").touch()
     remove_stale(tmp_path)
     assert folder.is_dir()
     os.utime(folder, (time.time() - 61,) * 2)
