@@ -36,7 +36,7 @@ _HEAD = 4096  # bytes of a file that tell whether it is ours
 OUR_PNG = re.compile(rb"\x89PNG.{0,2000}?tEXtSoftware\0" + SOFTWARE.encode(), re.DOTALL)
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
-# Of this process: the folders in use, and the folders whose stale ones are removed.
+# Of this process: the temporary folders and locks in use, and the folders that were swept.
 _living: set[Path] = set()
 _swept: set[Path] = set()
 
@@ -272,7 +272,7 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
         UserError: another run has it, and we are not to `wait`.
     """
     name = f"{_PREFIX}{checksum([os.fsencode(path.name)])[:8]}.lock"
-    lock = path / name if path.is_dir() else path.parent / name
+    lock = (path if path.is_dir() else path.parent).absolute() / name
     lock.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         while True:
@@ -288,6 +288,8 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
                 if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
                     break
             # Else whoever had it before us has removed it.
+        _living.add(lock)
+        stack.callback(_living.discard, lock)
         stack.callback(lock.unlink, missing_ok=True)
         yield
 
