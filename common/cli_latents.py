@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from common.console import Parser, add_options, bundled, path
-from common.errors import UserError, say
+from common.errors import say
 from common.facts import LEVELS
 from common.files import locked, make_writable
 from common.models.descriptions import MODELS, Description
@@ -95,11 +96,7 @@ def decompress(options: argparse.Namespace) -> int:
 
 
 def _print(options: argparse.Namespace, key: str, done: list[dict], errors: list[dict]) -> int:
-    """Say what became of each picture, as JSON or in a line; 1 where some could not be read.
-
-    Raises:
-        UserError: of several, none could be read.
-    """
+    """Say what became of each picture, as JSON or in a line; 1 where some could not be read."""
     if options.json:
         print(json.dumps({key: done, "errors": errors}, indent=2))
         return 1 if errors else 0
@@ -108,7 +105,7 @@ def _print(options: argparse.Namespace, key: str, done: list[dict], errors: list
         rates = ", ".join(f"{target} {value:.3f}" for target, value in bits)
         say(f"{each['file']} -> {each['out']}{f' ({rates} bits per pixel)' if rates else ''}")
     if not done and len(errors) > 1:
-        raise UserError(f"none of the {len(errors)} inputs can be read")
+        say(f"none of the {len(errors)} inputs can be read", file=sys.stderr)
     return 1 if errors else 0
 
 

@@ -6,11 +6,12 @@ import argparse
 import contextlib
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from common.console import add_options, bundled, path, positive
-from common.errors import UserError
+from common.errors import UserError, say
 from common.facts import LEVELS
 from common.files import check_regular, check_writable, locked
 from common.models.descriptions import Description
@@ -50,11 +51,7 @@ def predict(description: Description, options: argparse.Namespace) -> int:
 
 
 def _tell(document: dict, options: argparse.Namespace) -> None:
-    """Write and print what was predicted, if anything was.
-
-    Raises:
-        UserError: of several inputs, none could be read.
-    """
+    """Write and print what was predicted, if anything was."""
     from common.evaluation.results import write_csv
     from common.prediction.answers import as_lines, as_table
 
@@ -63,7 +60,7 @@ def _tell(document: dict, options: argparse.Namespace) -> None:
     elif document["inputs"]:
         print(as_lines(document))
     elif len(document["errors"]) > 1:
-        raise UserError(f"none of the {len(document['errors'])} inputs can be read")
+        say(f"none of the {len(document['errors'])} inputs can be read", file=sys.stderr)
     if options.csv and document["inputs"]:
         write_csv(as_table(document), options.csv, TABLE, options.overwrite, float_format="%.3f")
 

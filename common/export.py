@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from common.console import Parser, path
 from common.errors import UserError, reported, say
 from common.facts import HEIGHT, LEVELS, WIDTH
-from common.files import check_regular, check_writable, locked, temporary_folder
+from common.files import atomic_write, check_regular, check_writable, locked, temporary_folder
 from common.models.descriptions import MODELS, Description
 
 if TYPE_CHECKING:
@@ -97,9 +97,10 @@ def export(description: Description, weights: Path, names: list[str], out: Path)
             tf.saved_model.save(module, str(whole), {"serving_default": levels})
             if out.suffix == ".tflite":
                 converted = tf.lite.TFLiteConverter.from_saved_model(str(whole)).convert()
-                whole = folder / "whole.tflite"
-                whole.write_bytes(converted)
-            whole.rename(out)
+                with atomic_write(out, overwrite=None) as temporary:
+                    temporary.write_bytes(converted)
+            else:
+                whole.rename(out)
         except OSError as error:
             error.filename = str(out)
             raise

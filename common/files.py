@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from common.errors import UserError
 from common.facts import SOFTWARE
@@ -30,13 +30,13 @@ _LOCK_FILE = re.compile(re.escape(_PREFIX) + r"[0-9a-f]{8}\.lock")
 # What versions up to 0.9 left beside a file when they were killed.
 _OLD_FILE = re.compile(r"\..+\.partial-[0-9a-f]{8}(\.[^.]+)?", re.DOTALL)
 _OLD_FOLDER = re.compile(r"\..+\.scenes-[a-z0-9_]{8}", re.DOTALL)
-_SECONDS_TO_LOCK = 60  # a process may take between making a folder and locking it
+_SECONDS_TO_LOCK = 60  # more than a process takes from making a folder to locking it
 _HEAD = 4096  # bytes of a file that tell whether it is ours
 # Of pictures that `Software` is written into.
 OUR_PNG = re.compile(rb"\x89PNG.{0,2000}?tEXtSoftware\0" + SOFTWARE.encode(), re.DOTALL)
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
-# Of this process: the folders in use, and the folders whose stale ones are removed.
+# Of this process: the temporary folders and locks in use, and the folders that were swept.
 _living: set[Path] = set()
 _swept: set[Path] = set()
 
@@ -53,17 +53,35 @@ def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
     for each in {parent, system} - _swept:
         _swept.add(each)
         remove_stale(each)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    _living.add(folder)
+    folder, lock = _make_locked(parent)
     try:
-        with (folder / "unlocked").open("w") as file:
+        yield folder
+    except OSError as error:
+        if error.filename is None and _full(error):
+            error.filename = str(parent)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            _remove(folder)  # while nobody else may
+        lock.close()
+        shutil.rmtree(folder, ignore_errors=True)  # NFS keeps a file that is open
+        _living.discard(folder)
+
+
+def _make_locked(parent: Path) -> tuple[Path, TextIO]:
+    """Make a temporary folder, and lock the file in it."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        _living.add(folder)
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
+            file = stack.enter_context((folder / _LOCK).open("w"))
             # Where a file system has no locks, nobody takes a folder for stale either.
             with contextlib.suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
-            (folder / "unlocked").rename(folder / _LOCK)  # no moment with a lock that is free
-            yield folder
-    finally:
-        _remove(folder)
+            if (folder / _LOCK).exists():
+                stack.pop_all()
+                return folder, file
+        # Another process took it for a stale one, before it was locked.
         _living.discard(folder)
 
 
@@ -96,8 +114,11 @@ def _remove_unless_held(path: Path) -> None:
     try:
         number = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        if time.time() - path.stat().st_mtime > _SECONDS_TO_LOCK:
-            _remove(path)
+        try:
+            path.rmdir()
+        except OSError:
+            if time.time() - path.stat().st_mtime > _SECONDS_TO_LOCK:
+                _remove(path)
         return
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -112,11 +133,11 @@ def _remove(path: Path) -> None:
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    for each in path.iterdir():
-        if each.is_dir() and not each.is_symlink():
-            shutil.rmtree(each, ignore_errors=True)
-        elif each.name != _LOCK:
-            each.unlink(missing_ok=True)
+    for entry in os.scandir(path):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        elif entry.name != _LOCK:
+            os.unlink(entry.path)
     shutil.rmtree(path, ignore_errors=True)
 
 
@@ -150,10 +171,18 @@ def atomic_write(
             except FileExistsError:
                 raise UserError(f"{path}: was made by another process meanwhile") from None
     except OSError as error:
-        # Encoders name no file, or the temporary one, which is gone.
+        # Encoders name no file, or the temporary one, which is gone; HDF5 says it in many lines.
+        if number := _full(error):
+            raise OSError(number, os.strerror(number), str(path)) from None
         if error.filename is None or _PREFIX in str(error.filename):
             error.filename = str(path)
         raise
+
+
+def _full(error: OSError) -> int | None:
+    """Give the number of an error that says that a disk, or a file, can take no more."""
+    numbers = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+    return next((number for number in numbers if os.strerror(number) in str(error)), None)
 
 
 def _linked(temporary: Path, target: Path) -> bool:
@@ -243,7 +272,7 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
         UserError: another run has it, and we are not to `wait`.
     """
     name = f"{_PREFIX}{checksum([os.fsencode(path.name)])[:8]}.lock"
-    lock = path / name if path.is_dir() else path.parent / name
+    lock = (path if path.is_dir() else path.parent).absolute() / name
     lock.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         while True:
@@ -259,6 +288,8 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
                 if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
                     break
             # Else whoever had it before us has removed it.
+        _living.add(lock)
+        stack.callback(_living.discard, lock)
         stack.callback(lock.unlink, missing_ok=True)
         yield
 

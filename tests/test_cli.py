@@ -209,7 +209,8 @@ def test_killed_between_two_files_it_leaves_no_old_ones(
         write(*arguments, **options)
 
     monkeypatch.setattr(predictor, "write_csv", killed)
-    assert in_process(*lat_test(labelled_root, lat_weights, tmp_path)).returncode == 130
+    killed_run = in_process(*lat_test(labelled_root, lat_weights, tmp_path), "--overwrite")
+    assert killed_run.returncode == 130
     (left,) = tmp_path.iterdir()
     assert left.name == "JND1test_results.csv"
     assert left.read_text() != "old"

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from common import files
@@ -200,9 +201,13 @@ def test_what_a_kill_leaves_goes_and_the_living_stay(holder, tmp_path):
     assert names(tmp_path) == ["a"]
 
 
-def test_a_folder_without_a_lock_is_stale_after_a_minute(tmp_path):
+def test_a_folder_without_a_lock_is_stale_if_empty_or_after_a_minute(tmp_path):
     folder = tmp_path / ".laser-jnd-abcdefgh"
     folder.mkdir()
+    remove_stale(tmp_path)
+    assert not folder.exists()  # who is about to lock it makes another
+    folder.mkdir()
+    (folder / "a").touch()
     remove_stale(tmp_path)
     assert folder.is_dir()
     os.utime(folder, (time.time() - 61,) * 2)
@@ -244,7 +249,24 @@ def test_a_lock_waits_and_leaves_nothing(tmp_path):
 
 
 def test_a_full_disk_is_told_by_the_files_name(small_disk):
+    import h5py
+
+    def write_hdf5(path):
+        with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
+            file["a"] = np.zeros(2**20)
+
+    def write_temporary(path):
+        with temporary_folder(path) as folder, (folder / "a").open("w") as file:
+            file.write("x" * 2**21)
+
     disk = small_disk("1m")
-    with pytest.raises(OSError, match="No space left on device") as full:
-        write(disk / "a.txt", "x" * 2**21)
-    assert full.value.filename == str(disk / "a.txt") and names(disk) == []
+    for function, path in (
+        (lambda path: write(path, "x" * 2**21), disk / "a.txt"),
+        (write_hdf5, disk / "a.h5"),
+        (write_temporary, disk),
+    ):
+        with pytest.raises(OSError, match="No space left on device") as full:
+            function(path)
+        told = full.value.errno, full.value.strerror, full.value.filename
+        assert told == (errno.ENOSPC, "No space left on device", str(path))
+        assert names(disk) == []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 
 import pytest
+
+from tests.processes import run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = (
@@ -164,3 +167,52 @@ def test_light_and_dark(open_page):
         )
         assert set(inks) == {page.evaluate("getComputedStyle(document.body).color")}
         assert len(inks) == 9
+
+
+HOSTILE = [
+    '0"><img src=x onerror=document.title=1>.png',
+    "1<svg onload=document.title=2>.png",
+    "2\u202e<script>document.title=3<!--.png",
+]
+
+
+@pytest.fixture(scope="module")
+def hostile_report(report, labelled_root, mj_weights, tmp_path_factory):
+    """The same report, of images and in a folder whose names would be run if they were not text."""
+    root = tmp_path_factory.mktemp("hostile") / "<script>document.title=4<" / "script>'&amp;"
+    shutil.copytree(labelled_root, root)
+    for number, name in enumerate(HOSTILE):
+        (root / "test" / f"{number}.png").rename(root / "test" / name)
+    with (root / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (root / "manifest.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        for row, name in zip(rows, HOSTILE):
+            table.writerow({**row, "file": f"test/{name}"})
+    out = root / "out"
+    given = "--data_dir", root, "--model_weights_path", mj_weights, "--out", out
+    done = run("-m", "common.tables", *given, "--cache_dir", report[1] / "cache")
+    assert done.returncode == 0, done.stderr
+    return root, out / "report.html"
+
+
+def test_names_are_text_whatever_is_in_them(browser, hostile_report):
+    root, path = hostile_report
+    page = browser.new_page()
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    assert page.title() == f"JND prediction: {root}"
+    frames = page.locator(".frames button")
+    shown = []
+    for number in range(frames.count()):
+        frames.nth(number).click()
+        shown.append(page.locator(".panel h3").inner_text())
+    expected = [name.removesuffix(".png").replace("\u202e", r"\u202e") for name in HOSTILE]
+    assert sorted(shown) == expected
+    assert page.title() == f"JND prediction: {root}" and said == []
+    assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
+    page.close()

@@ -180,20 +180,20 @@ def test_nothing_of_other_runs_stays_beside_the_tables(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(making, "write_csv", lambda *_, **__: 1 / 0)  # killed before the first
         with pytest.raises(ZeroDivisionError):
-            making.write_tables([made], tmp_path, "command")
+            making.write_tables([made], tmp_path, "command", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
-    making.write_tables([made], tmp_path, "command")
+    making.write_tables([made], tmp_path, "command", overwrite=True)
     new = ["bitrate.csv", "tables.md"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*new, *others])
     assert {(tmp_path / name).read_text() for name in others} == {"old"}
 
 
 def test_every_file_it_writes_is_one_that_it_removes(report):
-    from common.evaluation.report.making import CSVS, FILES, PAGE, TABLES
+    from common.evaluation.report.making import RESULTS
 
     written = {path.name for path in report[1].iterdir()} - {"cache"}
     # Of these weights there is no entropy model, so nothing is told of the bitstream.
-    assert written == {TABLES, PAGE, *CSVS, *FILES} - {"bitstream.csv"}
+    assert written == set(RESULTS) - {"bitstream.csv"}
 
 
 def test_folders_of_checkpoints(mj_weights, tmp_path, capsys):

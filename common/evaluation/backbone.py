@@ -38,7 +38,7 @@ def evaluate_backbone(
     jnd_frames: list[Path] | None,
     weights_file: Path,
     result_path: Path,
-    overwrite: bool,
+    overwrite: bool = False,
 ) -> None:
     """Measure the reconstructions of the `images` in `folder`, and write to `result_path`:
 

@@ -30,7 +30,7 @@ def evaluate_predictor(
     *,
     batch_size: int,
     skip_bad: bool,
-    overwrite: bool,
+    overwrite: bool = False,
 ) -> None:
     """Predict the levels of a test split, and write to `result_path`:
 

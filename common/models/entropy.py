@@ -94,9 +94,7 @@ def entropy_file(weights_file: Path, target: str | None = None) -> Path:
     )
 
 
-def write_prior(
-    prior: Prior, backbone: tf.keras.Model, path: Path, overwrite: bool = False
-) -> None:
+def write_prior(prior: Prior, backbone: tf.keras.Model, path: Path, overwrite: bool = True) -> None:
     """Write the weights of `prior` to the file `path`, whole or not at all.
 
     With them goes a checksum of the weights of `backbone`, whose latents they describe.

@@ -260,7 +260,7 @@ def _validate(training: _Training, pairs: Pairs, step: Callable) -> dict[str, fl
 def _write_best(training: _Training, path: Path) -> None:
     write_weights(training.backbone.whole, path)
     if training.settings.distortion_weight:
-        write_prior(training.prior, training.backbone.whole, entropy_file(path), overwrite=True)
+        write_prior(training.prior, training.backbone.whole, entropy_file(path))
     else:
         entropy_file(path).unlink(missing_ok=True)
 

@@ -44,7 +44,7 @@ def train_prior(backbone: Backbone, images: list[Path], seed: int, path: Path) -
     places = np.concatenate(latents).reshape(-1, 1, 1, latents[0].shape[-1])
     prior = build_prior()
     _fit(prior, places, seed)
-    write_prior(prior, backbone.whole, path)
+    write_prior(prior, backbone.whole, path, overwrite=False)
     _, bits = quantized(prior, tf.constant(places), quantization_offset(prior))
     return float(tf.reduce_sum(bits)) / (len(frames) * np.prod(frames[0].shape[:2]))
 

@@ -51,4 +51,4 @@ def copy_priors(model: Parts, backbone_files: list[Path], weights_file: Path) ->
     for level, own, file in zip(LEVELS, model.backbones, backbone_files):
         if entropy_file(file).exists():
             target = entropy_file(weights_file, level if description.multitask else None)
-            copy_prior(entropy_file(file), own.analysis, target, overwrite=True)
+            copy_prior(entropy_file(file), own.analysis, target)

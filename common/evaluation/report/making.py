@@ -25,14 +25,16 @@ from common.files import atomic_write
 from common.framework import tf
 
 TABLES, PAGE = "tables.md", "report.html"
-_NAMES = "prediction_error", "quality_error", "bitrate", "complexity", "bitstream"
-CSVS = [f"{name}.csv" for name in _NAMES]
 RESULTS: Results = {
     TABLES: re.compile(b"## (Prediction error\n\nAbsolute|Complexity\n\nWeights in)"),
     PAGE: re.compile(
         rb"<!DOCTYPE html>.{0,500}?name=\"generator\" content=\"LASeR-JND\"", re.DOTALL
     ),
-    **dict.fromkeys(CSVS, re.compile(b"model,")),
+    "prediction_error.csv": re.compile(b"model,level,frames,"),
+    "quality_error.csv": re.compile(b"model,level,psnr_error,"),
+    "bitrate.csv": re.compile(b"levels,kbit_per_frame,"),
+    "complexity.csv": re.compile(b"model,weights,conv,"),
+    "bitstream.csv": re.compile(b"JND1,JND2,JND3,model,"),
     **FILES,
 }
 
@@ -45,7 +47,7 @@ def make_report(
     out: Path,
     cache: Path,
     command: str,
-    overwrite: bool,
+    overwrite: bool = False,
 ) -> Table:
     """Measure the candidates on `split` and write everything to `out`; the table of errors.
 
@@ -96,7 +98,7 @@ def _facts(command: str, split: Split, candidates: list[Candidate]) -> dict[str,
     }
 
 
-def write_tables(tables: list[Table], out: Path, command: str, overwrite: bool) -> None:
+def write_tables(tables: list[Table], out: Path, command: str, overwrite: bool = False) -> None:
     """Write tables.md, and each table's CSV, to the folder `out`, where no other result stays."""
     clear_results(out, RESULTS, overwrite)
     for table in tables:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from common.data.split import Split
+from common.errors import printable
 from common.evaluation.report.coding import encoded, read_even
 from common.evaluation.report.plots import INK
 from common.evaluation.report.predictions import Predictions
@@ -110,7 +111,7 @@ def gallery(split: Split, predictions: Predictions, title: str, cache: Path) -> 
 
     def shown(number: int) -> dict:
         return {
-            "name": str(Path(split.names[number]).with_suffix("")),
+            "name": printable(Path(split.names[number]).with_suffix("")),
             "miss": float(misses[number]),
             "source": _picture(read_even(split.images[number])),
             "levels": [at_level(number, level) for level in levels],
