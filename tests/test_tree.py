@@ -29,7 +29,7 @@ ORDER = (
     {"datasets"},
     {"data", "fast"},
     {"codecs", "models"},
-    {"console", "device", "files", "parallel"},
+    {"arrays", "console", "device", "files", "parallel"},
     {"errors", "facts", "framework"},
 )
 # Among the commands: the benchmark measures the six scripts' own command line.

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from common.arrays import read_arrays
 from common.files import checksum, replaced
+
+_LARGEST = 2**28  # bytes: frames' streams and levels take less
 
 
 def cleared(folder: Path, names: Iterable[str]) -> list[Path]:
@@ -36,10 +39,9 @@ def kept(path: Path, *names: str) -> list[np.ndarray] | None:
     None where there is no such file or a damaged one: what it held is to be made again.
     """
     try:
-        with np.load(path) as file:
-            return [file[name] for name in names]
-    # NumPy answers damaged files with whatever it stumbles on.
-    except Exception:
+        arrays = read_arrays(path, _LARGEST)
+        return [arrays[name] for name in names]
+    except (OSError, ValueError, KeyError, MemoryError):
         return None
 
 
