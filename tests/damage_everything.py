@@ -2,7 +2,7 @@
 
     python -m tests.damage_everything                      # 300 of each kind, some minutes each
     python -m tests.damage_everything images --count 1000
-    python -m tests.damage_everything resigned --first 17 --count 1   # one again, with its traceback
+    python -m tests.damage_everything resigned --first 17 --count 1   # one again, as it ends
 
 A child reads file after file. What hangs for 10 s, takes more than 1.5 GB or ends the child is told
 with its seed, and the next child goes on after it. Right is: refused in one line, or read; where a
@@ -119,9 +119,13 @@ def _bitstream_reader(folder: Path) -> Callable[[Path], object]:
 
 
 HOSTILE = (
-    0, -1, 10**9, 2**31 - 1, 2**63 - 1, 1.5, None, True, "", "own", "centre", "JND1", b"", b"t", b"c",
-    b"t" + bytes(10**6), b"c" + b"\xff" * 10**6, [], [[]], {}, "x" * 10**6, msgpack.ExtType(5, b""),
+    0, -1, 10**9, 2**31 - 1, 2**63 - 1, 1.5, None, True, "", "own", "centre", "JND1", b"", b"t",
+    b"c", b"t" + bytes(10**6), b"c" + b"\xff" * 10**6, [], [[]], {}, "x" * 10**6,
+    msgpack.ExtType(5, b""),
 )  # fmt: skip
+# How arrays, maps, texts, bytes and extensions of msgpack begin, of two thousand million things.
+CLAIMS = [bytes([kind]) + b"\x7f\xff\xff\xff" for kind in (0xDD, 0xDF, 0xDB, 0xC6)]
+CLAIMS += [b"\xc9\x7f\xff\xff\xff\x05", b"\xdd\0\x0f\xff\xff", b"\xdc\xff\xff", b"\x91"]
 
 
 def damage_and_sign(data: bytes, seed: int) -> bytes:
@@ -148,10 +152,7 @@ def damage_and_sign(data: bytes, seed: int) -> bytes:
         content = msgpack.packb(fields)
     else:  # claims of what is not there
         nested = chance.choice([1, 10, 500, 2000, 10**5])
-        claim = chance.choice([b"\xdd\x7f\xff\xff\xff", b"\xdd\0\x0f\xff\xff", b"\xdf\x7f\xff\xff\xff",
-                               b"\xdb\x7f\xff\xff\xff", b"\xc6\x7f\xff\xff\xff", b"\x91", b"\xdc\xff\xff",
-                               b"\xc9\x7f\xff\xff\xff\x05"])  # fmt: skip
-        content = claim * nested + chance.choice([b"", content])
+        content = chance.choice(CLAIMS) * nested + chance.choice([b"", content])
     return data[: head - bitstream._DIGEST] + bitstream._digest(content) + content
 
 
