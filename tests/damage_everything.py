@@ -146,7 +146,7 @@ def damage_and_sign(data: bytes, seed: int) -> bytes:
         value = chance.choice(HOSTILE)
         holder = chance.choice([fields, fields[3][0]])
         if chance.random() < 0.2:
-            fields[3] = fields[3] * chance.choice([0, 2, 99, 5000])
+            fields[3] = fields[3] * chance.choice([0, 2, 99, 500])
         else:
             holder[chance.randrange(len(holder))] = value
         content = msgpack.packb(fields)

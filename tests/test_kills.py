@@ -2,7 +2,7 @@
 
 It leaves the files of an undisturbed run and nothing else, neither there nor among the temporary
 ones. KILLS=4 in the environment kills each command so many times, 40 in all, at instants that
-follow from its name. Else three that are quick are killed once: trainings are killed in
+follow from its name. Else two that are quick are killed once: trainings are killed in
 test_reconstruct.py and test_training.py, too, and tables stopped in test_tables.py.
 """
 
@@ -214,7 +214,7 @@ def _names(folder: Path) -> set[str]:
     return {name for name in names if not others.fullmatch(name)}
 
 
-@pytest.mark.parametrize("name", COMMANDS if KILLS else ["prepare", "predict", "compress"])
+@pytest.mark.parametrize("name", COMMANDS if KILLS else ["prepare", "predict"])
 def test_killed_and_run_again_it_ends_with_the_same(name, given, tmp_path):
     arguments, result = COMMANDS[name]
     start, temporary = time.monotonic(), tmp_path / "temporary"
