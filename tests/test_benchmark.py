@@ -125,3 +125,32 @@ def test_both_searches_for_labels_agree(command, tmp_path):
     assert together[0] == singly[0] == 2  # frames
     assert together[3] == singly[3] == 0  # levels apart
     assert together[2] == pytest.approx(singly[1] / together[1], rel=0.1)
+
+
+@pytest.mark.parametrize("measure", ["views", "deliveries", "decisions", "label_searches"])
+def test_pictures_that_are_too_small_are_told(tmp_path, measure):
+    """Before anything is measured, and by the sizes that are needed."""
+    from common.encoding import measuring
+
+    for number in range(3):
+        Image.fromarray(picture(number, 96, 160)).save(tmp_path / f"{number}.png")
+    pictures = sorted(tmp_path.iterdir())
+    given = [pictures, 2] if measure == "label_searches" else [None, pictures, 2]
+    with pytest.raises(UserError, match=r"0 of 3 pictures are at least \d+x\d+, but \d must be"):
+        getattr(measuring, measure)(*given)
+    pictures[1].write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"1\.png: cannot be read as an image"):
+        getattr(measuring, measure)(*given)
+
+
+def test_contents_that_name_no_picture_are_told(tmp_path):
+    from common.encoding.samples import find_pictures
+
+    Image.fromarray(picture(1, 96, 160)).save(tmp_path / "a.png")
+    (tmp_path / "named.txt").write_text("a.png\n")
+    assert find_pictures(tmp_path, tmp_path / "named.txt") == [tmp_path / "a.png"]
+    (tmp_path / "named.txt").write_text("b.png\n")
+    with pytest.raises(UserError, match=r"named\.txt: names none of the pictures in"):
+        find_pictures(tmp_path, tmp_path / "named.txt")
+    with pytest.raises(UserError, match=r"none\.txt: no such file"):
+        find_pictures(tmp_path, tmp_path / "none.txt")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import tracemalloc
 
 import jsonschema
 import numpy as np
@@ -20,13 +22,15 @@ from common.models import entropy
 from common.models.backbone import build_backbone
 from common.models.bitstream import CodedLatent, CodedPicture, packed, read_coded, unpacked
 from common.models.build import build_model, start_from
-from common.models.decoding import decoded
+from common.models.decoding import _coder, decoded
 from common.models.descriptions import MODELS
 from common.models.entropy import build_coder, build_prior, entropy_file, read_prior, write_prior
 from common.models.wavelets import initialise_as_wavelets
 from common.models.weights import read_weights, write_weights
+from common.predictor import Predictor
 from tests import golden
 from tests.damage import damaged
+from tests.damage_everything import CLAIMS
 from tests.processes import REPO, one_line
 from tests.synthetic import picture
 
@@ -162,6 +166,10 @@ def test_parts_of_another_file_are_refused(coded, file):
         {"latents": [("JND1", "a", "b", "c", 0, "no bytes")]},
         {"latents": [("JND1", "a", "b", None, 0, b"")]},
         {"latents": 7},
+        {"view": "cutouts"},
+        {"latents": [("JND1", "a", "b", "c", -1, b"")]},
+        {"latents": [("JND1", "a", "b", "c", 0, b"")] * 101},
+        {"latents": {"JND1": "a"}},
     ],
 )
 def test_fields_that_cannot_be_are_refused(file, fields):
@@ -174,6 +182,22 @@ def test_fields_that_cannot_be_are_refused(file, fields):
     data = bitstream._MAGIC + bytes([1]) + bitstream._digest(body) + body
     with pytest.raises(UserError, match="holds no coded picture"):
         unpacked(data)
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=bytes.hex)
+@pytest.mark.parametrize("nested", [1, 500, 100_000])
+def test_sizes_are_not_believed(file, claim, nested):
+    """What a file says that it holds, again and again within itself, takes no memory."""
+    from common.models import bitstream
+
+    body = claim * nested
+    data = bitstream._MAGIC + bytes([1]) + bitstream._digest(body) + body
+    tracemalloc.start()
+    with pytest.raises(UserError, match="holds no coded picture"):
+        unpacked(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000 + 2 * len(data)
 
 
 def test_a_later_version_is_told(file):
@@ -194,6 +218,25 @@ def test_strings_damaged_before_the_file_was_written(folder, file):
 
 
 # What it decodes to
+
+
+def test_threads_share_a_predictor_that_has_predicted_nothing(folder, file):
+    """Entropy models are made once, whoever comes first, and all threads get the same levels."""
+    predictor = Predictor("MJLAT", folder / "MJLAT.h5")
+    _coder.cache_clear()
+    start, levels = threading.Barrier(8), []
+
+    def work():
+        start.wait()
+        levels.append(predictor.levels_of_latents(predictor.latents(file)))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(levels) == 8 and all(np.array_equal(each, levels[0]) for each in levels)
+    assert _coder.cache_info().misses == 3  # of three levels
 
 
 def test_latents_are_the_encoders_to_the_bit(folder, root, file):

@@ -1,7 +1,9 @@
 """Killed at any instant, again and again, a command goes on and ends with the same result.
 
-KILLS=13 in the environment kills each so many times. Else only one is killed, once: trainings are
-killed in test_reconstruct.py and test_training.py, too, and tables stopped in test_tables.py.
+It leaves the files of an undisturbed run and nothing else, neither there nor among the temporary
+ones. KILLS=4 in the environment kills each command so many times, 40 in all, at instants that
+follow from its name. Else two that are quick are killed once: trainings are killed in
+test_reconstruct.py and test_training.py, too, and tables stopped in test_tables.py.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +26,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from common.codecs.ffmpeg import binary
 from tests import golden
 from tests.processes import REPO
 from tests.synthetic import picture
@@ -57,6 +61,9 @@ def given(tmp_path_factory) -> Path:
         (folder / f"root/{split}/JND-Levels.txt").write_text(levels)
     golden.write_weights("Backbone", folder / "backbones/JND1Reconstruction.h5")
     golden.write_weights("LAT", folder / "weights/LATJND1.h5")
+    made = ["-f", "lavfi", "-i", "testsrc2=s=320x176:r=10:d=2", "-pix_fmt", "yuv420p", "-qp", "5"]
+    clip = folder / "pictures/clip.mp4"
+    subprocess.run([binary("libx264"), "-loglevel", "error", *made, clip], check=True)
     return folder
 
 
@@ -97,10 +104,30 @@ def _training(*names: str) -> Callable[[Path], dict]:
     return of
 
 
+def _frames(name: str) -> Callable[[Path], dict]:
+    """The pixels of a video, and when each frame is shown."""
+
+    def of(folder: Path) -> dict:
+        command = [binary("libx264"), "-loglevel", "error", "-i", folder / name]
+        command += ["-f", "framehash", "-"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return {name: done.stdout}
+
+    return of
+
+
 def _tables(folder: Path) -> dict:
     """Errors and qualities; what a prediction costs is measured anew."""
     names = ("prediction_error", "quality_error", "bitrate")
     return {name: pd.read_csv(folder / f"{name}.csv").to_csv() for name in names}
+
+
+def _train(given: Path, out: Path, *options: object) -> list:
+    return [
+        "LAT.py", "train", "--jnd_value", "JND1", "--data_dir", given / "root",
+        "--checkpoint_path", out, "--csv_log_path", out, "--batch_size", 2, "--epochs", 3,
+        "--JND_Recon_Models_Path", given / "backbones", "--resume", *options,
+    ]  # fmt: skip
 
 
 COMMANDS = {
@@ -121,13 +148,39 @@ COMMANDS = {
             "ImgReconstruction.state.npz", "ImgReconstruction.entropy.npz", "ImgReconstruction.h5"
         ),
     ),
-    "train": Killed(
+    "prepare --vary": Killed(
         lambda given, out: [
-            "LAT.py", "train", "--jnd_value", "JND1", "--data_dir", given / "root",
-            "--checkpoint_path", out, "--csv_log_path", out, "--batch_size", 2, "--epochs", 3,
-            "--JND_Recon_Models_Path", given / "backbones", "--resume",
+            "-m", "common.prepare", "photos", "--images", given / "pictures", "--out", out,
+            "--crops", 1, "--vary", 1, "--split", "60/20/20",
         ],
+        _bytes("**/*", ".prepare/**/*"),
+    ),
+    "train": Killed(_train, _training("stateJND1.npz", "BestModelJND1.h5")),
+    "train with soft targets": Killed(
+        lambda given, out: _train(
+            given, out, "--cache_dir", out / "cache", "--soft_targets", 0.5, "--roll", "--mirror"
+        ),
         _training("stateJND1.npz", "BestModelJND1.h5"),
+    ),
+    "predict": Killed(
+        lambda given, out: [
+            "LAT.py", "predict", "--jnd_value", "JND1", "--model_weights_path", given / "weights",
+            given / "pictures", "--csv", out / "levels.csv",
+        ],
+        _bytes("levels.csv"),
+    ),
+    "encode": Killed(
+        lambda given, out: [
+            "MJLAT.py", "encode", given / "pictures/clip.mp4", out / "clip.mkv", "--overwrite",
+        ],
+        _frames("clip.mkv"),
+    ),
+    "compress": Killed(
+        lambda given, out: [
+            "-m", "common.reconstruct", "compress", "--model", "MJLAT", "--out", out,
+            *(given / f"pictures/{number}.png" for number in range(3)),
+        ],
+        _bytes("*.latent"),
     ),
     "tables": Killed(
         lambda given, out: [
@@ -139,11 +192,13 @@ COMMANDS = {
 }  # fmt: skip
 
 
-def _start(arguments: list) -> subprocess.Popen:
+def _start(arguments: list, temporary: Path) -> subprocess.Popen:
     # In a session of its own, so that what it started is killed with it.
+    temporary.mkdir(exist_ok=True)
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         cwd=REPO,
+        env={**os.environ, "TMPDIR": str(temporary)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -151,11 +206,19 @@ def _start(arguments: list) -> subprocess.Popen:
     )
 
 
-@pytest.mark.parametrize("name", COMMANDS if KILLS else ["prepare"])
+def _names(folder: Path) -> set[str]:
+    """All that is in a folder, but for locks, which are free once nobody holds them, and for
+    sources that TensorFlow writes for its own use."""
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    others = re.compile(r"(.*/)?(.*\.lock|lock|__autograph_generated_file.*|__pycache__.*)")
+    return {name for name in names if not others.fullmatch(name)}
+
+
+@pytest.mark.parametrize("name", COMMANDS if KILLS else ["prepare", "predict"])
 def test_killed_and_run_again_it_ends_with_the_same(name, given, tmp_path):
     arguments, result = COMMANDS[name]
-    start = time.monotonic()
-    undisturbed = _start(arguments(given, tmp_path / "undisturbed"))
+    start, temporary = time.monotonic(), tmp_path / "temporary"
+    undisturbed = _start(arguments(given, tmp_path / "undisturbed"), temporary)
     _, said = undisturbed.communicate()
     assert undisturbed.returncode == 0, said
     took = time.monotonic() - start
@@ -167,7 +230,7 @@ def test_killed_and_run_again_it_ends_with_the_same(name, given, tmp_path):
         round_ += 1
         folder = tmp_path / f"killed{round_}"
         for _ in range(5):
-            process = _start(arguments(given, folder))
+            process = _start(arguments(given, folder), temporary)
             try:
                 process.communicate(timeout=chance.uniform(0.1, 0.9) * took)
             except subprocess.TimeoutExpired:
@@ -176,8 +239,9 @@ def test_killed_and_run_again_it_ends_with_the_same(name, given, tmp_path):
                 killed += 1
             if killed == (KILLS or 1) or process.returncode == 0:
                 break
-        finished = _start(arguments(given, folder))
+        finished = _start(arguments(given, folder), temporary)
         _, said = finished.communicate()
         assert finished.returncode == 0, said
         assert result(folder) == expected
-        assert not [path for path in folder.rglob("*") if path.name.startswith(".laser-jnd-")]
+        assert _names(folder) == _names(tmp_path / "undisturbed")
+        assert not _names(temporary)

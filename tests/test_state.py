@@ -114,6 +114,29 @@ def test_damaged_states_are_refused(places):
             assert np.array_equal(variable, np.ones((5, 5)))
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.array([["a", "b"]]),
+        np.array([[1 + 2j, 3]]),
+        np.array([[1, 2]]),
+        np.array([[1.0, 2]]),
+        np.array([[np.nan, 2]], np.float32),
+        np.array([[np.inf, 2]], np.float32),
+        np.array([[None, 2]]),
+    ],
+)
+def test_what_is_none_of_its_numbers_is_refused(places, value):
+    write_state(places[1], RUN, ROWS, [tf.Variable([[1.5, 2]])])
+    with np.load(places[1]) as state:
+        about = state["about"]
+    np.savez(places[1], about=about, arr_0=value)
+    variable = tf.Variable([[0.5, 0.5]])
+    with pytest.raises(UserError, match=r"state\.npz: (holds|not the whole state)") as raised:
+        read_state(places[1], RUN, [variable])
+    assert "\n" not in str(raised.value) and (variable.numpy() == 0.5).all()
+
+
 def test_a_run_is_known_by_settings_frames_levels_and_backbones(tmp_path):
     settings = PredictorSettings("LAT", "JND1", 8, 1e-3, 0, "float32", False, False, None)
     frames, backbone = [tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "backbone.h5"

@@ -30,7 +30,7 @@ ORDER = (
     {"data", "fast"},
     {"video"},
     {"codecs", "models"},
-    {"console", "device", "files", "parallel"},
+    {"arrays", "console", "device", "files", "parallel"},
     {"errors", "facts", "framework"},
 )
 # Among the commands: the benchmark measures the six scripts' own command line.

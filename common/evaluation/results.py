@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from common.arrays import read_arrays
 from common.data.text import guard_cells
 from common.files import OUR_PNG, atomic_write, check_writable, checksum
 
@@ -26,6 +27,8 @@ OF_BACKBONE: Results = {
     "Reconstruction_metrics.csv": re.compile(b"(bits_per_pixel,)?psnr,ssim"),
     "Reconstruction.png": OUR_PNG,
 }
+
+_LARGEST = 2**28  # bytes: frames' streams and levels take less
 
 
 def check_results(folder: Path, results: Results, overwrite: bool, prefix: str = "") -> None:
@@ -72,10 +75,9 @@ def kept(path: Path, *names: str) -> list[np.ndarray] | None:
     None where there is no such file or a damaged one: what it held is to be made again.
     """
     try:
-        with np.load(path) as file:
-            return [file[name] for name in names]
-    # NumPy answers damaged files with whatever it stumbles on.
-    except Exception:
+        arrays = read_arrays(path, _LARGEST)
+        return [arrays[name] for name in names]
+    except (OSError, ValueError, KeyError, MemoryError):
         return None
 
 

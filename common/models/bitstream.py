@@ -24,6 +24,9 @@ STRIDE = 16  # pixels per place of a latent, in both directions
 OWN = "own"  # the view of a picture that is coded at its own size
 _MAGIC, _VERSION, _DIGEST = b"LASeRJND", 1, 16
 _LONGEST_FILE = 2**26
+# Of msgpack, which makes room for as many things as a file says before it looks at the first.
+_LIMITS = {"max_array_len": 100, "max_str_len": 1000, "max_map_len": 0, "max_ext_len": 0}
+_VIEWS = ("squashed", "centre", OWN)
 MOST_PLACES = 2**16  # of a latent: a picture of 16 million pixels
 
 
@@ -86,7 +89,7 @@ def unpacked(data: bytes) -> CodedPicture:
     if data[head : head + _DIGEST] != _digest(content):
         raise UserError("damaged or cut short: its checksum does not fit")
     try:
-        height, width, view, latents = msgpack.unpackb(content)
+        height, width, view, latents = msgpack.unpackb(content, **_LIMITS)
         picture = CodedPicture(height, width, view, [CodedLatent(*each) for each in latents])
         _check(picture)
     except (ValueError, TypeError, msgpack.UnpackException):
@@ -125,9 +128,9 @@ def _check(picture: CodedPicture) -> None:
     ValueError: a field is not what it should be, so that no later step has to ask.
     """
     whole = all(type(side) is int and 0 < side < 2**31 for side in picture[:2])
-    if not whole or type(picture.view) is not str or np.prod(picture.places) > MOST_PLACES:
+    if not whole or picture.view not in _VIEWS or np.prod(picture.places) > MOST_PLACES:
         raise ValueError(picture[:3])
     kinds = [str, str, str, str, int, bytes]
     for latent in picture.latents:
-        if [type(field) for field in latent] != kinds:
+        if [type(field) for field in latent] != kinds or not 0 <= latent.symbols < 2**32:
             raise ValueError(latent.target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from common.facts import HEIGHT, WIDTH
 from common.models.bitstream import STRIDE, CodedLatent, CodedPicture, symbols_checksum
 from common.models.entropy import build_coder, find_prior
 from common.models.range_coding import Coder
+
+_BUILDING = threading.Lock()  # of coders: threads that ask for one at once would each build it
 
 
 def decoded(latent: CodedLatent, places: tuple[int, int], folders: Iterable[Path]) -> np.ndarray:
@@ -25,7 +28,8 @@ def decoded(latent: CodedLatent, places: tuple[int, int], folders: Iterable[Path
         UserError: the entropy model is not there, the string is another library's, or decodes to
             something else than it was made from.
     """
-    coder = _coder(latent.prior, tuple(folders))
+    with _BUILDING:
+        coder = _coder(latent.prior, tuple(folders))
     values = np.asarray(coder.decompress([latent.string], places))[0]
     if symbols_checksum(values, coder.offset) != latent.symbols:
         raise UserError(

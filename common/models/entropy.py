@@ -11,13 +11,13 @@ appendix 6.1 (the prior); tensorflow/compression's bls2017.py.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
 
+from common.arrays import read_arrays
 from common.errors import UserError
 from common.facts import ENTROPY_SUFFIX, LATENT_FILTERS
 from common.files import check_regular, checksum, write_arrays
@@ -30,6 +30,7 @@ try:
 except ModuleNotFoundError:  # as from Python 3.12 on
     tfc = None
 
+_LARGEST_FILE = 2**24  # bytes; one of 192 channels takes 60 kB
 # Of either library: `log_prob` and `trainable_variables` are the same.
 Prior = Union["tfc.NoisyDeepFactorized", NoisyDeepFactorized]
 
@@ -165,20 +166,27 @@ def _values(path: Path) -> dict[str, Any]:
     """What a file of `write_prior` holds."""
     try:
         check_regular(path)
-        with np.load(path) as file:
-            values = {name: file[name] for name in file}
+        values: dict[str, Any] = read_arrays(path, _LARGEST_FILE)
         values["backbone"] = str(values["backbone"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, ValueError, KeyError, MemoryError) as error:
         raise _damaged(path, error) from None
     return values
 
 
 def _fill(prior: Prior, values: dict[str, np.ndarray], path: Path) -> None:
-    try:
-        for weight in prior.trainable_variables:
-            weight.assign(values[_name(weight)])
-    except (ValueError, KeyError) as error:
-        raise _damaged(path, error) from None
+    weights = {_name(weight): weight for weight in prior.trainable_variables}
+    if values.keys() != weights.keys():
+        raise _damaged(path, ValueError("its arrays have other names"))
+    for name, weight in weights.items():
+        value = values[name]
+        if (value.dtype, value.shape) != (weight.dtype.as_numpy_dtype, tuple(weight.shape)):
+            raise _damaged(path, ValueError(f"{name} is {value.dtype} {value.shape}"))
+        if not np.isfinite(value).all():
+            raise _damaged(path, ValueError(f"{name} holds NaN or infinite numbers"))
+    for name, weight in weights.items():
+        weight.assign(values[name])
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

@@ -39,7 +39,7 @@ def cached_features(
     shapes = [(len(images), *output.shape[1:]) for output in backbones.outputs]
     paths = [cache_dir / f"{key}-{number}.npy" for number in range(len(shapes))]
     with locked(cache_dir / key):
-        if not all(_whole(path, shape) for path, shape in zip(paths, shapes)):
+        if not all(_whole(path, shape, _stored(precision)) for path, shape in zip(paths, shapes)):
             _compute(backbones, images, paths, shapes, mirrored, precision)
     return paths
 
@@ -52,7 +52,7 @@ def _compute(
     mirrored: bool,
     precision: str,
 ) -> None:
-    kind = np.dtype(precision).newbyteorder("<")
+    kind = _stored(precision)
     # What float16 cannot hold becomes its largest instead of infinite.
     limits = np.finfo(kind).min, np.finfo(kind).max
     run = tf.function(lambda frames: tf.nest.flatten(backbones(frames, training=False)))
@@ -77,12 +77,19 @@ def _compute(
                 beside.write_text(json.dumps({"sha256": _checksum_of(path)}), encoding="utf-8")
 
 
-def _whole(path: Path, shape: tuple[int, ...]) -> bool:
+def _stored(precision: str) -> np.dtype:
+    return np.dtype(precision).newbyteorder("<")
+
+
+def _whole(path: Path, shape: tuple[int, ...], kind: np.dtype) -> bool:
     """Whether the file is there, of that shape, and as it was written."""
     try:
         recorded = json.loads(_record(path).read_text(encoding="utf-8"))["sha256"]
-        return np.load(path, mmap_mode="r").shape == shape and recorded == _checksum_of(path)
-    except (OSError, ValueError, KeyError, TypeError):
+        features = np.load(path, mmap_mode="r")
+        as_written = features.shape == shape and features.dtype == kind
+        return as_written and recorded == _checksum_of(path)
+    # NumPy answers damaged headers with whatever it stumbles on.
+    except Exception:
         return False
 
 

@@ -21,6 +21,7 @@ from common.files import OUR_PNG, check_regular, check_writable, checksum, locke
 if TYPE_CHECKING:
     from common.framework import tf
 
+_LARGEST_LOG = 2**26  # bytes of rows and settings
 _ANEW = "another --checkpoint_path begins anew"
 # How the files of a training begin.
 LOG = re.compile(b"epoch;")
@@ -119,16 +120,16 @@ def read_state(path: Path, run: dict[str, Any], variables: Sequence[tf.Variable]
         return []
     import numpy as np
 
+    from common.arrays import read_arrays
+
+    most = _LARGEST_LOG + 2 * sum(variable.numpy().nbytes for variable in variables)
     try:
         check_regular(path)
-        with np.load(path) as state:
-            about = json.loads(str(state["about"]))
-            before, rows = dict(about["run"]), list(about["rows"])
-            values = [state[f"arr_{number}"] for number in range(len(state.files) - 1)]
-    except UserError:
-        raise
-    # NumPy, zipfile and zlib answer damaged files with whatever they stumble on.
-    except Exception as error:
+        state = read_arrays(path, most)
+        about = json.loads(str(state["about"]))
+        before, rows = dict(about["run"]), list(about["rows"])
+        values = [state[f"arr_{number}"] for number in range(len(state) - 1)]
+    except (OSError, ValueError, KeyError, TypeError, MemoryError, RecursionError) as error:
         raise UserError(f"{path}: not the whole state of a training run ({error})") from None
     now = json.loads(json.dumps(run))
     for name in {**now, **before}:
@@ -142,6 +143,12 @@ def read_state(path: Path, run: dict[str, Any], variables: Sequence[tf.Variable]
             )
     if [value.shape for value in values] != [tuple(each.shape) for each in variables]:
         raise UserError(f"{path}: the state of another model; {_ANEW}")
+    for variable, value in zip(variables, values):
+        number = value.dtype.kind != "f" or np.isfinite(value).all()
+        if value.dtype != variable.dtype.as_numpy_dtype or not number:
+            raise UserError(
+                f"{path}: holds {value.dtype} that is none of a training run's numbers; {_ANEW}"
+            )
     for variable, value in zip(variables, values):
         variable.assign(value)
     return rows

@@ -1,0 +1,63 @@
+"""Entropy models that are damaged, or not one: told in one line, and never taken for whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from common.models.backbone import build_backbone
+from common.models.entropy import build_prior, find_prior, prior_checksum, read_prior, write_prior
+from tests.damage import damaged
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return build_backbone((None, None, 3)).whole
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return build_prior()
+
+
+def test_damage_is_told(backbone, prior, tmp_path):
+    path = tmp_path / "Img.entropy.npz"
+    write_prior(prior, backbone, path)
+    data, whole, read = path.read_bytes(), prior_checksum(prior), build_prior()
+    for seed in range(300):
+        path.write_bytes(damaged(data, seed))
+        try:
+            read_prior(read, backbone, path)
+        except UserError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            with pytest.raises(UserError, match="is not in"):
+                find_prior(whole, [tmp_path])
+        else:
+            assert prior_checksum(read) == whole, seed
+
+
+@pytest.mark.parametrize("change", ["name", "shape", "kind", "nan", "more", "backbone"])
+def test_what_is_none_is_told(backbone, prior, tmp_path, change):
+    path = tmp_path / "Img.entropy.npz"
+    write_prior(prior, backbone, path)
+    with np.load(path) as file:
+        values = {name: file[name] for name in file.files}
+    name = next(name for name in values if name != "backbone")
+    if change == "name":
+        values["other"] = values.pop(name)
+    elif change == "shape":
+        values[name] = values[name][:-1]
+    elif change == "kind":
+        values[name] = values[name].astype(np.float64)
+    elif change == "nan":
+        values[name] = values[name] * np.nan
+    elif change == "more":
+        values["more"] = values[name]
+    else:
+        del values["backbone"]
+    np.savez(path, **values)
+    with pytest.raises(UserError, match=r"Img\.entropy\.npz: not a whole file"):
+        read_prior(build_prior(), backbone, path)
