@@ -106,6 +106,9 @@ def _check_output(options: argparse.Namespace) -> None:
     if not options.input.exists():
         raise UserError(f"{options.input}: no such file")
     check_regular(options.input)
+    if options.input.is_relative_to("/dev"):
+        # What a shell's `<` names: a program that we start has another standard input.
+        options.input = options.input.resolve()
     if kind(options.input) == PICTURE:
         raise UserError(f"{options.input}: is a still picture; encode takes videos")
     find_container(options.output)
