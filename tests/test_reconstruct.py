@@ -346,7 +346,7 @@ def test_no_result_of_other_data_stays(tested, monkeypatch, capsys):
 
     monkeypatch.setattr("common.evaluation.backbone.write_csv", killed)
     with pytest.raises(SystemExit) as stopped:
-        reconstruct.main(arguments)
+        reconstruct.main([*arguments, "--overwrite"])  # "old" is nothing that it writes
     assert stopped.value.code == 130
     assert sorted(path.name for path in results.iterdir()) == sorted(others)
     monkeypatch.undo()
