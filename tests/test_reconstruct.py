@@ -209,7 +209,9 @@ def test_resuming_needs_the_same_settings_and_a_new_run_its_own_folder(data, tra
         "0.01",
         "0.1",
     )
-    refused(training(data, folder), capsys, folder / "ImgReconstruction.h5: is there", "--resume")
+    refused(
+        training(data, folder), capsys, folder / "ImgReconstruction.h5: already exists", "--resume"
+    )
     assert (folder / "ImgReconstruction.h5").read_bytes() == before
 
 
