@@ -217,7 +217,9 @@ def check_writable(
     for each in inputs:
         with contextlib.suppress(OSError):
             if path.samefile(each):
-                raise UserError(f"{path}: is an input, which is never replaced; name another file")
+                raise UserError(
+                    f"{path}: is an input, which is never overwritten; name another file"
+                )
     make_writable(Path(os.path.realpath(path)).parent)
     _check_replaceable(path, ours, overwrite)  # names that are too long, too
 

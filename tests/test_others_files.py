@@ -92,7 +92,7 @@ def test_predict_replaces_its_own_tables_alone(predict, photo, tmp_path):
     before, table = photo.read_bytes(), tmp_path / "levels.csv"
     for more in ((), ("--overwrite",)):
         done = predict(photo, "--csv", photo, *more)
-        one_line(done, 1, photo, "is an input, which is never replaced")
+        one_line(done, 1, photo, "is an input, which is never overwritten")
     assert photo.read_bytes() == before
     table.write_text("a,b\n1,2\n")
     one_line(predict(photo, "--csv", table), 1, table, "already exists", "--overwrite replaces it")
@@ -191,7 +191,7 @@ def test_compact_leaves_entropy_models_alone(main, tmp_path):
     assert main(compact, DEFAULT, tmp_path / "small.h5", "--overwrite") == (0, [])
     assert prior.read_bytes()[:2] == b"PK"
     code, (line,) = main(compact, tmp_path / "small.h5", tmp_path / "small.h5", "--overwrite")
-    assert code == 1 and "is an input, which is never replaced" in line
+    assert code == 1 and "is an input, which is never overwritten" in line
 
 
 def test_benchmark_asks_before_it_measures(main, tmp_path):

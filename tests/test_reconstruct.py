@@ -209,7 +209,9 @@ def test_resuming_needs_the_same_settings_and_a_new_run_its_own_folder(data, tra
         "0.01",
         "0.1",
     )
-    refused(training(data, folder), capsys, folder / "ImgReconstruction.h5: is there", "--resume")
+    refused(
+        training(data, folder), capsys, folder / "ImgReconstruction.h5: already exists", "--resume"
+    )
     assert (folder / "ImgReconstruction.h5").read_bytes() == before
 
 
@@ -346,7 +348,7 @@ def test_no_result_of_other_data_stays(tested, monkeypatch, capsys):
 
     monkeypatch.setattr("common.evaluation.backbone.write_csv", killed)
     with pytest.raises(SystemExit) as stopped:
-        reconstruct.main(arguments)
+        reconstruct.main([*arguments, "--overwrite"])  # "old" is nothing that it writes
     assert stopped.value.code == 130
     assert sorted(path.name for path in results.iterdir()) == sorted(others)
     monkeypatch.undo()
