@@ -127,6 +127,17 @@ def test_what_the_file_says_goes_before_its_values(tmp_path):
         _same(_pgm(tmp_path / "a.pgm", array, (255 << (bits - 8))), GREY, most=1)
     _same(_tiff(tmp_path / "b.tif", WIDE, {281: 65535}), GREY * 0)
     _same(_tiff(tmp_path / "c.tif", GREY.astype(np.float32), {341: 65535.0}), GREY * 0)
+    _png(tmp_path / "rgb.png", RGB.astype(np.uint16) << 6, colours=2)
+    saved = ["-i", tmp_path / "rgb.png", "-compression_algo", "raw", tmp_path / "rgb.tif"]
+    subprocess.run([binary("libx264"), "-loglevel", "error", *saved], check=True)
+    _same(tmp_path / "rgb.tif", RGB >> 2)
+    data = (tmp_path / "rgb.tif").read_bytes()
+    resolution = struct.pack("<HHI", 282, 5, 1)  # a tag that nobody needs, of the same order
+    assert data.count(resolution) == 1
+    place = data.index(resolution)
+    changed = data[:place] + struct.pack("<HHIHH", 281, 3, 1, 16383, 0) + data[place + 12 :]
+    (tmp_path / "rgb.tif").write_bytes(changed)
+    _same(tmp_path / "rgb.tif", RGB)
     colours = RGB.astype(np.uint16) * 16
     _same(_pgm(tmp_path / "a.ppm", colours, 4080), RGB, most=1)
 

@@ -62,6 +62,7 @@ def test_names_tell_of_damaged_files_and_of_bitstream_files(tmp_path):
         (tmp_path / name).write_bytes(b"nothing of the kind")
         assert kind(tmp_path / name) == expected, name
     assert kind(tmp_path / "not there.png") == PICTURE
+    assert kind(tmp_path / f"{'long' * 100}.png") == PICTURE
 
 
 def test_what_is_neither_picture_nor_video(tmp_path):

@@ -9,11 +9,14 @@ import h5py
 import jsonschema
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from PIL import Image
 
 from common.codecs.ffmpeg import binary
 from common.data.views import VIEWS, cutouts
+from common.prediction.answers import answer
+from common.predictor import Predictor
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes
 from tests import golden
@@ -190,3 +193,21 @@ def test_a_flash_is_no_scene(tmp_path):
     scenes = find_scenes(probe(tmp_path / "flash.mp4"))
     assert len(scenes) <= 2 and scenes[-1].end == 52
     assert all(scene.end_seconds - scene.start_seconds >= 0.5 for scene in scenes)
+
+
+def test_memory_stays_level(weights, tmp_path):
+    """Whatever the sizes of the frames, and however many pictures there were."""
+    predictor = Predictor("LAT", weights, "JND1")
+    for number in range(20):
+        frame = picture(number, 20 + number, 200 - number)
+        Image.fromarray(frame).save(tmp_path / f"{number}.png")
+
+    def predict_all():
+        pictures = sorted(tmp_path.glob("*.png"))
+        assert not answer(predictor, pictures, "centre", 3, None)["errors"]
+        for size in range(20, 32):
+            predictor.levels(np.zeros((1 + size % 3, size, 2 * size, 3), np.uint8))
+        return psutil.Process().memory_info().rss
+
+    before = predict_all()
+    assert predict_all() - before < 60e6

@@ -76,8 +76,9 @@ def kind(path: Path) -> Kind:
     suffix = path.suffix.lower()
     if bitstream.is_coded(path):
         return BITSTREAM
-    if suffix in _RAW or (path.exists() and not path.is_file()):
-        return None
+    with contextlib.suppress(OSError):  # what cannot be looked at may still be named as one
+        if suffix in _RAW or (path.exists() and not path.is_file()):
+            return None
     # Pillow answers damaged files with whatever it meets.
     with contextlib.suppress(Exception), open_picture(path) as image:
         moving = image.format in _PLAYED and getattr(image, "is_animated", False)

@@ -52,7 +52,7 @@ def read_picture(path: Path) -> Picture:
         check_regular(path)
         with open_picture(path) as image:
             _check_size(image, os.path.getsize(path))
-            stored = _raw_mode(image)
+            stored, stated = _raw_mode(image), depth.stated_maximum(image)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             if image.mode.startswith(("I", "F")):
@@ -62,7 +62,7 @@ def read_picture(path: Path) -> Picture:
                 return Picture(_repeated(_in_grey(image)), [])
             picture = _in_colour(image)
         if stored:
-            _mend_depth(path, stored, picture)
+            _mend_depth(path, stored, stated, picture)
         return picture
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
@@ -130,10 +130,11 @@ def _raw_mode(image: ImageFile.ImageFile) -> str:
     return match[0] if match else ""
 
 
-def _mend_depth(path: Path, stored: str, picture: Picture) -> None:
-    """Change the colours of 16 bits where the values fill so few bits that all would be black."""
+def _mend_depth(path: Path, stored: str, stated: float | None, picture: Picture) -> None:
+    """Change the colours of 16 bits where the values fill so few bits that all would be black, or
+    where the file states a smaller largest value."""
     upper = picture.rgb
-    if int(upper.max()) >= 2 ** (depth.GUESSED[-1] - 8):
+    if int(upper.max()) >= 2 ** (depth.GUESSED[-1] - 8) and (stated is None or stated >= 2**15):
         return
     # The lower bytes are the upper ones of numbers in the other order of bytes.
     other = stored[:-1] + {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}[stored[-1]]
@@ -145,7 +146,6 @@ def _mend_depth(path: Path, stored: str, picture: Picture) -> None:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         lower = _in_colour(image).rgb
-        stated = depth.stated_maximum(image)
     bits, notes = depth.guess_bits(depth.Values.of_bytes(upper, lower), 16, stated)
     picture.notes.extend(notes)
     np.left_shift(upper, 16 - bits, out=upper)
