@@ -27,7 +27,7 @@ ORDER = (
     {"training", "compression"},
     {"predictor"},
     {"datasets"},
-    {"data", "fast"},
+    {"data", "fast", "inference"},
     {"codecs", "models"},
     {"console", "device", "files", "parallel"},
     {"errors", "facts", "framework"},

@@ -17,6 +17,7 @@ from common.data.views import VIEWS
 from common.errors import UserError
 from common.files import replaced
 from common.framework import tf
+from common.inference.runtime import choose_runtime, load_analysis
 from common.models.bitstream import (
     MOST_PLACES,
     OWN,
@@ -129,10 +130,10 @@ def _code(source: Source) -> Code:
     prior = build_prior()
     read_prior(prior, source.backbone.whole, source.entropy)
     coder, checksums = build_coder(prior), (*source.checksums, prior_checksum(prior))
-    analyse = tf.function(source.backbone.analysis, reduce_retracing=True)
+    analyse = load_analysis(choose_runtime(), source.backbone.analysis)
 
     def code(frame: np.ndarray) -> CodedLatent:
-        latent = analyse(tf.constant(frame[np.newaxis].astype(np.float32)))
+        latent = analyse(frame)[np.newaxis]
         (string,) = coder.compress(latent)
         values = np.asarray(coder.decompress([string], latent.shape[1:3]))[0]
         return CodedLatent(

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from common.fast import winograd
-from common.fast.rounding import rounded
 from common.fast.stripes import map_stripes
 from common.framework import layers, tf
 from common.models.build import Parts
 from common.models.heads import Block
+from common.models.rounding import rounded
 
 # What the products of a stripe of rows by Winograd's method, and the sums of any other, may take in
 # bytes, so that they stay in a cache; and the sums of a frame that is not cut. Measured on a
