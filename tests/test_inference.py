@@ -172,7 +172,6 @@ def test_what_cannot_be_kept_stops_nothing(own_cache, weights, capsys):
 
 
 def test_the_least_recently_used_goes(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "MOST_BYTES", 2500)
     partial = tmp_path / ".a.partial-0123abcd.npz"
     foreign = tmp_path / "notes.txt"
     for path in (partial, foreign):
@@ -187,6 +186,8 @@ def test_the_least_recently_used_goes(tmp_path, monkeypatch):
         load_or_make(tmp_path, name, make)
         os.utime(tmp_path / f"{name}{cache._SUFFIX}", (now - age, now - age))
     load_or_make(tmp_path, "a", make)  # used once more, so that b is the older one
+    size = (tmp_path / f"a{cache._SUFFIX}").stat().st_size
+    monkeypatch.setattr(cache, "MOST_BYTES", 2.5 * size)
     load_or_make(tmp_path, "c", make)
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {f"a{cache._SUFFIX}", f"c{cache._SUFFIX}", "notes.txt"}

@@ -135,7 +135,8 @@ def _code(source: Source) -> Code:
     def code(frame: np.ndarray) -> CodedLatent:
         latent = analyse(frame)[np.newaxis]
         (string,) = coder.compress(latent)
-        values = np.asarray(coder.decompress([string], latent.shape[1:3]))[0]
+        _, height, width, _ = latent.shape
+        values = np.asarray(coder.decompress([string], (height, width)))[0]
         return CodedLatent(
             source.target, *checksums, symbols_checksum(values, coder.offset), string
         )

@@ -71,7 +71,7 @@ def load_with_openvino(
         return np.concatenate([run(len(each), [each]) for each in [*batches, *singles]])
 
     def levels_of_latents(latents: Sequence[np.ndarray]) -> np.ndarray:
-        return run(0, [latent[np.newaxis] for latent in latents])[0]
+        return run(0, [latent.transpose(2, 0, 1)[np.newaxis] for latent in latents])[0]
 
     return Runtime(levels, levels_of_latents, analyses)
 
@@ -150,7 +150,9 @@ def _convert(description: Description, weights: Path | None, precision: str) -> 
         seen = model.see(frames)
         outputs = {LEVELS: model.judge(seen)}
         if description.sees == "latent":
-            outputs |= {f"{SEEN}{number}": each for number, each in enumerate(seen)}
+            # Channels first, as OpenVINO computes: only then the head begins where these end.
+            first = [tf.transpose(each, (0, 3, 1, 2)) for each in seen]
+            outputs |= {f"{SEEN}{number}": each for number, each in enumerate(first)}
         return outputs
 
     return _Converted(ov.convert_model(whole.get_concrete_function()), model.analyses)
