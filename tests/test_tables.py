@@ -102,7 +102,7 @@ def test_costs_are_measured_anew_once_the_program_is_another(tmp_path, monkeypat
         if shown == 2.5:
             (tmp_path / "new.py").touch()
         spent = Time(0.8, cpu_seconds), 3.5
-        monkeypatch.setattr(complexity, "in_own_process", lambda *_, spent=spent: spent)
+        monkeypatch.setattr(complexity, "prediction_cost", lambda *_, spent=spent: spent)
         table = complexity.complexity(["LAT"], cache=tmp_path / "cache")
         assert table.values.cpu_seconds.tolist() == [shown]
 
@@ -282,7 +282,7 @@ def test_multiply_accumulates_of_a_transposed_convolution_by_hand():
 
 def test_complexity_alone_counts_all_six(monkeypatch, capsys, tmp_path):
     # Only what is counted: measuring the largest takes minutes.
-    monkeypatch.setattr(complexity, "in_own_process", lambda *_: (Time(0.8, 1.25), 3.5))
+    monkeypatch.setattr(complexity, "prediction_cost", lambda *_: (Time(0.8, 1.25), 3.5))
     assert main(["--complexity", "--out", str(tmp_path)]) == 0
     rows = pd.read_csv(tmp_path / "complexity.csv").set_index("model")
     assert rows.weights.to_dict() == WEIGHTS

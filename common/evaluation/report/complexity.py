@@ -16,7 +16,7 @@ import common
 from common.data.split import Split
 from common.evaluation.report.table import Table
 from common.evaluation.results import kept
-from common.evaluation.speed import in_own_process, machine, prediction_time
+from common.evaluation.speed import machine, prediction_cost
 from common.files import checksum, write_arrays
 from common.framework import layers, tf
 from common.inference.runtime import choose_runtime
@@ -118,7 +118,7 @@ def _spent(name: str, cache: Path | None) -> np.ndarray:
         path = cache / "costs" / f"{name}-{of}.npz"
         if stored := kept(path, "spent"):
             return stored[0]
-    time, memory = in_own_process(prediction_time, name, FRAMES, "float32", True)
+    time, memory = prediction_cost(name, FRAMES, "float32")
     spent = np.array([*time, memory])
     if cache:
         write_arrays(path, spent=spent)
