@@ -180,10 +180,12 @@ def _compare(
     """Measure and print, a line per model; the rows of the table."""
     from common.device import choose_device
     from common.evaluation.speed import in_own_process, prediction_cost, processor
-    from common.inference.runtime import choose_runtime
+    from common.inference.runtime import AUTO, choose_runtime
 
-    choose = choose_runtime if command == "predict" else choose_device
-    _, precision = choose(precision=precision)
+    if command == "predict":
+        precision = choose_runtime(AUTO, precision).precision
+    else:
+        _, precision = choose_device(precision)
     rivals = list(dict.fromkeys(("float32", precision)))
     load = os.getloadavg()[0]
     busy = f"; not quiet: the load average is {load:.1f}" if load > 0.5 else ""

@@ -17,7 +17,7 @@ from common.data.views import VIEWS
 from common.errors import UserError
 from common.files import replaced
 from common.framework import tf
-from common.inference.runtime import choose_runtime, load_analysis
+from common.inference.runtime import AUTO, choose_runtime, load_analysis
 from common.models.bitstream import (
     MOST_PLACES,
     OWN,
@@ -130,7 +130,7 @@ def _code(source: Source) -> Code:
     prior = build_prior()
     read_prior(prior, source.backbone.whole, source.entropy)
     coder, checksums = build_coder(prior), (*source.checksums, prior_checksum(prior))
-    analyse = load_analysis(choose_runtime(), source.backbone.analysis)
+    analyse = load_analysis(choose_runtime(AUTO, "float32"), source.backbone.analysis)
 
     def code(frame: np.ndarray) -> CodedLatent:
         latent = analyse(frame)[np.newaxis]

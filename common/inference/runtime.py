@@ -43,7 +43,7 @@ class Choice(NamedTuple):
 
 
 @functools.cache
-def choose_runtime(runtime: str = AUTO, precision: str = "float32") -> Choice:
+def choose_runtime(runtime: str, precision: str, /) -> Choice:
     """Decide what predicts, and in which precision; one line on stderr says so, once.
 
     Keras does on a CUDA GPU, OpenVINO on a CPU where it is installed. A `precision` of "auto" is

@@ -19,7 +19,7 @@ from common.evaluation.results import kept
 from common.evaluation.speed import machine, prediction_cost
 from common.files import checksum, write_arrays
 from common.framework import layers, tf
-from common.inference.runtime import choose_runtime
+from common.inference.runtime import AUTO, choose_runtime
 from common.models.build import build_model
 from common.models.descriptions import MODELS
 
@@ -62,7 +62,7 @@ def complexity(
     own that predicts image files with random weights, the fastest of three passes; kept in `cache`,
     if there is one, until the machine, TensorFlow or this program change. `split` is only told of.
     """
-    choose_runtime()  # which says so, once
+    choose_runtime(AUTO, "float32")  # which says so, once
     names = [name for name, model in MODELS.items() if model.title in titles]
     with tqdm(names, "complexity", unit="model", disable=None, leave=False) as progress:
         rows = [_row(name, cache) for name in progress]
