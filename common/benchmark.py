@@ -170,25 +170,30 @@ def _compare(
 ) -> list[dict[str, Any]]:
     """Measure and print, a line per model; the rows of the table."""
     from common.device import choose_device
-    from common.evaluation.speed import in_own_process, processor
+    from common.evaluation.speed import in_own_process, prediction_cost, processor
+    from common.inference.runtime import AUTO, choose_runtime
 
-    _, precision = choose_device(precision)
+    if command == "predict":
+        precision = choose_runtime(AUTO, precision).precision
+    else:
+        _, precision = choose_device(precision)
     rivals = list(dict.fromkeys(("float32", precision)))
     load = os.getloadavg()[0]
     busy = f"; not quiet: the load average is {load:.1f}" if load > 0.5 else ""
     print(f"{processor()}; ours: {precision}{busy}")
     heads = "".join(f"   Keras {rival:8} frames/s   GB  ratio" for rival in rivals)
     print(f"model    frames   ours frames/s   GB{heads}")
-    ours, keras = {
-        "predict": (_predict_ours, _predict_keras),
-        "train": (_train_ours, _train_keras),
-        "backbone": (_train_backbone_ours, _train_backbone_keras),
-    }[command]
+    train = {"train": _train_ours, "backbone": _train_backbone_ours}.get(command)
+    keras = {"train": _train_keras, "backbone": _train_backbone_keras}.get(command, _predict_keras)
     rows = []
     for name in models:
         usual = {"predict": 16, "backbone": 64}
         count = frames or usual.get(command) or _TRAINING_FRAMES[MODELS[name].sees]
-        speed, memory = in_own_process(ours, name, count, precision)
+        if train:
+            speed, memory = in_own_process(train, name, count, precision)
+        else:
+            spent, memory = prediction_cost(name, count, precision)
+            speed = 1 / spent.seconds
         row = {"command": command, "model": name, "frames": count, "processor": processor()}
         row |= {"precision": precision, "frames_per_second": speed, "gigabytes": memory}
         line = f"{name:7}  {count:6} {speed:15.2f} {memory:4.1f}"
@@ -203,13 +208,6 @@ def _compare(
     return rows
 
 
-def _predict_ours(name: str, count: int, precision: str) -> float:
-    """Frames/s from image files to levels."""
-    from common.evaluation.speed import prediction_time
-
-    return 1 / prediction_time(name, count, precision).seconds
-
-
 def _predict_keras(name: str, count: int, precision: str) -> float:
     """Frames/s from frames in memory to levels by plain Keras, in the fastest of the passes."""
     from common.device import use_precision
@@ -217,7 +215,7 @@ def _predict_keras(name: str, count: int, precision: str) -> float:
     from common.models.build import build_model
 
     use_precision(precision)
-    model = _plain(build_model(MODELS[name]).whole)
+    model = build_model(MODELS[name]).whole
     frames = noise(count).astype("float32")
     return count / fastest(lambda: model.predict(frames, batch_size=8, verbose=0)).seconds
 
@@ -270,7 +268,7 @@ def _train_backbone_keras(name: str, count: int, precision: str) -> float:
     from common.models.backbone import build_backbone
 
     use_precision(precision)
-    model = _plain(build_backbone((_CROP, _CROP, 3)).whole)
+    model = build_backbone((_CROP, _CROP, 3)).whole
     model.compile(tf.keras.optimizers.Adam(1e-4), "mse")
     crops = noise(count)[:, :_CROP, :_CROP].astype("float32")
     return count / _shortest(_fitted(model, crops, crops))
@@ -298,7 +296,7 @@ def _train_keras(name: str, count: int, precision: str) -> float:
     from common.training.predictor import FRAME_WEIGHT, LEVEL_WEIGHT
 
     use_precision(precision)
-    model = _plain(build_model(MODELS[name]).whole)
+    model = build_model(MODELS[name]).whole
     frames = noise(count).astype("float32")
     of_frame = frames, "mse", FRAME_WEIGHT
     of_level = frames[:, 0, 0, :1] / 8, "mae", LEVEL_WEIGHT
@@ -306,17 +304,6 @@ def _train_keras(name: str, count: int, precision: str) -> float:
     targets, losses, weights = map(list, zip(*of_outputs))
     model.compile(tf.keras.optimizers.Adam(1e-5), losses, loss_weights=weights)
     return count / _shortest(_fitted(model, frames, targets))
-
-
-def _plain(model: tf.keras.Model) -> tf.keras.Model:
-    """`model` of Keras's own layers."""
-    from common.framework import layers, tf
-
-    def keras(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
-        kind = getattr(layers, type(layer).__name__, type(layer))
-        return kind.from_config(layer.get_config())
-
-    return tf.keras.models.clone_model(model, clone_function=keras)
 
 
 def _fitted(model: tf.keras.Model, frames: np.ndarray, targets: object) -> list[float]:

@@ -83,7 +83,11 @@ def _test(description: Description, options: argparse.Namespace) -> None:
 
     with locked(results, wait=False):
         evaluate_predictor(
-            Predictor(description.name, weights, level, options.precision, backbones),
+            Predictor(
+                *(description.name, weights, level, options.precision, backbones),
+                runtime=options.runtime,
+                model_cache=not options.no_model_cache,
+            ),
             split,
             options.result_path,
             batch_size=options.batch_size,
@@ -238,12 +242,13 @@ def _add_test_options(test: Parser, description: Description) -> None:
     add_options(
         test,
         f"data_dir {'jnd_value ' if level else ''}model_weights_path result_path batch_size "
-        "skip_bad overwrite precision",
+        "skip_bad overwrite precision runtime no_model_cache",
         data_dir={"required": False, "default": bundled("samples")},
         model_weights_path={"default": bundled("weights"), "help": weights},
         batch_size={
             "default": description.test_batch,
             "help": "frames at a time; bounds memory, changes no result beyond rounding",
         },
+        precision={"choices": ("auto", "float32", "bfloat16")},
     )
     add_backbone_option(test, description, help=backbones_in_testing(description))

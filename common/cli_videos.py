@@ -7,7 +7,6 @@ import contextlib
 import json
 import re
 import sys
-from pathlib import Path
 from typing import Any
 
 from common.console import add_options, bundled, path, positive
@@ -36,12 +35,16 @@ def predict(description: Description, options: argparse.Namespace) -> int:
     from common.predictor import Predictor
 
     backbones = getattr(options, description.backbone_option)
-    of_predictor = description.name, weights, level, options.precision, backbones
-    predictor = Predictor(*of_predictor)
+    named = description.name, weights, level
+    at_work = backbones, options.runtime, not options.no_model_cache
+    predictor = Predictor(*named, options.precision, *at_work)
     workers = None
-    if options.scheduler:  # workers have working directories of their own
-        absolute = [each.absolute() if isinstance(each, Path) else each for each in of_predictor]
-        workers = Workers(options.scheduler, tuple(absolute))
+    if options.scheduler:
+        # Workers have working directories of their own, and are all to compute as this machine.
+        runtime, precision = predictor.choice
+        named = description.name, weights.absolute(), level
+        at_work = backbones and backbones.absolute(), runtime, not options.no_model_cache
+        workers = Workers(options.scheduler, (*named, precision, *at_work))
     how = options.view, options.frames_per_scene, options.unit
     with locked(options.csv, wait=False) if options.csv else contextlib.nullcontext():
         document = answer(predictor, inputs, *how, workers)
@@ -52,7 +55,6 @@ def predict(description: Description, options: argparse.Namespace) -> int:
 
 def _tell(document: dict, options: argparse.Namespace) -> None:
     """Write and print what was predicted, if anything was."""
-    from common.evaluation.results import write_csv
     from common.prediction.answers import as_lines, as_table
 
     if options.json:
@@ -62,6 +64,8 @@ def _tell(document: dict, options: argparse.Namespace) -> None:
     elif len(document["errors"]) > 1:
         say(f"none of the {len(document['errors'])} inputs can be read", file=sys.stderr)
     if options.csv and document["inputs"]:
+        from common.evaluation.results import write_csv
+
         write_csv(as_table(document), options.csv, TABLE, options.overwrite, float_format="%.3f")
 
 
@@ -78,7 +82,11 @@ def encode(description: Description, options: argparse.Namespace) -> None:
 
     as_given = {name: getattr(options, name) for name in answers.Wish._fields if name in options}
     wish = answers.Wish(**as_given, level=level, verify=not options.no_verify)
-    predictor = Predictor(description.name, weights, own, options.precision)
+    predictor = Predictor(
+        *(description.name, weights, own, options.precision),
+        runtime=options.runtime,
+        model_cache=not options.no_model_cache,
+    )
     document = answers.encode(predictor, options.input, options.output, wish)
     print(json.dumps(document, indent=2) if options.json else answers.as_lines(document))
 
@@ -209,8 +217,13 @@ def _add_seeing(
     weights = description.weight_files(None if description.multitask else "JNDk")
     add_options(
         command,
-        f"{'jnd_value ' if needed else ''}model_weights_path precision",
+        f"{'jnd_value ' if needed else ''}model_weights_path precision runtime no_model_cache",
         jnd_value=level or {},
+        precision={
+            "choices": ("auto", "float32", "bfloat16"),
+            "default": "auto",
+            "help": "auto: bfloat16 where OpenVINO runs on a processor that has it",
+        },
         model_weights_path={
             "default": bundled("weights"),
             "help": f"weight file, or folder with {' or '.join(weights)}",

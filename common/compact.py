@@ -117,7 +117,7 @@ def _compacted(weight: np.ndarray, channels: int) -> tuple[np.ndarray, dict[str,
     """`weight` rounded, and the filters it is to be stored with."""
     import numpy as np
 
-    from common.fast.rounding import rounded
+    from common.models.rounding import rounded
 
     if weight.ndim == 2 and weight.size >= _LARGE_DENSE:
         taps = weight.reshape(-1, channels, weight.shape[1])

@@ -134,6 +134,9 @@ OPTIONS = {
     "learning_rate": _number(positive_real, "of the optimizer, Adam"),
     "mirror": _flag("mirror half of what the backbones give, another half in every epoch"),
     "model_weights_path": _folder("weight file, or folder with ", metavar="PATH"),
+    "no_model_cache": _flag(
+        "neither read nor write the cache of converted models, which saves loading TensorFlow"
+    ),
     "no_cache": _flag("run the backbones in every epoch instead"),
     "overwrite": _flag("also replace files that this program did not make"),
     "precision": {
@@ -148,6 +151,11 @@ OPTIONS = {
         "roll what the backbones give round, by another distance in every epoch, so that the "
         "head learns no places by heart"
     ),
+    "runtime": {
+        "choices": ("auto", "openvino", "keras"),
+        "default": "auto",
+        "help": "what runs the model; auto: Keras on a CUDA GPU, OpenVINO on a CPU",
+    },
     "seed": _number(seed, "same seed, same weights", default=0),
     "single_branches": _flag(
         "start with a head whose every channel comes from one branch alone: the product of three "

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import functools
+import importlib.util
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from common.framework import tf
+if TYPE_CHECKING:
+    from common.framework import tf
 
 # Blackwell. No cuDNN 8 has convolutions for it.
 _FIRST_OF_CUDNN_9 = (10, 0)
@@ -20,35 +23,64 @@ def choose_device(precision: str) -> tuple[str, str]:
     """Set TensorFlow up for the machine: 'GPU' or 'CPU', and the precision to compute in.
 
     A visible CUDA GPU is used, with memory taken as needed. A CPU computes in the `precision`
-    asked for ('float32' or 'bfloat16') only if it has arithmetic for it: one that emulates bfloat16
-    is faster in float32. One line on stderr says what was chosen, once.
+    asked for ('float32' or 'bfloat16') only if it has arithmetic for it. One line on stderr says
+    what was chosen, once.
     """
+    if names := describe_gpus():
+        print(f"Running on {names[0]} in {precision}.", *names[1:], sep="\n", file=sys.stderr)
+        return "GPU", precision
+    precision, remark = cpu_precision(precision)
+    print(f"Running on the CPU in {precision}.{remark_on_libraries()}{remark}", file=sys.stderr)
+    return "CPU", precision
+
+
+def describe_gpus() -> list[str]:
+    """Let TensorFlow take memory of the CUDA GPUs as needed; their names, and a remark on each card
+    that it does not fit. Nothing where it sees none."""
+    from common.framework import tf
+
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
-    if gpus:
-        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-        names = ", ".join(each["device_name"] for each in details)
-        print(f"Running on {names} in {precision}.", file=sys.stderr)
-        for each in details:
-            # Only CUDA tells it.
-            capability = each.get("compute_capability")
-            remark = capability and remark_on_card(each["device_name"], capability)
-            if remark:
-                print(remark, file=sys.stderr)
-        return "GPU", precision
-    remark = ""
-    if _nvidia_driver():
-        remark = (
-            " There is an NVIDIA GPU, but its libraries are missing or do not fit:"
-            " pip install -r requirements-gpu.txt."
-        )
+    if not gpus:
+        return []
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    lines = [", ".join(each["device_name"] for each in details)]
+    for each in details:
+        # Only CUDA tells it.
+        capability = each.get("compute_capability")
+        if remark := capability and remark_on_card(each["device_name"], capability):
+            lines.append(remark)
+    return lines
+
+
+def has_cuda() -> bool:
+    """Whether TensorFlow is worth asking for a GPU: a driver and libraries are there."""
+    libraries = importlib.util.find_spec("nvidia") or ctypes.util.find_library("cudnn")
+    return _nvidia_driver() and bool(libraries)
+
+
+def cpu_precision(precision: str) -> tuple[str, str]:
+    """The precision that the CPU computes in where `precision` is asked for, and a remark.
+
+    "auto" is bfloat16 where there is arithmetic for it: a CPU that emulates it is faster in
+    float32.
+    """
     cpu = Path("/proc/cpuinfo")
-    if precision == "bfloat16" and not (cpu.exists() and multiplies_bfloat16(cpu.read_text())):
-        remark += " It has no bfloat16 arithmetic, which would only be slower."
-        precision = "float32"
-    print(f"Running on the CPU in {precision}.{remark}", file=sys.stderr)
-    return "CPU", precision
+    if cpu.exists() and multiplies_bfloat16(cpu.read_text()):
+        return "bfloat16" if precision == "auto" else precision, ""
+    asked = precision == "bfloat16"
+    return "float32", " It has no bfloat16 arithmetic, which would only be slower." if asked else ""
+
+
+def remark_on_libraries() -> str:
+    """What is to be said of a GPU that is there and not used, if anything."""
+    if not _nvidia_driver():
+        return ""
+    return (
+        " There is an NVIDIA GPU, but its libraries are missing or do not fit:"
+        " pip install -r requirements-gpu.txt."
+    )
 
 
 def remark_on_card(
@@ -62,6 +94,8 @@ def remark_on_card(
             'sm_80' runs on 8.x from 8.0 on, and 'compute_80' is compiled for any card from 8.0 on
             when it is first used.
     """
+    from common.framework import tf
+
     build = build or tf.sysconfig.get_build_info()
     built_for = build["cuda_compute_capabilities"]
     for kind, digits in (target.split("_") for target in built_for):
@@ -91,12 +125,16 @@ def multiplies_bfloat16(cpuinfo: str) -> bool:
 
 def use_precision(precision: str) -> None:
     """Build the models to come in 'float32' or 'bfloat16', with weights in float32 either way."""
+    from common.framework import tf
+
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     tf.keras.mixed_precision.set_global_policy(policy)
 
 
 def choose_strategy() -> tf.distribute.Strategy:
     """Several machines where TF_CONFIG names them, several GPUs where there are, else this one."""
+    from common.framework import tf
+
     if "TF_CONFIG" in os.environ:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if len(tf.config.list_physical_devices("GPU")) > 1:
@@ -106,6 +144,8 @@ def choose_strategy() -> tf.distribute.Strategy:
 
 def writes_files() -> bool:
     """Whether the files of this process count: of several machines, those of the first do."""
+    from common.framework import tf
+
     return tf.distribute.cluster_resolver.TFConfigClusterResolver().task_id in (None, 0)
 
 

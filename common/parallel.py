@@ -28,9 +28,7 @@ def in_parallel(
     since threads die with a killed program where processes would stay. The first error or signal
     ends it: programs that are at work are killed, and threads clean up behind themselves.
     """
-    # Those cores that this process may use, where the system tells.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with ThreadPoolExecutor(cores) as pool:
+    with ThreadPoolExecutor(count_cores()) as pool:
         futures = [pool.submit(function, thing) for thing in things]
         try:
             with _bar(doing, held := sizes or [1] * len(futures)) as bar:
@@ -43,6 +41,11 @@ def in_parallel(
                         child.kill()
                 time.sleep(0.02)
             raise
+
+
+def count_cores() -> int:
+    """Count those cores that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _bar(doing: str, sizes: Sequence[int]) -> tqdm:

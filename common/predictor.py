@@ -1,4 +1,4 @@
-"""The heart: a trained model, and the levels it predicts. Also the Python interface.
+"""A trained model, and the levels it predicts. Also the Python interface.
 
 A model that sees latents takes coded pictures, too: of those it runs its head alone.
 
@@ -10,40 +10,43 @@ predictor.levels(np.asarray(Image.open("photo.jpg").convert("RGB")))  # JND1, JN
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from common.data.frames import blue_first, errors_in, frame_batches, resized
-from common.device import choose_device, use_precision
+from common.data.frames import blue_first, resized
+from common.data.pictures import Picture, read_picture
+from common.data.views import VIEWS
 from common.errors import UserError
 from common.facts import LEVELS
-from common.fast.striped import fast_form, halves
-from common.framework import tf
+from common.inference.cache import default_folder
+from common.inference.pipeline import Prediction, Shown, predict_ahead
+from common.inference.runtime import choose_runtime, load_runtime
 from common.models.bitstream import is_coded, read_coded
-from common.models.build import Parts, build_model
-from common.models.decoding import latents_for
 from common.models.descriptions import MODELS, Description
-from common.models.entropy import rounded_to, weights_checksum
-from common.models.weights import find_weights, offsets_of, read_weights
+from common.models.weights import find_weights
 
 
 class Predictor:
-    """One of the six models with its weights, read and made fast once.
+    """One of the six models with its weights, ready to predict, in any number of threads at once.
 
     Args:
         model: a key of `MODELS`, such as "MJLAT".
         weights: weight file, or folder in which the model looks for its own; None leaves the
             weights random, as for measuring speed.
         level: "JND1", "JND2" or "JND3", which a model of one level needs to find its weights.
-        precision: "float32" or "bfloat16"; the latter where the processor has it.
+        precision: "float32", "bfloat16" where the processor has it, or "auto".
         priors: folder where the entropy models of coded pictures may lie, other than that of
             `weights`.
+        runtime: "openvino", "keras", or "auto": Keras on a CUDA GPU, OpenVINO on a CPU.
+        model_cache: whether to keep the model that OpenVINO runs in the user's cache folder.
 
     Attributes:
         names: the levels that it predicts, in the order it gives them in.
         weights: the weight file.
+        choice: the runtime and the precision.
 
     Raises:
         UserError: there are no weights, they are damaged, or another model's.
@@ -56,23 +59,19 @@ class Predictor:
         level: str | None = None,
         precision: str = "float32",
         priors: Path | None = None,
+        runtime: str = "auto",
+        model_cache: bool = True,
     ):
         self.description = _described(model, weights, level)
         self.names = list(LEVELS) if self.description.multitask else [level or LEVELS[0]]
         self.weights: Path | None = None
         if weights:
             self.weights = find_weights(Path(weights), self.description.weight_files(level))
-        device, precision = choose_device(precision)
-        # On a CPU the model is a float32 one, of which `fast_form` makes one that is rounded.
-        use_precision(precision if device == "GPU" else "float32")
-        parts = build_model(self.description)
+        self.choice = choose_runtime(runtime, precision)
+        cache = default_folder() if model_cache else None
+        self._runtime = load_runtime(self.choice, self.description, self.weights, cache)
         if self.weights:
-            read_weights(parts.whole, self.weights)
-        offsets = offsets_of(self.weights) if self.weights else None
-        self._run, self._run_head = _functions(parts, device, precision, offsets)
-        if self.weights and self.sees_latents:
             self._folders = [*([priors] if priors else []), self.weights.parent]
-            self._analyses = [weights_checksum(each.analysis)[:32] for each in parts.backbones]
 
     @property
     def sees_latents(self) -> bool:
@@ -91,7 +90,7 @@ class Predictor:
 
         Raises:
             ValueError: `rgb` is of another kind or shape.
-            UserError: as `predict`.
+            UserError: the weights give levels that are NaN or infinite.
         """
         rgb = np.asarray(rgb)
         frames = rgb.dtype == np.uint8 and rgb.ndim in (3, 4) and rgb.shape[-1] == 3
@@ -102,54 +101,64 @@ class Predictor:
         if not len(rgb):
             return np.zeros((0, len(self.names)), np.float32)
         batch = rgb.reshape(-1, *rgb.shape[-3:])
-        levels = self._checked(blue_first(np.stack([resized(frame) for frame in batch])))
+        levels = self._levels(blue_first(np.stack([resized(frame) for frame in batch])))
         return levels.reshape(*rgb.shape[:-3], -1)
 
     def predict(
-        self, images: list[Path], batch_size: int | None = None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, list[UserError]]]:
-        """The levels of image files, or of coded pictures, in their order, batch by batch.
+        self, files: Iterable[Path], view: str = "squashed", batch_size: int | None = None
+    ) -> Iterator[Prediction | UserError]:
+        """The prediction for each image file or coded picture, or what is wrong with it.
 
         Args:
+            files: read ahead, in threads.
+            view: a key of `VIEWS`: what the model is shown of those that are not coded.
             batch_size: frames at a time (None: `test_batch`); bounds memory, changes no result
                 beyond rounding.
 
-        Yields:
-            places in `images` [frames], levels float32 [frames, levels], and the errors of the
-            images of this batch that cannot be read, whose levels are left out.
-
         Raises:
-            UserError: the weights give levels that are NaN or infinite.
+            UserError: as `levels`.
         """
-        if images and is_coded(images[0]):
-            yield from self._predict_coded(images)
-            return
-        batches = frame_batches(images, batch_size or self.description.test_batch)
-        for numbers, errors, frames in batches:
-            whole = errors.numpy() == b""
-            yield numbers.numpy()[whole], self._checked(frames.numpy())[whole], errors_in(errors)
-
-    def _predict_coded(
-        self, files: list[Path]
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, list[UserError]]]:
-        """As `predict`, of coded pictures, one by one."""
-        for place, path in enumerate(files):
-            try:
-                latents = self.latents(path)
-            except UserError as error:
-                yield np.zeros(0, int), np.zeros((0, len(self.names)), np.float32), [error]
+        size = batch_size or self.description.test_batch
+        for coded, group in groupby(files, is_coded):
+            if coded:
+                yield from map(self._predict_coded, group)
             else:
-                yield np.array([place]), self.levels_of_latents(latents)[np.newaxis], []
+                yield from predict_ahead(
+                    group,
+                    lambda path: _show(read_picture(path), view),
+                    lambda frames: self._levels(frames, size),
+                    size,
+                )
+
+    def predict_frames(
+        self, frames: Iterable[np.ndarray], view: str = "squashed"
+    ) -> Iterator[Prediction]:
+        """As `predict`, for pixels uint8 [height, width, 3], red-green-blue."""
+        size = self.description.test_batch
+        found = predict_ahead(frames, lambda rgb: _show(Picture(rgb, []), view), self._levels, size)
+        return (each for each in found if isinstance(each, Prediction))  # they can all be read
+
+    def _predict_coded(self, path: Path) -> Prediction | UserError:
+        try:
+            latents, picture = self.latents(path), read_coded(path)
+        except UserError as error:
+            return error
+        return Prediction(picture.height, picture.width, self.levels_of_latents(latents), [])
 
     def latents(self, path: Path) -> list[np.ndarray]:
         """What the head sees of the coded picture in a file: float32 [22, 40, 192] each.
 
         Raises:
-            UserError: it cannot be read, or as `common.models.decoding.latents_for`.
+            UserError: this model sees no latents, the file cannot be read, or as
+                `common.models.decoding.latents_for`.
         """
+        if not self.sees_latents:
+            raise UserError(f"{path}: {self.description.title} sees pictures, not coded ones")
         picture = read_coded(path)
+        from common.models.decoding import latents_for
+
         try:
-            return latents_for(self._analyses, picture, self._folders, self.weights)
+            return latents_for(self._runtime.analyses, picture, self._folders, self.weights)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
 
@@ -157,13 +166,14 @@ class Predictor:
         """The levels, float32 [levels], of latents as `latents` gives them.
 
         Raises:
-            UserError: as `predict`.
+            UserError: as `levels`.
         """
-        batches = [tf.constant(latent[np.newaxis]) for latent in latents]
-        return self._finite(self._run_head(batches).numpy())
+        return self._finite(self._runtime.levels_of_latents(latents))
 
-    def _checked(self, frames: np.ndarray) -> np.ndarray:
-        return self._finite(self._run(frames).numpy())
+    def _levels(self, frames: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+        size = batch_size or self.description.test_batch
+        batches = [frames[start : start + size] for start in range(0, len(frames), size)]
+        return self._finite(np.concatenate([self._runtime.levels(batch) for batch in batches]))
 
     def _finite(self, levels: np.ndarray) -> np.ndarray:
         if not np.isfinite(levels).all():
@@ -187,47 +197,7 @@ def _described(model: str, weights: str | Path | None, level: str | None) -> Des
     return MODELS[model]
 
 
-def _functions(
-    parts: Parts, device: str, precision: str, offsets: list[np.ndarray] | None
-) -> tuple[Callable, Callable]:
-    """From frames uint8 [batch, 352, 640, 3], and from latents of one frame, to levels."""
-    fast = fast_form(parts, precision) if device == "CPU" else parts.predicting
-    features, head = halves(fast, parts)
-    levels_like = [tf.TensorSpec([1, len(parts.head.outputs)])]
-
-    def seen_in(frames: tf.Tensor) -> list[tf.Tensor]:
-        return tf.nest.flatten(features(frames, training=False))
-
-    def rounded(seen: list[tf.Tensor]) -> list[tf.Tensor]:
-        return [rounded_to(*each) for each in zip(seen, offsets)] if offsets else seen
-
-    def of_seen(seen: list[tf.Tensor]) -> tf.Tensor:
-        return tf.concat(tf.nest.flatten(head(seen, training=False)), axis=1)
-
-    @tf.function(reduce_retracing=True)
-    def levels(frames: tf.Tensor) -> tf.Tensor:
-        frames = tf.cast(frames, tf.float32)
-        if device == "GPU":
-            return of_seen(rounded(seen_in(frames)))
-        # On a CPU larger batches take more memory and gain nothing, but for a head on latents,
-        # which are small and its weights many.
-        if parts.description.sees == "latent":
-            return of_seen(rounded(_one_by_one(seen_in, features.outputs, frames)))
-        return _one_by_one(lambda frame: [of_seen(seen_in(frame))], levels_like, frames)[0]
-
-    @tf.function
-    def levels_of_latents(latents: list[tf.Tensor]) -> tf.Tensor:
-        return of_seen(latents)[0]
-
-    return levels, levels_of_latents
-
-
-def _one_by_one(
-    function: Callable[[tf.Tensor], list[tf.Tensor]], like: list[tf.TensorSpec], frames: tf.Tensor
-) -> list[tf.Tensor]:
-    """What `function` makes of a batch of one frame, `like` these, for each of `frames`."""
-    return tf.map_fn(
-        lambda frame: [each[0] for each in function(frame[tf.newaxis])],
-        frames,
-        fn_output_signature=[tf.TensorSpec(each.shape[1:], each.dtype) for each in like],
-    )
+def _show(picture: Picture, view: str) -> Shown:
+    height, width, _ = picture.rgb.shape
+    frames = np.stack([blue_first(part) for part in VIEWS[view](picture.rgb)])
+    return Shown(height, width, frames, picture.notes)

@@ -29,6 +29,16 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def model_cache(tmp_path_factory) -> Path:
+    """The cache of converted models, which all tests of a run share, and the user's stays out."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+    return folder / "cache" / "laser-jnd"
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The real labels, photographs and clips, which are not part of the repository."""

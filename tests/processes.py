@@ -13,6 +13,10 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 
 
+# What predicting says of the device; without OpenVINO, as for Python 3.9, Keras does it.
+PREDICTS = r"Running on the CPU with (OpenVINO in float32\.|Keras in float32\. OpenVINO, .*)\n"
+
+
 @dataclass
 class Finished:
     """What a process left behind: exit code, output, CPU seconds and peak memory in GB."""

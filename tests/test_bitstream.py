@@ -37,6 +37,7 @@ from tests.synthetic import picture
 pytestmark = pytest.mark.tensorflow
 
 LEVELS = ("JND1", "JND2", "JND3")
+FLOAT32 = ("--precision", "float32")  # as test does by default
 # Of ten sizes, large and small, upright and with odd sides.
 SIZES = [(352, 640), (700, 1001), (1001, 700), (360, 640), (353, 641), (1080, 1920), (64, 64)]
 SIZES += [(50, 3000), (400, 700), (17, 33)]
@@ -332,7 +333,7 @@ def test_levels_are_those_of_rounded_latents(folder, root, coded, name, tmp_path
         assert found == pytest.approx(levels, rel=1e-4)
     assert not (tmp_path / f"{prefix}test_frames.png").exists()
     capsys.readouterr()
-    given = ["predict", *level, "--json", "--model_weights_path", folder, coded / "test"]
+    given = ["predict", *FLOAT32, *level, "--json", "--model_weights_path", folder, coded / "test"]
     assert cli.main(name, [str(each) for each in given]) == 0
     told = json.loads(capsys.readouterr().out)
     schema = json.loads((REPO / "docs" / "prediction.schema.json").read_text())
@@ -357,7 +358,7 @@ def test_of_a_large_picture_the_middle_is_seen(folder, tmp_path, capsys):
     read_weights(model.whole, folder / "LATJND1.h5")
     (level,) = np.ravel(model.head(latent[np.newaxis, 5:27, 3:43]))
     capsys.readouterr()
-    given = ["predict", "--jnd_value", "JND1", "--json", "--model_weights_path", folder]
+    given = ["predict", *FLOAT32, "--jnd_value", "JND1", "--json", "--model_weights_path", folder]
     given += [tmp_path / "large.png.latent", tmp_path / "small.png.latent"]
     assert cli.main("LAT", [str(each) for each in given]) == 1
     told = json.loads(capsys.readouterr().out)
@@ -388,7 +389,16 @@ def test_both_range_coders(folder, root, tmp_path, monkeypatch, capsys):
 
     def level(path):
         capsys.readouterr()
-        given = ["predict", "--jnd_value", "JND1", "--json", "--model_weights_path", folder, path]
+        given = [
+            "predict",
+            *FLOAT32,
+            "--jnd_value",
+            "JND1",
+            "--json",
+            "--model_weights_path",
+            folder,
+            path,
+        ]
         code = cli.main("LAT", [str(each) for each in given])
         return code, json.loads(capsys.readouterr().out)
 
@@ -418,7 +428,7 @@ def test_pictures_of_other_backbones_are_refused(folder, coded, tmp_path, capsys
     other = tmp_path / "other"
     other.mkdir()
     golden.write_weights("MJLAT", other / "MJLAT.h5")
-    given = ["predict", "--json", "--model_weights_path", other, coded / "test"]
+    given = ["predict", *FLOAT32, "--json", "--model_weights_path", other, coded / "test"]
     assert cli.main("MJLAT", [str(each) for each in given]) == 1
     told = json.loads(capsys.readouterr().out)
     assert not told["inputs"] and len(told["errors"]) == 3
@@ -433,7 +443,7 @@ def test_pictures_of_other_backbones_are_refused(folder, coded, tmp_path, capsys
 
 def test_a_model_on_reconstructions_sees_no_coded_pictures(file, tmp_path, capsys):
     golden.write_weights("E2EREC", tmp_path / "E2ERECJND1.h5")
-    given = ["predict", "--jnd_value", "JND1", "--model_weights_path", tmp_path, file]
+    given = ["predict", *FLOAT32, "--jnd_value", "JND1", "--model_weights_path", tmp_path, file]
     assert cli.main("E2EREC", [str(each) for each in given]) == 1
     assert "E2E-REC sees pictures, not coded ones" in capsys.readouterr().err
 
@@ -441,7 +451,7 @@ def test_a_model_on_reconstructions_sees_no_coded_pictures(file, tmp_path, capsy
 def test_entropy_models_elsewhere(folder, file, tmp_path, capsys):
     weights = tmp_path / "MJLAT.h5"
     weights.write_bytes((folder / "MJLAT.h5").read_bytes())
-    given = ["predict", "--model_weights_path", weights, file]
+    given = ["predict", *FLOAT32, "--model_weights_path", weights, file]
     assert cli.main("MJLAT", [str(each) for each in given]) == 1
     assert f"entropy.npz file) is not in {tmp_path}" in capsys.readouterr().err
     given += ["--JND_Recon_Models_Path", folder]
@@ -581,7 +591,15 @@ def test_prior_trains_for_a_model_that_has_none(folder, root, tmp_path, monkeypa
     read_weights(model.whole, weights)
     write_prior(build_prior(), model.backbones[0].analysis, entropy_file(weights))
     assert fitted < 0.9 * bits()
-    given = ["predict", "--jnd_value", "JND1", "--model_weights_path", tmp_path, tmp_path / "out"]
+    given = [
+        "predict",
+        *FLOAT32,
+        "--jnd_value",
+        "JND1",
+        "--model_weights_path",
+        tmp_path,
+        tmp_path / "out",
+    ]
     assert cli.main("E2ELAT", [str(each) for each in given]) == 0
 
 
@@ -630,7 +648,16 @@ def test_a_head_trained_quantized_sees_rounded_latents(folder, root, coded, tmp_
 def levels_of(weights, pictures, capsys):
     """What LAT predicts, by the command line."""
     capsys.readouterr()
-    given = ["predict", "--jnd_value", "JND1", "--json", "--model_weights_path", weights, pictures]
+    given = [
+        "predict",
+        *FLOAT32,
+        "--jnd_value",
+        "JND1",
+        "--json",
+        "--model_weights_path",
+        weights,
+        pictures,
+    ]
     assert cli.main("LAT", [str(each) for each in given]) == 0
     told = json.loads(capsys.readouterr().out)
     return [each["levels"]["JND1"] for each in told["inputs"]]

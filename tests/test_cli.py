@@ -21,7 +21,7 @@ from common.data.manifest import COLUMNS, VIEWERS, write_manifest
 from common.facts import QP
 from common.models.descriptions import MODELS
 from tests import golden
-from tests.processes import REPO, one_line, run
+from tests.processes import PREDICTS, REPO, one_line, run
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 LEVEL = {
@@ -72,7 +72,7 @@ def test_the_published_test_command(name, data, tmp_path):
         env={"TF_NUM_INTRAOP_THREADS": "0"},  # all cores, as a user's; it is about memory, too
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
-    assert finished.stderr == "Running on the CPU in float32.\n"
+    assert re.fullmatch(PREDICTS, finished.stderr)
 
     prefix = level or ""
     assert sorted(path.name for path in results.iterdir()) == [

@@ -11,7 +11,6 @@ import h5py
 import numpy as np
 import pytest
 
-from common.fast.striped import fast_form
 from common.framework import layers, tf
 from common.models.backbone import build_backbone
 from common.models.build import Parts, build_model, start_from
@@ -69,12 +68,6 @@ def model(request, tmp_path_factory) -> tuple[str, Parts]:
     return name, built
 
 
-def _levels(model: tf.keras.Model, frames: np.ndarray) -> np.ndarray:
-    """[frames, levels], a frame at a time: REC takes gigabytes for more."""
-    run = tf.function(lambda frame: tf.nest.flatten(model(frame, training=False)))
-    return np.array([np.ravel(np.array(run(frame[np.newaxis]))) for frame in frames])
-
-
 def test_keras_model_matches_the_published_one(model, frames):
     name, built = model
     expected = golden.EXPECTED[name]
@@ -84,16 +77,6 @@ def test_keras_model_matches_the_published_one(model, frames):
         some = np.array(expected["reconstruction[:,40::100,50::180,:]"])[:1]
         assert np.abs(reconstruction[:, 40::100, 50::180] - some).max() < 0.05
     assert np.ravel(one) == pytest.approx(expected["levels"][0], rel=1e-3)
-
-
-def test_bfloat16_stays_within_one_percent(model, frames):
-    name, built = model
-    if MODELS[name].sees == "reconstruction":
-        frames = frames[:1]  # seconds per frame on a CPU that has no bfloat16
-    levels = _levels(fast_form(built, "bfloat16"), frames)
-    expected = np.array(golden.EXPECTED[name]["levels"][: len(frames)])
-    assert levels == pytest.approx(expected, rel=1e-2)
-    assert np.abs(levels / expected - 1).max() > 1e-5, "computed in float32 after all"
 
 
 def test_counts_of_weights(model):
@@ -190,11 +173,5 @@ def test_names_that_keras_keeps_for_itself():
     model.compile(optimizer, "mae")
     model.compiled_loss.build(model.outputs)  # training.predictor._compile
     model.compiled_metrics.build(model.outputs, model.outputs)
-    weights = model.trainable_variables
-    optimizer.build(weights)
-    for number, weight in enumerate(weights):  # fast.adam.Adam
-        assert optimizer._index_dict[optimizer._var_key(weight)] == number
-        for moment in (optimizer._momentums[number], optimizer._velocities[number]):
-            assert moment.shape == weight.shape
     # report.complexity
     assert [len(each["inbound_nodes"]) for each in model.get_config()["layers"]][:2] == [0, 1]

@@ -49,7 +49,7 @@ def inputs(tmp_path_factory):
 
 def predict(in_process, weights, *more):
     given = ("--jnd_value", "JND1", "--model_weights_path", weights)
-    return in_process("LAT.py", "predict", *given, *more)
+    return in_process("LAT.py", "predict", "--precision", "float32", *given, *more)
 
 
 def test_the_document_of_a_folder(in_process, weights, inputs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import numpy as np
@@ -17,7 +18,7 @@ from common.models.descriptions import MODELS
 from common.tables import main
 from tests import golden
 from tests.conftest import STAND_IN
-from tests.processes import one_line, run
+from tests.processes import PREDICTS, one_line, run
 
 # SPEC.md's.
 WEIGHTS = {
@@ -43,7 +44,7 @@ def test_what_it_writes(report, labelled_root):
     finished, out = report
     assert finished.returncode == 0, finished.stderr
     # Once, though another process measures; no bars, no notices, nothing left out.
-    assert finished.stderr == "Running on the CPU in float32.\n"
+    assert re.fullmatch(PREDICTS, finished.stderr)
     assert str(out / "report.html") in finished.stdout
     plots = [
         f"{plot}_JND{order}{suffix}"
@@ -101,7 +102,7 @@ def test_costs_are_measured_anew_once_the_program_is_another(tmp_path, monkeypat
         if shown == 2.5:
             (tmp_path / "new.py").touch()
         spent = Time(0.8, cpu_seconds), 3.5
-        monkeypatch.setattr(complexity, "in_own_process", lambda *_, spent=spent: spent)
+        monkeypatch.setattr(complexity, "prediction_cost", lambda *_, spent=spent: spent)
         table = complexity.complexity(["LAT"], cache=tmp_path / "cache")
         assert table.values.cpu_seconds.tolist() == [shown]
 
@@ -281,7 +282,7 @@ def test_multiply_accumulates_of_a_transposed_convolution_by_hand():
 
 def test_complexity_alone_counts_all_six(monkeypatch, capsys, tmp_path):
     # Only what is counted: measuring the largest takes minutes.
-    monkeypatch.setattr(complexity, "in_own_process", lambda *_: (Time(0.8, 1.25), 3.5))
+    monkeypatch.setattr(complexity, "prediction_cost", lambda *_: (Time(0.8, 1.25), 3.5))
     assert main(["--complexity", "--out", str(tmp_path)]) == 0
     rows = pd.read_csv(tmp_path / "complexity.csv").set_index("model")
     assert rows.weights.to_dict() == WEIGHTS

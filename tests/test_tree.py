@@ -27,7 +27,7 @@ ORDER = (
     {"training", "compression"},
     {"predictor"},
     {"datasets"},
-    {"data", "fast"},
+    {"data", "fast", "inference"},
     {"video"},
     {"codecs", "models"},
     {"arrays", "console", "device", "files", "parallel"},

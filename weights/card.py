@@ -51,7 +51,7 @@ def main(root: Path, weights: Path, cache: Path) -> None:
 
 
 def _levels(weights: Path, split: Split) -> np.ndarray:
-    levels = [levels for _, levels, _ in Predictor("MJLAT", weights).predict(split.images)]
+    levels = [each.levels for each in Predictor("MJLAT", weights).predict(split.images)]
     return np.concatenate(levels)
 
 

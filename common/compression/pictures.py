@@ -18,6 +18,7 @@ from common.data.views import VIEWS
 from common.errors import UserError, say_left_out
 from common.files import OUR_PNG, atomic_write
 from common.framework import tf
+from common.inference.runtime import AUTO, choose_runtime, load_analysis
 from common.models.bitstream import (
     MOST_PLACES,
     OWN,
@@ -133,12 +134,13 @@ def _code(source: Source) -> Code:
     prior = build_prior()
     read_prior(prior, source.backbone.whole, source.entropy)
     coder, checksums = build_coder(prior), (*source.checksums, prior_checksum(prior))
-    analyse = tf.function(source.backbone.analysis, reduce_retracing=True)
+    analyse = load_analysis(choose_runtime(AUTO, "float32"), source.backbone.analysis)
 
     def code(frame: np.ndarray) -> CodedLatent:
-        latent = analyse(tf.constant(frame[np.newaxis].astype(np.float32)))
+        latent = analyse(frame)[np.newaxis]
         (string,) = coder.compress(latent)
-        values = np.asarray(coder.decompress([string], latent.shape[1:3]))[0]
+        _, height, width, _ = latent.shape
+        values = np.asarray(coder.decompress([string], (height, width)))[0]
         return CodedLatent(
             source.target, *checksums, symbols_checksum(values, coder.offset), string
         )

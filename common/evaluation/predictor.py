@@ -80,12 +80,15 @@ def _predicted(predictor: Predictor, split: Split, batch_size: int, skip_bad: bo
     levels = np.full((len(split.images), len(predictor.names)), np.nan, np.float32)
     bad: list[UserError] = []
     with tqdm(total=len(split.images), unit="frame", disable=None) as progress:
-        for places, levels_of_batch, errors in predictor.predict(split.images, batch_size):
-            if errors and not skip_bad:
-                raise UserError(f"{errors[0]}; --skip_bad goes on without such images")
-            levels[places] = levels_of_batch
-            bad += errors
-            progress.update(len(places))
+        found = predictor.predict(split.images, batch_size=batch_size)
+        for place, prediction in enumerate(found):
+            if not isinstance(prediction, UserError):
+                levels[place] = prediction.levels
+                progress.update()
+            elif skip_bad:
+                bad.append(prediction)
+            else:
+                raise UserError(f"{prediction}; --skip_bad goes on without such images")
     for error in bad:
         say(f"skipped {error}", file=sys.stderr)
     table = pd.DataFrame(levels, columns=predictor.names)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,9 @@ from common.errors import UserError
 from common.evaluation.results import write_csv
 from common.facts import HEIGHT, SOFTWARE, WIDTH
 from common.files import OUR_PNG, atomic_write, check_writable, temporary_folder
+
+if TYPE_CHECKING:
+    from common.predictor import Predictor
 
 PASSES = 3
 _TABLE = re.compile(b"command,model,frames,")  # how the table of speeds begins
@@ -92,18 +95,37 @@ class Time(NamedTuple):
     """Over all cores, in this process and those that it started."""
 
 
-def prediction_time(name: str, count: int, precision: str, told: bool = False) -> Time:
-    """Time per frame from `count` image files to levels, in the fastest of the passes.
+def prediction_cost(name: str, count: int, precision: str) -> tuple[Time, float]:
+    """Time per frame from `count` image files to levels, in the fastest of the passes, and the peak
+    memory in GB of a process that finds the model converted.
 
-    Which processor does it is not said where that has been `told`.
-
-    For `in_own_process`, which clears the files away. Weights are random, frames noise: neither
-    changes speed.
+    Weights are random, frames noise: neither changes speed.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        in_own_process(_convert, name, precision, Path(folder))
+        return in_own_process(_prediction_time, name, count, precision, Path(folder))
+
+
+def _convert(name: str, precision: str, folder: Path) -> None:
+    """Keep a model with random weights, converted, in `folder`."""
+    from common.models.build import build_model
+    from common.models.descriptions import MODELS
+    from common.models.weights import write_weights
+
+    write_weights(build_model(MODELS[name]).whole, folder / "weights.h5")
+    _predictor(name, precision, folder)
+
+
+def _predictor(name: str, precision: str, folder: Path) -> Predictor:
     from common.predictor import Predictor
 
-    with contextlib.redirect_stderr(io.StringIO() if told else sys.stderr):
-        predictor = Predictor(name, None, precision=precision)
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    with contextlib.redirect_stderr(io.StringIO()):  # the first process has said what it runs on
+        return Predictor(name, folder / "weights.h5", precision=precision)
+
+
+def _prediction_time(name: str, count: int, precision: str, folder: Path) -> Time:
+    predictor = _predictor(name, precision, folder)
     images = write_noise(Path(tempfile.mkdtemp()), count)
     return Time(*(spent / count for spent in fastest(lambda: list(predictor.predict(images)))))
 

@@ -1,1 +1,1 @@
-"""Forms of the models that take less time and memory on a CPU, and compute the same."""
+"""A form of the models that trains in less time and memory on a CPU, and computes the same."""

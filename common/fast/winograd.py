@@ -42,12 +42,6 @@ _OUTPUT = np.array(
 )
 
 
-def transform_kernel(kernel: np.ndarray) -> np.ndarray:
-    """A kernel [3, 3, in, out] as 36 matrices: float32 [36, in, out]."""
-    transformed = np.einsum("ai,bj,ijcd->abcd", _KERNEL, _KERNEL, kernel.astype(np.float64))
-    return transformed.reshape(-1, *kernel.shape[2:]).astype(np.float32)
-
-
 @tf.function(jit_compile=True)
 def transform_input(rows: tf.Tensor) -> tf.Tensor:
     """Rows [1, 4 a + 2, 4 b + 2, channels] as [36, a b, channels], a x b tiles of 6x6.
@@ -63,6 +57,7 @@ def transform_input(rows: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tiles, (36, down * across, channels))
 
 
+@tf.function(jit_compile=True)
 def transform_output(products: tf.Tensor, across: int) -> tf.Tensor:
     """Products [36, a b, channels] as rows [1, 4 a, 4 b, channels], where b is `across`."""
     channels = products.shape[-1]
@@ -70,9 +65,6 @@ def transform_output(products: tf.Tensor, across: int) -> tf.Tensor:
     tiles = tf.stack(_combine(_OUTPUT, tf.unstack(tiles)), axis=2)
     tiles = tf.stack(_combine(_OUTPUT, tf.unstack(tiles)), axis=3)
     return tf.reshape(tiles, (1, -1, TILE * across, channels))
-
-
-_compiled_output = tf.function(transform_output, jit_compile=True)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -97,7 +89,7 @@ def _convolve(frames: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     matrices = tf.reshape(matrices, (-1, *kernel.shape[2:]))
 
     def row_of_tiles(rows: tf.Tensor) -> tf.Tensor:
-        return _compiled_output(tf.matmul(transform_input(rows), matrices), width // TILE)
+        return transform_output(tf.matmul(transform_input(rows), matrices), width // TILE)
 
     return map_stripes(row_of_tiles, tf.pad(frames, AROUND), TILE, (TILE, width, kernel.shape[-1]))
 

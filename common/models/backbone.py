@@ -8,7 +8,6 @@ Source: Ballé et al., "End-to-end Optimized Image Compression", ICLR 2017, with
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from common.facts import FILTERS, HEIGHT, LATENT_FILTERS, WIDTH
@@ -18,52 +17,12 @@ FRAME_SHAPE = (HEIGHT, WIDTH, 3)
 LEAK = 0.05
 
 
-class LeakyReLU(layers.LeakyReLU):
-    """Keras's, whose gradient TensorFlow computes on a CPU in bfloat16 number by number: not here.
-
-    It took a fifth of a step of stage 1.
-    """
-
-    def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
-        if training and self.compute_dtype == "bfloat16":
-            return _leaky_relu(features)
-        return super().call(features)
-
-
-@tf.custom_gradient
-def _leaky_relu(features: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    def gradient(upstream: tf.Tensor) -> tf.Tensor:
-        both = {"gradients": upstream, "features": features}
-        both = {name: tf.cast(each, tf.float32) for name, each in both.items()}
-        return tf.cast(tf.raw_ops.LeakyReluGrad(**both, alpha=LEAK), features.dtype)
-
-    return tf.nn.leaky_relu(features, LEAK), gradient
-
-
-class Conv2DTranspose(layers.Conv2DTranspose):
-    """Keras's of a 5x5 kernel with stride 2, by a 3x3 convolution that makes 2x2 pixels at once.
-
-    Where few channels come out, that takes a CPU less than half of the time. Source: Shi et al.,
-    "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional
-    Neural Network", CVPR 2016.
-    """
-
-    def call(self, features: tf.Tensor) -> tf.Tensor:
-        *_, colours, channels = self.kernel.shape
-        # Along each side, the taps of the one pixel and of the other take turns.
-        kernel = tf.pad(self.kernel, ((1, 0), (1, 0), (0, 0), (0, 0)))
-        kernel = tf.reshape(kernel, (3, 2, 3, 2, colours, channels))[::-1, :, ::-1]
-        kernel = tf.reshape(tf.transpose(kernel, (0, 2, 5, 1, 3, 4)), (3, 3, channels, -1))
-        pixels = tf.nn.depth_to_space(tf.nn.conv2d(features, kernel, 1, "SAME"), 2)
-        return tf.nn.bias_add(pixels, self.bias)
-
-
 def analysis_transform(frames: tf.Tensor) -> tf.Tensor:
     """Frames [batch, H, W, 3], 0 to 255, to latents [batch, H/16, W/16, 192]."""
     x = frames
     for _ in range(3):
         x = layers.Conv2D(FILTERS, 5, strides=2, padding="same")(x)
-        x = LeakyReLU(LEAK)(x)
+        x = layers.LeakyReLU(LEAK)(x)
     return layers.Conv2D(LATENT_FILTERS, 5, strides=2, padding="same")(x)
 
 
@@ -76,8 +35,8 @@ def synthesis_transform(latents: tf.Tensor, name: str | None = None) -> tf.Tenso
     x = latents
     for _ in range(3):
         x = layers.Conv2DTranspose(FILTERS, 5, strides=2, padding="same")(x)
-        x = LeakyReLU(LEAK)(x)
-    return Conv2DTranspose(3, 5, strides=2, padding="same", name=name, dtype="float32")(x)
+        x = layers.LeakyReLU(LEAK)(x)
+    return layers.Conv2DTranspose(3, 5, strides=2, padding="same", name=name, dtype="float32")(x)
 
 
 class Backbone(NamedTuple):

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import sys
 import threading
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
 from common.codecs.codec import CODECS
 from common.data.kinds import BITSTREAM, PICTURE, VIDEO, kind
-from common.data.pictures import read_picture
 from common.data.text import readable
-from common.data.views import VIEWS
 from common.errors import UserError, printable, say_left_out
 from common.facts import QUALITY
 from common.files import check_regular, checksum
-from common.framework import tf
-from common.models.bitstream import read_coded
+from common.inference.pipeline import Prediction
+from common.inference.runtime import KERAS, OPENVINO, Choice, choose_runtime
+from common.models.bitstream import is_coded, read_coded
 from common.models.weights import labels_of
 from common.parallel import on_cluster
 from common.predictor import Predictor
 from common.video.frames import read_frames
 from common.video.probe import Video, probe
 from common.video.scenes import find_scenes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOT_TOLD = "not told by the weights"
 
@@ -65,14 +69,15 @@ def answer(
     """
     document = _about(predictor, view, unit)
     how = view, frames_per_scene, document["unit"]
+    entries: Iterable[dict]
     if workers:
         of_input = functools.partial(_of_input_on_worker, workers.predictor, how)
-        loaded = functools.partial(_loaded, predictor.weights.absolute())
+        loaded = functools.partial(_loaded, predictor.weights.absolute(), predictor.choice)
         absolute = [path.absolute() for path in inputs]
-        entries = iter(on_cluster(workers.scheduler, loaded, of_input, absolute, "files"))
+        entries = on_cluster(workers.scheduler, loaded, of_input, absolute, "files")
     else:
-        progress = tqdm(inputs, unit="file", disable=None, leave=False)
-        entries = (_of_input(predictor, how, path) for path in progress)
+        entries = _of_inputs(predictor, how, inputs)
+        entries = tqdm(entries, total=len(inputs), unit="file", disable=None, leave=False)
     for path, entry in zip(inputs, entries):
         if "error" in entry:
             say_left_out(entry["error"])
@@ -100,25 +105,41 @@ def _about(predictor: Predictor, view: str, unit: str | None) -> dict[str, Any]:
     }
 
 
-def _of_input(predictor: Predictor, how: tuple[str, int, str], path: Path) -> dict:
-    """What there is to tell of an input, or its `error`."""
+def _of_inputs(
+    predictor: Predictor, how: tuple[str, int, str], inputs: Iterable[Path]
+) -> Iterator[dict]:
+    """What there is to tell of each input, or its `error`; pictures in a row are read ahead."""
     view, frames_per_scene, unit = how
+    for are_pictures, group in groupby(inputs, _is_picture):
+        paths = list(group)
+        if are_pictures:
+            for path, prediction in zip(paths, predictor.predict(paths, view)):
+                yield _of_picture(predictor, path, prediction)
+            continue
+        for path in paths:
+            try:
+                _check_video(path)
+                yield of_video(predictor, probe(path), view, frames_per_scene, unit)
+            except UserError as error:
+                yield {"error": str(error)}
+
+
+def _is_picture(path: Path) -> bool:
+    return kind(path) in (PICTURE, BITSTREAM)
+
+
+def _check_video(path: Path) -> None:
+    """Raises:
+    UserError: the file is no video, by its content or, where that says nothing, by its name.
+    """
     try:
         check_regular(path)
-        found = kind(path)
-        if found == BITSTREAM:
-            return _of_coded(predictor, path)
-        if found == PICTURE:
-            return _of_picture(predictor, path, view)
-        if found == VIDEO:
-            return of_video(predictor, probe(path), view, frames_per_scene, unit)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from None
+    if kind(path) != VIDEO:
         heic = path.suffix.lower() in (".heic", ".heif")
         mend = "pip install pillow-heif reads it" if heic else "convert it to PNG or MP4"
         raise UserError(f"{path}: neither a picture nor a video that can be read; {mend}")
-    except UserError as error:
-        return {"error": str(error)}
-    except OSError as error:
-        return {"error": f"{path}: {error.strerror or error}"}
 
 
 _LOADING = threading.Lock()  # a worker has threads, and they share one predictor
@@ -132,29 +153,30 @@ def _predictor(*arguments: Any) -> Predictor:
 def _of_input_on_worker(of_predictor: tuple, how: tuple[str, int, str], path: Path) -> dict:
     with _LOADING:
         predictor = _predictor(*of_predictor)
-    return _of_input(predictor, how, path)
+    (entry,) = _of_inputs(predictor, how, [path])
+    return entry
 
 
-def _loaded(weights: Path) -> dict[str, str]:
+def _loaded(weights: Path, choice: Choice) -> dict[str, str]:
     """What levels depend on beside the inputs, for workers to compare."""
-    return {"TensorFlow": tf.__version__, str(weights): checksum([weights.read_bytes()])[:16]}
+    runtime, precision = choose_runtime(*choice)
+    package = {KERAS: "tensorflow", OPENVINO: "openvino"}[runtime]
+    return {
+        package: f"{importlib.metadata.version(package)} in {precision}",
+        str(weights): checksum([weights.read_bytes()])[:16],
+    }
 
 
-def _of_picture(predictor: Predictor, path: Path, view: str) -> dict:
-    rgb, notes = read_picture(path)
-    about = {"kind": "picture", "width": rgb.shape[1], "height": rgb.shape[0]}
-    about |= {"notes": notes} if notes else {}
-    return {**about, "levels": _named(predictor, _seen(predictor, rgb, view))}
-
-
-def _of_coded(predictor: Predictor, path: Path) -> dict:
-    """Of the picture as it was fitted when it was coded, whatever the view is now."""
-    if not predictor.sees_latents:
-        raise UserError(f"{path}: {predictor.description.title} sees pictures, not coded ones")
-    picture = read_coded(path)
-    about = {"kind": "coded picture", "width": picture.width, "height": picture.height}
-    levels = predictor.levels_of_latents(predictor.latents(path))
-    return {**about, "view": picture.view, "levels": _named(predictor, levels)}
+def _of_picture(predictor: Predictor, path: Path, prediction: Prediction | UserError) -> dict:
+    if isinstance(prediction, UserError):
+        return {"error": str(prediction)}
+    about: dict[str, Any] = {"kind": "picture"}
+    about |= {"width": prediction.width, "height": prediction.height}
+    if is_coded(path):  # as it was fitted when it was coded, whatever the view is now
+        about |= {"kind": "coded picture", "view": read_coded(path).view}
+    if prediction.notes:
+        about["notes"] = prediction.notes
+    return {**about, "levels": _named(predictor, prediction.levels)}
 
 
 def of_video(
@@ -168,10 +190,11 @@ def of_video(
     scenes = find_scenes(video)
     numbers = [scene.sampled(frames_per_scene) for scene in scenes]
     frames = read_frames(video, [number for each in numbers for number in each])
+    predictions = predictor.predict_frames(frames, view)
     levels, rows = [], []
     for scene, sampled in zip(scenes, numbers):
-        of_frames = [_seen(predictor, next(frames), view) for _ in sampled]
-        levels.append(np.mean(of_frames, axis=0))
+        of_frames = [next(predictions) for _ in sampled]
+        levels.append(np.mean([each.levels for each in of_frames], axis=0))
         rows.append(
             {
                 "first_frame": scene.first,
@@ -194,17 +217,14 @@ def of_video(
     }
 
 
-def _seen(predictor: Predictor, rgb: np.ndarray, view: str) -> np.ndarray:
-    """The mean levels of the parts that the `view` shows of a picture."""
-    return predictor.levels(np.stack(VIEWS[view](rgb))).mean(axis=0)
-
-
 def _named(predictor: Predictor, levels: np.ndarray) -> dict[str, float]:
     return {name: round(float(level), 3) for name, level in zip(predictor.names, levels)}
 
 
 def as_table(document: dict) -> pd.DataFrame:
     """A row per picture, per video and per scene of it."""
+    import pandas as pd
+
     rows = []
     for each in document["inputs"]:
         size = {"width": each["width"], "height": each["height"]}

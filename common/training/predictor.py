@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from common.device import choose_device, choose_strategy, use_precision, writes_files
 from common.facts import LEVELS
-from common.fast.adam import Adam
 from common.fast.recomputation import training_form
 from common.files import temporary_folder
 from common.framework import tf
@@ -223,18 +222,18 @@ def _softened(train: TrainingSplit, features: Features, share: float) -> Trainin
     return train._replace(levels=share * softened + (1 - share) * train.levels)
 
 
-def _optimizer(settings: PredictorSettings, steps: int) -> Adam:
+def _optimizer(settings: PredictorSettings, steps: int) -> tf.keras.optimizers.Adam:
     """Adam as `settings` say; an epoch has `steps`."""
     rate = settings.learning_rate
     if settings.cosine:
         rate = tf.keras.optimizers.schedules.CosineDecay(rate, settings.cosine * steps)
-    optimizer = Adam(rate, weight_decay=settings.weight_decay or None)
+    optimizer = tf.keras.optimizers.Adam(rate, weight_decay=settings.weight_decay or None)
     if settings.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimizer
 
 
-def _compile(model: tf.keras.Model, optimizer: Adam) -> None:
+def _compile(model: tf.keras.Model, optimizer: tf.keras.optimizers.Adam) -> None:
     """Give `model` its losses and its optimizer."""
     losses = {name: "mse" if name == JND_FRAME else "mae" for name in model.output_names}
     end_to_end = JND_FRAME in losses

@@ -22,6 +22,7 @@ from common.evaluation.speed import machine
 from common.facts import HEIGHT, LEVELS, WIDTH
 from common.files import checksum, write_arrays
 from common.framework import tf
+from common.inference.runtime import load_analysis
 from common.models.backbone import build_backbone
 from common.models.build import build_model
 from common.models.entropy import build_coder, build_prior, entropy_file, read_prior
@@ -43,7 +44,7 @@ class _Codec(NamedTuple):
     """What codes for a model, and what decodes the picture of its first backbone, if known."""
 
     predictor: Predictor
-    analyse: Callable[[tf.Tensor], tf.Tensor]
+    analyses: list[Callable[[np.ndarray], np.ndarray]]
     coders: list[Coder]
     synthesise: Callable[[tf.Tensor], tf.Tensor] | None
 
@@ -129,9 +130,8 @@ def _codec(candidate: Candidate) -> _Codec:
         prior = build_prior()
         read_prior(prior, source.backbone.whole, source.entropy)
         coders.append(build_coder(prior))
-    analyses = [source.backbone.analysis for source in sources]
-    analyse = tf.function(lambda frames: [analysis(frames) for analysis in analyses])
-    return _Codec(predictor, analyse, coders, _synthesis(sources[0], candidate.file.parent))
+    analyses = [load_analysis(predictor.choice, source.backbone.analysis) for source in sources]
+    return _Codec(predictor, analyses, coders, _synthesis(sources[0], candidate.file.parent))
 
 
 def _synthesis(source: Source, folder: Path) -> Callable | None:
@@ -186,8 +186,7 @@ def _levels(codec: _Codec, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _latents(codec: _Codec, frame: np.ndarray) -> list[np.ndarray]:
-    latents = codec.analyse(tf.constant(frame[np.newaxis].astype(np.float32)))
-    return [latent.numpy()[0] for latent in latents]
+    return [analyse(frame) for analyse in codec.analyses]
 
 
 def _decoded(codec: _Codec, strings: list[bytes]) -> list[np.ndarray]:

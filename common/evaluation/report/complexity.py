@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 import common
 from common.data.split import Split
-from common.device import choose_device
 from common.evaluation.report.table import Table
 from common.evaluation.results import kept
-from common.evaluation.speed import in_own_process, machine, prediction_time
+from common.evaluation.speed import machine, prediction_cost
 from common.files import checksum, write_arrays
 from common.framework import layers, tf
+from common.inference.runtime import AUTO, choose_runtime
 from common.models.build import build_model
 from common.models.descriptions import MODELS
 
@@ -62,7 +62,7 @@ def complexity(
     own that predicts image files with random weights, the fastest of three passes; kept in `cache`,
     if there is one, until the machine, TensorFlow or this program change. `split` is only told of.
     """
-    choose_device("float32")  # which says so, once
+    choose_runtime(AUTO, "float32")  # which says so, once
     names = [name for name, model in MODELS.items() if model.title in titles]
     with tqdm(names, "complexity", unit="model", disable=None, leave=False) as progress:
         rows = [_row(name, cache) for name in progress]
@@ -118,7 +118,7 @@ def _spent(name: str, cache: Path | None) -> np.ndarray:
         path = cache / "costs" / f"{name}-{of}.npz"
         if stored := kept(path, "spent"):
             return stored[0]
-    time, memory = in_own_process(prediction_time, name, FRAMES, "float32", True)
+    time, memory = prediction_cost(name, FRAMES, "float32")
     spent = np.array([*time, memory])
     if cache:
         write_arrays(path, {"spent": spent}, overwrite=True)

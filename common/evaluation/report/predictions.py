@@ -76,9 +76,8 @@ def _predict(predictor: Predictor, images: list[Path], stored: dict[Path, Path])
     title = predictor.description.title
     doing = title if predictor.description.multitask else f"{title} {predictor.names[0]}"
     with tqdm(desc=doing, total=len(images), unit="frame", disable=None, leave=False) as progress:
-        for places, levels, errors in predictor.predict(images):
-            for place, row in zip(places, levels):
-                write_arrays(stored[images[place]], {"levels": row}, overwrite=True)
-            for error in errors:
-                raise error
-            progress.update(len(places))
+        for image, prediction in zip(images, predictor.predict(images)):
+            if isinstance(prediction, UserError):
+                raise prediction
+            write_arrays(stored[image], {"levels": prediction.levels}, overwrite=True)
+            progress.update()

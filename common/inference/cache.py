@@ -1,0 +1,67 @@
+"""Converted models, kept in the user's cache folder from one run to the next."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+
+from common.arrays import read_arrays
+from common.errors import UserError
+from common.files import write_arrays
+
+# Of all models together, of which the largest takes 104 MB.
+MOST_BYTES = 10**9
+_SUFFIX = ".model.npz"
+
+
+def default_folder() -> Path:
+    """Find the user's cache folder, as the system has it."""
+    return platformdirs.user_cache_path("laser-jnd")
+
+
+def load_or_make(
+    folder: Path, name: str, make: Callable[[], dict[str, Any]]
+) -> dict[str, np.ndarray]:
+    """Read the arrays called `name` in `folder`; where they are not whole, make and keep them.
+
+    NumPy's files have a checksum of each array, and these know their name. Failing to keep them is
+    reported on stderr and stops nothing. The least recently used go where all take more than
+    `MOST_BYTES`.
+    """
+    path = folder / (name + _SUFFIX)
+    if arrays := _load(path, name):
+        with contextlib.suppress(OSError):  # of another user, or read-only
+            os.utime(path)
+        return arrays
+    arrays = make()
+    try:
+        write_arrays(path, {"name": name, **arrays}, overwrite=True)
+        _make_room(folder)
+    except (OSError, UserError) as error:
+        print(f"{folder}: the converted model is not kept ({error})", file=sys.stderr)
+    return arrays
+
+
+def _load(path: Path, name: str) -> dict[str, np.ndarray] | None:
+    try:
+        arrays = read_arrays(path, MOST_BYTES)
+        return arrays if arrays.pop("name") == name else None
+    except (OSError, ValueError, KeyError, MemoryError):
+        return None
+
+
+def _make_room(folder: Path) -> None:
+    """Remove what was asked for the longest ago."""
+    size = 0
+    entries = [(path, path.stat()) for path in folder.glob(f"*{_SUFFIX}")]
+    for path, entry in sorted(entries, key=lambda each: each[1].st_mtime, reverse=True):
+        size += entry.st_size
+        if size > MOST_BYTES:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,90 @@
+"""A trained model in TensorFlow: what Keras runs, and what OpenVINO converts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from common.device import use_precision
+from common.facts import HEIGHT, WIDTH
+from common.framework import tf
+from common.inference.runtime import Runtime
+from common.models.build import build_model
+from common.models.descriptions import Description
+from common.models.entropy import rounded_to, weights_checksum
+from common.models.rounding import rounded
+from common.models.weights import offsets_of, read_weights
+
+
+class Graph(NamedTuple):
+    """A trained model, cut where its head begins."""
+
+    see: Callable[[tf.Tensor], list[tf.Tensor]]
+    """From frames uint8 [frames, 352, 640, 3] to what the head sees, a tensor per backbone."""
+    judge: Callable[[Sequence[tf.Tensor]], tf.Tensor]
+    """From what the head sees to levels float32 [frames, levels]."""
+    analyses: list[str]
+    """A checksum of the weights of each backbone's analysis transform."""
+
+
+def build_graph(description: Description, weights: Path | None, precision: str) -> Graph:
+    """Build a model with the weights in a file, or with random ones, to compute in a precision.
+
+    In bfloat16 the kernels of the backbones, which any runtime rounds, are rounded so that their
+    errors cancel: of the default model's levels two thirds of the error go, and the large ones.
+
+    Raises:
+        UserError: the weights are damaged, or another model's.
+    """
+    parts = build_model(description)
+    offsets = None
+    if weights:
+        read_weights(parts.whole, weights)
+        offsets = offsets_of(weights)
+    analyses = [weights_checksum(backbone.analysis)[:32] for backbone in parts.backbones]
+    if precision == "bfloat16":
+        for layer in (layer for backbone in parts.backbones for layer in backbone.whole.layers):
+            layer.set_weights([_on_grid(weight) for weight in layer.get_weights()])
+
+    def see(frames: tf.Tensor) -> list[tf.Tensor]:
+        seen = tf.nest.flatten(parts.features(tf.cast(frames, tf.float32), training=False))
+        return [rounded_to(*each) for each in zip(seen, offsets)] if offsets else seen
+
+    def judge(seen: Sequence[tf.Tensor]) -> tf.Tensor:
+        return tf.concat(tf.nest.flatten(parts.head(list(seen), training=False)), axis=1)
+
+    return Graph(see, judge, analyses)
+
+
+def _on_grid(weight: np.ndarray) -> np.ndarray:
+    """A kernel with values that bfloat16 has; biases, which stay in float32, as they are."""
+    if weight.ndim != 4:
+        return weight
+    kind = tf.bfloat16.as_numpy_dtype
+    taps = weight.reshape(-1, *weight.shape[2:])
+    return rounded(taps, lambda tap: tap.astype(kind)).reshape(weight.shape)
+
+
+def load_with_keras(description: Description, weights: Path | None, precision: str) -> Runtime:
+    """Make a model ready to run by Keras, on whatever device TensorFlow has."""
+    use_precision(precision)
+    graph = build_graph(description, weights, precision)
+    signature = [tf.TensorSpec([None, HEIGHT, WIDTH, 3], tf.uint8)]
+    levels = tf.function(lambda frames: graph.judge(graph.see(frames)), signature)
+    judge = tf.function(graph.judge)
+
+    def levels_of_latents(latents: Sequence[np.ndarray]) -> np.ndarray:
+        return judge([tf.constant(latent[np.newaxis]) for latent in latents]).numpy()[0]
+
+    return Runtime(
+        lambda frames: levels(tf.constant(frames)).numpy(), levels_of_latents, graph.analyses
+    )
+
+
+def load_analysis_with_keras(analysis: tf.keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """Make an analysis transform ready to run by Keras."""
+    run = tf.function(analysis, reduce_retracing=True)
+    return lambda frame: run(tf.constant(frame[np.newaxis].astype(np.float32))).numpy()[0]

@@ -1,0 +1,173 @@
+"""A trained model that OpenVINO runs on a CPU, without TensorFlow once it is converted.
+
+The whole of a model is one graph, frames to levels. Its head alone, for latents from files, is cut
+out of the same graph, and each is compiled when it is first used.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from common.facts import HEIGHT, WIDTH
+from common.files import checksum, temporary_folder
+from common.inference.cache import load_or_make
+from common.inference.runtime import Runtime
+from common.models.descriptions import Description
+
+# Without this package OpenVINO reports to nobody that a model was converted.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+import openvino as ov  # noqa: E402
+
+if TYPE_CHECKING:
+    from common.framework import tf
+
+LEVELS, SEEN = "levels", "seen"
+_PROGRAM = Path(__file__).parents[1]
+# One stream of requests, each on all cores: as fast as several, in half the memory. Threads bound
+# to cores would share one with those of another process.
+_SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
+
+
+class _Converted(NamedTuple):
+    """A model in OpenVINO's form: frames to `LEVELS` and, where it sees latents, to these."""
+
+    graph: ov.Model
+    analyses: list[str]
+
+
+def load_with_openvino(
+    description: Description, weights: Path | None, precision: str, cache: Path | None
+) -> Runtime:
+    """Make a model ready to run by OpenVINO, from what is kept in the folder `cache` if it can be.
+
+    Raises:
+        UserError: the weights are damaged, or another model's.
+    """
+    graph, analyses = _read_or_convert(description, weights, precision, cache)
+    batch = description.test_batch
+    lock = threading.Lock()
+
+    @functools.cache
+    def compiled(frames: int) -> ov.CompiledModel:
+        return _compile(_of_frames(graph, frames) if frames else _head(graph), precision)
+
+    def run(frames: int, inputs: Sequence[np.ndarray]) -> np.ndarray:
+        with lock:
+            model = compiled(frames)
+        return model.create_infer_request().infer(list(inputs))[0]
+
+    def levels(frames: np.ndarray) -> np.ndarray:
+        whole = len(frames) // batch * batch
+        batches = np.split(frames[:whole], whole // batch) if whole else []
+        singles = np.split(frames[whole:], len(frames) - whole) if whole < len(frames) else []
+        return np.concatenate([run(len(each), [each]) for each in [*batches, *singles]])
+
+    def levels_of_latents(latents: Sequence[np.ndarray]) -> np.ndarray:
+        return run(0, [latent.transpose(2, 0, 1)[np.newaxis] for latent in latents])[0]
+
+    return Runtime(levels, levels_of_latents, analyses)
+
+
+def load_analysis_with_openvino(analysis: tf.keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """Make an analysis transform ready to run by OpenVINO."""
+    from common.framework import tf
+
+    signature = [tf.TensorSpec([1, None, None, 3], tf.uint8)]
+    see = tf.function(lambda frames: analysis(tf.cast(frames, tf.float32)), signature)
+    model = _compile(ov.convert_model(see.get_concrete_function()), "float32")
+    return lambda frame: model.create_infer_request().infer([frame[np.newaxis]])[0][0]
+
+
+def _compile(graph: ov.Model, precision: str) -> ov.CompiledModel:
+    kind = {"float32": "f32", "bfloat16": "bf16"}[precision]
+    settings = {**_SETTINGS, "INFERENCE_PRECISION_HINT": kind}
+    return ov.Core().compile_model(graph, "CPU", settings)
+
+
+def _of_frames(graph: ov.Model, frames: int) -> ov.Model:
+    """Cut out what makes levels of so many frames at a time."""
+    graph = graph.clone()
+    whole = ov.Model([graph.output(LEVELS).get_node()], graph.get_parameters())
+    whole.reshape([frames, HEIGHT, WIDTH, 3])
+    return whole
+
+
+def _head(graph: ov.Model) -> ov.Model:
+    """Cut out what makes levels of the latents of one frame."""
+    graph, latents = graph.clone(), []
+    for number in range(len(graph.outputs) - 1):
+        seen = graph.output(f"{SEEN}{number}").get_node().input_value(0)
+        shape = [1, *(side.get_length() for side in list(seen.get_partial_shape())[1:])]
+        latents.append(ov.opset13.parameter(shape, np.float32))
+        for user in seen.get_target_inputs():
+            user.replace_source_output(latents[-1].output(0))
+    return ov.Model([graph.output(LEVELS).get_node()], latents)
+
+
+def _read_or_convert(
+    description: Description, weights: Path | None, precision: str, cache: Path | None
+) -> _Converted:
+    def convert() -> _Converted:
+        return _convert(description, weights, precision)
+
+    if not (weights and cache):
+        return convert()
+    name = _name(description, weights, precision)
+    return _unpacked(load_or_make(cache, name, lambda: _packed(convert())))
+
+
+def _name(description: Description, weights: Path, precision: str) -> str:
+    """Name a converted model by its weights, by what built it and by what converted it."""
+    sources = [*_PROGRAM.glob("models/*.py"), *_PROGRAM.glob("inference/*.py")]
+    parts = [path.read_bytes() for path in [_PROGRAM / "facts.py", *sorted(sources)]]
+    told = f"{description.name} {precision} {ov.get_version()}".encode()
+    return checksum([checksum(parts).encode(), told, *_bytes_of(weights)])
+
+
+def _bytes_of(path: Path) -> Sequence[bytes]:
+    with path.open("rb") as file:
+        return [checksum(iter(lambda: file.read(2**20), b"")).encode()]
+
+
+def _convert(description: Description, weights: Path | None, precision: str) -> _Converted:
+    from common.device import use_precision
+    from common.framework import tf
+    from common.inference.keras import build_graph
+
+    use_precision("float32")
+    model = build_graph(description, weights, precision)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, HEIGHT, WIDTH, 3], tf.uint8)])
+    def whole(frames: tf.Tensor) -> dict[str, tf.Tensor]:
+        seen = model.see(frames)
+        outputs = {LEVELS: model.judge(seen)}
+        if description.sees == "latent":
+            # Channels first, as OpenVINO computes: only then the head begins where these end.
+            first = [tf.transpose(each, (0, 3, 1, 2)) for each in seen]
+            outputs |= {f"{SEEN}{number}": each for number, each in enumerate(first)}
+        return outputs
+
+    return _Converted(ov.convert_model(whole.get_concrete_function()), model.analyses)
+
+
+def _packed(model: _Converted) -> dict[str, Any]:
+    """Make arrays of a converted model, for a file."""
+    with temporary_folder() as folder:
+        path = folder / "model.xml"
+        ov.save_model(model.graph, path, compress_to_fp16=False)
+        files = [np.frombuffer(path.with_suffix(end).read_bytes(), np.uint8)
+                 for end in (".xml", ".bin")]  # fmt: skip
+    return {"graph": files[0], "weights": files[1], "analyses": np.array(model.analyses)}
+
+
+def _unpacked(arrays: dict[str, Any]) -> _Converted:
+    weights = ov.Tensor(np.ascontiguousarray(arrays["weights"]))  # a copy, which OpenVINO owns
+    graph = ov.Core().read_model(arrays["graph"].tobytes(), weights)
+    return _Converted(graph, arrays["analyses"].tolist())

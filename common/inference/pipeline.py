@@ -1,0 +1,82 @@
+"""Pictures read ahead, in threads, while the model looks at those before them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from common.errors import UserError, tried
+from common.parallel import count_cores
+
+Item = TypeVar("Item")
+
+
+class Shown(NamedTuple):
+    """What a model is shown of a picture."""
+
+    height: int  # of the picture, in pixels
+    width: int
+    frames: np.ndarray  # uint8 [parts, 352, 640, 3], blue-green-red
+    notes: list[str]  # what there is to tell of how it is seen
+
+
+class Prediction(NamedTuple):
+    """What a model says of a picture."""
+
+    height: int  # of the picture, in pixels
+    width: int
+    levels: np.ndarray  # float32 [levels], the mean over the parts that it was shown
+    notes: list[str]  # what there is to tell of how it was seen
+
+
+def predict_ahead(
+    items: Iterable[Item],
+    show: Callable[[Item], Shown],
+    levels: Callable[[np.ndarray], np.ndarray],
+    batch_size: int,
+) -> Iterator[Prediction | UserError]:
+    """The prediction for each of `items` in their order, or what is wrong with it.
+
+    `show` reads one of them, in threads, as many ahead as bring the next batch; `levels` sees some
+    `batch_size` frames at once.
+    """
+    threads = count_cores()
+    items = iter(items)
+    waiting: deque[Future] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            while True:
+                for item in islice(items, batch_size + 2 * threads - len(waiting)):
+                    waiting.append(pool.submit(tried, show, item))
+                if not waiting:
+                    return
+                yield from _predict(list(_batch(waiting, batch_size)), levels)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _batch(waiting: deque[Future], batch_size: int) -> Iterator[Shown | UserError]:
+    """Take from `waiting` what has `batch_size` frames together, and the errors before these."""
+    frames = 0
+    while waiting and frames < batch_size:
+        shown = waiting.popleft().result()
+        frames += 0 if isinstance(shown, UserError) else len(shown.frames)
+        yield shown
+
+
+def _predict(
+    batch: list[Shown | UserError], levels: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[Prediction | UserError]:
+    frames = [each.frames for each in batch if isinstance(each, Shown)]
+    of_frames = iter(levels(np.concatenate(frames))) if frames else iter(())
+    for each in batch:
+        if isinstance(each, UserError):
+            yield each
+        else:
+            own = np.stack([*islice(of_frames, len(each.frames))])
+            yield Prediction(each.height, each.width, own.mean(axis=0), each.notes)
