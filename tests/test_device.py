@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
+from common import device
 from common.device import multiplies_bfloat16, remark_on_card
+from common.errors import UserError
+from common.inference import runtime
 from tests import golden
 
 pytestmark = pytest.mark.tensorflow
@@ -72,6 +76,34 @@ PROCESSORS = [
 @pytest.mark.parametrize(("flags", "has_it"), PROCESSORS)
 def test_processors_that_have_bfloat16(flags, has_it):
     assert multiplies_bfloat16(flags) == has_it
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpu", "installed", "has_it", "expected", "said"),
+    [
+        (("auto", "float32"), False, True, True, ("openvino", "float32"), "with OpenVINO in"),
+        (("auto", "auto"), False, True, True, ("openvino", "bfloat16"), "in bfloat16."),
+        (("auto", "auto"), False, True, False, ("openvino", "float32"), "in float32."),
+        (("keras", "auto"), False, True, True, ("keras", "float32"), "the CPU with Keras in"),
+        (("auto", "auto"), False, False, True, ("keras", "float32"), "OpenVINO, which is faster,"),
+        (("auto", "auto"), True, True, True, ("keras", "float32"), "on A100 with Keras in"),
+        (("openvino", "auto"), True, True, True, ("openvino", "bfloat16"), "with OpenVINO in"),
+    ],
+)
+def test_what_predicts_where(asked, gpu, installed, has_it, expected, said, monkeypatch, capsys):
+    monkeypatch.setattr(runtime, "has_cuda", lambda: gpu)
+    monkeypatch.setattr(runtime, "describe_gpus", lambda: ["A100"] if gpu else [])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: installed or None)
+    monkeypatch.setattr(device, "multiplies_bfloat16", lambda flags: has_it)
+    assert runtime.choose_runtime.__wrapped__(*asked) == expected
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_openvino_that_is_not_installed_is_missed_where_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install openvino"):
+        runtime.choose_runtime.__wrapped__("openvino", "float32")
 
 
 def test_a_processor_without_bfloat16_says_so_and_computes_in_float32(command, tmp_path):

@@ -243,7 +243,7 @@ def test_so_much_is_read_ahead_and_no_more():
     found = predict_ahead(iter(range(1000)), show, lambda frames: np.zeros((len(frames), 1)), 8)
     next(found)
     time.sleep(0.2)
-    assert len(read) <= 8 + 2 * count_cores()
+    assert len(read) <= 16 + 2 * count_cores()
     found.close()
     assert len(read) < 100
 

@@ -101,9 +101,9 @@ def prediction_cost(name: str, count: int, precision: str) -> tuple[Time, float]
 
     Weights are random, frames noise: neither changes speed.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        in_own_process(_convert, name, precision, Path(folder))
-        return in_own_process(_prediction_time, name, count, precision, Path(folder))
+    with temporary_folder() as folder:
+        in_own_process(_convert, name, precision, folder)
+        return in_own_process(_prediction_time, name, count, precision, folder)
 
 
 def _convert(name: str, precision: str, folder: Path) -> None:
@@ -126,7 +126,7 @@ def _predictor(name: str, precision: str, folder: Path) -> Predictor:
 
 def _prediction_time(name: str, count: int, precision: str, folder: Path) -> Time:
     predictor = _predictor(name, precision, folder)
-    images = write_noise(Path(tempfile.mkdtemp()), count)
+    images = write_noise(folder / "noise", count)
     return Time(*(spent / count for spent in fastest(lambda: list(predictor.predict(images)))))
 
 

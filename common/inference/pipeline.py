@@ -42,29 +42,35 @@ def predict_ahead(
 ) -> Iterator[Prediction | UserError]:
     """The prediction for each of `items` in their order, or what is wrong with it.
 
-    `show` reads one of them, in threads, as many ahead as bring the next batch; `levels` sees some
-    `batch_size` frames at once.
+    One thread asks for `items`, such as frames that ffmpeg decodes, as many threads as cores `show`
+    them, and this one runs `levels`, which sees some `batch_size` frames at once. What is read
+    ahead is bounded.
     """
     threads = count_cores()
     items = iter(items)
-    waiting: deque[Future] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+
+    def read_next() -> Future | None:
         try:
-            while True:
-                for item in islice(items, batch_size + 2 * threads - len(waiting)):
-                    waiting.append(pool.submit(tried, show, item))
-                if not waiting:
-                    return
-                yield from _predict(list(_batch(waiting, batch_size)), levels)
+            return showing.submit(tried, show, next(items))
+        except StopIteration:
+            return None
+
+    with ThreadPoolExecutor(threads) as showing, ThreadPoolExecutor(1) as reading:
+        waiting = deque(reading.submit(read_next) for _ in range(batch_size + 2 * threads))
+        try:
+            while batch := list(_batch(waiting, batch_size)):
+                waiting += [reading.submit(read_next) for _ in batch]
+                yield from _predict(batch, levels)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            reading.shutdown(wait=False, cancel_futures=True)
+            showing.shutdown(wait=False, cancel_futures=True)
 
 
 def _batch(waiting: deque[Future], batch_size: int) -> Iterator[Shown | UserError]:
     """Take from `waiting` what has `batch_size` frames together, and the errors before these."""
     frames = 0
-    while waiting and frames < batch_size:
-        shown = waiting.popleft().result()
+    while frames < batch_size and (future := waiting.popleft().result()):
+        shown = future.result()
         frames += 0 if isinstance(shown, UserError) else len(shown.frames)
         yield shown
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
@@ -72,6 +73,12 @@ def choose_runtime(runtime: str, precision: str, /) -> Choice:
     title = {KERAS: "Keras", OPENVINO: "OpenVINO"}[runtime]
     print(f"Running on the CPU with {title} in {precision}.{remark}{of_precision}", file=sys.stderr)
     return Choice(runtime, precision)
+
+
+def fingerprint(choice: Choice) -> str:
+    """Name the library with its version, and the precision: levels depend on these."""
+    package = {KERAS: "tensorflow", OPENVINO: "openvino"}[choice.runtime]
+    return f"{package} {importlib.metadata.version(package)} in {choice.precision}"
 
 
 def load_runtime(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -21,7 +20,7 @@ from common.errors import UserError, printable, say_left_out
 from common.facts import QUALITY
 from common.files import check_regular, checksum
 from common.inference.pipeline import Prediction
-from common.inference.runtime import KERAS, OPENVINO, Choice, choose_runtime
+from common.inference.runtime import Choice, choose_runtime, fingerprint
 from common.models.bitstream import is_coded, read_coded
 from common.models.weights import labels_of
 from common.parallel import on_cluster
@@ -159,10 +158,8 @@ def _of_input_on_worker(of_predictor: tuple, how: tuple[str, int, str], path: Pa
 
 def _loaded(weights: Path, choice: Choice) -> dict[str, str]:
     """What levels depend on beside the inputs, for workers to compare."""
-    runtime, precision = choose_runtime(*choice)
-    package = {KERAS: "tensorflow", OPENVINO: "openvino"}[runtime]
     return {
-        package: f"{importlib.metadata.version(package)} in {precision}",
+        "runtime": fingerprint(choose_runtime(*choice)),
         str(weights): checksum([weights.read_bytes()])[:16],
     }
 

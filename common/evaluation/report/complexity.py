@@ -19,7 +19,7 @@ from common.evaluation.results import kept
 from common.evaluation.speed import machine, prediction_cost
 from common.files import checksum, write_arrays
 from common.framework import layers, tf
-from common.inference.runtime import AUTO, choose_runtime
+from common.inference.runtime import AUTO, choose_runtime, fingerprint
 from common.models.build import build_model
 from common.models.descriptions import MODELS
 
@@ -60,7 +60,7 @@ def complexity(
     Weights are all in the file; multiply-accumulates those of predicting, which does without the
     JND frame of E2E-LAT. Peak memory (GB), frames/s and CPU seconds are those of a process of its
     own that predicts image files with random weights, the fastest of three passes; kept in `cache`,
-    if there is one, until the machine, TensorFlow or this program change. `split` is only told of.
+    if there is one, until the machine, the runtime or this program change. `split` is only told of.
     """
     choose_runtime(AUTO, "float32")  # which says so, once
     names = [name for name, model in MODELS.items() if model.title in titles]
@@ -114,7 +114,8 @@ def _spent(name: str, cache: Path | None) -> np.ndarray:
     if cache:
         # By its newest file, the program; a slower or faster one is measured anew.
         newest = max(file.stat().st_mtime_ns for file in PROGRAM.rglob("*.py"))
-        of = checksum([f"{machine()} {tf.__version__} {newest}".encode()])[:32]
+        runtime = fingerprint(choose_runtime(AUTO, "float32"))
+        of = checksum([f"{machine()} {runtime} {newest}".encode()])[:32]
         path = cache / "costs" / f"{name}-{of}.npz"
         if stored := kept(path, "spent"):
             return stored[0]
