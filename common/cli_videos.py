@@ -87,7 +87,10 @@ def encode(description: Description, options: argparse.Namespace) -> None:
         runtime=options.runtime,
         model_cache=not options.no_model_cache,
     )
-    document = answers.encode(predictor, options.input, options.output, wish)
+    # Of two runs with one OUTPUT the second is told at once, not when its work is done.
+    alone = contextlib.nullcontext() if options.dry_run else locked(options.output, wait=False)
+    with alone:
+        document = answers.encode(predictor, options.input, options.output, wish)
     print(json.dumps(document, indent=2) if options.json else answers.as_lines(document))
 
 

@@ -229,3 +229,22 @@ def test_labels_of_qualities_are_refused(in_process, weights, clip, tmp_path):
     with h5py.File(of_jpeg, "a") as file:
         file.attrs[_LABELS + "codec"] = "JPEG quality"
     one_line(encode(in_process, of_jpeg, clip, tmp_path / "out.mp4"), 1, of_jpeg, "need QPs")
+
+
+def test_two_runs_with_one_output(in_process, weights, clip, tmp_path):
+    from common.files import locked
+
+    out = tmp_path / "out.mkv"
+    with locked(out):
+        one_line(encode(in_process, weights, clip, out, "--no_verify"), 1, out, "another run")
+    assert encode(in_process, weights, clip, out, "--no_verify").returncode == 0
+
+
+def test_qps_that_leave_no_choice_are_a_wrong_command_line(in_process, weights, clip, tmp_path):
+    given = (clip, tmp_path / "out.mkv", "--jnd_value", "JND1", "--model_weights_path", weights)
+    for qps, said in (
+        (("--min_qp", 40, "--max_qp", 20), "above --max_qp"),
+        (("--max_qp", 90), "beyond x264"),
+        (("--min_qp", 60), "beyond x264"),
+    ):
+        one_line(in_process("LAT.py", "encode", *given, *qps), 2, said)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from natsort import ns as order
 
 from common.data.kinds import BITSTREAM, PICTURE, VIDEO, kind
 from common.data.text import readable
-from common.errors import UserError
+from common.errors import UserError, say_left_out
 from common.facts import HIDDEN
 from common.models import bitstream
 
@@ -111,7 +110,7 @@ def describe_others(others: Sequence[Path], kinds: Collection[str]) -> str:
 def tell_others(others: Sequence[Path], kinds: Collection[str]) -> None:
     """Say on stderr what a command passes over."""
     if others:
-        print(f"left out: {describe_others(others, kinds)}", file=sys.stderr)
+        say_left_out(describe_others(others, kinds))
 
 
 def _counted(paths: Sequence[Path]) -> str:

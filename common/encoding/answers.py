@@ -16,7 +16,7 @@ from common.encoding.delivery import constant_of_equal_vmaf, deliver
 from common.encoding.encoders import ENCODERS, check_available
 from common.encoding.planning import Planned, is_measurable, plan, threshold_of
 from common.encoding.raw import RawVideo, choose_raw
-from common.errors import UserError
+from common.errors import UserError, printable, say
 from common.facts import QP, QUALITY
 from common.models.weights import labels_of
 from common.prediction.answers import NOT_TOLD, of_video
@@ -60,7 +60,7 @@ def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
     if wish.verify and not is_measurable(raw):
         notes.append(f"frames of {raw.width}x{raw.height} are too small for VMAF: nothing is tried")
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}", file=sys.stderr)
     rows = of_video(predictor, video, wish.view, wish.frames_per_scene, QP)["scenes"]
     scenes = [
         Scene(row["first_frame"], row["last_frame"] + 1, row["start"], row["end"]) for row in rows
@@ -160,7 +160,7 @@ def as_lines(told: dict) -> str:
     expected = told["expected_picture_bytes"]
     less = f", pictures expected {expected / 1e6:.2f}" if expected else ""
     lines.append(
-        f"{told['output']}: {after / 1e6:.2f} MB{less}; the input has {before / 1e6:.2f} "
+        f"{printable(told['output'])}: {after / 1e6:.2f} MB{less}; the input has {before / 1e6:.2f} "
         f"({after / before - 1:+.0%})"
     )
     if "vmaf" in told:
@@ -169,5 +169,5 @@ def as_lines(told: dict) -> str:
     if "constant_qp" in told:
         taken = told["constant_qp_picture_bytes"]
         lines.append(f"One QP of equal VMAF, {told['constant_qp']:.1f}: {taken / 1e6:.2f} MB.")
-    lines.append(f"Labels: {told['labels']}. Weights: {told['weights']}.")
+    lines.append(printable(f"Labels: {told['labels']}. Weights: {told['weights']}."))
     return "\n".join(lines)

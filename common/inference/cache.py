@@ -13,7 +13,7 @@ import numpy as np
 import platformdirs
 
 from common.arrays import read_arrays
-from common.errors import UserError
+from common.errors import UserError, say
 from common.files import write_arrays
 
 # Of all models together, of which the largest takes 104 MB.
@@ -45,7 +45,7 @@ def load_or_make(
         write_arrays(path, {"name": name, **arrays}, overwrite=True)
         _make_room(folder)
     except (OSError, UserError) as error:
-        print(f"{folder}: the converted model is not kept ({error})", file=sys.stderr)
+        say(f"{folder}: the converted model is not kept ({error})", file=sys.stderr)
     return arrays
 
 

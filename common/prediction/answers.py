@@ -16,7 +16,7 @@ from tqdm import tqdm
 from common.codecs.codec import CODECS
 from common.data.kinds import BITSTREAM, PICTURE, VIDEO, kind
 from common.data.text import readable
-from common.errors import UserError, printable, say_left_out
+from common.errors import UserError, printable, say, say_left_out
 from common.facts import QUALITY
 from common.files import check_regular, checksum
 from common.inference.pipeline import Prediction
@@ -81,7 +81,7 @@ def answer(
         if "error" in entry:
             say_left_out(entry["error"])
         for note in entry.get("notes", ()):
-            print(printable(f"{path}: {note}"), file=sys.stderr)
+            say(f"{path}: {note}", file=sys.stderr)
         document["errors" if "error" in entry else "inputs"].append(
             {"file": readable(path), **entry}
         )
