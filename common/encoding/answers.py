@@ -160,8 +160,8 @@ def as_lines(told: dict) -> str:
     expected = told["expected_picture_bytes"]
     less = f", pictures expected {expected / 1e6:.2f}" if expected else ""
     lines.append(
-        f"{printable(told['output'])}: {after / 1e6:.2f} MB{less}; the input has {before / 1e6:.2f} "
-        f"({after / before - 1:+.0%})"
+        f"{printable(told['output'])}: {after / 1e6:.2f} MB{less}; the input has "
+        f"{before / 1e6:.2f} ({after / before - 1:+.0%})"
     )
     if "vmaf" in told:
         wanted = f", the level stands for {told['vmaf_wanted']:g}" if told["vmaf_wanted"] else ""
