@@ -106,7 +106,7 @@ def _write_bitstream(folder: Path) -> list[Path]:
     paths = []
     for name, view in (("a", "centre"), ("b", "own")):
         paths.append(folder / f"{name}.latent")
-        _, errors = compress(sources, [(folder / f"{name}.png", paths[-1])], view)
+        _, errors = compress(sources, [(folder / f"{name}.png", paths[-1])], view, False)
         assert not errors
     return paths
 
@@ -281,16 +281,17 @@ def _write_videos(folder: Path) -> list[Path]:
 
 
 def _videos_reader(_: Path) -> Callable[[Path], object]:
-    from common.prediction.scenes import find_scenes
-
-    from common.codecs import h264
     from common.data.kinds import VIDEO, kind
+    from common.video.frames import read_frames
+    from common.video.probe import probe
+    from common.video.scenes import find_scenes
 
     def read(path: Path) -> object:
         if kind(path) != VIDEO:
             raise UserError(f"{path}: no video")
-        numbers = [number for scene in find_scenes(path) for number in scene.sampled(3)]
-        return len([frame.shape for frame in h264.frames(path, numbers)])
+        video = probe(path)
+        numbers = [number for scene in find_scenes(video) for number in scene.sampled(3)]
+        return len([frame.shape for frame in read_frames(video, numbers)])
 
     return read
 

@@ -39,7 +39,7 @@ def _zip(path, name="levels.npy", data=b"", **options):
 
 
 def test_what_is_written_is_read(tmp_path):
-    write_arrays(tmp_path / "a.npz", **ARRAYS)
+    write_arrays(tmp_path / "a.npz", ARRAYS)
     read = read_arrays(tmp_path / "a.npz", MOST)
     assert read.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():

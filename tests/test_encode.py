@@ -162,7 +162,7 @@ def test_nothing_is_overwritten_unasked(in_process, weights, clip, tmp_path):
     out.write_bytes(b"precious")
     link.symlink_to(clip)
     one_line(encode(in_process, weights, clip, out), 1, out, "--overwrite")
-    one_line(encode(in_process, weights, clip, link, "--overwrite"), 1, "never replaced")
+    one_line(encode(in_process, weights, clip, link, "--overwrite"), 1, "never overwritten")
     assert out.read_bytes() == b"precious"
     done = encode(in_process, weights, clip, out, "--dry_run", "--no_verify")
     assert done.returncode == 0 and out.read_bytes() == b"precious"

@@ -286,3 +286,101 @@ def test_frames_too_small_for_vmaf_are_encoded_untried(tmp_path, size):
     assert (planned.qp, planned.vmaf) == (30, None)
     deliver(raw, out, [planned], "x264", measure=False)
     assert size in streams(out)
+
+
+# What a tester found
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A clip with sound."""
+    path = tmp_path_factory.mktemp("base") / "base.mp4"
+    sound = ("-f", "lavfi", "-i", "sine=300:d=0.4", "-c:a", "aac")
+    ffmpeg(*SHAPES, *sound, *X264, "-pix_fmt", "yuv420p", path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "told",
+    [("-timecode", "01:00:00:00"), ("-metadata:s:a:0", "language=en-US"),
+     ("-metadata:s:v:0", "language=zh-Hans"), ("-metadata", "title=side data - Dolby Vision"),
+     ("-metadata", "title=x\nStream #0:7: Video: h264")],
+    ids=lambda words: words[1][:12],
+)  # fmt: skip
+def test_streams_are_found_whatever_is_said_of_them(base, tmp_path, told):
+    path, out = tmp_path / ("in.mov" if told[0] == "-timecode" else "in.mkv"), tmp_path / "out.mkv"
+    ffmpeg("-i", base, "-c", "copy", *told, path)
+    deliver_plainly(path, out)
+    said = streams(out)
+    found = re.findall(r"^  Stream .*(Audio: aac|Video: h264)", said, re.M)
+    assert sorted(found) == ["Audio: aac", "Video: h264"]
+    assert "language" not in told[1] or f"({told[1].split('=')[1]})" in said
+
+
+def first_times(path) -> list[float]:
+    """When the video and the sound of a file begin, in seconds."""
+    found = []
+    for kind in "Va":
+        words = ("-copyts", "-i", path, "-map", f"0:{kind}:0", "-c", "copy", "-f", "framecrc", "-")
+        listed = ffmpeg("-loglevel", "error", *words).decode()
+        ticks, rate = map(int, re.search(r"#tb 0: (\d+)/(\d+)", listed).groups())
+        stamps = re.findall(r"^0,[^,]*, *(-?\d+),", listed, re.M)
+        found.append(min(map(int, stamps)) * ticks / rate)
+    return found
+
+
+@pytest.mark.parametrize(("video", "sound"), [(0.8, 0), (0.25, 0), (0, 0.25)])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_sound_and_picture_of_transport_streams_stay_in_step(base, tmp_path, video, sound, suffix):
+    path, out = tmp_path / "in.ts", tmp_path / f"out{suffix}"
+    inputs = ("-itsoffset", video, "-i", base, "-itsoffset", sound, "-i", base)
+    ffmpeg(*inputs, "-map", "0:v", "-map", "1:a", "-c", "copy", path)
+    deliver_plainly(path, out)
+    before, after = (np.subtract(*first_times(each)) for each in (path, out))
+    assert after == pytest.approx(before, abs=2e-3) and abs(before - (video - sound)) < 0.03
+
+
+def test_a_file_that_is_cut_short_is_not_whole(base, tmp_path):
+    for suffix in (".mkv", ".mp4"):
+        ffmpeg("-i", base, "-c", "copy", tmp_path / f"whole{suffix}")
+        data = (tmp_path / f"whole{suffix}").read_bytes()
+        (tmp_path / f"cut{suffix}").write_bytes(data[: len(data) * 7 // 10])
+        with pytest.raises(UserError, match="cannot be read as a video"):
+            probe(tmp_path / f"cut{suffix}")
+    with pytest.raises(UserError, match="cut short"):
+        probe(tmp_path / "cut.mkv")
+
+
+def test_a_transport_stream_holds_no_text(rich, tmp_path):
+    film = choose_raw(probe(rich / "film.mp4"), "x264")
+    with pytest.raises(UserError, match=r"mov_text has no place in mpegts.*\.mkv.* can$"):
+        check_container(film, tmp_path / "out.ts", "x264")
+    with pytest.raises(UserError, match="names no container"):
+        find_container(tmp_path / "out.m2ts")
+
+
+def test_what_an_encoder_cannot_code_is_told(tmp_path):
+    path = tmp_path / "tiny.mkv"
+    ffmpeg("-f", "lavfi", "-i", "color=gray:s=2x2:d=0.2", "-c:v", "ffv1", path)
+    raw = choose_raw(probe(path), "x265")
+    with pytest.raises(UserError, match=r"x265 cannot encode 2x2 pixels"):
+        check_container(raw, tmp_path / "out.mkv", "x265")
+
+
+def test_intervals_that_vary_last_as_long(tmp_path):
+    path = tmp_path / "in.mp4"
+    vary = ("-vf", "select='not(mod(n,3))+lt(n,6)'", "-fps_mode", "vfr")
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64:r=25:d=0.6", *vary, *X264, "-bf", 0,
+           "-pix_fmt", "yuv420p", path)  # fmt: skip
+    for suffix in (".mp4", ".mkv"):
+        deliver_plainly(path, tmp_path / f"out{suffix}")
+        before, after = (re.search(r"Duration: (\S+),", streams(each))[1]
+                         for each in (path, tmp_path / f"out{suffix}"))  # fmt: skip
+        assert before == after == "00:00:00.52"
+
+
+def test_dispositions_stay(base, tmp_path):
+    path, out = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg("-i", base, "-c", "copy", "-disposition:v:0", "default+original", path)
+    deliver_plainly(path, out)
+    assert re.search(r"Video: h264.*\(default\) \(original\)", streams(out))

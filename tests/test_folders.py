@@ -46,11 +46,12 @@ def folder(tmp_path) -> Path:
 def test_pictures_and_videos_are_taken_by_what_they_are(folder, capsys):
     taken = ["1.png", "2.jfif", "3.JPE", "4", "5.avif", "6.gif", "7.ppm"]
     assert [path.name for path in list_images(folder)] == taken
-    assert [path.name for path in find_inputs([folder, folder])] == [*taken, "8.gif", "9.MTS"]
+    found = find_inputs([folder, folder]).files
+    assert [path.name for path, _ in found] == [*taken, "8.gif", "9.MTS"]
     rest = "5 files that are neither pictures nor videos (.db, .txt, .svg, no suffix)"
     assert capsys.readouterr().err == f"left out: {rest}\n"
-    pairs = to_compress([folder], folder / "out")
-    assert [path.name for path, _ in pairs] == taken
+    work = to_compress([folder], folder / "out", overwrite=False)
+    assert [path.name for path, _ in work.pairs] == taken
     rest = "7 files that are not pictures (.db, .gif, .mts, .txt, .svg, no suffix)"
     assert capsys.readouterr().err == f"left out: {rest}\n"
 
@@ -58,7 +59,7 @@ def test_pictures_and_videos_are_taken_by_what_they_are(folder, capsys):
 def test_nothing_is_said_where_nothing_is_left_out(folder, capsys):
     for name in ("a.txt", "b.db", "c.DB", "d.svg", "e"):
         (folder / name).unlink()
-    assert len(find_inputs([folder])) == 9
+    assert len(find_inputs([folder]).files) == 9
     assert capsys.readouterr().err == ""
     assert describe_others([Path("a.db")], {PICTURE}) == "1 file that is not a picture (.db)"
 

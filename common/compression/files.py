@@ -39,7 +39,7 @@ def to_compress(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
 
     def listed(folder: Path) -> list[Path]:
         files, others = list_files(folder, {PICTURE}, "images")
-        tell_others(others, {PICTURE})
+        tell_others([path for path in others if path.name != LEVELS_FILE], {PICTURE})
         return files
 
     return _pairs(find_files(paths, listed), lambda name: name + SUFFIX, out, CODED, overwrite)

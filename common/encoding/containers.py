@@ -25,6 +25,7 @@ from common.video.scenes import Scene
 _TRIAL_SECONDS = 0.2
 _REORDERED = 17  # frames within which encoders change the order
 _TEXT = {"mov_text", "subrip", "srt", "ass", "ssa", "webvtt", "text", "ttml"}
+_CODECS = {"x264": "h264", "x265": "hevc", "svtav1": "av1"}
 _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 # What mkvmerge and others wrote of the stream that is replaced; a language may follow.
 _STATISTICS = re.compile(
@@ -40,10 +41,15 @@ class Container(NamedTuple):
     text: str  # ffmpeg's codec of the subtitles that it holds as text; empty: none
     keeps: frozenset[str]  # text subtitles that go into it as they are
     covers: str  # how it holds a cover picture: "stream", "attachment", or not at all
+    streams: frozenset[str] | None = None  # the codecs that it holds, where the muxer takes any
 
 
 _MP4 = Container("mp4", "mov_text", frozenset({"mov_text"}), "stream")
-_MPEG_TS = Container("mpegts", "", frozenset(), "")
+_MPEG_TS = Container(
+    "mpegts", "", frozenset(), "",
+    frozenset({"aac", "mp2", "mp3", "ac3", "eac3", "opus", "dts", "truehd", "h264", "hevc",
+               "mpeg2video", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle"}),
+)  # fmt: skip
 CONTAINERS = {
     ".mp4": _MP4,
     ".m4v": _MP4,
@@ -53,8 +59,6 @@ CONTAINERS = {
     ),
     ".webm": Container("webm", "webvtt", frozenset({"webvtt"}), ""),
     ".ts": _MPEG_TS,
-    ".mts": _MPEG_TS,
-    ".m2ts": _MPEG_TS,
 }
 
 
@@ -86,21 +90,30 @@ def check_container(raw: RawVideo, target: Path, encoder: str) -> list[str]:
         words = ["-f", "lavfi", "-i", frame, "-vf", raw.tags, "-pix_fmt", raw.pixel_format.name]
         words += ["-c:v", ENCODERS[encoder].library]
         words += [word for name, value in options for word in (f"-{name}", value)]
-        with running([*words, "-f", "nut", f"file:{part}"]):
-            pass
-        wrong = _try(raw, part, folder, container)
+        try:
+            with running([*words, "-f", "nut", f"file:{part}"]):
+                pass
+        except RuntimeError as error:
+            message = f"{encoder} cannot encode {raw.width}x{raw.height} pixels ({error})"
+            raise UserError(f"{raw.video.path}: {message}") from None
+        wrong = _try(raw, part, folder, container, encoder)
         if not wrong:
             return _changes(raw.video, container)
         others = {each.muxer: suffix for suffix, each in reversed(CONTAINERS.items())}
         fit = [suffix for suffix in reversed(others.values())
-               if not _try(raw, part, folder, CONTAINERS[suffix])]  # fmt: skip
+               if not _try(raw, part, folder, CONTAINERS[suffix], encoder)]  # fmt: skip
     mend = f"{' or '.join(fit)} can" if fit else "take out what no container holds (ffmpeg -map)"
     raise UserError(f"{target}: cannot hold all that {raw.video.path} does ({wrong}); {mend}")
 
 
-def _try(raw: RawVideo, part: Path, folder: Path, container: Container) -> str:
+def _try(raw: RawVideo, part: Path, folder: Path, container: Container, encoder: str) -> str:
     """Why joining to such a container fails; empty where it does not."""
     scene = Scene(0, 5, 0, _TRIAL_SECONDS)
+    codecs = [each.codec for each in _kept(raw.video, container)]
+    if container.streams is not None:
+        codecs.append(_CODECS.get(encoder, encoder))
+        if foreign := [codec for codec in codecs if codec not in container.streams]:
+            return f"{foreign[0]} has no place in {container.muxer}"
     try:
         limit = ["-t", _TRIAL_SECONDS]
         join(raw, [part], [scene], folder / "trial.out", container, limit)
@@ -117,8 +130,10 @@ def _changes(video: Video, container: Container) -> list[str]:
             notes.append(f"{stream.codec} subtitles become {container.text}")
         elif stream.cover and not container.covers:
             notes.append("the cover picture is left out: such a file holds none")
-        elif stream.kind == "Data":
+        elif stream.kind == "Data" and not (video.chapters and stream.codec == "bin_data"):
             notes.append(f"a data stream ({stream.codec}) is left out")
+    if container.muxer == "mpegts" and video.chapters:
+        notes.append("chapters are left out: such a file holds none")
     return list(dict.fromkeys(notes))
 
 
@@ -151,13 +166,8 @@ def join(
     listed.write_text("\n".join(lines))
     words = ["-itsoffset", video.start, "-f", "concat", "-i", f"file:{listed}"]
     words += [*limit, *source(video.path), "-map", "0:v:0"]
-    own = next(each for each in video.streams if each.kind == "Video" and not each.cover)
+    own, kept = _own(video), _kept(video, container)
     attached = [each for each in video.streams if each.cover and container.covers == "attachment"]
-    kept = [
-        each for each in video.streams
-        if each is not own and each.kind != "Data" and each not in attached
-        and (not each.cover or container.covers)
-    ]  # fmt: skip
     for stream in kept:
         words += ["-map", f"1:{stream.number}"]
     words += ["-map_metadata", 1, "-map_chapters", 1, "-c", "copy"]
@@ -167,11 +177,28 @@ def join(
             words += [f"-c:{place}", container.text]
     for name in _read_statistics(video, own):
         words += ["-metadata:s:0", f"{name}="]
+    words += ["-disposition:0", "+".join(own.dispositions) or 0]
     words += _attach(video, attached, kept, listed.parent)
     words += _hold_last(video, scenes[-1], container)
     words += ["-copy_unknown", *limit, "-f", container.muxer, f"file:{target}"]
+    # In some formats time begins with the first stream in use: the old pictures are to be one.
+    words += ["-map", f"1:{own.number}", "-c", "copy", *limit, "-f", "null", "-"]
     with running(words):
         pass
+
+
+def _own(video: Video) -> Stream:
+    """The stream that is replaced."""
+    return next(each for each in video.streams if each.kind == "Video" and not each.cover)
+
+
+def _kept(video: Video, container: Container) -> list[Stream]:
+    """The streams that go into such a container as streams, beside the one that is replaced."""
+    return [
+        each for each in video.streams
+        if each != _own(video) and each.kind != "Data"
+        and (not each.cover or container.covers == "stream")
+    ]  # fmt: skip
 
 
 def _hold_last(video: Video, last: Scene, container: Container) -> list[object]:
@@ -186,7 +213,8 @@ def _hold_last(video: Video, last: Scene, container: Container) -> list[object]:
         return []
     end, stays = video.start + video.times[-1], intervals[-1]
     if container.muxer in ("mp4", "mov"):
-        duration = f"if(eq(N,{video.frames - 1}),{end:.9f}/TB-DTS,DURATION)"
+        delay = "(STARTPTS-STARTDTS)"  # which an edit list takes off again
+        duration = f"if(eq(N,{video.frames - 1}),{end:.9f}/TB-DTS-{delay},DURATION)"
     else:
         duration = f"if(gte(PTS*TB,{end - stays - 1e-4:.9f}),{stays:.9f}/TB,DURATION)"
     return ["-bsf:v:0", f"setts=pts=PTS:dts=DTS:duration='{duration}'"]

@@ -66,7 +66,7 @@ def choose_raw(video: Video, encoder: str) -> RawVideo:
         if coded.chroma != has.chroma:
             notes.append(f"{look.pixel_format} becomes {coded.name}, which {encoder} codes")
     if has.alpha:
-        notes.append("transparency (alpha) is left out: these encoders have none")
+        notes.append("transparency (alpha), if there is any, is left out: these encoders have none")
     if any(_DYNAMIC in each for each in video.side_data):
         notes.append("dynamic metadata (HDR10+) are left out; static ones stay")
     sides = look.width // 2 * 2, look.height // 2 * 2

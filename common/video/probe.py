@@ -26,7 +26,14 @@ _COLOURS = re.compile(
     r"color_range:(?P<range>\S+) color_space:(?P<space>\S+)"
     r" color_primaries:(?P<primaries>\S+) color_trc:(?P<transfer>\S+)"
 )
-_STREAM = re.compile(r"  Stream #0:(\d+)(?:\[\w+\])?(?:\((\w+)\))?: (\w+): (\w+)(.*)")
+# Streams of a group are indented further than others; a language may be any word.
+_STREAM = re.compile(r" {2,6}Stream #0:(\d+)(?:.*?: (\w+): (\w+)(.*))?")
+_DISPOSITIONS = re.compile(
+    r"\((default|dub|original|comment|lyrics|karaoke|forced|hearing_impaired|visual_impaired"
+    r"|clean_effects|captions|descriptions|dependent)\)"
+)
+_DOLBY_VISION = re.compile(r" {4,}(DOVI configuration record:.*)")
+_CUT_SHORT = "File ended prematurely"  # a warning to ffmpeg
 _UNKNOWN = ("unknown", "unspecified", "reserved", "N/A")
 _WORDS_KEPT = 200  # lines of what ffmpeg says, for the reason of a failure
 
@@ -52,6 +59,7 @@ class Stream(NamedTuple):
     kind: str  # Video, Audio, Subtitle, Data, Attachment
     codec: str
     cover: bool  # a picture of the album or film, no video
+    dispositions: list[str]  # default, forced ...
 
 
 class Video(NamedTuple):
@@ -64,6 +72,7 @@ class Video(NamedTuple):
     start: float  # seconds from the file's start, which may be sound's, to the first frame
     interlaced: int | None  # the first frame that is
     side_data: list[str]  # what the first frame and the stream tell besides, as ffmpeg says it
+    chapters: bool  # whether there are any
     streams: list[Stream]
 
     @property
@@ -99,6 +108,8 @@ def probe(path: Path) -> Video:
     graph = f"showinfo=checksum=0,scale={_WIDTH}:-2:flags=fast_bilinear,scdet=threshold={_CUT}"
     words += ["-map", "0:V:0", "-vf", f"{graph},metadata=print"]
     words += ["-fps_mode", "passthrough", "-f", "null", "-"]
+    # All streams are looked at, since in some formats time begins with the first one in use.
+    words += ["-map", 0, "-c", "copy", "-copy_unknown", "-f", "null", "-"]
     found = _Found()
     said: deque[str] = deque(maxlen=_WORDS_KEPT)
     try:
@@ -112,6 +123,8 @@ def probe(path: Path) -> Video:
         raise UserError(f"{path}: cannot be read as a video ({_why(path, found, told)})") from None
     if not found.times:
         raise UserError(f"{path}: cannot be read as a video (no frames in it)")
+    if any(_CUT_SHORT in line for line in said):
+        raise UserError(f"{path}: cannot be read as a video (cut short: its end is missing)")
     return found.video(path)
 
 
@@ -124,7 +137,8 @@ class _Found:
         self.cuts: list[int] = []
         self.interlaced: int | None = None
         self.side_data: list[str] = []
-        self.streams: list[Stream] = []
+        self.streams: dict[int, Stream] = {}
+        self.chapters = False
         self.duration = 0.0
         self._frame: dict[str, str] = {}
 
@@ -134,20 +148,25 @@ class _Found:
             self._add_frame(match.groupdict())
         elif match := _COLOURS.search(line):
             self._add_look(match.groupdict())
-        elif "lavfi.scd" in line or "] frame:" in line:
+        elif line.startswith(("[Parsed_metadata", "[Parsed_scdet")):
             if "lavfi.scd.time" in line:
                 self.cuts.append(len(self.times) - 1)
-        elif "side data - " in line or "DOVI configuration" in line:
-            if len(self.times) < 2:
+        elif line.startswith("[Parsed_showinfo"):
+            if "side data - " in line and len(self.times) < 2:
                 self.side_data.append(line.split("side data - ")[-1].strip())
-        elif match := _STREAM.match(line):
-            number, _, kind, codec, more = match.groups()
-            if not self.times:
-                cover = "(attached pic)" in more
-                self.streams.append(Stream(int(number), kind, codec, cover))
+        elif match := _DOLBY_VISION.match(line):
+            self.side_data.append(match[1])
+        elif (match := _STREAM.match(line)) and not self.times:
+            self._add_stream(*match.groups(default=""))
+        elif line == "  Chapters:":
+            self.chapters = True
         else:
-            return "Parsed_showinfo" in line
+            return False
         return True
+
+    def _add_stream(self, number: str, kind: str, codec: str, more: str) -> None:
+        cover, dispositions = "(attached pic)" in more, _DISPOSITIONS.findall(more)
+        self.streams.setdefault(int(number), Stream(int(number), kind, codec, cover, dispositions))
 
     def _add_frame(self, frame: dict[str, str]) -> None:
         before = self.times[-1] if self.times else -_FRAME_SECONDS
@@ -172,9 +191,16 @@ class _Found:
         # Where nothing tells how long the last frame stays, it is as long as frames are on average.
         last = self.duration or (times[-1] / (count - 1) if count > 1 else _FRAME_SECONDS)
         return Video(
-            path, self.looks, [*times, times[-1] + last], self.cuts, first, self.interlaced,
-            self.side_data, self.streams,
-        )  # fmt: skip
+            path=path,
+            looks=self.looks,
+            times=[*times, times[-1] + last],
+            cuts=self.cuts,
+            start=first,
+            interlaced=self.interlaced,
+            side_data=self.side_data,
+            chapters=self.chapters,
+            streams=[self.streams[number] for number in sorted(self.streams)],
+        )
 
 
 def _seconds(text: str | None) -> float | None:
@@ -198,14 +224,17 @@ def _errors(said: deque[str]) -> Iterator[str]:
 
 def _why(path: Path, found: _Found, told: str) -> str:
     """Why a video cannot be read, in words that help."""
+    if "Packet corrupt" in told:
+        return "packets are missing; ffmpeg -i INPUT -map 0 -c copy OUTPUT.mkv goes on without them"
     if found.times:
         return f"damaged {found.times[-1] - found.times[0]:.1f} s after its start: {told}"
-    if found.streams and not any(each.kind == "Video" and not each.cover for each in found.streams):
+    streams = found.streams.values()
+    if streams and not any(each.kind == "Video" and not each.cover for each in streams):
         return "no video in it, but " + " and ".join(
             dict.fromkeys("a cover picture" if each.cover else each.kind.lower()
-                          for each in found.streams)
+                          for each in streams)
         )  # fmt: skip
-    if found.streams and _starts_between_key_frames(path):
+    if streams and _starts_between_key_frames(path):
         return (
             "it begins between two key frames; ffmpeg -i INPUT -map 0 -c copy OUTPUT cuts it at "
             "the first one"
