@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -151,6 +152,9 @@ def _told(error: BaseException) -> str:
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return "not enough memory; a smaller --batch_size, or smaller frames, take less"
     if isinstance(error, OSError) and error.strerror:
+        if error.errno == errno.ENOSPC and not error.filename:
+            where = f"{tempfile.gettempdir()}, or the folder that is written to"
+            return f"{where}: {error.strerror}; TMPDIR names another place for temporary files"
         return f"{error.filename or 'reading or writing'}: {error.strerror}"
     message = " ".join(str(error).split())[:_LONGEST]
     return f"{type(error).__name__} in {_where(error)}: {message} ({_details(error)})"

@@ -230,3 +230,10 @@ def test_other_colour_models_are_converted(tmp_path):
     _same(tmp_path / "a.jpg", np.frombuffer(by_ffmpeg, np.uint8).reshape(16, 64, 3), most=3)
     Image.fromarray(RGB).convert("YCbCr").save(tmp_path / "ycc.tif", compression="raw")
     _same(tmp_path / "ycc.tif", RGB, most=3)
+
+
+def test_whole_numbers_of_24_bits_in_32(tmp_path):
+    grey = np.arange(64 * 64, dtype=np.int32).reshape(64, 64) // 16
+    Image.fromarray(grey * 65793).save(tmp_path / "a.tif")  # 255 becomes 2^24 - 1
+    rgb, notes = read_picture(tmp_path / "a.tif")
+    assert np.array_equal(rgb[..., 0], grey) and "24 bits" in notes[0]

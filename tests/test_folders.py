@@ -74,9 +74,9 @@ def test_a_dataset_says_what_is_not_paired(tmp_path, capsys):
     levels.write_text("25 30 35\n26 31 36\n")
     images, _ = read_split(tmp_path, "train", True)
     assert capsys.readouterr().err == ""
-    (tmp_path / "train" / "2.tga").write_bytes(b"another")
+    (tmp_path / "train" / "2.xcf").write_bytes(b"another")
     read_split(tmp_path, "train", True)
-    rest = "left out: 1 file that is not a picture (.tga)"
+    rest = "left out: 1 file that is not a picture (.xcf)"
     assert capsys.readouterr().err == f"{tmp_path / 'train'}: {rest}\n"
     assert f"train: {rest}" in check(tmp_path).there
     levels.write_text("25 30 35\n26 31 36\n27 32 37\n")

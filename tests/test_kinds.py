@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from common.codecs.ffmpeg import binary
 from common.data.kinds import BITSTREAM, PICTURE, VIDEO, kind
+from common.data.pictures import read_picture, read_rgb
 from tests.synthetic import picture
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "AVIF", "BMP", "JPEG2000", "PPM", "SGI", "PCX")
@@ -90,3 +92,19 @@ def test_only_what_moves_of_gif_and_png_is_a_video(tmp_path):
         assert kind(tmp_path / name) == (VIDEO if name in ("a.gif", "a.png") else PICTURE)
         frames[0].save(tmp_path / name)
         assert kind(tmp_path / name) == PICTURE
+
+
+@pytest.mark.parametrize("name", ["a.tga", "a.qoi", "a.dib"])
+def test_pictures_of_rare_kinds(tmp_path, name):
+    rgb = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    Image.fromarray(rgb).save(tmp_path / name)
+    assert kind(tmp_path / name) == PICTURE
+    assert np.array_equal(read_rgb(tmp_path / name), rgb)
+
+
+def test_pages_that_are_not_seen_are_told(tmp_path):
+    pages = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue", "green")]
+    for name in ("a.tif", "a.webp"):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+        picture = read_picture(tmp_path / name)
+        assert "first of its 3" in picture.notes[0] and picture.rgb[0, 0].argmax() == 0

@@ -5,9 +5,9 @@ values tell, by these rules:
 
 - Fractions up to 1 are seen from 0 to 1; where less than a hundredth of them is larger, these are
   highlights or overshoot, and clipped.
-- Whole numbers, and fractions above 1, are seen as the fewest of 8, 10, 12, 16 or 32 bits that hold
-  them. Of 14 bits the file itself must tell: a dark picture of 16 bits looks the same. Values that
-  are all multiples of 256 or 257 are of 16 bits: a dark picture of 8 bits becomes such.
+- Whole numbers, and fractions above 1, are seen as the fewest of 8, 10, 12, 16, 24 or 32 bits that
+  hold them. Of 14 bits the file itself must tell: a dark picture of 16 bits looks the same. Values
+  that are all multiples of 256 or 257 are of 16 bits: a dark picture of 8 bits becomes such.
 - What a TIFF states (BitsPerSample, MaxSampleValue, SMaxSampleValue) counts before all that, and
   PGMs state it, too.
 """
@@ -144,11 +144,11 @@ def guess_bits(values: Values, container: int, stated: float | None) -> tuple[in
     most = values.most if values.whole else values.most / _OVERSHOOT
     if stated is not None and stated >= most:
         return next(bits for bits in (*_STATED, container) if stated < 2**bits), []
-    fitting = (bits for bits in (*GUESSED, 16, container) if bits <= container)
+    fitting = (bits for bits in (*GUESSED, 16, 24, container) if bits <= container)
     bits = next((bits for bits in fitting if most < 2**bits), container)
     if bits in GUESSED and values.from_8_bits:
         bits = 16
-    elif bits in GUESSED and (bits > 8 or container <= 16) and most:
+    elif (bits in GUESSED or bits == 24) and (bits > 8 or container <= 16) and most:
         return bits, [f"no value is above {values.most:g}, so it is seen as one of {bits} bits"]
     elif bits == 16 and most < 2**14:
         return bits, [f"no value is above {values.most:g}: it is seen as a dark one of 16 bits"]

@@ -22,10 +22,10 @@ Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Formats whose pixels Pillow decodes itself. EPS and WMF would start other programs, BUFR, GRIB and
-# HDF5 are stubs, and TGA takes any file for its own.
+# HDF5 are stubs. TGA takes any file for its own, so that counts by its name.
 _FORMATS = (
-    "PNG", "JPEG", "MPO", "TIFF", "WEBP", "GIF", "AVIF", "BMP", "HEIF", "JXL", "JPEG2000", "PPM",
-    "PSD", "QOI", "SGI", "SUN", "PCX", "DDS", "ICO", "ICNS",
+    "PNG", "JPEG", "MPO", "TIFF", "WEBP", "GIF", "AVIF", "BMP", "DIB", "HEIF", "JXL", "JPEG2000",
+    "PPM", "PSD", "QOI", "SGI", "SUN", "PCX", "DDS", "ICO", "ICNS",
 )  # fmt: skip
 _PLAYED = {"GIF", "PNG"}  # formats that ffmpeg plays where they have several frames
 
@@ -33,7 +33,7 @@ _PLAYED = {"GIF", "PNG"}  # formats that ffmpeg plays where they have several fr
 # .ts: most files of that name are TypeScript, and streams have marks.
 _PICTURES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".webp", ".tif", ".tiff",
-    ".gif", ".avif", ".jp2",
+    ".gif", ".avif", ".jp2", ".tga", ".qoi",
 }  # fmt: skip
 _WITH_PLUGINS = {".heic": "HEIF", ".heif": "HEIF", ".jxl": "JXL"}
 _VIDEOS = {
@@ -99,7 +99,8 @@ def open_picture(path: Path) -> ImageFile.ImageFile:
     Raises:
         Exception: whatever Pillow meets in a file that is none.
     """
-    return Image.open(path, formats=_formats())
+    by_name = ["TGA"] if Path(path).suffix.lower() == ".tga" else []
+    return Image.open(path, formats=_formats() + by_name)
 
 
 @functools.lru_cache(1)

@@ -53,14 +53,16 @@ def read_picture(path: Path) -> Picture:
         with open_picture(path) as image:
             _check_size(image, os.path.getsize(path))
             stored, stated = _raw_mode(image), depth.stated_maximum(image)
+            pages = _tell_pages(image)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             if image.mode.startswith(("I", "F")):
                 grey, notes = depth.to_8_bits(image)
-                return Picture(_repeated(grey), notes)
+                return Picture(_repeated(grey), notes + pages)
             if image.mode in ("1", "L") and not image.has_transparency_data:
-                return Picture(_repeated(_in_grey(image)), [])
+                return Picture(_repeated(_in_grey(image)), pages)
             picture = _in_colour(image)
+            picture.notes.extend(pages)
         if stored:
             _mend_depth(path, stored, stated, picture)
         return picture
@@ -123,9 +125,16 @@ def _repeated(grey: np.ndarray) -> np.ndarray:
     return np.broadcast_to(grey[..., np.newaxis], (*grey.shape, 3))
 
 
+def _tell_pages(image: ImageFile.ImageFile) -> list[str]:
+    """A note where a file has pages or frames that are not seen."""
+    count = getattr(image, "n_frames", 1) if image.format in ("TIFF", "WEBP", "AVIF") else 1
+    return [f"the first of its {count} pages or frames is seen"] if count > 1 else []
+
+
 def _raw_mode(image: ImageFile.ImageFile) -> str:
     """How colours of 16 bits are stored that Pillow gives the upper 8 bits of; else empty."""
-    stored = {str(each.args if isinstance(each.args, str) else each.args[0]) for each in image.tile}
+    arguments = (each.args for each in image.tile if each.args)
+    stored = {str(args if isinstance(args, str) else args[0]) for args in arguments}
     match = re.fullmatch(r"(RGB[AX]?);16[BLN]", "".join(stored))
     return match[0] if match else ""
 
