@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from common.codecs.ffmpeg import reason, running, source
+from common.codecs.ffmpeg import binary, reason, running, source
 from common.errors import UserError
 from common.files import check_regular
 
@@ -123,6 +123,8 @@ def probe(path: Path) -> Video:
         raise UserError(f"{path}: cannot be read as a video ({_why(path, found, told)})") from None
     if not found.times:
         raise UserError(f"{path}: cannot be read as a video (no frames in it)")
+    if not any(each.kind == "Video" and not each.cover for each in found.streams.values()):
+        raise UserError(f"{path}: {binary()} lists its streams in an unknown way; update it")
     if any(_CUT_SHORT in line for line in said):
         raise UserError(f"{path}: cannot be read as a video (cut short: its end is missing)")
     return found.video(path)
