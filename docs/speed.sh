@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make the figures of docs/speed.md, on a machine with nothing else running: docs/speed.sh PHOTOS
-# PHOTOS is a folder of 200 photographs of 2 megapixels.
+# Reproduce the figures of docs/speed.md on an otherwise idle machine: docs/speed.sh PHOTOS
+# PHOTOS is a folder of 200 photographs of 2 megapixels each.
 set -euo pipefail
 photos=$(realpath "$1")
 cd "$(dirname "$0")/.."
