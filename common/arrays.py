@@ -1,4 +1,4 @@
-"""Files of named arrays, as `np.savez` writes them: read whole, or refused at once."""
+"""Safe reading of `np.savez` files: each is read completely or rejected."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
-_KINDS = "biufU"  # booleans, whole numbers, fractions, text: never objects, which could run code
+_KINDS = "biufU"  # booleans, integers, floats, text: never objects, which could run code
 
 
 def read_arrays(path: Path, most_bytes: int) -> dict[str, np.ndarray]:
-    """The arrays in a file by their names, with their checksums compared.
+    """Read the arrays in a file by name, verifying their checksums.
 
-    Takes no more memory than `most_bytes` and the file itself.
+    Uses at most `most_bytes` of memory in addition to the size of the file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, larger, or holds anything but numbers and text: says what.
+        ValueError: it is damaged, holds more than `most_bytes`, or holds anything but numbers
+            and text; the message says which.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -34,7 +35,7 @@ def read_arrays(path: Path, most_bytes: int) -> dict[str, np.ndarray]:
             }
     except (FileNotFoundError, ValueError, MemoryError):
         raise
-    # The readers of zips and headers answer damaged files with whatever they stumble on.
+    # On damaged files, the readers of zips and headers raise exceptions of any type.
     except Exception as error:
         raise ValueError(str(error) or type(error).__name__) from None
 
@@ -47,7 +48,7 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
             raise ValueError(f"{member.filename} is no array of numbers or text")
         if file.tell() + size != member.file_size:
             raise ValueError(f"{member.filename} is not as long as its shape {shape} says")
-        data = bytearray(file.read())  # to the end, where the checksum is compared
+        data = bytearray(file.read())  # reading to the end verifies the checksum
     return np.frombuffer(data, dtype).reshape(shape, order="F" if in_columns else "C")
 
 

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         source, target, overwrite = options.weights, options.out, options.overwrite
         priors = _priors_beside(source)
         inputs = [source, *priors]
-        for written in [target, *(_renamed(prior, source, target) for prior in priors)]:
+        for written in [target, *(_copy_path(prior, source, target) for prior in priors)]:
             check_writable(written, overwrite=overwrite, inputs=inputs)
         with locked(target, wait=False):
             compact(source, target, overwrite)
@@ -47,14 +47,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _priors_beside(weights: Path) -> list[Path]:
-    """The entropy models of a weight file, of whatever model it is."""
+    """Find the entropy models beside a weight file, whichever model it belongs to."""
     paths = (
         weights.with_suffix(f"{of}{ENTROPY_SUFFIX}") for of in ("", *(f".{n}" for n in LEVELS))
     )
     return [path for path in paths if path.exists()]
 
 
-def _renamed(prior: Path, source: Path, target: Path) -> Path:
+def _copy_path(prior: Path, source: Path, target: Path) -> Path:
     return target.with_name(target.stem + prior.name.removeprefix(source.stem))
 
 

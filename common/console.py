@@ -43,7 +43,7 @@ def bundled(folder: str) -> Path:
 
 
 def path(text: str) -> Path:
-    """Take `text` for a path: a type for an argument, which no text at all is not."""
+    """Convert an argument to a path; empty text is an error."""
     if not text:
         raise argparse.ArgumentTypeError("an empty name; '.' is the folder you are in")
     return Path(text)

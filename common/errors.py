@@ -18,7 +18,7 @@ from typing import Any
 # Signals that ask a program to end, and the exit codes that shells give for them.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LONGEST = 300  # characters of an error that nobody foresaw
-# What moves a terminal's cursor, or the order of what is read: controls, and half of a character.
+# Control characters, which could move a terminal's cursor or reorder text, and lone surrogates.
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -35,9 +35,9 @@ class UserError(Exception):
 
 
 def printable(text: object) -> str:
-    r"""Give `text` as it can be printed in a line, whatever is in the names in it.
+    r"""Escape `text` so that it prints safely on one line, whatever file names it contains.
 
-    Controls of terminals become escapes, such as \n or \x1b, and so do bytes that are no UTF-8.
+    Control characters become escapes such as \n or \x1b, and so do bytes that are not UTF-8.
     """
     text = str(text)
     with contextlib.suppress(UnicodeEncodeError):
@@ -46,12 +46,12 @@ def printable(text: object) -> str:
 
 
 def say(line: object, **options: Any) -> None:
-    """Print a line, whatever is in the names in it; `options` are those of `print`."""
+    """Print `line` with unprintable characters escaped; `options` are those of `print`."""
     print(printable(line), **options)
 
 
 def say_left_out(error: object) -> None:
-    """Say on stderr why the work goes on without an input."""
+    """Report on stderr that an input is skipped, and why."""
     say(f"left out: {error}", file=sys.stderr)
 
 

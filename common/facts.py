@@ -13,9 +13,9 @@ QP, QUALITY = "H.264 QP", "JPEG quality"
 COARSEST_QP, FINEST_QUALITY = 51, 100
 # All that a level may be, from the finest to the coarsest.
 SCALES = {QP: range(COARSEST_QP + 1), QUALITY: range(FINEST_QUALITY, 0, -1)}
-# How the names of files of entropy models end, beside the weight file.
+# Suffix of entropy model files, which lie beside the weight file.
 ENTROPY_SUFFIX = ".entropy.npz"
-# How files that can say so name the program that made them.
+# The name of this program in files with a field for the software that made them.
 SOFTWARE = "LASeR-JND"
 # Where common.prepare keeps what lets it go on; a folder that has it is one that it made.
 HIDDEN = ".prepare"

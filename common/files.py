@@ -1,7 +1,7 @@
-"""Files that are either whole or not there, and the temporary folders they are written in.
+"""Atomic writing of files, and the temporary folders used for it.
 
-Everything temporary lies in hidden folders, each with a lock that the living process holds. So
-whatever `kill -9` leaves, the next run can tell from what is in use, and removes it.
+All temporary files lie in hidden folders, each with a lock that the process using it holds. So the
+next run can tell what a killed process left behind from what is still in use, and removes it.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from common.facts import SOFTWARE
 _PREFIX, _LOCK = ".laser-jnd-", "lock"
 _TEMPORARY_FOLDER = re.compile(re.escape(_PREFIX) + "[a-z0-9_]{8}")
 _LOCK_FILE = re.compile(re.escape(_PREFIX) + r"[0-9a-f]{8}\.lock")
-# What versions up to 0.9 left beside a file when they were killed.
+# Names of what versions up to 0.9 left beside a file when they were killed.
 _OLD_FILE = re.compile(r"\..+\.partial-[0-9a-f]{8}(\.[^.]+)?", re.DOTALL)
 _OLD_FOLDER = re.compile(r"\..+\.scenes-[a-z0-9_]{8}", re.DOTALL)
-_SECONDS_TO_LOCK = 60  # more than a process takes from making a folder to locking it
-_HEAD = 4096  # bytes of a file that tell whether it is ours
-# Of pictures that `Software` is written into.
+_SECONDS_TO_LOCK = 60  # longer than a process takes between making a folder and locking it
+_HEAD = 4096  # bytes read from the start of a file to tell whether it is ours
+# The start of a PNG that names this program in its `Software` field.
 OUR_PNG = re.compile(rb"\x89PNG.{0,2000}?tEXtSoftware\0" + SOFTWARE.encode(), re.DOTALL)
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
-# Of this process: the temporary folders and locks in use, and the folders that were swept.
+# The temporary folders and locks that this process is using, and the folders it has swept.
 _living: set[Path] = set()
 _swept: set[Path] = set()
 
@@ -45,8 +45,8 @@ _swept: set[Path] = set()
 def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
     """Make a hidden folder in `parent`, or in the system's temporary folder; remove it at the end.
 
-    It holds a file `lock` beside what the caller writes. On the first call for a parent, what no
-    living process holds is removed there and from the system's temporary folder.
+    The folder also contains a file `lock`. The first call for a parent removes stale temporary
+    folders and locks there and in the system's temporary folder.
     """
     system = Path(tempfile.gettempdir()).absolute()
     parent = Path(parent or system).absolute()
@@ -57,57 +57,57 @@ def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
     try:
         yield folder
     except OSError as error:
-        if error.filename is None and _full(error):
+        if error.filename is None and _find_full_errno(error):
             error.filename = str(parent)
         raise
     finally:
         with contextlib.suppress(OSError):
-            _remove(folder)  # while nobody else may
+            _remove(folder)  # while we still hold the lock
         lock.close()
-        shutil.rmtree(folder, ignore_errors=True)  # NFS keeps a file that is open
+        shutil.rmtree(folder, ignore_errors=True)  # NFS keeps a file while it is open
         _living.discard(folder)
 
 
 def _make_locked(parent: Path) -> tuple[Path, TextIO]:
-    """Make a temporary folder, and lock the file in it."""
+    """Make a temporary folder with a lock file in it, and lock that file."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         _living.add(folder)
         with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
             file = stack.enter_context((folder / _LOCK).open("w"))
-            # Where a file system has no locks, nobody takes a folder for stale either.
+            # On file systems without locks, no process considers a folder stale either.
             with contextlib.suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
             if (folder / _LOCK).exists():
                 stack.pop_all()
                 return folder, file
-        # Another process took it for a stale one, before it was locked.
+        # Another process removed it as stale before it was locked.
         _living.discard(folder)
 
 
 def remove_stale(parent: Path) -> None:
     """Remove the temporary folders and locks in `parent` that no living process holds.
 
-    What versions up to 0.9 left goes, too.
+    What versions up to 0.9 left behind is removed, too.
     """
     try:
         entries = list(os.scandir(parent))
     except OSError:
         return
     for entry in entries:
-        with contextlib.suppress(OSError):  # another process may be faster, or own it
+        with contextlib.suppress(OSError):  # another process may be faster, or another user own it
             path, is_folder = Path(entry.path).absolute(), entry.is_dir(follow_symlinks=False)
             if (_TEMPORARY_FOLDER if is_folder else _LOCK_FILE).fullmatch(path.name):
                 _remove_unless_held(path)
             elif is_folder and _OLD_FOLDER.fullmatch(path.name):
-                # All of ours had a lock but in their first moment, when they were empty.
+                # A folder of ours without a lock was killed as soon as it was made, so it is empty.
                 _remove_unless_held(path) if (path / _LOCK).exists() else path.rmdir()
             elif not is_folder and _OLD_FILE.fullmatch(path.name):
                 path.unlink()
 
 
 def _remove_unless_held(path: Path) -> None:
-    """Remove a temporary folder or a lock file that no living process has locked."""
+    """Remove a temporary folder or a lock file unless a living process has locked it."""
     if path in _living:
         return
     lock = path / _LOCK if path.is_dir() else path
@@ -129,7 +129,10 @@ def _remove_unless_held(path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file, or a folder with its lock last: so a kill leaves what is known to be stale."""
+    """Remove a file or a folder.
+
+    A folder's lock goes last, so that if we are killed the rest is still recognised as stale.
+    """
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -145,16 +148,16 @@ def _remove(path: Path) -> None:
 def atomic_write(
     path: Path, ours: re.Pattern[bytes] | None = None, overwrite: bool | None = False
 ) -> Iterator[Path]:
-    """Give a path to write to; the file there takes the place of `path` when the block ends well.
+    """Yield a temporary path to write to, and rename it to `path` when the block succeeds.
 
-    Missing folders are made, and symbolic links are followed. On any error, `path` stays as it was.
+    Missing folders are made, and symbolic links are followed. On any error, `path` is unchanged.
 
     Args:
-        ours: matches the beginning of the files that may be replaced without `overwrite`.
+        ours: matches the start of files that may be replaced without `overwrite`.
         overwrite: None where the command has no such option.
 
     Raises:
-        UserError: `path` is no regular file, or a file that may not be replaced.
+        UserError: `path` is not a regular file, or is a file that may not be replaced.
     """
     path = Path(path)
     _check_replaceable(path, ours, overwrite)
@@ -165,28 +168,28 @@ def atomic_write(
             temporary = folder / target.name
             yield temporary
             try:
-                if overwrite or not _linked(temporary, target):
+                if overwrite or not _link_if_absent(temporary, target):
                     _check_replaceable(path, ours, overwrite)
                     os.replace(temporary, target)
             except FileExistsError:
                 raise UserError(f"{path}: was made by another process meanwhile") from None
     except OSError as error:
-        # Encoders name no file, or the temporary one, which is gone; HDF5 says it in many lines.
-        if number := _full(error):
+        # Encoders name no file, or the temporary one, which is gone; HDF5 prints many lines.
+        if number := _find_full_errno(error):
             raise OSError(number, os.strerror(number), str(path)) from None
         if error.filename is None or _PREFIX in str(error.filename):
             error.filename = str(path)
         raise
 
 
-def _full(error: OSError) -> int | None:
-    """Give the number of an error that says that a disk, or a file, can take no more."""
+def _find_full_errno(error: OSError) -> int | None:
+    """Return the errno if `error` says that a disk, quota or file is full, else None."""
     numbers = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
     return next((number for number in numbers if os.strerror(number) in str(error)), None)
 
 
-def _linked(temporary: Path, target: Path) -> bool:
-    """Put a file in a place where none is; False where there is one, which stays."""
+def _link_if_absent(temporary: Path, target: Path) -> bool:
+    """Move `temporary` to `target` unless that exists; return whether it was moved."""
     try:
         os.link(temporary, target)
     except FileExistsError:
@@ -205,13 +208,13 @@ def check_writable(
     overwrite: bool | None = False,
     inputs: Iterable[Path] = (),
 ) -> None:
-    """See to it that `atomic_write` will write `path`: better to fail now than after the work.
+    """Check that `atomic_write` can write `path`, to fail before the work and not after it.
 
     Args:
         inputs: files that are never replaced.
 
     Raises:
-        UserError: it will not, `path` is one of `inputs`, or its folder cannot be written to.
+        UserError: it cannot, `path` is one of `inputs`, or its folder cannot be written to.
     """
     path = Path(path)
     for each in inputs:
@@ -221,12 +224,14 @@ def check_writable(
                     f"{path}: is an input, which is never overwritten; name another file"
                 )
     make_writable(Path(os.path.realpath(path)).parent)
-    _check_replaceable(path, ours, overwrite)  # names that are too long, too
+    _check_replaceable(path, ours, overwrite)  # also catches names that are too long
 
 
 def _check_replaceable(path: Path, ours: re.Pattern[bytes] | None, overwrite: bool | None) -> None:
-    """Raises:
-    UserError: at `path` is something that may not be replaced.
+    """Check that nothing at `path` forbids replacing it.
+
+    Raises:
+        UserError: something there may not be replaced.
     """
     try:
         mode = path.stat().st_mode
@@ -249,13 +254,13 @@ def _check_replaceable(path: Path, ours: re.Pattern[bytes] | None, overwrite: bo
 
 
 def check_regular(path: Path) -> None:
-    """See to it that what is at `path` has an end: a device, a pipe or a socket may have none.
+    """Refuse devices, pipes and sockets at `path`: reading one might never end.
 
-    A folder passes, since to open it is an error that says so.
+    A folder passes, since opening it raises a clear error anyway.
 
     Raises:
-        UserError: it is none of a regular file and a folder.
-        OSError: there is nothing, or it cannot be looked at.
+        UserError: `path` is neither a regular file nor a folder.
+        OSError: `path` does not exist, or cannot be examined.
     """
     mode = os.stat(path).st_mode
     if stat.S_ISFIFO(mode):
@@ -266,12 +271,12 @@ def check_regular(path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, wait: bool = True) -> Iterator[None]:
-    """Have `path`, a folder or a file that may not be there, to ourselves.
+    """Hold an exclusive lock for `path`, which is a folder, or a file that need not exist.
 
-    The lock is a hidden file in the folder or beside the file, and is gone in the end.
+    The lock is a hidden file in the folder or beside the file, and is removed at the end.
 
     Raises:
-        UserError: another run has it, and we are not to `wait`.
+        UserError: another run holds the lock, and `wait` is false.
     """
     name = f"{_PREFIX}{checksum([os.fsencode(path.name)])[:8]}.lock"
     lock = (path if path.is_dir() else path.parent).absolute() / name
@@ -289,7 +294,7 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
                     break
-            # Else whoever had it before us has removed it.
+            # Otherwise the previous holder has removed the file that we locked: try again.
         _living.add(lock)
         stack.callback(_living.discard, lock)
         stack.callback(lock.unlink, missing_ok=True)
@@ -310,7 +315,7 @@ def write_arrays(
     ours: re.Pattern[bytes] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a file of `arrays` that `np.load` reads; `ours` and `overwrite` as `atomic_write`."""
+    """Write `arrays` as a file for `np.load`; `ours` and `overwrite` are as in `atomic_write`."""
     import numpy as np
 
     # NumPy's own writing keeps the file open, and complains a second time, when the disk is full.

@@ -44,7 +44,7 @@ def in_parallel(
 
 
 def count_cores() -> int:
-    """Count those cores that this process may use, where the system tells."""
+    """Count the cores available to this process, or all cores if the system does not say."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 

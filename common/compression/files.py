@@ -18,11 +18,11 @@ from common.errors import UserError, say_left_out
 from common.files import OUR_PNG, atomic_write, check_writable
 from common.models.bitstream import SUFFIX
 
-CODED = re.compile(b"LASeRJND")  # how a coded picture begins
+CODED = re.compile(b"LASeRJND")  # the start of a bitstream file
 
 
 class Work(NamedTuple):
-    """What to read and where to write it, and what is left out."""
+    """Pairs of a file to read and a file to write, and the inputs that are skipped."""
 
     pairs: list[tuple[Path, Path]]
     errors: list[dict[str, str]]  # for JSON: `file` and `error`
@@ -31,10 +31,10 @@ class Work(NamedTuple):
 def to_compress(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
     """Pair each picture at `paths`, files or folders, with its coded picture below `out`.
 
-    What cannot be read or written is told on stderr.
+    Inputs that cannot be read, or whose outputs cannot be written, are reported on stderr.
 
     Raises:
-        UserError: nothing is left, or two would become the same file.
+        UserError: no input remains, or two would become the same file.
     """
 
     def listed(folder: Path) -> list[Path]:
@@ -86,10 +86,10 @@ def _pairs(
 
 
 def labels_to_copy(root: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
-    """What ROOT tells of its test pictures, and where that belongs in `out`, a ROOT of coded ones.
+    """Pair the level file of the test pictures in `root`, and the manifest, with copies in `out`.
 
     Raises:
-        UserError: other labels are there.
+        UserError: `out` already has other labels.
     """
     files = [(root / file, out / file) for file in (Path("test", LEVELS_FILE), Path(MANIFEST))]
     files = [(file, copy) for file, copy in files if file.is_file() and not _same(file, copy)]
@@ -99,7 +99,7 @@ def labels_to_copy(root: Path, out: Path, overwrite: bool) -> list[tuple[Path, P
 
 
 def copy_labels(files: list[tuple[Path, Path]], overwrite: bool) -> None:
-    """Copy files as `labels_to_copy` gives them."""
+    """Copy the pairs of files that `labels_to_copy` returns."""
     for file, copy in files:
         with atomic_write(copy, overwrite=overwrite) as temporary:
             shutil.copyfile(file, temporary)

@@ -42,7 +42,7 @@ def compress(
 
     Args:
         view: a key of `VIEWS` that shows one part, or OWN: the picture's own size.
-        overwrite: also files that are no coded pictures.
+        overwrite: also replace files that are not coded pictures.
 
     Returns:
         For each picture what it is and its bits per pixel, by target; and of those that cannot be
@@ -78,7 +78,8 @@ def decompress(
 ) -> tuple[list[dict], list[dict]]:
     """Write what `source` reconstructs from each coded picture, the first of a pair, as the second.
 
-    A PNG, of the size that was coded; to `overwrite`, also in place of pictures of others.
+    The output is a PNG of the coded size. With `overwrite`, it also replaces pictures that this
+    program did not make.
 
     Returns:
         As `compress`.

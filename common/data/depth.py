@@ -1,15 +1,15 @@
-"""What is white in pictures whose numbers are fractions, or may be larger than 255.
+"""Bit depth: the white level of pictures with floating-point values or values above 255.
 
-Files that say nothing of it are common: cameras' 12 bits in 16, arrays saved as they were. So the
-values tell, by these rules:
+Many files do not state it, such as 12-bit camera data in 16 bits, or arrays saved as they were. So
+it is guessed from the values by these rules:
 
-- Fractions up to 1 are seen from 0 to 1; where less than a hundredth of them is larger, these are
-  highlights or overshoot, and clipped.
-- Whole numbers, and fractions above 1, are seen as the fewest of 8, 10, 12, 16, 24 or 32 bits that
-  hold them. Of 14 bits the file itself must tell: a dark picture of 16 bits looks the same. Values
-  that are all multiples of 256 or 257 are of 16 bits: a dark picture of 8 bits becomes such.
-- What a TIFF states (BitsPerSample, MaxSampleValue, SMaxSampleValue) counts before all that, and
-  PGMs state it, too.
+- Floats up to 1 are scaled from the range 0 to 1. If fewer than 1 % of them exceed 1, those are
+  highlights or overshoot, and are clipped.
+- Integers, and floats above 1, get the smallest depth of 8, 10, 12, 16, 24 and 32 bits that holds
+  them. 14 bits are never guessed, since a dark 16-bit picture looks the same. If all values are
+  multiples of 256 or 257, the depth is 16: that is what a dark 8-bit picture saved as 16 is.
+- A depth stated in the file takes precedence over all these rules: PGMs state it, and TIFFs may
+  (BitsPerSample, MaxSampleValue, SMaxSampleValue).
 """
 
 from __future__ import annotations
@@ -20,29 +20,31 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-GUESSED = (8, 10, 12)  # bits that 16 or 32 are taken for
+GUESSED = (8, 10, 12)  # depths guessed for data stored in 16 or 32 bits
 _STATED = (8, 10, 12, 14, 15, 16, 31, 32)
-_FEW = 0.01  # share of the values that may be clipped
-_OVERSHOOT = 1.25  # by which a sharpened picture may go beyond its white
-_STRIP = 2**22  # pixels that are looked at or converted at a time
-# Tags of TIFFs.
+_FEW = 0.01  # fraction of the values that may be clipped
+_OVERSHOOT = 1.25  # factor by which a sharpened picture may exceed white
+_STRIP = 2**22  # pixels examined or converted at a time
+# TIFF tags.
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _MAXIMUM, _SAMPLE_FORMAT, _S_MAXIMUM = 258, 262, 281, 339, 341
-_SIGNED = 2  # a sample format
+_SIGNED = 2  # value of the SampleFormat tag
 
 
 class Values(NamedTuple):
-    """What is known of all values of a picture."""
+    """Statistics of all values of a picture."""
 
     most: float
-    negative: float  # share that is below 0
-    above_one: float  # share
-    whole: bool  # no fractions
+    negative: float  # fraction of the values below 0
+    above_one: float  # fraction of the values above 1
+    whole: bool  # all are integers
     from_8_bits: bool  # all are multiples of 256 or of 257
 
     @classmethod
     def of(cls, arrays: Iterable[np.ndarray]) -> Values:
-        """Raises:
-        ValueError: some are NaN or infinite.
+        """Compute the statistics of the values in `arrays`.
+
+        Raises:
+            ValueError: some values are NaN or infinite.
         """
         most, count, negative, above, whole, by_256, by_257 = 0.0, 0, 0, 0, True, True, True
         for array in arrays:
@@ -58,7 +60,7 @@ class Values(NamedTuple):
 
     @classmethod
     def of_bytes(cls, upper: np.ndarray, lower: np.ndarray) -> Values:
-        """Of numbers of 16 bits by their upper and lower bytes."""
+        """Compute the statistics of 16-bit values from their upper and lower bytes."""
         most = int(upper.max()) * 256
         most += int(lower.max(initial=0, where=upper == upper.max()))
         from_8_bits = not lower.any() or np.array_equal(upper, lower)
@@ -66,23 +68,23 @@ class Values(NamedTuple):
 
 
 def to_8_bits(image: Image.Image) -> tuple[np.ndarray, list[str]]:
-    """A picture of one channel of mode I, I;16 or F as uint8 [height, width], and notes to tell.
+    """Convert a one-channel picture of mode I, I;16 or F to uint8 [height, width], with notes.
 
     Raises:
-        ValueError: its values are none of a picture.
+        ValueError: its values cannot be those of a picture.
     """
     tags = getattr(image, "tag_v2", {})
     container = _container(image.mode, tags)
 
     def numbers() -> Iterator[tuple[slice, np.ndarray]]:
         for rows, strip in strips(image):
-            array = np.asarray(strip)  # of mode I signed, whatever the file says
+            array = np.asarray(strip)  # always signed in mode I, whatever the file says
             yield rows, array.view(np.uint32) if (image.mode, container) == ("I", 32) else array
 
     values = Values.of(array for _, array in numbers())
     if values.negative > _FEW:
         raise ValueError("more than a hundredth of its values is negative; a picture's begin at 0")
-    # Pillow scales a PGM's numbers by the largest that the file states.
+    # Pillow scales a PGM's values by the maximum that the file states.
     stated = 65535.0 if image.format == "PPM" and image.mode == "I" else stated_maximum(image)
     if image.mode == "F" and _are_fractions(values, stated):
         bits, notes = 0, list[str]()
@@ -90,12 +92,12 @@ def to_8_bits(image: Image.Image) -> tuple[np.ndarray, list[str]]:
         bits, notes = guess_bits(values, container, stated)
     grey = np.empty((image.height, image.width), np.uint8)
     for rows, array in numbers():
-        grey[rows] = _scaled(array, bits)
+        grey[rows] = _scale_to_8_bits(array, bits)
     return (255 - grey if tags.get(_PHOTOMETRIC) == 0 else grey), notes
 
 
 def strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
-    """Parts of a picture from top to bottom, each after the rows that it is."""
+    """Yield horizontal strips of a picture from top to bottom, each with its range of rows."""
     count = max(1, _STRIP // image.width)
     for top in range(0, image.height, count):
         bottom = min(image.height, top + count)
@@ -103,24 +105,24 @@ def strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
 
 
 def _container(mode: str, tags: Mapping[int, Any]) -> int:
-    """How many bits a number has room for, without its sign."""
+    """Number of bits that a value is stored in, not counting the sign."""
     if mode == "F":
         return 32
-    if mode != "I" or not tags:  # as PNGs and PGMs
+    if mode != "I" or not tags:  # PNGs and PGMs
         return 16
     signed = np.max(tags.get(_SAMPLE_FORMAT, 1)) == _SIGNED
     return int(np.max(tags.get(_BITS_PER_SAMPLE, 32))) - int(signed)
 
 
 def _are_fractions(values: Values, stated: float | None) -> bool:
-    """Whether 1 is white."""
+    """Whether 1 is the white level."""
     if stated is not None and stated >= values.most:
         return stated <= 1
     return values.most <= 1 or (values.above_one < _FEW and not values.whole)
 
 
-def _scaled(array: np.ndarray, bits: int) -> np.ndarray:
-    """Values of so many bits as 0 to 255, the upper 8 of more; those of no bits are 0 to 1."""
+def _scale_to_8_bits(array: np.ndarray, bits: int) -> np.ndarray:
+    """Scale values of `bits` bits to 0 to 255; 0 bits means floats from 0 to 1."""
     if bits > 8:
         array = np.floor(array / 2.0 ** (bits - 8))
     else:
@@ -129,7 +131,7 @@ def _scaled(array: np.ndarray, bits: int) -> np.ndarray:
 
 
 def stated_maximum(image: Image.Image) -> float | None:
-    """What a TIFF says is its largest value; None where it says nothing."""
+    """Read the largest value that a TIFF states; None if it states none."""
     tags = getattr(image, "tag_v2", {})
     for tag in (_S_MAXIMUM, _MAXIMUM):
         stated = np.ravel(tags.get(tag, ()))
@@ -140,7 +142,7 @@ def stated_maximum(image: Image.Image) -> float | None:
 
 
 def guess_bits(values: Values, container: int, stated: float | None) -> tuple[int, list[str]]:
-    """How many bits the values are meant to fill of the `container`'s, and notes to tell."""
+    """Guess how many of the `container`'s bits the values are meant to fill; returns notes, too."""
     most = values.most if values.whole else values.most / _OVERSHOOT
     if stated is not None and stated >= most:
         return next(bits for bits in (*_STATED, container) if stated < 2**bits), []

@@ -1,4 +1,4 @@
-"""The frames that the models see, of image files: 640x352, blue-green-red, 0 to 255."""
+"""Image files as the frames that the models see: 640x352, blue-green-red, 0 to 255."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that the arguments of a command name."""
+"""Files named by the arguments of a command."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from common.errors import UserError, say_left_out
 
 
 class Inputs(NamedTuple):
-    """Files to work on, and why other arguments name none."""
+    """Files to process, and an error for each argument that names none."""
 
-    files: list[tuple[Path, Path]]  # each with its path below the argument that names it
+    files: list[tuple[Path, Path]]  # each with its path relative to the argument that names it
     errors: list[dict[str, str]]  # for JSON: `file` and `error`
 
 
 def find_files(paths: Sequence[Path], listed: Callable[[Path], list[Path]]) -> Inputs:
-    """Find the files at `paths`, files or folders, each once; tell on stderr of those left out.
+    """Find the files at `paths` (files or folders), each once; report skipped ones on stderr.
 
     Args:
-        listed: gives the files of a folder that are wanted.
+        listed: returns the files to use from a folder.
 
     Raises:
         UserError: there is no file at all.
@@ -50,7 +50,7 @@ def _files_at(path: Path, listed: Callable[[Path], list[Path]]) -> list[tuple[Pa
         if path.is_dir():
             return [(file, file.relative_to(path)) for file in listed(path)]
         if path.is_file() and path.is_relative_to("/dev"):
-            # What a shell's `<` names: a program that we start has another standard input.
+            # /dev/stdin (a shell's `<`): programs that we start have another standard input.
             path = path.resolve()
         return [(path, Path(path.name))]
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What kind of file a path leads to: a picture, a video or a bitstream file."""
+"""Detection of the kind of a file: a picture, a video or a bitstream file."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Kind = Optional[str]  # one of these, or None
 
 # A dataset may hold gigapixel pictures; Pillow's guard against them is for web servers.
 Image.MAX_IMAGE_PIXELS = None
-# What is wrong with a file that can still be read; what cannot is an error.
+# Pillow warns of damage in files that it can still read; for all others it raises.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# Formats whose pixels Pillow decodes itself. EPS and WMF would start other programs, BUFR, GRIB and
-# HDF5 are stubs. TGA takes any file for its own, so that counts by its name.
+# Formats that Pillow decodes itself. EPS and WMF would start other programs; BUFR, GRIB and HDF5
+# are stubs. Pillow's TGA reader accepts almost any file, so TGA is recognised by name only.
 _FORMATS = (
     "PNG", "JPEG", "MPO", "TIFF", "WEBP", "GIF", "AVIF", "BMP", "DIB", "HEIF", "JXL", "JPEG2000",
     "PPM", "PSD", "QOI", "SGI", "SUN", "PCX", "DDS", "ICO", "ICNS",
 )  # fmt: skip
-_PLAYED = {"GIF", "PNG"}  # formats that ffmpeg plays where they have several frames
+_PLAYED = {"GIF", "PNG"}  # formats that count as videos if they have several frames
 
-# What the name says where the first bytes say nothing: the file is damaged, or cannot be read. No
-# .ts: most files of that name are TypeScript, and streams have marks.
+# Kinds by suffix, for files whose first bytes say nothing because they are damaged or unreadable.
+# .ts is missing: most such files are TypeScript, and transport streams have signatures.
 _PICTURES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".webp", ".tif", ".tiff",
     ".gif", ".avif", ".jp2", ".tga", ".qoi",
@@ -42,13 +42,13 @@ _VIDEOS = {
     ".ogv", ".ogm", ".264", ".h264", ".avc", ".265", ".h265", ".hevc", ".ivf", ".obu", ".y4m",
     ".mxf", ".dv", ".rm", ".rmvb", ".nut", ".mjpg", ".mjpeg",
 }  # fmt: skip
-# TIFFs by their first bytes, in which Pillow finds a small preview: a camera's raw files.
+# Camera raw files that begin like a TIFF, of which Pillow would read only a small preview.
 _RAW = {
     ".dng", ".nef", ".nrw", ".cr2", ".arw", ".sr2", ".srf", ".srw", ".pef", ".iiq", ".3fr", ".dcr",
     ".kdc", ".erf", ".mef", ".mos", ".gpr",
 }  # fmt: skip
 
-_HEAD = 4096  # bytes that are looked at
+_HEAD = 4096  # bytes examined
 _STILL_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
 _SOUND_BRANDS = (b"M4A ", b"M4B ", b"M4P ")
 _VIDEO_MARKS = re.compile(
@@ -66,26 +66,26 @@ _OGG_VIDEO = (b"\x80theora", b"BBCD\0", b"OVP80")
 
 
 def kind(path: Path) -> Kind:
-    """What a file is, by its first bytes or, where these say nothing, by its name.
+    """Detect what a file is from its first bytes or, if these say nothing, from its name.
 
-    PICTURE: what Pillow reads, without a camera's raw files. VIDEO: a container or stream of
-    pictures that ffmpeg plays; so are GIFs and PNGs of several frames. BITSTREAM: by its name. None
-    for anything else, and for what is no regular file.
+    PICTURE: whatever Pillow reads, except camera raw files. VIDEO: a container or stream that
+    ffmpeg reads, and GIFs and PNGs of several frames. BITSTREAM: judged by the name alone. None:
+    anything else, and whatever is not a regular file.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if bitstream.is_coded(path):
         return BITSTREAM
-    with contextlib.suppress(OSError):  # what cannot be looked at may still be named as one
+    with contextlib.suppress(OSError):  # an unreadable file may still have a telling name
         if suffix in _RAW or (path.exists() and not path.is_file()):
             return None
-    # Pillow answers damaged files with whatever it meets.
+    # On damaged files, Pillow raises exceptions of any type.
     with contextlib.suppress(Exception), open_picture(path) as image:
         moving = image.format in _PLAYED and getattr(image, "is_animated", False)
         return VIDEO if moving or suffix in (".mjpg", ".mjpeg") else PICTURE
     with contextlib.suppress(OSError):
         with path.open("rb") as file:
-            found = _by_marks(file.read(_HEAD))
+            found = _by_signature(file.read(_HEAD))
         if found:
             return found
     if suffix in _PICTURES or _WITH_PLUGINS.get(suffix) in _formats():
@@ -94,10 +94,10 @@ def kind(path: Path) -> Kind:
 
 
 def open_picture(path: Path) -> ImageFile.ImageFile:
-    """An image file, opened by Pillow in one of the formats that are pictures.
+    """Open an image file with Pillow, in one of the formats that count as pictures.
 
     Raises:
-        Exception: whatever Pillow meets in a file that is none.
+        Exception: of any type, if the file is not such a picture.
     """
     by_name = ["TGA"] if Path(path).suffix.lower() == ".tga" else []
     return Image.open(path, formats=_formats() + by_name)
@@ -105,7 +105,7 @@ def open_picture(path: Path) -> ImageFile.ImageFile:
 
 @functools.lru_cache(1)
 def _formats() -> list[str]:
-    """The formats of pictures that Pillow has at hand, with its plugins that are installed."""
+    """Picture formats that Pillow can read here, including those of installed plugins."""
     with contextlib.suppress(ImportError):
         import pillow_heif
 
@@ -116,8 +116,8 @@ def _formats() -> list[str]:
     return [each for each in _FORMATS if each in Image.OPEN]
 
 
-def _by_marks(head: bytes) -> Kind:
-    """What the first bytes of a file say that Pillow does not read."""
+def _by_signature(head: bytes) -> Kind:
+    """Detect the kind of a file that Pillow does not read, from its first bytes."""
     if head[4:8] == b"ftyp":
         return None if head[8:12] in (*_STILL_BRANDS, *_SOUND_BRANDS) else VIDEO
     if head.startswith(b"OggS"):
@@ -126,7 +126,7 @@ def _by_marks(head: bytes) -> Kind:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Whether packets of an MPEG transport stream begin at equal distances, from wherever on."""
+    """Whether there are MPEG transport stream packets at equal distances, from any offset on."""
     for length in (188, 192, 204):
         for start in range(min(length, len(head))):
             marks = head[start::length]

@@ -85,14 +85,14 @@ def _row(where: str, line: str) -> tuple[str, list[float]]:
 
 
 def describe_left_out(folder: Path) -> str:
-    """What is in a folder of images besides images and their levels; empty if nothing."""
+    """Describe the files in a folder besides images and their levels; empty if there are none."""
     others = sort_files(folder, {PICTURE, BITSTREAM}).others
     others = [path for path in others if path.name != LEVELS_FILE]
     return f"left out: {describe_others(others, {PICTURE})}" if others else ""
 
 
 def _count_error(message: str, *folders: Path) -> UserError:
-    """Numbers of files that do not match, with what was left out of these folders."""
+    """Make the error for numbers of files that do not match, naming the skipped files."""
     left_out = next(filter(None, map(describe_left_out, folders)), "")
     return UserError("; ".join(filter(None, (message, left_out))))
 
@@ -119,10 +119,10 @@ def read_jnd_frames(root: Path, split: str, level: str, images: list[Path]) -> l
 def read_split(
     root: Path, split: str, levels_needed: bool = False, coded: bool = False
 ) -> tuple[list[Path], np.ndarray | None]:
-    """Images of ROOT/`split` in their order, and their levels; None where no file gives them.
+    """Read the images of ROOT/`split` in order, and their levels, or None if there is no such file.
 
-    If `coded` will do, they may be coded pictures, which are called as what was coded. What else is
-    in the folder is told on stderr.
+    If `coded`, bitstream files are accepted as well, under the names of the pictures they were
+    made from. Other files in the folder are reported on stderr.
 
     Raises:
         UserError: as `list_images` and `read_levels`; no such file where `levels_needed`.

@@ -1,4 +1,4 @@
-"""Files below folders: which are pictures or videos, in what order, and what else is there."""
+"""Listing of the pictures or videos below folders in natural order, and of the other files."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from common.facts import HIDDEN
 from common.models import bitstream
 
 _natural = natsort_keygen(alg=order.PATH | order.IGNORECASE)
-_MOST_SUFFIXES = 8  # that a message names
+_MOST_SUFFIXES = 8  # named in a message
 
 
 class Listing(NamedTuple):
-    """The files of some kinds below a folder, in natural order, and all others there."""
+    """Files of the requested kinds below a folder, in natural order, and all other files."""
 
     files: list[Path]
     others: list[Path]
 
 
 def natural_key(path: Path) -> tuple:
-    """What paths below one folder are sorted by: img2 before img10, upper case as lower case.
+    """Sorting key for paths below one folder: img2 comes before img10, and case is ignored.
 
-    Folders compare part by part, by the same letters in any locale. The path itself breaks ties
-    between names that differ in case or in leading zeros alone. Bitstream files have the order of
-    what was compressed.
+    Paths compare part by part, the same way in any locale. The path itself breaks ties between
+    names that differ only in case or in leading zeros. Bitstream files sort like the files that
+    they were compressed from.
     """
     return _natural(Path(readable(path).removesuffix(bitstream.SUFFIX))), str(path)
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Files below `folder`, subfolders included, in any order.
+    """Files below `folder` and its subfolders, in any order.
 
-    Hidden files and folders are passed over, and so are folders that common.prepare made.
+    Hidden files and folders are skipped, and so are folders that common.prepare made.
 
     Raises:
         UserError: a folder cannot be read.
@@ -61,7 +61,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def sort_files(folder: Path, kinds: Collection[str]) -> Listing:
-    """Those of `files_below` that are of one of the `kinds`, and those that are not."""
+    """Sort `files_below` a folder into those of one of the `kinds` and all others."""
     listing = Listing([], [])
     for path in sorted((path.relative_to(folder) for path in files_below(folder)), key=natural_key):
         (listing.files if kind(folder / path) in kinds else listing.others).append(folder / path)
@@ -69,25 +69,25 @@ def sort_files(folder: Path, kinds: Collection[str]) -> Listing:
 
 
 def list_files(folder: Path, kinds: Collection[str], what: str) -> Listing:
-    """`sort_files` of a folder that must hold some of the `kinds`.
+    """Call `sort_files` on a folder that must contain files of one of the `kinds`.
 
     Raises:
-        UserError: there is no such folder, or no such file in it; told with what others it holds.
+        UserError: there is no such folder, or no such file in it; names what it contains instead.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; {what} were expected in it")
     listing = sort_files(folder, kinds)
     if not listing.files:
-        mend = f", but {_counted(listing.others)}; convert pictures of other kinds to PNG"
+        mend = f", but {_count_suffixes(listing.others)}; convert pictures of other kinds to PNG"
         raise UserError(f"{folder}: no {what} in it{mend if listing.others else ''}")
     return listing
 
 
 def list_images(folder: Path, coded: bool = False) -> list[Path]:
-    """Image files below `folder`, in natural order; if `coded` will do, bitstream files as well.
+    """Image files below `folder`, in natural order; if `coded`, bitstream files, too.
 
     Raises:
-        UserError: as `list_files`, or there are both.
+        UserError: as `list_files`, or there are both images and bitstream files.
     """
     images = list_files(folder, {PICTURE, BITSTREAM} if coded else {PICTURE}, "images").files
     if len({bitstream.is_coded(path) for path in images}) > 1:
@@ -96,7 +96,7 @@ def list_images(folder: Path, coded: bool = False) -> list[Path]:
 
 
 def describe_others(others: Sequence[Path], kinds: Collection[str]) -> str:
-    """What is not of the `kinds`: "3 files that are neither pictures nor videos (.txt, .db)"."""
+    """Describe `others`: "3 files that are neither pictures nor videos (.txt, .db)"."""
     counts = Counter(path.suffix.lower() or "no suffix" for path in others).most_common()
     suffixes = [suffix for suffix, _ in counts[:_MOST_SUFFIXES]]
     suffixes += ["..."] if len(counts) > _MOST_SUFFIXES else []
@@ -108,12 +108,12 @@ def describe_others(others: Sequence[Path], kinds: Collection[str]) -> str:
 
 
 def tell_others(others: Sequence[Path], kinds: Collection[str]) -> None:
-    """Say on stderr what a command passes over."""
+    """Report on stderr the files that a command skips."""
     if others:
         say_left_out(describe_others(others, kinds))
 
 
-def _counted(paths: Sequence[Path]) -> str:
-    """How many there are of the most frequent kinds, as "2 .heic and 1 .gif"."""
+def _count_suffixes(paths: Sequence[Path]) -> str:
+    """Count the files with the most frequent suffixes, as "2 .heic and 1 .gif"."""
     kinds = Counter(path.suffix.lower() or "nameless" for path in paths).most_common(3)
     return " and ".join(f"{count} {readable(each)}" for each, count in kinds)

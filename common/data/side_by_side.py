@@ -23,7 +23,7 @@ CAPTION = 480  # pixels that a caption may take, however small its frame
 
 
 def png_software() -> PngInfo:
-    """Give what tells a PNG of this program from others: `pnginfo` of Pillow's `save`."""
+    """Make the `pnginfo` for Pillow's `save` that marks a PNG as made by this program."""
     about = PngInfo()
     about.add_text("Software", SOFTWARE)
     return about

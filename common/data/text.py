@@ -22,14 +22,14 @@ def readable(path: os.PathLike | str) -> str:
 
 
 def guard_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Give `table` with an apostrophe before texts that a spreadsheet would run as formulas."""
+    """Copy `table`, with an apostrophe before texts that a spreadsheet would run as formulas."""
     guarded = table.copy()
     for name in guarded.select_dtypes(exclude="number"):
-        guarded[name] = guarded[name].map(_guarded)
+        guarded[name] = guarded[name].map(_guard_cell)
     return guarded
 
 
-def _guarded(cell: Any) -> Any:
+def _guard_cell(cell: Any) -> Any:
     if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
         return cell
     try:

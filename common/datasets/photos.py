@@ -152,7 +152,7 @@ def _variations(frames: dict[str, Cut], key: str, count: int) -> dict[str, Cut]:
 
 
 def _look(path: Path) -> tuple[Video | None, list[int], tuple[int, ...], np.ndarray]:
-    """The video, if it is one; numbers of the frames to take of it; shape; and thumbnail."""
+    """Read a file: the video, if it is one; the frames to take from it; shape; and thumbnail."""
     if kind(path) == PICTURE:
         rgb = read_rgb(path)
         return None, [], rgb.shape, thumbnail(rgb)
