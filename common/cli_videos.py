@@ -15,7 +15,7 @@ from common.facts import LEVELS
 from common.files import check_regular, check_writable, locked
 from common.models.descriptions import Description
 
-# How the tables of `predict` begin.
+# The start of the tables that `predict` writes.
 TABLE = re.compile(b"file,kind,width,height,")
 
 
@@ -40,7 +40,7 @@ def predict(description: Description, options: argparse.Namespace) -> int:
     predictor = Predictor(*named, options.precision, *at_work)
     workers = None
     if options.scheduler:
-        # Workers have working directories of their own, and are all to compute as this machine.
+        # Workers run in other directories, and must all compute with the same runtime as we do.
         runtime, precision = predictor.choice
         named = description.name, weights.absolute(), level
         at_work = backbones and backbones.absolute(), runtime, not options.no_model_cache
@@ -54,7 +54,7 @@ def predict(description: Description, options: argparse.Namespace) -> int:
 
 
 def _tell(document: dict, options: argparse.Namespace) -> None:
-    """Write and print what was predicted, if anything was."""
+    """Print the predictions, if there are any, and write them as a table."""
     from common.prediction.answers import as_lines, as_table
 
     if options.json:
@@ -87,7 +87,7 @@ def encode(description: Description, options: argparse.Namespace) -> None:
         runtime=options.runtime,
         model_cache=not options.no_model_cache,
     )
-    # Of two runs with one OUTPUT the second is told at once, not when its work is done.
+    # If two runs share an OUTPUT, the second fails at once, not when its work is done.
     alone = contextlib.nullcontext() if options.dry_run else locked(options.output, wait=False)
     with alone:
         document = answers.encode(predictor, options.input, options.output, wish)
@@ -95,7 +95,7 @@ def encode(description: Description, options: argparse.Namespace) -> None:
 
 
 def check_qps(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Exit with 2 where --min_qp and --max_qp leave no QP to choose."""
+    """Exit with code 2 if --min_qp and --max_qp leave no QP to choose from."""
     from common.encoding.encoders import ENCODERS
 
     coarsest = ENCODERS[options.encoder].coarsest
@@ -108,8 +108,10 @@ def check_qps(options: argparse.Namespace, parser: argparse.ArgumentParser) -> N
 
 
 def _check_output(options: argparse.Namespace) -> None:
-    """Raises:
-    UserError: OUTPUT cannot be written, or is INPUT; or INPUT is no video.
+    """Check INPUT and OUTPUT before any work; resolves an INPUT below /dev.
+
+    Raises:
+        UserError: OUTPUT cannot be written, or is INPUT; or INPUT is not a video.
     """
     from common.data.kinds import PICTURE, kind
     from common.encoding.containers import find_container
@@ -118,7 +120,7 @@ def _check_output(options: argparse.Namespace) -> None:
         raise UserError(f"{options.input}: no such file")
     check_regular(options.input)
     if options.input.is_relative_to("/dev"):
-        # What a shell's `<` names: a program that we start has another standard input.
+        # /dev/stdin (a shell's `<`): programs that we start have another standard input.
         options.input = options.input.resolve()
     if kind(options.input) == PICTURE:
         raise UserError(f"{options.input}: is a still picture; encode takes videos")

@@ -21,8 +21,8 @@ import imageio_ffmpeg
 from common.errors import UserError
 
 _PURPOSES = {"libx264": "encoding frames (x264)", "libvmaf": "measuring VMAF"}
-# Containers and bare streams of video. What is missing matters: playlists, manifests and lists of
-# files (DASH, HLS, concat ...) name other files, which a stranger's upload must not make us read.
+# Demuxers of video containers and elementary streams. Playlists, manifests and file lists (DASH,
+# HLS, concat ...) must stay out: an uploaded one could make us read any file that it names.
 # Still pictures are read through Pillow.
 DEMUXERS = (
     "mov matroska avi mpegts mpeg mpegvideo flv live_flv asf ogg mxf gxf rm wtv nut dv nsv ivf "
@@ -31,9 +31,9 @@ DEMUXERS = (
 )
 LIMITS = {"protocol_whitelist": "file,pipe,fd", "format_whitelist": DEMUXERS.replace(" ", ",")}
 _QUIET = ("-hide_banner", "-nostats", "-nostdin", "-y")
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
+_DIE_WITH_PARENT = 1  # Linux's PR_SET_PDEATHSIG
 _C = ctypes.CDLL(None)
-# What ffmpeg says of an error that another line has told before.
+# Messages of ffmpeg that only follow from an error in an earlier line.
 _CONSEQUENCES = re.compile(
     r"Error (submitting|processing|while|opening|parsing|initializing|sending|reinitializing)"
     r"|Decoding error|Task finished|Terminating thread|Could not open encoder|Nothing was written"
@@ -98,16 +98,19 @@ def command(graph, needs: str | None = None, loglevel: str = "error") -> list[st
 
 
 def source(path: Path) -> list[str]:
-    """The words that name a file as an input of ffmpeg, read as a video and as nothing else."""
+    """Arguments that make a file an input of ffmpeg, which may read it as a video only."""
     limits = [word for name, value in LIMITS.items() for word in (f"-{name}", value)]
     return [*limits, "-i", f"file:{path}"]
 
 
 def run(command: list, data: bytes = b"", passed: tuple[int, ...] = ()):
-    """Run to the end, with `data` on its input and these descriptors open: as `subprocess.run`.
+    """Run a command of ffmpeg to its end, with `data` as its input and these descriptors open.
+
+    Returns:
+        The result of `subprocess.run`.
 
     Raises:
-        RuntimeError: ffmpeg failed; with its reason.
+        RuntimeError: ffmpeg failed; the message is its reason.
     """
     done = subprocess.run(command, input=data, capture_output=True, pass_fds=passed)
     if done.returncode:
@@ -134,10 +137,10 @@ def output(graph, data: bytes = b"", needs: str | None = None, source: Path | No
 def running(
     words: Sequence[object], loglevel: str = "error", **pipes: Any
 ) -> Iterator[subprocess.Popen]:
-    """An ffmpeg with these arguments; it is killed where the block ends early, or where we die.
+    """Run ffmpeg with these arguments; it is killed if the block ends early or this process dies.
 
     Raises:
-        RuntimeError: it failed; with its reason, unless `pipes` take its standard error.
+        RuntimeError: it failed; the message is its reason, unless `pipes` take its stderr.
     """
     given = [os.fsencode(str(word)) for word in words]
     command: list[str | bytes] = [binary("libvmaf"), *_QUIET, "-loglevel", loglevel, *given]
@@ -147,7 +150,7 @@ def running(
             try:
                 yield process
                 if process.stdin:
-                    with contextlib.suppress(BrokenPipeError):  # then its reason is what counts
+                    with contextlib.suppress(BrokenPipeError):  # its own error follows
                         process.stdin.close()
                 process.wait()
             finally:
@@ -158,15 +161,15 @@ def running(
 
 
 def _die_with_parent() -> None:
-    # However this process ends, by SIGKILL too, what it started ends.
+    # ffmpeg ends with this process, even if that is killed by SIGKILL.
     with contextlib.suppress(AttributeError):
         _C.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
 def reason(said: bytes) -> str:
-    """Why ffmpeg failed, out of all that it said: the first line that is no consequence of another.
+    """Find why ffmpeg failed: the first line of its output that does not follow from another.
 
-    Names and addresses of its parts, as [h264 @ 0x55...], are left out.
+    Names and addresses of components, such as [h264 @ 0x55...], are removed.
     """
     lines = [
         re.sub(r"\[[^\]]*\] ?", "", line).strip()

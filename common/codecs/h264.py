@@ -52,7 +52,7 @@ X264 = {
 # What the header of a stream says of its colours.
 TOLD = {"colorspace": "smpte170m", "color_range": "tv"}
 FINEST_OF_EACH = 4
-_TERMS = 50  # of an expression: frames that one ffmpeg looks for
+_TERMS = 50  # frames selected by one ffmpeg, each a term of the filter expression
 # VMAF of frames that are no video: between them there is no motion, which lets it forgive more.
 STILL = "version=vmaf_v0.6.1:motion.motion_force_zero=true"
 # What ffmpeg's metric filters say at the end of a run.
@@ -113,12 +113,12 @@ def decode(stream: bytes) -> np.ndarray:
 def frames(source: Path | bytes, numbers: Iterable[int]) -> Iterator[np.ndarray]:
     """Frames of an H.264 stream by number, from 0, in rising order: RGB, uint8 [height, width, 3].
 
-    `source` is a file, or the bytes of a stream; to end before the last number is an error. Videos
-    of any other kind are for `common.video.frames`.
+    `source` is a file, or the bytes of a stream; it is an error if it ends before the last number.
+    For any other kind of video, use `common.video.frames`.
     """
     left = list(numbers)
     while left:
-        # ffmpeg takes some 100 terms.
+        # ffmpeg accepts about 100 terms.
         yield from _frames(source, left[:_TERMS])
         left = left[_TERMS:]
 

@@ -37,14 +37,14 @@ class Wish(NamedTuple):
     verify: bool  # try scenes first, correct what misses the level's VMAF, and measure the whole
     compare: bool  # also find the one constant QP of equal VMAF
     dry_run: bool  # encode nothing but trials
-    overwrite: bool  # replace the file that is there
+    overwrite: bool  # replace an existing file
 
 
 def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
-    """Encode each scene of the video at `path` at its predicted level, as the file `target`.
+    """Encode each scene of the video at `path` at its predicted level, into the file `target`.
 
     Returns:
-        What was done, for JSON: sizes in bytes, per scene its level, QP and VMAF.
+        A JSON document: sizes in bytes, and the level, QP and VMAF of each scene.
 
     Raises:
         UserError: the video cannot be read or encoded, `target` cannot hold it, or levels are no

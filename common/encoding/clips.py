@@ -26,9 +26,9 @@ _EVERY_FRAME = ("-fps_mode", "passthrough", "-enc_time_base", "demux")
 _WHOLE = ("-err_detect", "explode", "-xerror", "-reinit_filter", 0)
 _STILL = STILL.replace(":", r"\\:")  # within a graph that is written out
 WINDOW = 12  # frames that a scene is tried on
-# Pixels of a side below which libvmaf crashes on some pictures.
+# libvmaf crashes on some pictures with a side of fewer pixels.
 LEAST_MEASURED = 32
-_MOST_PARTS = 1000  # that one ffmpeg cuts a video into
+_MOST_PARTS = 1000  # parts that one ffmpeg cuts a video into
 
 
 def windows(
@@ -64,11 +64,11 @@ def encode_clip(
     graph: str,
     tell: Callable[[int], None] | None = None,
 ) -> None:
-    """Encode all frames of `clip` at a constant QP; `tell` hears how many frames are done.
+    """Encode all frames of `clip` at a constant QP, calling `tell` with the number of frames done.
 
     Args:
-        raw: the video that the clip is of.
-        graph: of ffmpeg, what is still to do to the clip's frames.
+        raw: the video that the clip was cut from.
+        graph: ffmpeg filters still to be applied to the clip's frames.
 
     Raises:
         RuntimeError: ffmpeg failed.
@@ -94,15 +94,16 @@ def packet_bytes(clip: Path) -> list[int]:
 
 
 def vmaf_of_frames(made: Path, original: Path, count: int, raw: RawVideo | None) -> list[float]:
-    """VMAF of each of `made`'s `count` frames beside those of `original`, in 8-bit 4:2:0.
+    """VMAF of each of the `count` frames of `made` against those of `original`, in 8-bit 4:2:0.
 
-    As labels have it, of each frame by itself: the motion that lets VMAF forgive more is zero.
+    Each frame is scored as a still, like the labels: VMAF's motion feature, which raises the
+    scores of moving pictures, is forced to zero.
 
     Args:
-        raw: the video that `original` is the file of; None where it is raw frames already.
+        raw: the video in the file `original`; None if that contains raw frames already.
 
     Raises:
-        RuntimeError: ffmpeg failed, or there is another number of frames.
+        RuntimeError: ffmpeg failed, or the number of frames is not `count`.
     """
     each = "settb=1/1000,setpts=N,setparams=range=tv"
     graph = raw.graph if raw else "null"
@@ -127,7 +128,7 @@ def encode_scenes(
     folder: Path,
     tell: Callable[[int], object],
 ) -> list[Path]:
-    """Encode each scene as a stream of its own in `folder`; the video is decoded once.
+    """Encode each scene as a separate stream in `folder`, decoding the video only once.
 
     Raises:
         UserError: the video cannot be read.
@@ -151,13 +152,13 @@ def _tell_further(tell: Callable[[int], object], first: int, done: int) -> None:
 def _cut(
     words: Sequence[object], lengths: Sequence[int], folder: Path, path: Path, level: int = 0
 ) -> Generator[Path, None, None]:
-    """Named pipes in `folder`, out of which raw frames come: `lengths[0]` of the first, and so on.
+    """Yield named pipes in `folder` with raw frames: the first has `lengths[0]`, and so on.
 
-    One ffmpeg fills the pipes in turn. More than it takes as an argument are cut twice: into
-    portions, and each portion by another ffmpeg.
+    One ffmpeg fills the pipes in turn. If there are more than its arguments can hold, it cuts the
+    video into portions, and another ffmpeg cuts each portion into its parts.
 
     Args:
-        words: of ffmpeg, where frames come from.
+        words: arguments of ffmpeg for its input.
 
     Raises:
         UserError: the video at `path` cannot be read to its end.
@@ -175,7 +176,7 @@ def _cut(
     cuts = ",".join(map(str, [*accumulate(lengths)][:-1])) or sum(lengths) + 1
     given = [*words, *_EVERY_FRAME, "-c:v", "rawvideo", "-f", "segment", "-segment_format", "nut"]
     try:
-        # By relative names, since a % in a folder's name would be taken for a number's place.
+        # The names are relative because ffmpeg would read a % in a folder's name as a pattern.
         with (
             running(
                 [*given, "-segment_frames", cuts, f"cut{level}-%05d.nut"], cwd=folder

@@ -1,7 +1,7 @@
-"""The file that a video is delivered in: what it can hold, tried before any work, and the joining.
+"""Output containers: a trial, before any work, of what they can hold, and the final muxing.
 
-The video's own stream is replaced; all others are copied, text subtitles in the container's own
-format where it does not take theirs.
+The video stream is replaced and all others are copied; text subtitles are converted to the
+container's own format if it does not accept theirs.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from common.video.probe import Stream, Video
 from common.video.scenes import Scene
 
 _TRIAL_SECONDS = 0.2
-_REORDERED = 17  # frames within which encoders change the order
+_REORDERED = 17  # frames across which encoders may reorder
 _TEXT = {"mov_text", "subrip", "srt", "ass", "ssa", "webvtt", "text", "ttml"}
 _CODECS = {"x264": "h264", "x265": "hevc", "svtav1": "av1"}
 _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
-# What mkvmerge and others wrote of the stream that is replaced; a language may follow.
+# Tags by mkvmerge and others that describe the replaced stream; a language may follow.
 _STATISTICS = re.compile(
     r"(BPS|DURATION|NUMBER_OF_FRAMES|NUMBER_OF_BYTES|SOURCE_ID|ENCODER|_STATISTICS_\w+)(-\w+)?",
     re.IGNORECASE,
@@ -35,13 +35,13 @@ _STATISTICS = re.compile(
 
 
 class Container(NamedTuple):
-    """A kind of file that holds streams."""
+    """A container format, and what it can hold."""
 
-    muxer: str  # of ffmpeg
-    text: str  # ffmpeg's codec of the subtitles that it holds as text; empty: none
-    keeps: frozenset[str]  # text subtitles that go into it as they are
+    muxer: str  # ffmpeg's name of it
+    text: str  # ffmpeg's codec for its text subtitles; empty: it holds none
+    keeps: frozenset[str]  # text subtitle codecs that are copied unchanged
     covers: str  # how it holds a cover picture: "stream", "attachment", or not at all
-    streams: frozenset[str] | None = None  # the codecs that it holds, where the muxer takes any
+    streams: frozenset[str] | None = None  # codecs allowed, if the muxer itself accepts any
 
 
 _MP4 = Container("mp4", "mov_text", frozenset({"mov_text"}), "stream")
@@ -63,10 +63,10 @@ CONTAINERS = {
 
 
 def find_container(target: Path) -> Container:
-    """The container that a file's suffix names.
+    """Look up the container named by the suffix of `target`.
 
     Raises:
-        UserError: it names none.
+        UserError: the suffix names no container.
     """
     container = CONTAINERS.get(target.suffix.lower())
     if container is None:
@@ -76,15 +76,18 @@ def find_container(target: Path) -> Container:
 
 
 def check_container(raw: RawVideo, target: Path, encoder: str) -> list[str]:
-    """Try whether all that the video holds goes into such a file as `target`; what changes there.
+    """Check by a trial that `target` can hold all streams of the video.
+
+    Returns:
+        Notes on the streams that will be changed or left out.
 
     Raises:
-        UserError: it does not; says which container would do.
+        UserError: it cannot hold one of them; names the containers that can.
     """
     container = find_container(target)
     with temporary_folder() as folder:
         part = folder / "trial.nut"
-        # The headers of a stream of the same size and format.
+        # Encode a short stream of the same size and format, for its headers.
         frame = f"color=s={raw.width}x{raw.height}:r=25:d={_TRIAL_SECONDS}"
         options = ENCODERS[encoder].options(30, raw.pixel_format.depth, raw.mastering).items()
         words = ["-f", "lavfi", "-i", frame, "-vf", raw.tags, "-pix_fmt", raw.pixel_format.name]
@@ -107,9 +110,9 @@ def check_container(raw: RawVideo, target: Path, encoder: str) -> list[str]:
 
 
 def _try(raw: RawVideo, part: Path, folder: Path, container: Container, encoder: str) -> str:
-    """Why joining to such a container fails; empty where it does not."""
+    """Try muxing into a container; return why it fails, or "" if it does not."""
     scene = Scene(0, 5, 0, _TRIAL_SECONDS)
-    codecs = [each.codec for each in _kept(raw.video, container)]
+    codecs = [each.codec for each in _kept_streams(raw.video, container)]
     if container.streams is not None:
         codecs.append(_CODECS.get(encoder, encoder))
         if foreign := [codec for codec in codecs if codec not in container.streams]:
@@ -123,10 +126,10 @@ def _try(raw: RawVideo, part: Path, folder: Path, container: Container, encoder:
 
 
 def _changes(video: Video, container: Container) -> list[str]:
-    """What of a video's other streams does not stay as it is in such a container."""
+    """Notes on what a container changes or leaves out of a video's other streams."""
     notes = []
     for stream in video.streams:
-        if _converted(stream, container):
+        if _needs_conversion(stream, container):
             notes.append(f"{stream.codec} subtitles become {container.text}")
         elif stream.cover and not container.covers:
             notes.append("the cover picture is left out: such a file holds none")
@@ -137,7 +140,7 @@ def _changes(video: Video, container: Container) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def _converted(stream: Stream, container: Container) -> bool:
+def _needs_conversion(stream: Stream, container: Container) -> bool:
     is_text = stream.kind == "Subtitle" and stream.codec in _TEXT
     return is_text and bool(container.text) and stream.codec not in container.keeps
 
@@ -150,13 +153,13 @@ def join(
     container: Container,
     limit: Sequence[object] = (),
 ) -> None:
-    """The `parts` in a row, at the times of the `scenes`, and all else that the video's file holds.
+    """Mux the `parts` in a row, at the times of the `scenes`, with the video's other streams.
 
     Args:
-        limit: of ffmpeg, how much of the file is taken.
+        limit: arguments of ffmpeg that limit how much of the file is read.
 
     Raises:
-        RuntimeError: what the file holds besides does not go into such a container.
+        RuntimeError: the container cannot hold one of the other streams.
     """
     video = raw.video
     lines = ["ffconcat version 1.0"]
@@ -166,14 +169,14 @@ def join(
     listed.write_text("\n".join(lines))
     words = ["-itsoffset", video.start, "-f", "concat", "-i", f"file:{listed}"]
     words += [*limit, *source(video.path), "-map", "0:v:0"]
-    own, kept = _own(video), _kept(video, container)
+    own, kept = _video_stream(video), _kept_streams(video, container)
     attached = [each for each in video.streams if each.cover and container.covers == "attachment"]
     for stream in kept:
         words += ["-map", f"1:{stream.number}"]
     words += ["-map_metadata", 1, "-map_chapters", 1, "-c", "copy"]
     for place, stream in enumerate([own, *kept]):
         words += [f"-map_metadata:s:{place}", f"1:s:{stream.number}"]
-        if _converted(stream, container):
+        if _needs_conversion(stream, container):
             words += [f"-c:{place}", container.text]
     for name in _read_statistics(video, own):
         words += ["-metadata:s:0", f"{name}="]
@@ -181,31 +184,31 @@ def join(
     words += _attach(video, attached, kept, listed.parent)
     words += _hold_last(video, scenes[-1], container)
     words += ["-copy_unknown", *limit, "-f", container.muxer, f"file:{target}"]
-    # In some formats time begins with the first stream in use: the old pictures are to be one.
+    # In some formats time begins with the first stream in use, so the old video stream is mapped.
     words += ["-map", f"1:{own.number}", "-c", "copy", *limit, "-f", "null", "-"]
     with running(words):
         pass
 
 
-def _own(video: Video) -> Stream:
-    """The stream that is replaced."""
+def _video_stream(video: Video) -> Stream:
+    """The video stream, which is replaced."""
     return next(each for each in video.streams if each.kind == "Video" and not each.cover)
 
 
-def _kept(video: Video, container: Container) -> list[Stream]:
-    """The streams that go into such a container as streams, beside the one that is replaced."""
+def _kept_streams(video: Video, container: Container) -> list[Stream]:
+    """The other streams that are copied into a container as streams."""
     return [
         each for each in video.streams
-        if each != _own(video) and each.kind != "Data"
+        if each != _video_stream(video) and each.kind != "Data"
         and (not each.cover or container.covers == "stream")
     ]  # fmt: skip
 
 
 def _hold_last(video: Video, last: Scene, container: Container) -> list[object]:
-    """The words that let a last frame that stays long stay as long in the output.
+    """Arguments of ffmpeg that keep the duration of a last frame that is shown for long.
 
-    An MP4 track lasts as long as its samples do in the order of decoding, in which a frame before
-    the last one may come last: that one has to reach to the end.
+    An MP4 track ends with the last sample in decoding order, which may be a frame shown before the
+    last one: that sample has to reach to the end.
     """
     intervals = np.diff(video.times)
     usual = float(np.median(intervals))
@@ -213,7 +216,7 @@ def _hold_last(video: Video, last: Scene, container: Container) -> list[object]:
         return []
     end, stays = video.start + video.times[-1], intervals[-1]
     if container.muxer in ("mp4", "mov"):
-        delay = "(STARTPTS-STARTDTS)"  # which an edit list takes off again
+        delay = "(STARTPTS-STARTDTS)"  # which an edit list subtracts again
         duration = f"if(eq(N,{video.frames - 1}),{end:.9f}/TB-DTS-{delay},DURATION)"
     else:
         duration = f"if(gte(PTS*TB,{end - stays - 1e-4:.9f}),{stays:.9f}/TB,DURATION)"
@@ -221,7 +224,7 @@ def _hold_last(video: Video, last: Scene, container: Container) -> list[object]:
 
 
 def _read_statistics(video: Video, stream: Stream) -> list[str]:
-    """The names of a stream's tags that tell of its coded data."""
+    """Read the names of those tags of a stream that describe its coded data."""
     words = [*source(video.path), "-map", f"0:{stream.number}", "-c", "copy", "-t", 0]
     try:
         with running([*words, "-f", "ffmetadata", "-"], stdout=subprocess.PIPE) as process:
@@ -236,7 +239,7 @@ def _read_statistics(video: Video, stream: Stream) -> list[str]:
 def _attach(
     video: Video, covers: Sequence[Stream], kept: Sequence[Stream], folder: Path
 ) -> list[object]:
-    """Write cover pictures beside the parts; the words that attach them."""
+    """Write cover pictures to `folder`; return the arguments of ffmpeg that attach them."""
     words: list[object] = []
     first = sum(each.kind == "Attachment" for each in kept)
     for number, stream in enumerate(covers, first):

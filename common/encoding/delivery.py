@@ -18,7 +18,7 @@ from common.encoding.raw import RawVideo
 from common.errors import UserError
 from common.files import atomic_write, temporary_folder
 
-_LEAST_FREE = 2**20  # bytes: ffmpeg says of a full disk that something is invalid
+_LEAST_FREE = 2**20  # bytes; on a full disk ffmpeg only reports that something is invalid
 
 
 def deliver(
@@ -29,14 +29,14 @@ def deliver(
     measure: bool,
     overwrite: bool = False,
 ) -> tuple[int, list[float] | None]:
-    """Encode a video with the encoder `name` as the file `target`, whole or not at all.
+    """Encode a video with the encoder `name` into the file `target`, completely or not at all.
 
     Returns:
-        Its bytes, and if asked to `measure` the mean VMAF of each scene.
+        Its size in bytes and, if `measure`, the mean VMAF of each scene.
 
     Raises:
-        UserError: the video cannot be read, `target` cannot hold what it holds, or is there, or a
-            scene comes out far below the VMAF that it was planned for.
+        UserError: the video cannot be read, `target` cannot hold its streams or already exists, or
+            the VMAF of a scene is far below what was planned.
     """
     scenes, qps = [each.scene for each in planned], [each.qp for each in planned]
     container, vmaf = find_container(target), None
@@ -63,8 +63,10 @@ def deliver(
 
 
 def _check_promise(target: Path, planned: Sequence[Planned], vmaf: Sequence[float]) -> None:
-    """Raises:
-    UserError: a scene is far below the VMAF that it was planned for.
+    """Check the measured VMAF of each scene.
+
+    Raises:
+        UserError: a scene is far below the VMAF that it was planned for.
     """
     for each, measured in zip(planned, vmaf):
         if each.promised is not None and measured < each.promised - FAR_BELOW:

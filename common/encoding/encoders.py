@@ -20,11 +20,11 @@ _PRIMARIES = {name: re.compile(rf"\b{name}{_NUMBER}") for name in ("g", "b", "r"
 
 
 class Mastering(NamedTuple):
-    """What HDR video tells of the display that it was made on, and of its light (SMPTE ST 2086)."""
+    """Mastering display (SMPTE ST 2086) and content light level of an HDR video."""
 
     primaries: Sequence[tuple[float, float]]  # of green, blue, red and white: CIE x and y
-    luminance: tuple[float, float]  # most and least, cd/m2
-    light: tuple[int, int] | None  # most of a pixel and of a frame's average, cd/m2
+    luminance: tuple[float, float]  # maximum and minimum, cd/m2
+    light: tuple[int, int] | None  # MaxCLL and MaxFALL, cd/m2
 
 
 class Encoder(NamedTuple):
@@ -33,7 +33,7 @@ class Encoder(NamedTuple):
     library: str
     coarsest: int  # QP; the finest is 1, since 0 is another mode, without any loss
     steps: float  # of its QP that change the quality about as one of H.264's does
-    # Options of ffmpeg, by QP, bits per value of what is coded, and mastering metadata.
+    # From QP, bit depth of the coded video and mastering metadata to options of ffmpeg.
     options: Callable[[int, int, Mastering | None], dict[str, Any]]
 
     def start(self, level: float) -> float:
@@ -42,7 +42,7 @@ class Encoder(NamedTuple):
 
 
 def find_mastering(side_data: Sequence[str]) -> Mastering | None:
-    """The mastering metadata among what ffmpeg tells of a frame's side data; None without any."""
+    """Parse mastering metadata from what ffmpeg prints of side data; None if there is none."""
     text = " ".join(side_data)
     found = [pattern.search(text) for pattern in _PRIMARIES.values()]
     luminance = re.search(r"min_luminance=([\d.]+), max_luminance=([\d.]+)", text)
@@ -57,7 +57,7 @@ def find_mastering(side_data: Sequence[str]) -> Mastering | None:
 
 
 def _display(mastering: Mastering, per_unit: int = 1, per_candela: int = 1) -> str:
-    """The display as G(x,y)B(x,y)R(x,y)WP(x,y)L(most,least), in parts of a unit."""
+    """Format the display as G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min), in fractions of the units."""
 
     def pair(values: tuple[float, float], parts: int) -> str:
         scaled = [value * parts for value in values]
@@ -69,7 +69,7 @@ def _display(mastering: Mastering, per_unit: int = 1, per_candela: int = 1) -> s
 
 
 def _params(first: str, mastering: Mastering | None, names: tuple[str, str], parts: tuple) -> str:
-    """An encoder's own parameters, with what it calls the display and the light."""
+    """Make an encoder's own parameters, with its `names` for display and light level."""
     words = [first]
     if mastering:
         words.append(f"{names[0]}={_display(mastering, *parts)}")
@@ -78,7 +78,7 @@ def _params(first: str, mastering: Mastering | None, names: tuple[str, str], par
     return ":".join(words)
 
 
-_IN_PARTS = 50_000, 10_000  # of a unit of CIE x and y, and of a candela, as the standards count
+_IN_PARTS = 50_000, 10_000  # the standard counts 1/50,000 of CIE x and y, 1/10,000 cd/m2
 
 
 def _x264(qp: int, depth: int, mastering: Mastering | None) -> dict[str, Any]:

@@ -212,7 +212,7 @@ def delivered(predictor: Predictor, clip: Path) -> dict:
 
 def decisions(predictor: Predictor, pictures: Sequence[Path], count: int) -> list[dict]:
     """`decide_frames` at two sizes, and `decide_clips`, of the first `count` pictures or clips."""
-    find_large(pictures, 1920, 1080, least=2)  # rather than after the smaller frames
+    find_large(pictures, 1920, 1080, least=2)  # fail now, not after measuring smaller frames
     for parts in (1, 2, 4):  # compiled before anything is measured
         predictor.levels(np.zeros((parts, 8, 8, 3), np.uint8))
     rows = []
@@ -273,7 +273,7 @@ def deliveries(predictor: Predictor, pictures: Sequence[Path], count: int) -> li
 
 
 def views(predictor: Predictor, pictures: Sequence[Path], count: int) -> list[dict]:
-    """`view_errors` of the first `count` pictures of at least 1000x500 pixels."""
+    """Run `view_errors` on the first `count` pictures of at least 1000x500 pixels."""
     return view_errors(predictor, find_large(pictures, 1000, 500)[:count])
 
 

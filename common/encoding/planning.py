@@ -33,7 +33,7 @@ from common.video.scenes import Scene
 # A scene whose trial misses its VMAF by more than what one QP changes is corrected, at most so
 # often, and by so many QPs at a time.
 _CORRECTIONS, _FARTHEST = 2, 8
-# VMAF by which no trial but of a wrong prediction is off; such a scene is corrected more often.
+# A trial is this far from the wanted VMAF only after a wrong prediction, which takes more trials.
 FAR_BELOW, _MOST_CORRECTIONS = 10, 8
 # By how much log(100 - VMAF), which is nearly linear in the QP, rises per QP of H.264, until two
 # trials tell.
@@ -51,7 +51,7 @@ class Planned(NamedTuple):
     vmaf: float | None  # of the trial at that QP, or as expected there; None: not tried
     corrected: bool  # the prediction missed the quality that its level stands for
     bytes: float | None  # expected
-    promised: float | None = None  # VMAF that the scene is to have; None: none
+    promised: float | None = None  # VMAF that the scene should reach; None: not known
 
 
 class Trial(NamedTuple):
@@ -77,11 +77,12 @@ def plan(
     threshold: float | None,
     verify: bool,
 ) -> list[Planned]:
-    """The QP of each scene of a video for the encoder `name`.
+    """Choose the QP of each scene of a video for the encoder `name`.
 
-    Without trials, a scene's QP is the nearest to its level. x264 needs none; for other encoders
-    trials find the QP at which the scene's VMAF is what x264's is at the level. Where the labels
-    stand for a VMAF, `verify` corrects what misses it. What is too small for VMAF is not tried.
+    Without trials, a scene's QP is its level, rounded. That is enough for x264; for other encoders,
+    trial encodes find the QP at which the scene's VMAF equals that of x264 at the level. If the
+    levels stand for a VMAF, `verify` corrects scenes that miss it. Frames too small for VMAF get no
+    trials.
 
     Args:
         levels: H.264 QPs, one per scene.
@@ -118,7 +119,7 @@ def _plan_scene(
     wanted: float | None,
     raw: RawVideo,
 ) -> Planned:
-    """The QP of a scene, of which `part` is the middle, by trials from `qp` on."""
+    """Choose the QP of a scene by trials of `part`, its middle, beginning at `qp`."""
     x264, length = ENCODERS["x264"], scene.end - scene.first
     trials = [_try(part, encoder, qp, length, raw)]
     if wanted is None and encoder is not x264:
@@ -126,7 +127,7 @@ def _plan_scene(
     if wanted is not None:
         trials += _corrections(part, encoder, trials[0], wanted, allowed, length, raw)
     nearest = min(trials, key=lambda trial: abs(trial.vmaf - (wanted or trial.vmaf)))
-    # Where the finest QP that the user allows is too coarse, no more is promised.
+    # If even the finest QP that the user allows is too coarse, only its own VMAF is promised.
     bound = nearest.qp == allowed[0] > 1
     return Planned(
         scene=scene,
@@ -140,7 +141,7 @@ def _plan_scene(
 
 
 def is_measurable(raw: RawVideo) -> bool:
-    """Whether its frames are large enough for VMAF."""
+    """Whether the frames are large enough for VMAF."""
     return min(raw.width, raw.height) >= LEAST_MEASURED
 
 

@@ -1,4 +1,4 @@
-"""How the frames of a video are handed to an encoder: raw, in one size, format and colour."""
+"""Conversion of a video to raw frames of one size, format and colour, for an encoder."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from common.video.frames import colour_tags, planar_bytes
 from common.video.pixel_formats import PixelFormat, choose_coded, describe
 from common.video.probe import Look, Video
 
-# 4:2:0 has a colour for each 2x2 pixels; where a side is odd, its last line is left out.
+# 4:2:0 has one chroma sample per 2x2 pixels, so an odd last row or column is cropped.
 EVEN = "crop=trunc(iw/2)*2:trunc(ih/2)*2"
-# Between programs all is called limited range, so that none converts; tags say what it is.
+# Frames are labelled limited range on the way, so that nothing converts them; tags are set later.
 _CALLED_LIMITED = "setparams=range=tv"
-_MATRIX = "bt709"  # that RGB is converted by
+_MATRIX = "bt709"  # for the conversion of RGB
 _DOLBY_VISION, _DYNAMIC = ("DOVI", "Dolby Vision"), "SMPTE2094"
 
 
 class RawVideo(NamedTuple):
-    """A video as an encoder gets it."""
+    """A video as an encoder receives it."""
 
     video: Video
-    graph: str  # of ffmpeg: from decoded frames to these
+    graph: str  # ffmpeg's filters from decoded frames to these
     pixel_format: PixelFormat
     width: int
     height: int
-    tags: str  # ffmpeg's filter that says what the colours are
+    tags: str  # ffmpeg's filter that sets the colour tags
     mastering: Mastering | None
-    notes: list[str]  # what does not stay as it is in the file
+    notes: list[str]  # what is changed or lost
 
     @property
     def frame_bytes(self) -> int:
-        """Of one frame."""
+        """Size of one frame in bytes."""
         return planar_bytes(self.pixel_format.name, self.width, self.height)
 
 
 def choose_raw(video: Video, encoder: str) -> RawVideo:
-    """How the frames of a video are handed to an encoder, a key of `ENCODERS`.
+    """Choose how to convert the frames of a video for an encoder, a key of `ENCODERS`.
 
     Raises:
-        UserError: they cannot be: interlaced, of changing size, format or colours, Dolby Vision.
+        UserError: it is interlaced, has Dolby Vision, or changes its size, format or colours.
     """
     _refuse(video)
     look, notes = _merge(video), []
     has = describe(look.pixel_format)
     coded = choose_coded(look.pixel_format, ENCODERS[encoder].library)
     if has.rgb:
-        # The scaler turns colours; afterwards the range is the limited one, by name as in fact.
+        # The scaler converts the colours, after which the range really is limited.
         convert = f"scale=out_color_matrix={_MATRIX}:out_range=tv:flags={SCALER}"
         graph = f"{EVEN},{convert},format={coded.name},{_CALLED_LIMITED}"
         transfer, primaries = look.transfer or _MATRIX, look.primaries or _MATRIX
@@ -56,7 +56,7 @@ def choose_raw(video: Video, encoder: str) -> RawVideo:
         notes.append(f"RGB is encoded as {coded.name}, {_MATRIX.upper()}")
     else:
         old = look.pixel_format.startswith("yuvj")
-        # Grey and old names of full range would be converted to limited: the values are to stay.
+        # Keep the values of grey and yuvj formats, which ffmpeg would convert to limited range.
         keeps = "scale=in_range=pc:out_range=pc," if old or has.chroma == "gray" else ""
         graph = f"{keeps}format={coded.name},{_CALLED_LIMITED},{EVEN}"
         if not keeps:
@@ -91,10 +91,10 @@ def _refuse(video: Video) -> None:
 
 
 def _merge(video: Video) -> Look:
-    """The one look of all frames, where some lack a tag that others have.
+    """Merge the looks of all frames into one: some may lack a tag that others have.
 
     Raises:
-        UserError: they differ.
+        UserError: the frames differ in size, format or colours.
     """
     merged = video.look
     for first, look in video.looks[1:]:

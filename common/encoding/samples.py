@@ -1,4 +1,4 @@
-"""Pictures that are measured, and frames and clips made of them."""
+"""Test pictures for measurements, and the frames and clips made from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLIP_SECONDS, CLIP_WIDTH, CLIP_HEIGHT, CLIP_LEAST = 5, 1280, 720, 1500
 
 
 def find_pictures(folder: Path, contents: Path | None) -> list[Path]:
-    """The pictures below a folder, or those of them that the file `contents` names, a line each.
+    """Find the pictures below a folder, or only those that the file `contents` lists by line.
 
     Raises:
         UserError: there are none, or the file cannot be read.
@@ -35,10 +35,10 @@ def find_pictures(folder: Path, contents: Path | None) -> list[Path]:
 
 
 def find_large(pictures: Sequence[Path], width: int, height: int, least: int = 1) -> list[Path]:
-    """Those of the pictures that are at least so large, in pixels.
+    """Select the pictures of at least `width` x `height` pixels.
 
     Raises:
-        UserError: there are fewer than the `least` that are needed, or one cannot be read.
+        UserError: there are fewer than `least`, or one cannot be read.
     """
     large = []
     for path in pictures:
@@ -54,12 +54,12 @@ def find_large(pictures: Sequence[Path], width: int, height: int, least: int = 1
 
 
 def frames_of(pictures: Sequence[Path], width: int, height: int, count: int) -> list[np.ndarray]:
-    """The middles of the first `count` pictures that are as large as that, RGB uint8.
+    """Make frames from the first `count` pictures that are large enough, RGB uint8.
 
-    They keep the shape of `width` to `height` and are reduced to it.
+    Each is the largest centred crop of that aspect ratio, downscaled to `width` x `height`.
 
     Raises:
-        UserError: none is so large.
+        UserError: no picture is large enough.
     """
     frames: list[np.ndarray] = []
     for path in find_large(pictures, width, height)[:count]:
@@ -73,12 +73,12 @@ def frames_of(pictures: Sequence[Path], width: int, height: int, count: int) -> 
 
 
 def panned_clips(pictures: Sequence[Path], folder: Path, count: int) -> Iterator[Path]:
-    """Clips of `CLIP_SECONDS` at 1280x720: a pan over one picture, a cut, a pan over another.
+    """Make clips of `CLIP_SECONDS` at 1280x720: a pan over one picture, a cut, a pan over another.
 
-    Without loss, of the first pictures of at least `CLIP_LEAST` pixels across.
+    They are lossless, from the first pictures that are at least `CLIP_LEAST` pixels wide.
 
     Raises:
-        UserError: there are not two such pictures.
+        UserError: there are fewer than two such pictures.
     """
     large = find_large(pictures, CLIP_LEAST, CLIP_HEIGHT, least=2)
     for number, pair in enumerate(zip(large[::2], large[1::2])):

@@ -1,4 +1,4 @@
-"""Videos as people have them: what is in a file, its frames by number, its scenes.
+"""Reading of any video: the contents of a file, its frames by number, and its scenes.
 
-Used by everything that reads a video; knows only ffmpeg.
+Everything that reads a video uses this package, which depends only on ffmpeg.
 """

@@ -1,7 +1,7 @@
-"""Frames of a video by number, as they are or as RGB.
+"""Frames of a video by number, as stored or as RGB.
 
-Frames are counted here, as they come out of one decoder: no filter counts them, whose count would
-begin anew where a file changes its size or colours, and no argument grows with the video.
+Frames are counted here, as they come from the decoder, and not by a filter: a filter would count
+from 0 again when size or colours change, and its arguments would grow with the video.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from common.codecs.h264 import SCALER
 from common.errors import UserError
 from common.video.probe import Look, Video
 
-# Formats whose size in bytes is plain: planes of whole bytes, chroma rounded up.
+# Formats of known frame size: planes of whole bytes, chroma dimensions rounded up.
 _PLANAR = {
     f"yuv{range_}{chroma}p{depth}": (chroma, 1 if not depth else 2)
     for range_ in ("", "j")
     for chroma in ("420", "422", "444")
     for depth in ("", "10le", "12le")
 } | {"gray": ("gray", 1), "gray10le": ("gray", 2), "gray12le": ("gray", 2)}
-# Bytes of frames that wait to become RGB together; and of the pipe, Linux's most for a user.
+# Bytes of frames converted to RGB together; and of the pipe, Linux's limit for users.
 _BATCH, _PIPE = 2**25, 2**20
 
 
 def read_frames(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
     """Frames of a video by number, from 0, in rising order: RGB, uint8 [height, width, 3] each.
 
-    By their own matrix and range, BT.601 where they name none; each of its own size.
+    Each has its own size, and is converted by its own matrix and range (BT.601 if untagged).
 
     Raises:
         UserError: the video cannot be read, or ends before the last number.
@@ -41,7 +41,7 @@ def read_frames(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
     if video.look.pixel_format in _PLANAR and _is_uniform(video):
         yield from _read_planar(video, numbers)
         return
-    # Rare: where sizes or formats change, all frames become RGB on their way.
+    # Rare: if sizes or formats change, ffmpeg converts all frames to RGB.
     graph = f"scale=flags={SCALER},format=rgb24"
     looks = ((video.look_at(number), number) for number in range(video.frames))
     sizes = (look.width * look.height * 3 for look, _ in looks)
@@ -72,7 +72,7 @@ def _read_planar(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
 
 
 def planar_bytes(pixel_format: str, width: int, height: int) -> int:
-    """Bytes of a frame in one of the planar formats that are read as they are."""
+    """Size in bytes of a frame in one of the planar formats, which are read unconverted."""
     chroma, width_of_value = _PLANAR[pixel_format]
     across = -(-width // 2) if chroma in ("420", "422") else width
     down = -(-height // 2) if chroma == "420" else height
@@ -81,7 +81,7 @@ def planar_bytes(pixel_format: str, width: int, height: int) -> int:
 
 
 def _convert(look: Look | None, frames: Sequence[bytes]) -> Iterator[np.ndarray]:
-    """Frames that look so as RGB."""
+    """Convert raw frames of this look to RGB."""
     assert look
     tags = colour_tags(look)
     words = ["-f", "rawvideo", "-pix_fmt", look.pixel_format, "-s", f"{look.width}x{look.height}"]
@@ -94,13 +94,13 @@ def _convert(look: Look | None, frames: Sequence[bytes]) -> Iterator[np.ndarray]
 
 
 def colour_tags(look: Look) -> str:
-    """ffmpeg's filter that gives frames the colour tags of others."""
+    """Make the filter of ffmpeg that sets the colour tags of `look`."""
     tags = {
         "range": look.range,
         "colorspace": look.space,
         "color_primaries": look.primaries,
         "color_trc": look.transfer,
-        # H.264's usual place needs no name, and older filters take none.
+        # "left" is H.264's default, and older filters lack this option.
         "chroma_location": look.chroma if look.chroma != "left" else "",
     }
     kept = ":".join(f"{name}={value}" for name, value in tags.items() if value)
@@ -114,12 +114,12 @@ def read_raw(
     numbers: Sequence[int],
     reinit: bool = False,
 ) -> Iterator[tuple[int, bytes]]:
-    """The frames of these numbers, rising, as raw bytes, each with its number.
+    """Read the frames with these numbers, in rising order: each number, and the raw bytes.
 
     Args:
-        words: of ffmpeg, what becomes of all frames.
-        sizes: bytes of each frame that comes of it.
-        reinit: build the filters anew where frames change.
+        words: arguments of ffmpeg that convert all frames.
+        sizes: size of each converted frame in bytes.
+        reinit: rebuild the filters when frames change.
 
     Raises:
         UserError: the video cannot be read, or ends before the last number.

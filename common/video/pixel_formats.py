@@ -1,4 +1,4 @@
-"""Pixel formats by ffmpeg's own description of each."""
+"""Properties of pixel formats, as listed by ffmpeg."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import NamedTuple
 
 from common.codecs.ffmpeg import binary, run
 
-# ffmpeg's table does not tell these from YUV; palettes hold RGB.
+# Names of RGB formats, which ffmpeg's table does not mark; palettes hold RGB.
 _RGB = re.compile(r"x2rgb|x2bgr|[0ax]?rgb|[0ax]?bgr|gbr|pal8|bayer|xyz")
-# Bits per pixel over bits per value, of formats without alpha, by chroma subsampling.
+# Chroma subsampling by bits per pixel / bits per value, without alpha.
 _CHROMA = {1.0: "gray", 1.125: "420", 1.5: "420", 2.0: "422", 3.0: "444"}
 
 
 class PixelFormat(NamedTuple):
-    """What a pixel format holds."""
+    """Properties of a pixel format."""
 
     name: str
     depth: int  # bits per value
-    chroma: str  # "420", "422", "444" or "gray"; of RGB "444"
+    chroma: str  # "420", "422", "444" or "gray"; "444" for RGB
     rgb: bool
     alpha: bool
 
 
 @functools.cache
 def describe(name: str) -> PixelFormat:
-    """What ffmpeg's table says of a pixel format; an unknown one is taken for 8-bit 4:2:0."""
+    """Look up a pixel format in ffmpeg's table; an unknown one is assumed to be 8-bit 4:2:0."""
     row = _table().get(name)
     if row is None:
         return PixelFormat(name, 8, "420", False, False)
@@ -42,7 +42,7 @@ def describe(name: str) -> PixelFormat:
 
 @functools.cache
 def _table() -> dict[str, tuple[int, int, int]]:
-    """Components, bits per pixel and the most bits per value of each pixel format."""
+    """Components, bits per pixel and maximum bits per value of each pixel format."""
     listed = run([binary(), "-hide_banner", "-pix_fmts"]).stdout.decode()
     rows = re.findall(r"^[IOHPB.]{5} (\S+) +(\d) +(\d+) +([\d-]+)$", listed, re.M)
     return {
@@ -53,17 +53,17 @@ def _table() -> dict[str, tuple[int, int, int]]:
 
 @functools.cache
 def supported_by(library: str) -> tuple[str, ...]:
-    """The pixel formats that an encoder of ffmpeg takes."""
+    """Pixel formats that an encoder of ffmpeg accepts."""
     told = run([binary("libvmaf"), "-hide_banner", "-h", f"encoder={library}"]).stdout.decode()
     listed = re.search(r"Supported pixel formats: (.*)", told)
     return tuple(listed[1].split()) if listed else ("yuv420p",)
 
 
 def choose_coded(name: str, library: str) -> PixelFormat:
-    """The pixel format that an encoder is to code pictures of the format `name` in.
+    """Choose the pixel format in which an encoder codes pictures of the format `name`.
 
-    Its depth and chroma subsampling are kept as far as the encoder has them; RGB and grey become
-    4:2:0, which every player shows.
+    Depth and chroma subsampling are kept if the encoder supports them; RGB and grey become 4:2:0,
+    which every player supports.
     """
     has = describe(name)
     chroma = "420" if has.rgb or has.chroma == "gray" else has.chroma

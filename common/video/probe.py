@@ -1,4 +1,4 @@
-"""What is in a video file: decoded once from end to end, so what is whole is known."""
+"""Probing of video files by decoding them once from end to end, so that damage is found."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from common.codecs.ffmpeg import binary, reason, running, source
 from common.errors import UserError
 from common.files import check_regular
 
-# Pixels across that cuts are looked for in, and scdet's score (0 to 100) of one: its own default.
+# Width at which cuts are detected, and scdet's threshold (0 to 100): its default.
 _WIDTH, _CUT = 320, 10
-# Seconds that a frame lasts where nothing tells.
+# Duration of a frame in seconds if the file does not state it.
 _FRAME_SECONDS = 0.04
 _FRAME = re.compile(
     r"n: *\d+ pts: *\S+ pts_time:(?P<time>\S+)"
@@ -26,72 +26,72 @@ _COLOURS = re.compile(
     r"color_range:(?P<range>\S+) color_space:(?P<space>\S+)"
     r" color_primaries:(?P<primaries>\S+) color_trc:(?P<transfer>\S+)"
 )
-# Streams of a group are indented further than others; a language may be any word.
+# Streams in a group are indented further than others; a language may be any word.
 _STREAM = re.compile(r" {2,6}Stream #0:(\d+)(?:.*?: (\w+): (\w+)(.*))?")
 _DISPOSITIONS = re.compile(
     r"\((default|dub|original|comment|lyrics|karaoke|forced|hearing_impaired|visual_impaired"
     r"|clean_effects|captions|descriptions|dependent)\)"
 )
 _DOLBY_VISION = re.compile(r" {4,}(DOVI configuration record:.*)")
-_CUT_SHORT = "File ended prematurely"  # a warning to ffmpeg
+_CUT_SHORT = "File ended prematurely"  # only a warning in ffmpeg
 _UNKNOWN = ("unknown", "unspecified", "reserved", "N/A")
-_WORDS_KEPT = 200  # lines of what ffmpeg says, for the reason of a failure
+_WORDS_KEPT = 200  # lines of ffmpeg's output kept, to find the reason of a failure
 
 
 class Look(NamedTuple):
-    """What may change from one frame of a file to the next; colours as ffmpeg's names, or ''."""
+    """Properties that may change between frames; colours are ffmpeg's names, or '' if unknown."""
 
     width: int
     height: int
     pixel_format: str
-    aspect: str  # of a pixel, as 1/1
+    aspect: str  # pixel aspect ratio, such as 1/1
     range: str
     space: str
     primaries: str
     transfer: str
-    chroma: str  # where its samples lie, where that is told
+    chroma: str  # position of the chroma samples, if stated
 
 
 class Stream(NamedTuple):
-    """A stream of a file, by what ffmpeg lists."""
+    """A stream of a file, as listed by ffmpeg."""
 
     number: int
     kind: str  # Video, Audio, Subtitle, Data, Attachment
     codec: str
-    cover: bool  # a picture of the album or film, no video
+    cover: bool  # a cover picture, not a video
     dispositions: list[str]  # default, forced ...
 
 
 class Video(NamedTuple):
-    """What `probe` finds in a file."""
+    """Contents of a video file, as found by `probe`."""
 
     path: Path
-    looks: list[tuple[int, Look]]  # with the first frame that looks so, in order
-    times: list[float]  # seconds from the first frame to each, and to the end of the last one
-    cuts: list[int]  # frames that begin something else
-    start: float  # seconds from the file's start, which may be sound's, to the first frame
-    interlaced: int | None  # the first frame that is
-    side_data: list[str]  # what the first frame and the stream tell besides, as ffmpeg says it
-    chapters: bool  # whether there are any
+    looks: list[tuple[int, Look]]  # each with its first frame, in order
+    times: list[float]  # seconds from the first frame to each frame, and to the end of the last
+    cuts: list[int]  # first frames after a cut
+    start: float  # seconds from the file's start, which may be its sound's, to the first frame
+    interlaced: int | None  # the first interlaced frame
+    side_data: list[str]  # of the first frame and of the stream, as ffmpeg prints it
+    chapters: bool  # whether the file has chapters
     streams: list[Stream]
 
     @property
     def frames(self) -> int:
-        """How many there are."""
+        """Number of frames."""
         return len(self.times) - 1
 
     @property
     def look(self) -> Look:
-        """That of the first frame."""
+        """Look of the first frame."""
         return self.looks[0][1]
 
     def look_at(self, number: int) -> Look:
-        """How the frame of that number looks."""
+        """Look of the frame with that number."""
         return next(look for first, look in reversed(self.looks) if first <= number)
 
 
 def probe(path: Path) -> Video:
-    """Decode a video and tell what is in it; memory does not grow but by some bytes a frame.
+    """Decode a video and describe its contents; memory grows by only a few bytes per frame.
 
     Raises:
         UserError: the file cannot be read as a video from its first frame to its last.
@@ -103,12 +103,12 @@ def probe(path: Path) -> Video:
                 raise UserError(f"{path}: cannot be read as a video (it is empty)")
     except OSError as error:
         raise UserError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    # The graph is never built anew where frames change, which would count and compare from there.
+    # The graph is not rebuilt when frames change: that would restart counting and cut detection.
     words = ["-err_detect", "explode", "-xerror", "-reinit_filter", 0, *source(path)]
     graph = f"showinfo=checksum=0,scale={_WIDTH}:-2:flags=fast_bilinear,scdet=threshold={_CUT}"
     words += ["-map", "0:V:0", "-vf", f"{graph},metadata=print"]
     words += ["-fps_mode", "passthrough", "-f", "null", "-"]
-    # All streams are looked at, since in some formats time begins with the first one in use.
+    # All streams are mapped, since in some formats time begins with the first one in use.
     words += ["-map", 0, "-c", "copy", "-copy_unknown", "-f", "null", "-"]
     found = _Found()
     said: deque[str] = deque(maxlen=_WORDS_KEPT)
@@ -131,7 +131,7 @@ def probe(path: Path) -> Video:
 
 
 class _Found:
-    """What has been heard of a video so far."""
+    """Contents of a video, collected from the output of ffmpeg."""
 
     def __init__(self):
         self.looks: list[tuple[int, Look]] = []
@@ -145,7 +145,7 @@ class _Found:
         self._frame: dict[str, str] = {}
 
     def hear(self, line: str) -> bool:
-        """Take up a line that ffmpeg says; False where it tells nothing of the video."""
+        """Parse a line of ffmpeg's output; False if it says nothing about the video's contents."""
         if match := _FRAME.search(line):
             self._add_frame(match.groupdict())
         elif match := _COLOURS.search(line):
@@ -190,7 +190,7 @@ class _Found:
     def video(self, path: Path) -> Video:
         first, count = self.times[0], len(self.times)
         times = [time - first for time in self.times]
-        # Where nothing tells how long the last frame stays, it is as long as frames are on average.
+        # If the duration of the last frame is not stated, it is the average of all others.
         last = self.duration or (times[-1] / (count - 1) if count > 1 else _FRAME_SECONDS)
         return Video(
             path=path,
@@ -213,19 +213,19 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _reduce(aspect: str) -> str:
-    """A pixel's aspect as 1/1 where it is square or unknown."""
+    """Normalise a pixel aspect ratio: 1/1 if it is square or unknown."""
     across, _, down = aspect.partition("/")
     return "1/1" if across == down or "0" in (across, down) else aspect
 
 
 def _errors(said: deque[str]) -> Iterator[str]:
-    """What may be a reason: not what ffmpeg tells of its inputs and outputs."""
+    """Lines that may be a reason, without ffmpeg's descriptions of inputs and outputs."""
     return (line for line in said if line and not line.startswith((" ", "Input", "Output", "frame=",
             "Stream mapping", "Press")) and not line.startswith("[out#"))  # fmt: skip
 
 
 def _why(path: Path, found: _Found, told: str) -> str:
-    """Why a video cannot be read, in words that help."""
+    """Explain why a video cannot be read, and what helps."""
     if "Packet corrupt" in told:
         return "packets are missing; ffmpeg -i INPUT -map 0 -c copy OUTPUT.mkv goes on without them"
     if found.times:
@@ -245,7 +245,7 @@ def _why(path: Path, found: _Found, told: str) -> str:
 
 
 def _starts_between_key_frames(path: Path) -> bool:
-    """Whether the first packet of the video is no key frame, by the container's own word."""
+    """Whether the container says that the first packet of the video is not a key frame."""
     words = [*source(path), "-map", "0:V:0", "-c", "copy", "-copyinkf", "-frames:v", 1]
     try:
         with running([*words, "-f", "framecrc", "-"], stdout=subprocess.PIPE) as process:

@@ -1,4 +1,4 @@
-"""The scenes of a video, by ffmpeg's scene filter."""
+"""Scenes of a video, from the cuts found by ffmpeg."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from typing import NamedTuple
 
 from common.video.probe import Video
 
-# A scene of less is part of the one before it.
+# Shorter scenes are joined to the one before.
 _SECONDS = 0.5
 
 
 class Scene(NamedTuple):
     """Frames of a video from one cut to the next."""
 
-    first: int  # the numbers of its first frame and of the one after its last
+    first: int  # number of the first frame; `end` is that of the frame after the last
     end: int
     start_seconds: float
     end_seconds: float
 
     def sampled(self, count: int) -> list[int]:
-        """The numbers of up to `count` frames, in the middles of equal shares."""
+        """Numbers of up to `count` frames, each in the middle of an equal part of the scene."""
         frames = self.end - self.first
         count = min(count, frames)
         return [self.first + int((place + 0.5) * frames / count) for place in range(count)]
 
     def middle(self, count: int) -> list[int]:
-        """The numbers of up to `count` frames in a row, from its middle."""
+        """Numbers of up to `count` consecutive frames from the middle of the scene."""
         count = min(count, self.end - self.first)
         first = self.first + (self.end - self.first - count) // 2
         return list(range(first, first + count))
 
 
 def find_scenes(video: Video) -> list[Scene]:
-    """The scenes of a video, in order.
+    """Find the scenes of a video, in order.
 
-    Where the frames' size or pixel format changes, a scene ends, however short it is: each part
-    was coded in another way.
+    A change of frame size or pixel format always begins a scene, however short, because the two
+    parts were encoded differently.
     """
     times, last = video.times, len(video.times) - 1
     changed = [first for first, look in video.looks[1:] if look[:3] != video.look_at(first - 1)[:3]]
