@@ -20,7 +20,7 @@ _FIRST_OF_CUDNN_9 = (10, 0)
 
 @functools.cache
 def choose_device(precision: str) -> tuple[str, str]:
-    """Set TensorFlow up for the machine: 'GPU' or 'CPU', and the precision to compute in.
+    """Set TensorFlow up; returns 'GPU' or 'CPU', and the precision to compute in.
 
     A visible CUDA GPU is used, with memory taken as needed. A CPU computes in the `precision`
     asked for ('float32' or 'bfloat16') only if it has arithmetic for it. One line on stderr says
@@ -35,8 +35,12 @@ def choose_device(precision: str) -> tuple[str, str]:
 
 
 def describe_gpus() -> list[str]:
-    """Let TensorFlow take memory of the CUDA GPUs as needed; their names, and a remark on each card
-    that it does not fit. Nothing where it sees none."""
+    """Describe the CUDA GPUs, and let TensorFlow allocate their memory as needed.
+
+    Returns:
+        A line with their names, then a remark on each card that this TensorFlow does not fit;
+        empty if it sees no GPU.
+    """
     from common.framework import tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -47,7 +51,7 @@ def describe_gpus() -> list[str]:
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     lines = [", ".join(each["device_name"] for each in details)]
     for each in details:
-        # Only CUDA tells it.
+        # Only CUDA GPUs state it.
         capability = each.get("compute_capability")
         if remark := capability and remark_on_card(each["device_name"], capability):
             lines.append(remark)
@@ -55,16 +59,15 @@ def describe_gpus() -> list[str]:
 
 
 def has_cuda() -> bool:
-    """Whether TensorFlow is worth asking for a GPU: a driver and libraries are there."""
+    """Whether a CUDA driver and libraries are installed, so that TensorFlow may find a GPU."""
     libraries = importlib.util.find_spec("nvidia") or ctypes.util.find_library("cudnn")
     return _nvidia_driver() and bool(libraries)
 
 
 def cpu_precision(precision: str) -> tuple[str, str]:
-    """The precision that the CPU computes in where `precision` is asked for, and a remark.
+    """Choose the precision to compute in on the CPU if `precision` is requested, with a remark.
 
-    "auto" is bfloat16 where there is arithmetic for it: a CPU that emulates it is faster in
-    float32.
+    "auto" is bfloat16 if the CPU has arithmetic for it: emulating it is slower than float32.
     """
     cpu = Path("/proc/cpuinfo")
     if cpu.exists() and multiplies_bfloat16(cpu.read_text()):
@@ -74,7 +77,7 @@ def cpu_precision(precision: str) -> tuple[str, str]:
 
 
 def remark_on_libraries() -> str:
-    """What is to be said of a GPU that is there and not used, if anything."""
+    """Make a remark if there is a GPU that TensorFlow cannot use, else an empty text."""
     if not _nvidia_driver():
         return ""
     return (

@@ -105,7 +105,7 @@ def export(description: Description, weights: Path, names: list[str], out: Path)
             error.filename = str(out)
             raise
         except tf.errors.ResourceExhaustedError as error:
-            # TensorFlow calls a full disk so, too.
+            # TensorFlow reports a full disk this way, too.
             if os.strerror(errno.ENOSPC) in str(error):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from None
             raise

@@ -1,6 +1,6 @@
-"""A trained model, and the levels it predicts. Also the Python interface.
+"""Python interface: a trained model, and the levels it predicts.
 
-A model that sees latents takes coded pictures, too: of those it runs its head alone.
+A model that sees latents also accepts coded pictures, on which it runs only its head.
 
 from common.predictor import Predictor
 
@@ -30,21 +30,21 @@ from common.models.weights import find_weights
 
 
 class Predictor:
-    """One of the six models with its weights, ready to predict, in any number of threads at once.
+    """One of the six models with its weights; any number of threads may predict at once.
 
     Args:
         model: a key of `MODELS`, such as "MJLAT".
-        weights: weight file, or folder in which the model looks for its own; None leaves the
-            weights random, as for measuring speed.
-        level: "JND1", "JND2" or "JND3", which a model of one level needs to find its weights.
-        precision: "float32", "bfloat16" where the processor has it, or "auto".
-        priors: folder where the entropy models of coded pictures may lie, other than that of
-            `weights`.
+        weights: weight file, or folder in which the model looks for its own; None means random
+            weights, to measure speed.
+        level: "JND1", "JND2" or "JND3"; a model of one level needs it to find its weights.
+        precision: "float32", "bfloat16" if the processor has it, or "auto".
+        priors: another folder, besides that of `weights`, in which to look for the entropy models
+            of coded pictures.
         runtime: "openvino", "keras", or "auto": Keras on a CUDA GPU, OpenVINO on a CPU.
-        model_cache: whether to keep the model that OpenVINO runs in the user's cache folder.
+        model_cache: whether to keep models converted for OpenVINO in the user's cache folder.
 
     Attributes:
-        names: the levels that it predicts, in the order it gives them in.
+        names: the levels that it predicts, in the order of its output.
         weights: the weight file.
         choice: the runtime and the precision.
 
@@ -62,7 +62,7 @@ class Predictor:
         runtime: str = "auto",
         model_cache: bool = True,
     ):
-        self.description = _described(model, weights, level)
+        self.description = _find_description(model, weights, level)
         self.names = list(LEVELS) if self.description.multitask else [level or LEVELS[0]]
         self.weights: Path | None = None
         if weights:
@@ -79,7 +79,7 @@ class Predictor:
         return self.description.sees == "latent"
 
     def levels(self, rgb: np.ndarray) -> np.ndarray:
-        """The levels of a frame or of a batch of frames, in the unit of the labels trained on.
+        """Predict the levels of a frame or a batch, in the unit of the labels it was trained on.
 
         Args:
             rgb: uint8 [height, width, 3] or [batch, height, width, 3], red-green-blue, any size:
@@ -89,7 +89,7 @@ class Predictor:
             float32 [levels] or [batch, levels], in the order of `names`.
 
         Raises:
-            ValueError: `rgb` is of another kind or shape.
+            ValueError: `rgb` has another dtype or shape.
             UserError: the weights give levels that are NaN or infinite.
         """
         rgb = np.asarray(rgb)
@@ -107,11 +107,11 @@ class Predictor:
     def predict(
         self, files: Iterable[Path], view: str = "squashed", batch_size: int | None = None
     ) -> Iterator[Prediction | UserError]:
-        """The prediction for each image file or coded picture, or what is wrong with it.
+        """Yield the prediction for each image file or coded picture, or the error that prevents it.
 
         Args:
-            files: read ahead, in threads.
-            view: a key of `VIEWS`: what the model is shown of those that are not coded.
+            files: image files or coded pictures; threads read ahead.
+            view: a key of `VIEWS`: how pictures that are not coded are fitted to the model.
             batch_size: frames at a time (None: `test_batch`); bounds memory, changes no result
                 beyond rounding.
 
@@ -133,10 +133,10 @@ class Predictor:
     def predict_frames(
         self, frames: Iterable[np.ndarray], view: str = "squashed"
     ) -> Iterator[Prediction]:
-        """As `predict`, for pixels uint8 [height, width, 3], red-green-blue."""
+        """Call `predict` on pixels, uint8 [height, width, 3], red-green-blue, instead of files."""
         size = self.description.test_batch
         found = predict_ahead(frames, lambda rgb: _show(Picture(rgb, []), view), self._levels, size)
-        return (each for each in found if isinstance(each, Prediction))  # they can all be read
+        return (each for each in found if isinstance(each, Prediction))  # no file, no error
 
     def _predict_coded(self, path: Path) -> Prediction | UserError:
         try:
@@ -146,7 +146,7 @@ class Predictor:
         return Prediction(picture.height, picture.width, self.levels_of_latents(latents), [])
 
     def latents(self, path: Path) -> list[np.ndarray]:
-        """What the head sees of the coded picture in a file: float32 [22, 40, 192] each.
+        """Decode the latents of the coded picture in a file: float32 [22, 40, 192] per backbone.
 
         Raises:
             UserError: this model sees no latents, the file cannot be read, or as
@@ -163,7 +163,7 @@ class Predictor:
             raise UserError(f"{path}: {error}") from None
 
     def levels_of_latents(self, latents: list[np.ndarray]) -> np.ndarray:
-        """The levels, float32 [levels], of latents as `latents` gives them.
+        """Predict the levels, float32 [levels], of latents as `latents` returns them.
 
         Raises:
             UserError: as `levels`.
@@ -181,11 +181,11 @@ class Predictor:
         return levels
 
 
-def _described(model: str, weights: str | Path | None, level: str | None) -> Description:
-    """The description of a model whose weights can be found.
+def _find_description(model: str, weights: str | Path | None, level: str | None) -> Description:
+    """Look up the description of a model, and check that its weights can be found.
 
     Raises:
-        UserError: there is no such model or level, or it needs one to find its weights.
+        UserError: there is no such model or level, or the model needs a level to find its weights.
     """
     if model not in MODELS:
         raise UserError(f"{model}: no such model; there are {', '.join(MODELS)}")

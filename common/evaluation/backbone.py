@@ -43,8 +43,8 @@ def evaluate_backbone(
     """Measure the reconstructions of the `images` in `folder`, and write to `result_path`:
 
     Reconstruction_frames.csv (a line per image), Reconstruction_metrics.csv (means) and
-    Reconstruction.png (some frames side by side), with `target` in front of each name. What an
-    earlier run left of these goes; files of others only to `overwrite`.
+    Reconstruction.png (some frames side by side), with `target` in front of each name. Earlier
+    results are deleted; files that this program did not write only with `overwrite`.
 
     Raises:
         UserError: the weights are another model's, or an image cannot be read.

@@ -34,13 +34,13 @@ def evaluate_predictor(
 ) -> None:
     """Predict the levels of a test split, and write to `result_path`:
 
-    test_results.csv (levels only, as the published code does), test_predictions.csv (with a header
-    and image names), where levels are known test_metrics.csv, and of at most `FEW` images, where
-    the manifest says what a level is, test_frames.png: each beside itself encoded at the first
-    level predicted. What an earlier run left of these goes; files of others only to `overwrite`.
+    test_results.csv (levels only, as the published code does); test_predictions.csv (with a header
+    and image names); test_metrics.csv, if levels are known; and, if the manifest says what a level
+    is, test_frames.png: at most `FEW` images, each beside itself encoded at its first predicted
+    level. Earlier results are deleted; files that this program did not write only with `overwrite`.
 
     Raises:
-        UserError: an image is bad and not to be skipped, as `check_results`, or as
+        UserError: an image cannot be read and `skip_bad` is false; or as `check_results` or
             `Predictor.predict`.
     """
     names = predictor.names

@@ -14,7 +14,7 @@ from common.arrays import read_arrays
 from common.data.text import guard_cells
 from common.files import OUR_PNG, atomic_write, check_writable, checksum
 
-# The files of each kind of result by the ends of their names, and how those that are ours begin.
+# The files of each kind of result: the end of the name, and the start of files that are ours.
 Results = Mapping[str, re.Pattern[bytes]]
 OF_PREDICTOR: Results = {
     "test_results.csv": re.compile(rb"-?\d+\.\d{6}(,-?\d+\.\d{6})*\n"),
@@ -28,11 +28,11 @@ OF_BACKBONE: Results = {
     "Reconstruction.png": OUR_PNG,
 }
 
-_LARGEST = 2**28  # bytes: frames' streams and levels take less
+_LARGEST = 2**28  # bytes; streams and levels of frames take less
 
 
 def check_results(folder: Path, results: Results, overwrite: bool, prefix: str = "") -> None:
-    """See to it that `clear_results` will do it: better to fail now than after the work.
+    """Check that `clear_results` will succeed, to fail before the work and not after it.
 
     Raises:
         UserError: as `check_writable`, of one of the files.
@@ -42,13 +42,13 @@ def check_results(folder: Path, results: Results, overwrite: bool, prefix: str =
 
 
 def clear_results(folder: Path, results: Results, overwrite: bool, prefix: str = "") -> list[Path]:
-    """Remove what an earlier run left of `results`; the paths of all, now free.
+    """Remove the `results` of an earlier run, and return the paths of all.
 
-    To be asked for once everything is known and before the first is written: then no run, killed at
-    whatever moment, leaves a file of its own beside one that tells of other data.
+    Call this when the computation is finished, before the first result is written. Then even a run
+    that is killed leaves no mixture of its own results and those of other data.
 
     Raises:
-        UserError: as `check_results`; then nothing is removed.
+        UserError: as `check_results`; nothing is removed then.
     """
     check_results(folder, results, overwrite, prefix)
     paths = [folder / f"{prefix}{name}" for name in results]
@@ -64,7 +64,7 @@ def write_csv(
     overwrite: bool = False,
     **options: Any,
 ) -> None:
-    """Write `table` without its index as `atomic_write` does; `options` are those of `to_csv`."""
+    """Write `table` atomically, without its index; `options` are those of `to_csv`."""
     with atomic_write(path, ours, overwrite) as beside:
         guard_cells(table).to_csv(beside, index=False, encoding="utf-8", **options)
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from common.predictor import Predictor
 
 PASSES = 3
-_TABLE = re.compile(b"command,model,frames,")  # how the table of speeds begins
+_TABLE = re.compile(b"command,model,frames,")  # the start of the table of speeds
 Measured = TypeVar("Measured")
 
 
@@ -96,10 +96,10 @@ class Time(NamedTuple):
 
 
 def prediction_cost(name: str, count: int, precision: str) -> tuple[Time, float]:
-    """Time per frame from `count` image files to levels, in the fastest of the passes, and the peak
-    memory in GB of a process that finds the model converted.
+    """Measure the time per frame from `count` image files to levels, in the fastest pass, and the
+    peak memory in GB of a process that finds the model already converted.
 
-    Weights are random, frames noise: neither changes speed.
+    Weights are random and frames are noise; neither affects speed.
     """
     with temporary_folder() as folder:
         in_own_process(_convert, name, precision, folder)
@@ -107,7 +107,7 @@ def prediction_cost(name: str, count: int, precision: str) -> tuple[Time, float]
 
 
 def _convert(name: str, precision: str, folder: Path) -> None:
-    """Keep a model with random weights, converted, in `folder`."""
+    """Convert a model with random weights, and keep it in `folder`."""
     from common.models.build import build_model
     from common.models.descriptions import MODELS
     from common.models.weights import write_weights
@@ -120,7 +120,7 @@ def _predictor(name: str, precision: str, folder: Path) -> Predictor:
     from common.predictor import Predictor
 
     os.environ["XDG_CACHE_HOME"] = str(folder)
-    with contextlib.redirect_stderr(io.StringIO()):  # the first process has said what it runs on
+    with contextlib.redirect_stderr(io.StringIO()):  # the first process has printed what it runs on
         return Predictor(name, folder / "weights.h5", precision=precision)
 
 
@@ -157,7 +157,7 @@ def write_noise(folder: Path, count: int) -> list[Path]:
 
 
 def check_table(save: Path, overwrite: bool) -> None:
-    """See to it that `write_table` will do it.
+    """Check that `write_table` will succeed.
 
     Raises:
         UserError: as `check_writable`.
@@ -167,14 +167,14 @@ def check_table(save: Path, overwrite: bool) -> None:
 
 
 def write_table(rows: list[dict[str, Any]], save: Path, overwrite: bool) -> None:
-    """Write what `common.benchmark` measured as the CSV file `save`, and a plot beside it."""
+    """Write the measurements of `common.benchmark` to the CSV file `save`, and a plot beside it."""
     table = pd.DataFrame(rows)
     write_csv(table, save, _TABLE, overwrite, float_format="%.4g")
     _draw_ratios(table, save.with_suffix(".png"), overwrite)
 
 
 def _draw_ratios(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
-    """Draw a bar per model and precision of plain Keras."""
+    """Draw the ratio to plain Keras, a bar per model and precision of Keras."""
     from matplotlib.figure import Figure
 
     ratios = table.set_index("model").filter(like="times_as_fast")

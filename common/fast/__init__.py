@@ -1,1 +1,1 @@
-"""A form of the models that trains in less time and memory on a CPU, and computes the same."""
+"""Equivalent forms of the models that train in less time and memory on a CPU."""

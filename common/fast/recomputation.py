@@ -2,12 +2,12 @@
 
 The first block of a head on reconstructions fills gigabytes between its input of 3 channels and
 its output. Here it runs over a few rows at a time, and once more for the gradients. Batch
-normalisation wants to see the whole batch before the first row can pass; but what it needs, mean
-and variance of a linear map of 3x3 pixels of 3 colours, follows from the mean and covariance of
-these 27 numbers. Large convolutions in float32 run by Winograd's method.
+normalisation needs statistics of the whole batch before the first row: the mean and variance of a
+linear map of 3x3 pixels of 3 colours. They follow from the mean and covariance of these 27
+numbers. Large convolutions in float32 run by Winograd's method.
 
-Both stay because plain Keras takes 2.4 times the memory for REC at batch 2 and 3.5 at batch 8, and
-1.8 times the time without Winograd's method.
+Both are worth their code: for REC, plain Keras takes 2.4 times the memory at batch 2 and 3.5 times
+at batch 8, and without Winograd's method training takes 1.8 times as long.
 
     frames ─┬─ mean, covariance of 3x3 pixels ─ kernel, bias with normalisation taken in ─┐
             └──────────────────────────── convolution, pooling, ReLU, stripe by stripe ───┴─
@@ -30,7 +30,7 @@ from common.models.heads import Block
 # Rows of a stripe: with 640 columns and 512 channels, 16 rows take 21 MB.
 _ROWS = 16
 _COLOURS = 3
-# With fewer multiply-accumulates per frame, Winograd's method saves less than compiling it takes.
+# With fewer multiply-accumulates per frame, compiling Winograd's method takes more than it saves.
 _LARGE = 10**9
 
 
@@ -56,13 +56,13 @@ def training_form(model: tf.keras.Model, blocks: list[Block]) -> tf.keras.Model:
 
 
 def is_large(layer: layers.Conv2D) -> bool:
-    """Whether Winograd's method pays for `layer`."""
+    """Whether `layer` is large enough for Winograd's method to pay off."""
     _, height, width, channels = layer.input_shape
     return channels > 3 and height * width * 9 * channels * layer.filters >= _LARGE
 
 
 class TakenIn(layers.Layer):
-    """In place of a layer whose work another one does."""
+    """Identity in place of a layer that is folded into another one."""
 
     def __init__(self, name: str):
         super().__init__(name=name, autocast=False)
@@ -127,7 +127,7 @@ def _moments_of_convolution(frames: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Te
 
 def _block(rows: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, dtype: str) -> tf.Tensor:
     sums = tf.nn.conv2d(tf.cast(rows, dtype), tf.cast(kernel, dtype), 1, "VALID")
-    # ReLU rises with its input, so pooling first gives the same for less.
+    # ReLU is monotonic, so pooling first gives the same result at less cost.
     sums = tf.nn.max_pool2d(sums, 2, 2, "VALID")
     return tf.cast(tf.nn.relu(tf.cast(sums, bias.dtype) + bias), dtype)
 

@@ -1,1 +1,1 @@
-"""Trained models at work: by OpenVINO on a CPU, by Keras on a GPU, behind one small interface."""
+"""Inference with trained models: OpenVINO on a CPU or Keras on a GPU, behind one interface."""

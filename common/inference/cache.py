@@ -1,4 +1,4 @@
-"""Converted models, kept in the user's cache folder from one run to the next."""
+"""Cache of converted models in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from common.arrays import read_arrays
 from common.errors import UserError, say
 from common.files import write_arrays
 
-# Of all models together, of which the largest takes 104 MB.
+# Limit for all models together; the largest takes 104 MB.
 MOST_BYTES = 10**9
 _SUFFIX = ".model.npz"
 
 
 def default_folder() -> Path:
-    """Find the user's cache folder, as the system has it."""
+    """Find the user's cache folder on this system."""
     return platformdirs.user_cache_path("laser-jnd")
 
 
 def load_or_make(
     folder: Path, name: str, make: Callable[[], dict[str, Any]]
 ) -> dict[str, np.ndarray]:
-    """Read the arrays called `name` in `folder`; where they are not whole, make and keep them.
+    """Read the arrays called `name` in `folder`; if missing or damaged, make and keep them.
 
-    NumPy's files have a checksum of each array, and these know their name. Failing to keep them is
-    reported on stderr and stops nothing. The least recently used go where all take more than
-    `MOST_BYTES`.
+    The file holds a checksum of each array and the name of the model. If it cannot be written, that
+    is only reported on stderr. The least recently used models are deleted if all together take more
+    than `MOST_BYTES`.
     """
     path = folder / (name + _SUFFIX)
     if arrays := _load(path, name):
-        with contextlib.suppress(OSError):  # of another user, or read-only
+        with contextlib.suppress(OSError):  # the folder belongs to another user, or is read-only
             os.utime(path)
         return arrays
     arrays = make()
@@ -58,7 +58,7 @@ def _load(path: Path, name: str) -> dict[str, np.ndarray] | None:
 
 
 def _make_room(folder: Path) -> None:
-    """Remove what was asked for the longest ago."""
+    """Remove the least recently used models."""
     size = 0
     entries = [(path, path.stat()) for path in folder.glob(f"*{_SUFFIX}")]
     for path, entry in sorted(entries, key=lambda each: each[1].st_mtime, reverse=True):

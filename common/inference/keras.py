@@ -1,4 +1,4 @@
-"""A trained model in TensorFlow: what Keras runs, and what OpenVINO converts."""
+"""Trained models in TensorFlow, run by Keras or converted for OpenVINO."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from common.models.weights import offsets_of, read_weights
 
 
 class Graph(NamedTuple):
-    """A trained model, cut where its head begins."""
+    """A trained model, split where its head begins."""
 
     see: Callable[[tf.Tensor], list[tf.Tensor]]
-    """From frames uint8 [frames, 352, 640, 3] to what the head sees, a tensor per backbone."""
+    """Maps frames, uint8 [frames, 352, 640, 3], to the input of the head, a tensor per backbone."""
     judge: Callable[[Sequence[tf.Tensor]], tf.Tensor]
-    """From what the head sees to levels float32 [frames, levels]."""
+    """Maps the input of the head to levels, float32 [frames, levels]."""
     analyses: list[str]
-    """A checksum of the weights of each backbone's analysis transform."""
+    """Checksum of the weights of each backbone's analysis transform."""
 
 
 def build_graph(description: Description, weights: Path | None, precision: str) -> Graph:
-    """Build a model with the weights in a file, or with random ones, to compute in a precision.
+    """Build a model with the weights in a file, or with random ones, for a precision.
 
-    In bfloat16 the kernels of the backbones, which any runtime rounds, are rounded so that their
-    errors cancel: of the default model's levels two thirds of the error go, and the large ones.
+    In bfloat16 any runtime rounds the kernels; those of the backbones are rounded here beforehand
+    so that their errors cancel. In the default model this removes two thirds of the levels' error,
+    and the large outliers.
 
     Raises:
         UserError: the weights are damaged, or another model's.
@@ -60,7 +61,7 @@ def build_graph(description: Description, weights: Path | None, precision: str) 
 
 
 def _on_grid(weight: np.ndarray) -> np.ndarray:
-    """A kernel with values that bfloat16 has; biases, which stay in float32, as they are."""
+    """Round a kernel to bfloat16 values; a bias, which stays in float32, is returned unchanged."""
     if weight.ndim != 4:
         return weight
     kind = tf.bfloat16.as_numpy_dtype
@@ -69,7 +70,7 @@ def _on_grid(weight: np.ndarray) -> np.ndarray:
 
 
 def load_with_keras(description: Description, weights: Path | None, precision: str) -> Runtime:
-    """Make a model ready to run by Keras, on whatever device TensorFlow has."""
+    """Load a model for Keras, on whatever device TensorFlow has."""
     use_precision(precision)
     graph = build_graph(description, weights, precision)
     signature = [tf.TensorSpec([None, HEIGHT, WIDTH, 3], tf.uint8)]
@@ -85,6 +86,6 @@ def load_with_keras(description: Description, weights: Path | None, precision: s
 
 
 def load_analysis_with_keras(analysis: tf.keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Make an analysis transform ready to run by Keras."""
+    """Load an analysis transform for Keras."""
     run = tf.function(analysis, reduce_retracing=True)
     return lambda frame: run(tf.constant(frame[np.newaxis].astype(np.float32))).numpy()[0]

@@ -1,7 +1,7 @@
-"""A trained model that OpenVINO runs on a CPU, without TensorFlow once it is converted.
+"""Trained models run by OpenVINO on a CPU, without TensorFlow once they are converted.
 
-The whole of a model is one graph, frames to levels. Its head alone, for latents from files, is cut
-out of the same graph, and each is compiled when it is first used.
+A whole model is one graph from frames to levels. Its head alone, for latents from files, is cut out
+of the same graph. Each is compiled when first used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from common.inference.cache import load_or_make
 from common.inference.runtime import Runtime
 from common.models.descriptions import Description
 
-# Without this package OpenVINO reports to nobody that a model was converted.
+# Without this package, OpenVINO does not send telemetry when it converts a model.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 LEVELS, SEEN = "levels", "seen"
 _PROGRAM = Path(__file__).parents[1]
-# One stream of requests, each on all cores: as fast as several, in half the memory. Threads bound
-# to cores would share one with those of another process.
+# One stream of requests, each on all cores: as fast as several, in half the memory. If threads were
+# pinned to cores, those of two processes might share one.
 _SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
 
 
 class _Converted(NamedTuple):
-    """A model in OpenVINO's form: frames to `LEVELS` and, where it sees latents, to these."""
+    """A model in OpenVINO's form: frames to `LEVELS` and, if its head sees latents, to those."""
 
     graph: ov.Model
     analyses: list[str]
@@ -45,19 +45,19 @@ class _Converted(NamedTuple):
 def load_with_openvino(
     description: Description, weights: Path | None, precision: str, cache: Path | None
 ) -> Runtime:
-    """Make a model ready to run by OpenVINO, from what is kept in the folder `cache` if it can be.
+    """Load a model for OpenVINO, from the converted models in the folder `cache` if possible.
 
     Raises:
         UserError: the weights are damaged, or another model's.
     """
     graph, analyses = _read_or_convert(description, weights, precision, cache)
-    # In float32 a batch gains nothing over its frames one by one, and takes twice the memory.
+    # In float32 a batch is no faster than single frames, and takes twice the memory.
     batch = description.test_batch if precision == "bfloat16" else 1
     lock = threading.Lock()
 
     @functools.cache
     def compiled(frames: int) -> ov.CompiledModel:
-        return _compile(_of_frames(graph, frames) if frames else _head(graph), precision)
+        return _compile(_cut_model(graph, frames) if frames else _cut_head(graph), precision)
 
     def run(frames: int, inputs: Sequence[np.ndarray]) -> np.ndarray:
         with lock:
@@ -78,7 +78,7 @@ def load_with_openvino(
 
 
 def load_analysis_with_openvino(analysis: tf.keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Make an analysis transform ready to run by OpenVINO."""
+    """Load an analysis transform for OpenVINO."""
     from common.framework import tf
 
     signature = [tf.TensorSpec([1, None, None, 3], tf.uint8)]
@@ -93,16 +93,16 @@ def _compile(graph: ov.Model, precision: str) -> ov.CompiledModel:
     return ov.Core().compile_model(graph, "CPU", settings)
 
 
-def _of_frames(graph: ov.Model, frames: int) -> ov.Model:
-    """Cut out what makes levels of so many frames at a time."""
+def _cut_model(graph: ov.Model, frames: int) -> ov.Model:
+    """Cut out the part from a fixed number of frames to their levels."""
     graph = graph.clone()
     whole = ov.Model([graph.output(LEVELS).get_node()], graph.get_parameters())
     whole.reshape([frames, HEIGHT, WIDTH, 3])
     return whole
 
 
-def _head(graph: ov.Model) -> ov.Model:
-    """Cut out what makes levels of the latents of one frame."""
+def _cut_head(graph: ov.Model) -> ov.Model:
+    """Cut out the part from the latents of one frame to its levels."""
     graph, latents = graph.clone(), []
     for number in range(len(graph.outputs) - 1):
         seen = graph.output(f"{SEEN}{number}").get_node().input_value(0)
@@ -122,11 +122,11 @@ def _read_or_convert(
     if not (weights and cache):
         return convert()
     name = _name(description, weights, precision)
-    return _unpacked(load_or_make(cache, name, lambda: _packed(convert())))
+    return _unpack(load_or_make(cache, name, lambda: _pack(convert())))
 
 
 def _name(description: Description, weights: Path, precision: str) -> str:
-    """Name a converted model by its weights, by what built it and by what converted it."""
+    """Make the cache key of a converted model: its weights, this program and OpenVINO's version."""
     sources = [*_PROGRAM.glob("models/*.py"), *_PROGRAM.glob("inference/*.py")]
     parts = [path.read_bytes() for path in [_PROGRAM / "facts.py", *sorted(sources)]]
     told = f"{description.name} {precision} {ov.get_version()}".encode()
@@ -148,7 +148,7 @@ def _convert(description: Description, weights: Path | None, precision: str) -> 
         seen = model.see(frames)
         outputs = {LEVELS: model.judge(seen)}
         if description.sees == "latent":
-            # Channels first, as OpenVINO computes: only then the head begins where these end.
+            # Channels first, as in OpenVINO: only then do these tensors end where the head begins.
             first = [tf.transpose(each, (0, 3, 1, 2)) for each in seen]
             outputs |= {f"{SEEN}{number}": each for number, each in enumerate(first)}
         return outputs
@@ -156,8 +156,8 @@ def _convert(description: Description, weights: Path | None, precision: str) -> 
     return _Converted(ov.convert_model(whole.get_concrete_function()), model.analyses)
 
 
-def _packed(model: _Converted) -> dict[str, Any]:
-    """Make arrays of a converted model, for a file."""
+def _pack(model: _Converted) -> dict[str, Any]:
+    """Convert a model to arrays for a file."""
     with temporary_folder() as folder:
         path = folder / "model.xml"
         ov.save_model(model.graph, path, compress_to_fp16=False)
@@ -166,7 +166,7 @@ def _packed(model: _Converted) -> dict[str, Any]:
     return {"graph": files[0], "weights": files[1], "analyses": np.array(model.analyses)}
 
 
-def _unpacked(arrays: dict[str, Any]) -> _Converted:
-    weights = ov.Tensor(np.ascontiguousarray(arrays["weights"]))  # a copy, which OpenVINO owns
+def _unpack(arrays: dict[str, Any]) -> _Converted:
+    weights = ov.Tensor(np.ascontiguousarray(arrays["weights"]))  # copied, so that OpenVINO owns it
     graph = ov.Core().read_model(arrays["graph"].tobytes(), weights)
     return _Converted(graph, arrays["analyses"].tolist())

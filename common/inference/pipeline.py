@@ -1,4 +1,4 @@
-"""Pictures read ahead, in threads, while the model looks at those before them."""
+"""Prefetching: pictures are read in threads while the model runs on earlier ones."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Item = TypeVar("Item")
 
 
 class Shown(NamedTuple):
-    """What a model is shown of a picture."""
+    """Frames of a picture as a model sees them."""
 
     height: int  # of the picture, in pixels
     width: int
     frames: np.ndarray  # uint8 [parts, 352, 640, 3], blue-green-red
-    notes: list[str]  # what there is to tell of how it is seen
+    notes: list[str]  # about how the picture was interpreted
 
 
 class Prediction(NamedTuple):
-    """What a model says of a picture."""
+    """Levels that a model predicts for a picture."""
 
     height: int  # of the picture, in pixels
     width: int
-    levels: np.ndarray  # float32 [levels], the mean over the parts that it was shown
-    notes: list[str]  # what there is to tell of how it was seen
+    levels: np.ndarray  # float32 [levels], the mean over the frames that the model saw
+    notes: list[str]  # about how the picture was interpreted
 
 
 def predict_ahead(
@@ -40,11 +40,11 @@ def predict_ahead(
     levels: Callable[[np.ndarray], np.ndarray],
     batch_size: int,
 ) -> Iterator[Prediction | UserError]:
-    """The prediction for each of `items` in their order, or what is wrong with it.
+    """Yield the prediction for each of `items` in order, or the error that prevents it.
 
-    One thread asks for `items`, such as frames that ffmpeg decodes, as many threads as cores `show`
-    them, and this one runs `levels`, which sees some `batch_size` frames at once. What is read
-    ahead is bounded.
+    One thread iterates over `items`, which may be frames that ffmpeg decodes; as many threads as
+    there are cores call `show`; and this one calls `levels` on about `batch_size` frames at once.
+    The number of items read ahead is bounded.
     """
     threads = count_cores()
     items = iter(items)
@@ -67,7 +67,7 @@ def predict_ahead(
 
 
 def _batch(waiting: deque[Future], batch_size: int) -> Iterator[Shown | UserError]:
-    """Take from `waiting` what has `batch_size` frames together, and the errors before these."""
+    """Take pictures with `batch_size` frames in total from `waiting`, and errors between them."""
     frames = 0
     while frames < batch_size and (future := waiting.popleft().result()):
         shown = future.result()

@@ -1,4 +1,4 @@
-"""What runs a trained model, and which of the two does it here."""
+"""Runtimes for trained models, OpenVINO and Keras, and the choice between them."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ RUNTIMES = (AUTO, OPENVINO, KERAS)
 
 
 class Runtime(NamedTuple):
-    """A trained model that is ready to run, in any number of threads at once.
+    """A loaded model, which any number of threads may run at once.
 
-    `levels` takes frames uint8 [frames, 352, 640, 3], blue-green-red, and gives float32
-    [frames, levels]; `levels_of_latents` takes what the head sees of one frame, float32
-    [22, 40, 192] per backbone, and gives float32 [levels].
+    `levels` takes frames uint8 [frames, 352, 640, 3], blue-green-red, and returns float32
+    [frames, levels]; `levels_of_latents` takes the latents of one frame, float32 [22, 40, 192]
+    per backbone, and returns float32 [levels].
     """
 
     levels: Callable[[np.ndarray], np.ndarray]
     levels_of_latents: Callable[[Sequence[np.ndarray]], np.ndarray]
-    analyses: Sequence[str]  # a checksum of the weights of each backbone's analysis transform
+    analyses: Sequence[str]  # checksum of the weights of each backbone's analysis transform
 
 
 class Choice(NamedTuple):
-    """What predicts on this machine."""
+    """Runtime and precision used on this machine."""
 
     runtime: str  # OPENVINO or KERAS
     precision: str  # "float32" or "bfloat16"
@@ -45,13 +45,13 @@ class Choice(NamedTuple):
 
 @functools.cache
 def choose_runtime(runtime: str, precision: str, /) -> Choice:
-    """Decide what predicts, and in which precision; one line on stderr says so, once.
+    """Choose the runtime and the precision; one line on stderr says which, once.
 
-    Keras does on a CUDA GPU, OpenVINO on a CPU where it is installed. A `precision` of "auto" is
-    bfloat16 where OpenVINO runs on a processor that multiplies in it.
+    "auto" is Keras on a CUDA GPU, OpenVINO on a CPU if it is installed. A `precision` of "auto" is
+    bfloat16 if OpenVINO runs on a processor with bfloat16 arithmetic.
 
     Raises:
-        UserError: OpenVINO was asked for and is not installed.
+        UserError: OpenVINO was requested and is not installed.
     """
     remark = ""
     if runtime != OPENVINO:
@@ -76,7 +76,7 @@ def choose_runtime(runtime: str, precision: str, /) -> Choice:
 
 
 def fingerprint(choice: Choice) -> str:
-    """Name the library with its version, and the precision: levels depend on these."""
+    """Name the library, its version and the precision, on which levels depend."""
     package = {KERAS: "tensorflow", OPENVINO: "openvino"}[choice.runtime]
     return f"{package} {importlib.metadata.version(package)} in {choice.precision}"
 
@@ -84,10 +84,10 @@ def fingerprint(choice: Choice) -> str:
 def load_runtime(
     choice: Choice, description: Description, weights: Path | None, cache: Path | None
 ) -> Runtime:
-    """Make a model with the weights in a file (random ones if None) ready to run.
+    """Load a model with the weights in a file, or random ones if `weights` is None.
 
     Args:
-        cache: folder where OpenVINO's form of it is kept, if it is to be.
+        cache: folder of converted models for OpenVINO; None: keep none.
 
     Raises:
         UserError: the weights are damaged, or another model's.
@@ -102,11 +102,11 @@ def load_runtime(
 
 
 def load_analysis(choice: Choice, analysis: tf.keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Make an analysis transform ready to run, in float32.
+    """Load an analysis transform in float32.
 
-    It takes a frame uint8 [height, width, 3], blue-green-red, sides multiples of 16, and gives its
-    latent float32 [height / 16, width / 16, 192]. Of a frame of 640x352 that is what the model with
-    the same backbone computes, bit by bit.
+    It maps a frame, uint8 [height, width, 3], blue-green-red, sides multiples of 16, to its latent,
+    float32 [height / 16, width / 16, 192]. For a frame of 640x352, the latent is bit-identical to
+    that of the model with the same backbone.
     """
     if choice.runtime == KERAS:
         from common.inference.keras import load_analysis_with_keras

@@ -24,7 +24,7 @@ STRIDE = 16  # pixels per place of a latent, in both directions
 OWN = "own"  # the view of a picture that is coded at its own size
 _MAGIC, _VERSION, _DIGEST = b"LASeRJND", 1, 16
 _LONGEST_FILE = 2**26
-# Of msgpack, which makes room for as many things as a file says before it looks at the first.
+# Limits for msgpack, which allocates as many items as a file claims before it reads the first.
 _LIMITS = {"max_array_len": 100, "max_str_len": 1000, "max_map_len": 0, "max_ext_len": 0}
 _VIEWS = ("squashed", "centre", OWN)
 MOST_PLACES = 2**16  # of a latent: a picture of 16 million pixels

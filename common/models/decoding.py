@@ -15,7 +15,7 @@ from common.models.bitstream import STRIDE, CodedLatent, CodedPicture, symbols_c
 from common.models.entropy import build_coder, find_prior
 from common.models.range_coding import Coder
 
-_BUILDING = threading.Lock()  # of coders: threads that ask for one at once would each build it
+_BUILDING = threading.Lock()  # held while building a coder: threads build each once
 
 
 def decoded(latent: CodedLatent, places: tuple[int, int], folders: Iterable[Path]) -> np.ndarray:

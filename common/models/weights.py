@@ -34,7 +34,7 @@ _LONGEST_NAMES = 100_000
 _PATIENCE, _LONGEST_WAIT = 2, 30
 _LABELS = "labels_"  # how attributes begin that say what levels are
 _OFFSETS = "quantization_offsets"
-_SUM = "checksum"  # of ours; published files have none
+_SUM = "checksum"  # our files have one; published files do not
 # Whose file holds so many weights.
 OWNERS = {
     2_887_363: ["a backbone"],
@@ -69,8 +69,8 @@ def read_weights(model: tf.keras.Model, path: Path) -> None:
     """Fill `model` with the weights in the file `path`.
 
     Raises:
-        UserError: the file is damaged, as its checksum says if it has one, has NaN or infinite
-            weights, or holds another model: says what was expected and found.
+        UserError: the file is damaged (by its checksum, if it has one), has NaN or infinite
+            weights, or belongs to another model; the message says what was expected and found.
     """
     layers = [layer for layer in model.layers if layer.weights]
     expected = [(layer.name, [tuple(weight.shape) for weight in layer.weights]) for layer in layers]
@@ -232,16 +232,16 @@ def write_weights(
 
 
 def write_sum(path: Path, file: h5py.File) -> None:
-    """Store in a weight file, to be told as `path`, a checksum of its values and what it tells."""
+    """Store a checksum of the weights and attributes in a weight file; errors name `path`."""
     values = (each[()] for _, sets in weight_sets(path, file) for each in sets)
     file.attrs[_SUM] = _sum(path, file, values)
 
 
 def check_sum(path: Path, file: h5py.File, values: Iterable[np.ndarray]) -> None:
-    """Compare what `write_sum` stored, if anything, with the values of the `weight_sets`.
+    """Verify the checksum, if `write_sum` stored one, against the values of the `weight_sets`.
 
     Raises:
-        UserError: they differ.
+        UserError: it does not match.
     """
     if _SUM in file.attrs and attribute(file, _SUM) != _sum(path, file, values):
         raise UserError(f"{path}: damaged: its checksum does not fit; copy or download it again")

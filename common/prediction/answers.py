@@ -71,11 +71,11 @@ def answer(
     entries: Iterable[dict]
     if workers:
         of_input = functools.partial(_of_input_on_worker, workers.predictor, how)
-        loaded = functools.partial(_loaded, predictor.weights.absolute(), predictor.choice)
+        loaded = functools.partial(_fingerprint, predictor.weights.absolute(), predictor.choice)
         absolute = [path.absolute() for path in inputs]
         entries = on_cluster(workers.scheduler, loaded, of_input, absolute, "files")
     else:
-        entries = _of_inputs(predictor, how, inputs)
+        entries = _describe_inputs(predictor, how, inputs)
         entries = tqdm(entries, total=len(inputs), unit="file", disable=None, leave=False)
     for path, entry in zip(inputs, entries):
         if "error" in entry:
@@ -104,16 +104,16 @@ def _about(predictor: Predictor, view: str, unit: str | None) -> dict[str, Any]:
     }
 
 
-def _of_inputs(
+def _describe_inputs(
     predictor: Predictor, how: tuple[str, int, str], inputs: Iterable[Path]
 ) -> Iterator[dict]:
-    """What there is to tell of each input, or its `error`; pictures in a row are read ahead."""
+    """Yield the entry of each input, or its `error`; consecutive pictures are read ahead."""
     view, frames_per_scene, unit = how
     for are_pictures, group in groupby(inputs, _is_picture):
         paths = list(group)
         if are_pictures:
             for path, prediction in zip(paths, predictor.predict(paths, view)):
-                yield _of_picture(predictor, path, prediction)
+                yield _describe_picture(predictor, path, prediction)
             continue
         for path in paths:
             try:
@@ -128,8 +128,10 @@ def _is_picture(path: Path) -> bool:
 
 
 def _check_video(path: Path) -> None:
-    """Raises:
-    UserError: the file is no video, by its content or, where that says nothing, by its name.
+    """Check that a file is a video.
+
+    Raises:
+        UserError: it is not, by its content or, if that says nothing, by its name.
     """
     try:
         check_regular(path)
@@ -152,11 +154,11 @@ def _predictor(*arguments: Any) -> Predictor:
 def _of_input_on_worker(of_predictor: tuple, how: tuple[str, int, str], path: Path) -> dict:
     with _LOADING:
         predictor = _predictor(*of_predictor)
-    (entry,) = _of_inputs(predictor, how, [path])
+    (entry,) = _describe_inputs(predictor, how, [path])
     return entry
 
 
-def _loaded(weights: Path, choice: Choice) -> dict[str, str]:
+def _fingerprint(weights: Path, choice: Choice) -> dict[str, str]:
     """What levels depend on beside the inputs, for workers to compare."""
     return {
         "runtime": fingerprint(choose_runtime(*choice)),
@@ -164,12 +166,12 @@ def _loaded(weights: Path, choice: Choice) -> dict[str, str]:
     }
 
 
-def _of_picture(predictor: Predictor, path: Path, prediction: Prediction | UserError) -> dict:
+def _describe_picture(predictor: Predictor, path: Path, prediction: Prediction | UserError) -> dict:
     if isinstance(prediction, UserError):
         return {"error": str(prediction)}
     about: dict[str, Any] = {"kind": "picture"}
     about |= {"width": prediction.width, "height": prediction.height}
-    if is_coded(path):  # as it was fitted when it was coded, whatever the view is now
+    if is_coded(path):  # the view was chosen when it was coded, whatever `view` is now
         about |= {"kind": "coded picture", "view": read_coded(path).view}
     if prediction.notes:
         about["notes"] = prediction.notes

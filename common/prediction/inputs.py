@@ -10,9 +10,9 @@ from common.data.listing import list_files, tell_others
 
 
 def find_inputs(paths: list[Path], coded: bool = False) -> Inputs:
-    """The pictures and videos at `paths`, files or folders, each once and in that order.
+    """Find the pictures and videos at `paths`, files or folders, each once and in that order.
 
-    Of folders also the coded pictures, if `coded`; what else they hold is told on stderr.
+    If `coded`, coded pictures in folders are included. Other files are reported on stderr.
 
     Raises:
         UserError: as `find_files`.

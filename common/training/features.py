@@ -38,8 +38,9 @@ def cached_features(
     key = checksum(chain(weights, (image.read_bytes() for image in images), kind))
     shapes = [(len(images), *output.shape[1:]) for output in backbones.outputs]
     paths = [cache_dir / f"{key}-{number}.npy" for number in range(len(shapes))]
+    kept = _storage_dtype(precision)
     with locked(cache_dir / key):
-        if not all(_whole(path, shape, _stored(precision)) for path, shape in zip(paths, shapes)):
+        if not all(_is_complete(path, shape, kept) for path, shape in zip(paths, shapes)):
             _compute(backbones, images, paths, shapes, mirrored, precision)
     return paths
 
@@ -52,7 +53,7 @@ def _compute(
     mirrored: bool,
     precision: str,
 ) -> None:
-    kind = _stored(precision)
+    kind = _storage_dtype(precision)
     # What float16 cannot hold becomes its largest instead of infinite.
     limits = np.finfo(kind).min, np.finfo(kind).max
     run = tf.function(lambda frames: tf.nest.flatten(backbones(frames, training=False)))
@@ -77,18 +78,18 @@ def _compute(
                 beside.write_text(json.dumps({"sha256": _checksum_of(path)}), encoding="utf-8")
 
 
-def _stored(precision: str) -> np.dtype:
+def _storage_dtype(precision: str) -> np.dtype:
     return np.dtype(precision).newbyteorder("<")
 
 
-def _whole(path: Path, shape: tuple[int, ...], kind: np.dtype) -> bool:
+def _is_complete(path: Path, shape: tuple[int, ...], kind: np.dtype) -> bool:
     """Whether the file is there, of that shape, and as it was written."""
     try:
         recorded = json.loads(_record(path).read_text(encoding="utf-8"))["sha256"]
         features = np.load(path, mmap_mode="r")
         as_written = features.shape == shape and features.dtype == kind
         return as_written and recorded == _checksum_of(path)
-    # NumPy answers damaged headers with whatever it stumbles on.
+    # On damaged headers, NumPy raises exceptions of any type.
     except Exception:
         return False
 

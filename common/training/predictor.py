@@ -142,9 +142,9 @@ def train_predictor(
 
 
 def _files_elsewhere(files: TrainingFiles) -> TrainingFiles:
-    """Files of the same names that go when the process ends.
+    """Make temporary files of the same names, which are deleted when the process ends.
 
-    Reading a weight takes all workers, so all write; but only the first one's files count.
+    Reading a weight takes all workers, so all of them write; only the first worker's files count.
     """
     stack = contextlib.ExitStack()
     atexit.register(stack.close)

@@ -23,18 +23,19 @@ if TYPE_CHECKING:
 
 _LARGEST_LOG = 2**26  # bytes of rows and settings
 _ANEW = "another --checkpoint_path begins anew"
-# How the files of a training begin.
+# The start of the files of a training run.
 LOG = re.compile(b"epoch;")
 STATE = re.compile(rb"PK\x03\x04.{26}about\.npy", re.DOTALL)
 
 
 def check_outputs(best: Path, state: Path, log: Path, resume: bool) -> None:
-    """See to it that training replaces no file but its own, and has room for them.
+    """Check that training replaces only its own files, and can write them.
 
-    A best epoch is gone on with by --resume, or left alone, and so are its entropy models.
+    An existing best epoch and its entropy models are replaced only with --resume, which continues
+    their training.
 
     Raises:
-        UserError: a file would be lost, or cannot be written.
+        UserError: a file of another run would be lost, or a file cannot be written.
     """
     check_writable(best, overwrite=True)
     begun = [best, *(path for path in best.parent.iterdir() if _is_prior(path, best))]
@@ -54,10 +55,10 @@ def _is_prior(path: Path, best: Path) -> bool:
 
 @contextlib.contextmanager
 def reserve(*files: Path) -> Iterator[None]:
-    """Keep other trainings away from the files of this one.
+    """Keep other training runs away from the files of this one.
 
     Raises:
-        UserError: another one is at work in them.
+        UserError: another run is using them.
     """
     with contextlib.ExitStack() as stack:
         if "TF_CONFIG" not in os.environ:  # several workers share one training

@@ -55,14 +55,15 @@ def multiply_accumulates(model: tf.keras.Model) -> Counter[str]:
 def complexity(
     titles: Container[str] = TITLES, split: Split | None = None, cache: Path | None = None
 ) -> Table:
-    """What a prediction costs on this machine, a row per model with one of the `titles`.
+    """Measure the cost of a prediction on this machine, a row per model with one of the `titles`.
 
-    Weights are all in the file; multiply-accumulates those of predicting, which does without the
-    JND frame of E2E-LAT. Peak memory (GB), frames/s and CPU seconds are those of a process of its
-    own that predicts image files with random weights, the fastest of three passes; kept in `cache`,
-    if there is one, until the machine, the runtime or this program change. `split` is only told of.
+    Weights counts all in the file; multiply-accumulates only those of prediction, without E2E-LAT's
+    JND frame. Peak memory (GB), frames/s and CPU seconds are measured in a separate process that
+    predicts image files with random weights, and are the best of three passes. They are kept in
+    `cache`, if given, until the machine, the runtime or this program changes. `split` is only
+    mentioned in the caption.
     """
-    choose_runtime(AUTO, "float32")  # which says so, once
+    choose_runtime(AUTO, "float32")  # prints its choice once
     names = [name for name, model in MODELS.items() if model.title in titles]
     with tqdm(names, "complexity", unit="model", disable=None, leave=False) as progress:
         rows = [_row(name, cache) for name in progress]

@@ -49,15 +49,16 @@ def make_report(
     command: str,
     overwrite: bool = False,
 ) -> Table:
-    """Measure the candidates on `split` and write everything to `out`; the table of errors.
+    """Measure the candidates on `split`, write everything to `out`, and return the errors.
 
-    Predictions, encodes and costs are kept in `cache` one by one, so a run that was stopped goes on
-    where it was, and runs may share it. Only the rivals' and the strings' seconds are taken anew.
+    Each prediction, encode and cost is kept in `cache`, so an interrupted run continues where it
+    stopped, and runs may share the cache. Only the times of the baselines and strings are measured
+    again.
 
     Args:
-        train: what the rivals without a network learn from; None: there are none.
-        command: what the user ran, to be told in the files.
-        overwrite: files in `out` that this program did not make, too.
+        train: training split of the baselines without a network; None: leave those out.
+        command: the command that the user ran, to be recorded in the files.
+        overwrite: also replace files in `out` that this program did not make.
 
     Raises:
         UserError: as `check_results` or `predict_all`, or an image cannot be read.
@@ -86,7 +87,7 @@ def make_report(
 
 
 def _facts(command: str, split: Split, candidates: list[Candidate]) -> dict[str, str]:
-    """What was run where, for the page."""
+    """Facts for the page: the command, the data and the machine."""
     return {
         "Command": command,
         "Machine": machine(),
