@@ -45,7 +45,7 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
         shape, in_columns, dtype = _read_header(file)
         size = math.prod(shape) * dtype.itemsize
         if dtype.kind not in _KINDS or any(side < 0 for side in shape):
-            raise ValueError(f"{member.filename} is no array of numbers or text")
+            raise ValueError(f"{member.filename} is not an array of numbers or text")
         if file.tell() + size != member.file_size:
             raise ValueError(f"{member.filename} is not as long as its shape {shape} says")
         data = bytearray(file.read())  # reading to the end verifies the checksum
@@ -56,5 +56,5 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = npy.read_magic(file)
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if not read:
-        raise ValueError(f"arrays of version {version} are unknown")
+        raise ValueError(f"array version {version} is unknown")
     return read(file)

@@ -176,7 +176,7 @@ def add_decompress(commands: argparse._SubParsersAction, program: str) -> None:
         "--out decoded/ coded/",
     )
     add = command.add_argument
-    add("inputs", type=path, nargs="+", metavar="PATH", help="coded picture, or folder of such")
+    add("inputs", type=path, nargs="+", metavar="PATH", help="coded picture, or folder of these")
     add("--target", choices=TARGETS, nargs=1, required=True, help="whose reconstruction")
     weights = "weight file, or folder with ImgReconstruction.h5 or JNDkReconstruction.h5"
     changed = {"required": True, "help": weights}

@@ -141,7 +141,7 @@ def add_predict(commands: argparse._SubParsersAction, description: Description) 
         "pictures/",
     )
     add = predict.add_argument
-    add("inputs", type=path, nargs="+", metavar="PATH", help="picture, video, or folder of such")
+    add("inputs", type=path, nargs="+", metavar="PATH", help="picture, video, or folder of these")
     _add_seeing(predict, description)
     add_backbone_option(predict, description, help=backbones_in_testing(description))
     unit = "what levels are, where the weights do not tell, as the published ones"
@@ -227,7 +227,7 @@ def _add_seeing(
         precision={
             "choices": ("auto", "float32", "bfloat16"),
             "default": "auto",
-            "help": "auto: bfloat16 where OpenVINO runs on a processor that has it",
+            "help": "auto: bfloat16 if OpenVINO runs on a processor that has it",
         },
         model_weights_path={
             "default": bundled("weights"),

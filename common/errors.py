@@ -154,7 +154,7 @@ def _told(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         if error.errno == errno.ENOSPC and not error.filename:
             where = f"{tempfile.gettempdir()}, or the folder that is written to"
-            return f"{where}: {error.strerror}; TMPDIR names another place for temporary files"
+            return f"{where}: {error.strerror}; set TMPDIR to another folder for temporary files"
         return f"{error.filename or 'reading or writing'}: {error.strerror}"
     message = " ".join(str(error).split())[:_LONGEST]
     return f"{type(error).__name__} in {_where(error)}: {message} ({_details(error)})"

@@ -23,7 +23,7 @@ _BYTES_OF_FORMATS = {"JPEG2000": 24, "AVIF": 12, "WEBP": 16, "HEIF": 12, "JXL": 
 _MEMORY = 650_000_000
 _PIXELS_PER_BYTE = 8  # real photographs have fewer
 
-TRANSPARENT = "its transparent pixels are seen in the colours that they have beneath"
+TRANSPARENT = "its transparent pixels are shown in the colours stored beneath them"
 
 
 class Picture(NamedTuple):

@@ -158,7 +158,7 @@ def _look(path: Path) -> tuple[Video | None, list[int], tuple[int, ...], np.ndar
         return None, [], rgb.shape, thumbnail(rgb)
     video = probe(path)
     if len({look[:2] for _, look in video.looks}) > 1:
-        raise UserError(f"{path}: changes its size within")
+        raise UserError(f"{path}: its frame size changes")
     rgb = next(read_frames(video, [0]))
     return video, h264.first_of_each_second(video.times[:-1]), rgb.shape, thumbnail(rgb)
 

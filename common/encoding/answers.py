@@ -58,7 +58,7 @@ def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
     raw = choose_raw(video, wish.encoder)
     notes = [*raw.notes, *check_container(raw, target, wish.encoder)]
     if wish.verify and not is_measurable(raw):
-        notes.append(f"frames of {raw.width}x{raw.height} are too small for VMAF: nothing is tried")
+        notes.append(f"frames of {raw.width}x{raw.height} are too small for VMAF: no trial encodes")
     for note in notes:
         say(f"note: {note}", file=sys.stderr)
     rows = of_video(predictor, video, wish.view, wish.frames_per_scene, QP)["scenes"]

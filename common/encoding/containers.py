@@ -105,7 +105,7 @@ def check_container(raw: RawVideo, target: Path, encoder: str) -> list[str]:
         others = {each.muxer: suffix for suffix, each in reversed(CONTAINERS.items())}
         fit = [suffix for suffix in reversed(others.values())
                if not _try(raw, part, folder, CONTAINERS[suffix], encoder)]  # fmt: skip
-    mend = f"{' or '.join(fit)} can" if fit else "take out what no container holds (ffmpeg -map)"
+    mend = f"{' or '.join(fit)} can" if fit else "remove streams that none can hold (ffmpeg -map)"
     raise UserError(f"{target}: cannot hold all that {raw.video.path} does ({wrong}); {mend}")
 
 

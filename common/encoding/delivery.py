@@ -73,7 +73,7 @@ def _check_promise(target: Path, planned: Sequence[Planned], vmaf: Sequence[floa
             raise UserError(
                 f"{target}: not written: the scene from {each.scene.start_seconds:.1f} s on has "
                 f"VMAF {measured:.1f} where {each.promised:.1f} was promised, so its pictures are "
-                "not those of the input; --no_verify writes it all the same"
+                "not those of the input; --no_verify writes it anyway"
             )
 
 

@@ -62,13 +62,13 @@ def choose_raw(video: Video, encoder: str) -> RawVideo:
         if not keeps:
             graph = f"{_CALLED_LIMITED},{EVEN},format={coded.name}"
         if coded.depth < has.depth:
-            notes.append(f"{has.depth} bits become {coded.depth}, which {encoder} codes")
+            notes.append(f"{has.depth} bits become {coded.depth}, which {encoder} supports")
         if coded.chroma != has.chroma:
-            notes.append(f"{look.pixel_format} becomes {coded.name}, which {encoder} codes")
+            notes.append(f"{look.pixel_format} becomes {coded.name}, which {encoder} supports")
     if has.alpha:
-        notes.append("transparency (alpha), if there is any, is left out: these encoders have none")
+        notes.append("transparency (alpha), if any, is left out: no encoder here supports it")
     if any(_DYNAMIC in each for each in video.side_data):
-        notes.append("dynamic metadata (HDR10+) are left out; static ones stay")
+        notes.append("dynamic metadata (HDR10+) is left out; static metadata is kept")
     sides = look.width // 2 * 2, look.height // 2 * 2
     mastering = find_mastering(video.side_data)
     return RawVideo(video, graph, coded, *sides, colour_tags(look), mastering, notes)
@@ -85,8 +85,8 @@ def _refuse(video: Video) -> None:
         raise UserError(f"{video.path}: too small to encode ({video.look.width} pixels wide)")
     if any(name in each for each in video.side_data for name in _DOLBY_VISION):
         raise UserError(
-            f"{video.path}: has Dolby Vision metadata, which would not fit what is encoded; "
-            "ffmpeg -i INPUT -map 0 -c copy -bsf:v dovi_rpu=strip=1 OUTPUT takes them out"
+            f"{video.path}: has Dolby Vision metadata, which would not match the encoded video; "
+            "ffmpeg -i INPUT -map 0 -c copy -bsf:v dovi_rpu=strip=1 OUTPUT removes it"
         )
 
 
@@ -109,7 +109,7 @@ def _merge(video: Video) -> Look:
         ):  # fmt: skip
             if old != new:
                 raise UserError(
-                    f"{video.path}: changes its {what} from {old} to {new} at {at}; make it one "
+                    f"{video.path}: changes its {what} from {old} to {new} at {at}; convert it "
                     f"first: ffmpeg -i INPUT -vf {mend} OUTPUT"
                 )
         for name in ("range", "space", "primaries", "transfer", "chroma"):
@@ -117,7 +117,7 @@ def _merge(video: Video) -> Look:
             if old and new and old != new:
                 raise UserError(
                     f"{video.path}: changes its colours from {old} to {new} ({name}) at {at}; "
-                    "encode the two parts on their own"
+                    "encode the two parts separately"
                 )
             merged = merged._replace(**{name: old or new})
     return merged

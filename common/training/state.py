@@ -148,7 +148,7 @@ def read_state(path: Path, run: dict[str, Any], variables: Sequence[tf.Variable]
         number = value.dtype.kind != "f" or np.isfinite(value).all()
         if value.dtype != variable.dtype.as_numpy_dtype or not number:
             raise UserError(
-                f"{path}: holds {value.dtype} that is none of a training run's numbers; {_ANEW}"
+                f"{path}: holds {value.dtype} values that no training run writes; {_ANEW}"
             )
     for variable, value in zip(variables, values):
         variable.assign(value)

@@ -124,7 +124,7 @@ def probe(path: Path) -> Video:
     if not found.times:
         raise UserError(f"{path}: cannot be read as a video (no frames in it)")
     if not any(each.kind == "Video" and not each.cover for each in found.streams.values()):
-        raise UserError(f"{path}: {binary()} lists its streams in an unknown way; update it")
+        raise UserError(f"{path}: {binary()} lists its streams in an unknown format; update it")
     if any(_CUT_SHORT in line for line in said):
         raise UserError(f"{path}: cannot be read as a video (cut short: its end is missing)")
     return found.video(path)
