@@ -135,7 +135,7 @@ OPTIONS = {
     "mirror": _flag("mirror half of what the backbones give, another half in every epoch"),
     "model_weights_path": _folder("weight file, or folder with ", metavar="PATH"),
     "no_model_cache": _flag(
-        "do not use the cache of converted models, which avoids loading TensorFlow"
+        "do not cache converted models (TensorFlow is then loaded in every run)"
     ),
     "no_cache": _flag("run the backbones in every epoch instead"),
     "overwrite": _flag("also replace files that this program did not make"),
