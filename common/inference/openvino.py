@@ -83,7 +83,7 @@ def load_analysis_with_openvino(analysis: tf.keras.Model) -> Callable[[np.ndarra
 
     signature = [tf.TensorSpec([1, None, None, 3], tf.uint8)]
     see = tf.function(lambda frames: analysis(tf.cast(frames, tf.float32)), signature)
-    model = _compile(ov.convert_model(see.get_concrete_function()), "float32")
+    model = _compile(_convert_function(see.get_concrete_function()), "float32")
     return lambda frame: model.create_infer_request().infer([frame[np.newaxis]])[0][0]
 
 
@@ -135,6 +135,19 @@ def _name(description: Description, weights: Path, precision: str) -> str:
     return checksum([checksum(parts).encode(), told, of_weights.encode()])
 
 
+def _convert_function(function: tf.types.experimental.ConcreteFunction) -> ov.Model:
+    """Convert a TensorFlow function."""
+    if sys.version_info >= (3, 13):
+        # OpenVINO 2026.4 asks for TensorFlow's version by two calls of `exec`, of which the second
+        # no longer sees the names of the first (PEP 667).
+        from openvino.frontend.tensorflow import utils
+
+        from common.framework import tf
+
+        utils.get_environment_setup = lambda _: {"tensorflow": tf.__version__}
+    return ov.convert_model(function)
+
+
 def _convert(description: Description, weights: Path | None, precision: str) -> _Converted:
     from common.device import use_precision
     from common.framework import tf
@@ -153,7 +166,7 @@ def _convert(description: Description, weights: Path | None, precision: str) -> 
             outputs |= {f"{SEEN}{number}": each for number, each in enumerate(first)}
         return outputs
 
-    return _Converted(ov.convert_model(whole.get_concrete_function()), model.analyses)
+    return _Converted(_convert_function(whole.get_concrete_function()), model.analyses)
 
 
 def _pack(model: _Converted) -> dict[str, Any]:
