@@ -10,7 +10,7 @@ predictor.levels(np.asarray(Image.open("photo.jpg").convert("RGB")))  # JND1, JN
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -65,7 +65,9 @@ class Predictor:
         self.description = _find_description(model, weights, level)
         self.names = list(LEVELS) if self.description.multitask else [level or LEVELS[0]]
         self.weights: Path | None = None
-        if weights:
+        if weights is not None:
+            if weights == "":  # which a path would take for the current folder
+                raise UserError("the name of the weight file is empty")
             self.weights = find_weights(Path(weights), self.description.weight_files(level))
         self.choice = choose_runtime(runtime, precision)
         cache = default_folder() if model_cache else None
@@ -92,12 +94,7 @@ class Predictor:
             ValueError: `rgb` has another dtype or shape.
             UserError: the weights give levels that are NaN or infinite.
         """
-        rgb = np.asarray(rgb)
-        frames = rgb.dtype == np.uint8 and rgb.ndim in (3, 4) and rgb.shape[-1] == 3
-        if not frames or 0 in rgb.shape[-3:]:
-            raise ValueError(
-                f"frames are uint8 [..., height, width, 3], not {rgb.dtype} {rgb.shape}"
-            )
+        rgb = _check_frames(rgb, (3, 4))
         if not len(rgb):
             return np.zeros((0, len(self.names)), np.float32)
         batch = rgb.reshape(-1, *rgb.shape[-3:])
@@ -135,7 +132,10 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Call `predict` on pixels, uint8 [height, width, 3], red-green-blue, instead of files."""
         size = self.description.test_batch
-        found = predict_ahead(frames, lambda rgb: _show(Picture(rgb, []), view), self._levels, size)
+        checked = (_check_frames(frame, (3,)) for frame in frames)
+        found = predict_ahead(
+            checked, lambda rgb: _show(Picture(rgb, []), view), self._levels, size
+        )
         return (each for each in found if isinstance(each, Prediction))  # no file, no error
 
     def _predict_coded(self, path: Path) -> Prediction | UserError:
@@ -195,6 +195,19 @@ def _find_description(model: str, weights: str | Path | None, level: str | None)
     if weights and level is None and not MODELS[model].multitask and Path(weights).is_dir():
         raise UserError(f"{weights}: {model} predicts one level; say which of {levels}")
     return MODELS[model]
+
+
+def _check_frames(rgb: np.ndarray, dimensions: Collection[int]) -> np.ndarray:
+    """Frames as an array.
+
+    Raises:
+        ValueError: they are of another kind or shape.
+    """
+    rgb = np.asarray(rgb)
+    frames = rgb.dtype == np.uint8 and rgb.ndim in dimensions and rgb.shape[-1] == 3
+    if not frames or 0 in rgb.shape[-3:]:
+        raise ValueError(f"frames are uint8 [..., height, width, 3], not {rgb.dtype} {rgb.shape}")
+    return rgb
 
 
 def _show(picture: Picture, view: str) -> Shown:

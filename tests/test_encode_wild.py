@@ -384,3 +384,14 @@ def test_dispositions_stay(base, tmp_path):
     ffmpeg("-i", base, "-c", "copy", "-disposition:v:0", "default+original", path)
     deliver_plainly(path, out)
     assert re.search(r"Video: h264.*\(default\) \(original\)", streams(out))
+
+
+def test_timestamps_that_jump_back_lose_no_frame_in_silence(tmp_path):
+    path = tmp_path / "back.mkv"
+    shapes = ("-f", "lavfi", "-i", "testsrc2=s=64x64:d=1")
+    jump = "setts=ts='if(gt(N,11),TS-400,TS)'"
+    ffmpeg(*shapes, *X264, "-bf", 0, "-pix_fmt", "yuv420p", tmp_path / "in.mkv")
+    ffmpeg("-i", tmp_path / "in.mkv", "-c", "copy", "-bsf:v", jump, path)
+    with pytest.raises(UserError, match="timestamps"):
+        deliver_plainly(path, tmp_path / "out.mkv")
+    assert not (tmp_path / "out.mkv").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -107,3 +108,11 @@ def test_predict_tells_what_may_surprise(in_process, weights, tmp_path):
     assert "left out: 1 file that is neither a picture nor a video (.txt)" in done.stderr
     done = in_process("LAT.py", "predict", tmp_path / "c.txt", *given)
     assert done.returncode == 1 and "c.txt: neither a picture nor a video" in done.stderr
+
+
+def test_pipes_and_dangling_links_are_counted(tmp_path, capsys):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "p.png")
+    (tmp_path / "d.png").symlink_to("nowhere")
+    assert [path.name for path, _ in find_inputs([tmp_path]).files] == ["a.png"]
+    assert "left out: 2 files" in capsys.readouterr().err

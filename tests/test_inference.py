@@ -12,6 +12,7 @@ import pytest
 
 from common.data.frames import read_rgb
 from common.errors import UserError
+from common.files import write_arrays
 from common.inference import cache
 from common.inference.cache import load_or_make
 from common.inference.pipeline import Shown, predict_ahead
@@ -139,7 +140,7 @@ def test_damaged_and_foreign_entries_are_made_again(own_cache, weights, tmp_path
     (entry,) = own_cache.iterdir()
     whole = entry.read_bytes()
     other = tmp_path / "other.npz"
-    load_or_make(own_cache, "other", lambda: {"graph": np.zeros(1)})
+    load_or_make(own_cache, "other", KEYS, lambda: {"graph": np.zeros(1)})
     (own_cache / f"other{cache._SUFFIX}").rename(other)
     middle = len(whole) // 2
     damages = {
@@ -183,6 +184,9 @@ def test_what_cannot_be_kept_stops_nothing(own_cache, weights, capsys):
     assert own_cache.read_text() == "a file where the folder belongs"
 
 
+KEYS = {"graph"}
+
+
 def test_the_least_recently_used_goes(tmp_path, monkeypatch):
     partial = tmp_path / ".a.partial-0123abcd.npz"
     foreign = tmp_path / "notes.txt"
@@ -195,12 +199,12 @@ def test_the_least_recently_used_goes(tmp_path, monkeypatch):
 
     now = time.time()
     for age, name in ((30, "a"), (20, "b")):
-        load_or_make(tmp_path, name, make)
+        load_or_make(tmp_path, name, KEYS, make)
         os.utime(tmp_path / f"{name}{cache._SUFFIX}", (now - age, now - age))
-    load_or_make(tmp_path, "a", make)  # used once more, so that b is the older one
+    load_or_make(tmp_path, "a", KEYS, make)  # used once more, so that b is the older one
     size = (tmp_path / f"a{cache._SUFFIX}").stat().st_size
     monkeypatch.setattr(cache, "MOST_BYTES", 2.5 * size)
-    load_or_make(tmp_path, "c", make)
+    load_or_make(tmp_path, "c", KEYS, make)
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {f"a{cache._SUFFIX}", f"c{cache._SUFFIX}", "notes.txt"}
 
@@ -251,3 +255,15 @@ def test_so_much_is_read_ahead_and_no_more():
 def test_what_nobody_foresaw_is_raised():
     with pytest.raises(ZeroDivisionError):
         list(predict_ahead([0], lambda number: 1 // number, np.asarray, 1))
+
+
+def test_foreign_entries_of_the_cache_are_made_again(tmp_path):
+    def make():
+        return {"graph": np.arange(3)}
+
+    path = tmp_path / "m.model.npz"
+    write_arrays(path, {"name": "m", "other": np.zeros(2)})
+    assert load_or_make(tmp_path, "m", KEYS, make)["graph"].tolist() == [0, 1, 2]
+    path.unlink()
+    os.mkfifo(path)
+    assert load_or_make(tmp_path, "m", KEYS, make)["graph"].tolist() == [0, 1, 2]

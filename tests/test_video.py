@@ -216,3 +216,10 @@ Conversion failed!"""
     assert reason(said) == "error while decoding MB 15 7, bytestream -8"
     assert reason(b"Conversion failed!\n") == "Conversion failed!"
     assert reason(b"") == ""
+
+
+@pytest.mark.parametrize("sizes", [("176x320", "320x176", "176x320"), ("320x240", "320x176")])
+def test_an_aspect_that_changes(parts, sizes):
+    """Which made ffmpeg compare pictures of two heights, and crash at times."""
+    video = probe(parts("aspect", *(("testsrc2", size, "unknown") for size in sizes)))
+    assert [scene.first for scene in find_scenes(video)] == [0, 25, 50][: len(sizes)]

@@ -39,7 +39,7 @@ def natural_key(path: Path) -> tuple:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Files below `folder` and its subfolders, in any order.
+    """Files below `folder` and its subfolders, pipes and dangling links too, in any order.
 
     Hidden files and folders are skipped, and so are folders that common.prepare made.
 
@@ -56,15 +56,16 @@ def files_below(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(place, name) for name in names if not name.startswith("."))
-        yield from filter(Path.is_file, paths)
+        yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
 def sort_files(folder: Path, kinds: Collection[str]) -> Listing:
     """Sort `files_below` a folder into those of one of the `kinds` and all others."""
     listing = Listing([], [])
     for path in sorted((path.relative_to(folder) for path in files_below(folder)), key=natural_key):
-        (listing.files if kind(folder / path) in kinds else listing.others).append(folder / path)
+        file = folder / path
+        wanted = file.is_file() and kind(file) in kinds
+        (listing.files if wanted else listing.others).append(file)
     return listing
 
 

@@ -63,12 +63,15 @@ def encode_clip(
     raw: RawVideo,
     graph: str,
     tell: Callable[[int], None] | None = None,
-) -> None:
+) -> int:
     """Encode all frames of `clip` at a constant QP, calling `tell` with the number of frames done.
 
     Args:
         raw: the video that the clip was cut from.
         graph: ffmpeg filters still to be applied to the clip's frames.
+
+    Returns:
+        How many frames were encoded.
 
     Raises:
         RuntimeError: ffmpeg failed.
@@ -79,10 +82,14 @@ def encode_clip(
     words += ["-pix_fmt", coded.name, "-c:v", encoder.library]
     words += [word for name, value in options for word in (f"-{name}", value)]
     with running([*words, "-f", "nut", f"file:{target}"], stdout=subprocess.PIPE) as process:
+        done = 0
         for line in process.stdout:
             name, _, value = line.partition(b"=")
-            if tell and name == b"frame":
-                tell(int(value))
+            if name == b"frame":
+                done = int(value)
+                if tell:
+                    tell(done)
+    return done
 
 
 def packet_bytes(clip: Path) -> list[int]:
@@ -141,7 +148,12 @@ def encode_scenes(
     with contextlib.closing(_cut(given, lengths, folder, raw.video.path)) as pipes:
         for scene, qp, pipe, target in zip(scenes, qps, pipes, streams):
             further = functools.partial(_tell_further, tell, scene.first)
-            encode_clip(pipe, target, encoder, qp, raw, raw.tags, further)
+            done = encode_clip(pipe, target, encoder, qp, raw, raw.tags, further)
+            if done != scene.end - scene.first:
+                raise UserError(
+                    f"{raw.video.path}: {done} of the {scene.end - scene.first} frames from "
+                    f"{scene.start_seconds:.1f} s on came through; are its timestamps in order?"
+                )
     return streams
 
 

@@ -48,7 +48,7 @@ _MP4 = Container("mp4", "mov_text", frozenset({"mov_text"}), "stream")
 _MPEG_TS = Container(
     "mpegts", "", frozenset(), "",
     frozenset({"aac", "mp2", "mp3", "ac3", "eac3", "opus", "dts", "truehd", "h264", "hevc",
-               "mpeg2video", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle"}),
+               "mpeg2video", "dvb_subtitle", "dvb_teletext"}),
 )  # fmt: skip
 CONTAINERS = {
     ".mp4": _MP4,

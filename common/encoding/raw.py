@@ -81,6 +81,11 @@ def _refuse(video: Video) -> None:
             f"{video.path}: is interlaced{at}; make it progressive first: "
             "ffmpeg -i INPUT -vf bwdif OUTPUT"
         )
+    if back := next((n for n in range(video.frames) if video.times[n + 1] < video.times[n]), None):
+        raise UserError(
+            f"{video.path}: its timestamps jump back after {video.times[back]:.1f} s; "
+            "ffmpeg -i INPUT -vf setpts=N/FRAME_RATE/TB OUTPUT makes them anew"
+        )
     if min(video.look.width, video.look.height) < 2:
         raise UserError(f"{video.path}: too small to encode ({video.look.width} pixels wide)")
     if any(name in each for each in video.side_data for name in _DOLBY_VISION):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import platformdirs
 
 from common.arrays import read_arrays
 from common.errors import UserError, say
-from common.files import write_arrays
+from common.files import check_regular, write_arrays
 
 # Limit for all models together; the largest takes 104 MB.
 MOST_BYTES = 10**9
@@ -27,16 +27,19 @@ def default_folder() -> Path:
 
 
 def load_or_make(
-    folder: Path, name: str, make: Callable[[], dict[str, Any]]
+    folder: Path, name: str, keys: Collection[str], make: Callable[[], dict[str, Any]]
 ) -> dict[str, np.ndarray]:
-    """Read the arrays called `name` in `folder`; if missing or damaged, make and keep them.
+    """Read the arrays of the model `name` in `folder`; if missing or damaged, make and keep them.
+
+    Args:
+        keys: the names of the arrays.
 
     The file holds a checksum of each array and the name of the model. If it cannot be written, that
     is only reported on stderr. The least recently used models are deleted if all together take more
     than `MOST_BYTES`.
     """
     path = folder / (name + _SUFFIX)
-    if arrays := _load(path, name):
+    if arrays := _load(path, name, keys):
         with contextlib.suppress(OSError):  # the folder belongs to another user, or is read-only
             os.utime(path)
         return arrays
@@ -49,11 +52,12 @@ def load_or_make(
     return arrays
 
 
-def _load(path: Path, name: str) -> dict[str, np.ndarray] | None:
+def _load(path: Path, name: str, keys: Collection[str]) -> dict[str, np.ndarray] | None:
     try:
+        check_regular(path)
         arrays = read_arrays(path, MOST_BYTES)
-        return arrays if arrays.pop("name") == name else None
-    except (OSError, ValueError, KeyError, MemoryError):
+        return arrays if arrays.pop("name") == name and arrays.keys() == {*keys} else None
+    except (OSError, ValueError, KeyError, MemoryError, UserError):
         return None
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from common.framework import tf
 
 LEVELS, SEEN = "levels", "seen"
+_ARRAYS = {"graph", "weights", "analyses"}  # of a converted model in the cache
 _PROGRAM = Path(__file__).parents[1]
 # One stream of requests, each on all cores: as fast as several, in half the memory. If threads were
 # pinned to cores, those of two processes might share one.
@@ -122,7 +123,7 @@ def _read_or_convert(
     if not (weights and cache):
         return convert()
     name = _name(description, weights, precision)
-    return _unpack(load_or_make(cache, name, lambda: _pack(convert())))
+    return _unpack(load_or_make(cache, name, _ARRAYS, lambda: _pack(convert())))
 
 
 def _name(description: Description, weights: Path, precision: str) -> str:

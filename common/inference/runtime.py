@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 AUTO, KERAS, OPENVINO = "auto", "keras", "openvino"
 RUNTIMES = (AUTO, OPENVINO, KERAS)
+PRECISIONS = (AUTO, "float32", "bfloat16")
 
 
 class Runtime(NamedTuple):
@@ -51,8 +52,13 @@ def choose_runtime(runtime: str, precision: str, /) -> Choice:
     bfloat16 if OpenVINO runs on a processor with bfloat16 arithmetic.
 
     Raises:
-        UserError: OpenVINO was requested and is not installed.
+        UserError: there is no such runtime or precision, or OpenVINO was requested and is not
+            installed.
     """
+    if runtime not in RUNTIMES:
+        raise UserError(f"{runtime}: no such runtime; there are {', '.join(RUNTIMES)}")
+    if precision not in PRECISIONS:
+        raise UserError(f"{precision}: no such precision; there are {', '.join(PRECISIONS)}")
     remark = ""
     if runtime != OPENVINO:
         if (runtime == KERAS or has_cuda()) and (names := describe_gpus()):

@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.files import check_regular
 
 # Width at which cuts are detected, and scdet's threshold (0 to 100): its default.
-_WIDTH, _CUT = 320, 10
+_WIDTH, _HEIGHT, _CUT = 320, 180, 10
 # Duration of a frame in seconds if the file does not state it.
 _FRAME_SECONDS = 0.04
 _FRAME = re.compile(
@@ -105,7 +105,9 @@ def probe(path: Path) -> Video:
         raise UserError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     # The graph is not rebuilt when frames change: that would restart counting and cut detection.
     words = ["-err_detect", "explode", "-xerror", "-reinit_filter", 0, *source(path)]
-    graph = f"showinfo=checksum=0,scale={_WIDTH}:-2:flags=fast_bilinear,scdet=threshold={_CUT}"
+    graph = (
+        f"showinfo=checksum=0,scale={_WIDTH}:{_HEIGHT}:flags=fast_bilinear,scdet=threshold={_CUT}"
+    )
     words += ["-map", "0:V:0", "-vf", f"{graph},metadata=print"]
     words += ["-fps_mode", "passthrough", "-f", "null", "-"]
     # All streams are mapped, since in some formats time begins with the first one in use.
@@ -227,7 +229,8 @@ def _errors(said: deque[str]) -> Iterator[str]:
 def _why(path: Path, found: _Found, told: str) -> str:
     """Explain why a video cannot be read, and what helps."""
     if "Packet corrupt" in told:
-        return "packets are missing; ffmpeg -i INPUT -map 0 -c copy OUTPUT.mkv goes on without them"
+        remedy = "ffmpeg -i INPUT -map 0 -c copy OUTPUT.mkv goes on without them"
+        return f"packets are missing, or their counters jump; {remedy}"
     if found.times:
         return f"damaged {found.times[-1] - found.times[0]:.1f} s after its start: {told}"
     streams = found.streams.values()
