@@ -13,43 +13,16 @@ import h5py
 import numpy as np
 import pytest
 
-from common.codecs.ffmpeg import binary
 from common.encoding.planning import plan, threshold_of
 from common.encoding.raw import choose_raw
 from common.models.weights import _LABELS
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes
 from tests.processes import REPO, one_line
+from tests.videos import ffmpeg, pixels, streams, times
 
 STAND_IN = "objective stand-in (VMAF below 94.5, 91.25, 87)"
 X264 = ("-c:v", "libx264", "-qp", 12, "-preset", "ultrafast")
-
-
-def ffmpeg(*words) -> bytes:
-    command = [binary("libvmaf"), "-y", "-nostdin", "-hide_banner", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, check=True, timeout=100)
-    return done.stdout + done.stderr
-
-
-def pixels(path, first=0, end=10**6) -> list[str]:
-    """Checksums of the decoded frames."""
-    cut = f"trim=start_frame={first}:end_frame={end}"
-    words = ("-i", path, "-map", "0:v:0", "-vf", cut, "-fps_mode", "passthrough", "-f", "framemd5")
-    lines = ffmpeg("-loglevel", "error", *words, "-").decode().splitlines()
-    return [line.split(",")[-1].strip() for line in lines if not line.startswith("#")]
-
-
-def times(path) -> np.ndarray:
-    """When frames are shown, in seconds after the first."""
-    said = ffmpeg("-i", path, "-map", "0:v:0", "-vf", "showinfo", "-f", "null", "-").decode()
-    found = np.array([float(each) for each in re.findall(r" pts_time:(\S+)", said)])
-    return found[: len(pixels(path))] - found[0]
-
-
-def streams(path) -> str:
-    """What ffmpeg says of a file."""
-    command = [binary("libvmaf"), "-hide_banner", "-i", str(path)]
-    return subprocess.run(command, capture_output=True, text=True).stderr
 
 
 @pytest.fixture(scope="module")
