@@ -2,7 +2,7 @@
 
 import sys
 
-from common.cli import main
+from common.commands.model import main
 
 if __name__ == "__main__":
     sys.exit(main("MJLAT"))

@@ -11,13 +11,13 @@ spent() { /usr/bin/time -f "  %e s, %U + %S CPU s, %M kB" "$@" > /dev/null; }
 
 uptime
 for precision in float32 bfloat16; do
-  $python -m common.benchmark predict --models LAT E2ELAT MJLAT --frames 16 --precision $precision
-  $python -m common.benchmark predict --models REC --frames 8 --precision $precision
-  $python -m common.benchmark predict --models E2EREC MJREC --frames 2 --precision $precision
-  $python -m common.benchmark train --models REC --precision $precision
+  $python -m tools.benchmark predict --models LAT E2ELAT MJLAT --frames 16 --precision $precision
+  $python -m tools.benchmark predict --models REC --frames 8 --precision $precision
+  $python -m tools.benchmark predict --models E2EREC MJREC --frames 2 --precision $precision
+  $python -m tools.benchmark train --models REC --precision $precision
 done
-$python -m common.benchmark train --models LAT MJLAT
-$python -m common.benchmark backbone --frames 256 --precision bfloat16
+$python -m tools.benchmark train --models LAT MJLAT
+$python -m tools.benchmark backbone --frames 256 --precision bfloat16
 
 picture=samples/test/photo_wine_001.webp
 for precision in auto float32; do
@@ -34,7 +34,7 @@ import glob, time
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
-from common.predictor import Predictor
+from common.inference.predictor import Predictor
 
 predictor = Predictor("MJLAT", "weights/")
 photo = np.asarray(Image.open(glob.glob("samples/test/*")[0]).convert("RGB").resize((1600, 1250)))

@@ -1,7 +1,5 @@
 """Fixtures that every test may ask for."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -11,8 +9,8 @@ import hypothesis
 import pytest
 from PIL import Image
 
+from common.base.constants import QP
 from common.data.manifest import COLUMNS, write_manifest
-from common.facts import QP
 from tests import golden
 from tests.processes import REPO, run
 
@@ -60,8 +58,8 @@ def in_process(capsys):
 
     Loading it takes as long as many a test. Each script is also run as a process by some test.
     """
-    from common import cli
-    from common.framework import tf
+    from common.base.framework import tf
+    from common.commands import model as cli
 
     def run(script, *arguments) -> subprocess.CompletedProcess:
         capsys.readouterr()

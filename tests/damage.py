@@ -1,7 +1,5 @@
 """Files as bad disks, half transfers and wrong programs leave them: damage by a seed."""
 
-from __future__ import annotations
-
 import random
 
 

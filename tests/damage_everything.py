@@ -9,8 +9,6 @@ with its seed, and the next child goes on after it. Right is: refused in one lin
 file has a checksum, what is read is what was written.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json
@@ -33,7 +31,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from common.errors import UserError
+from common.base.errors import UserError
 from tests import golden
 from tests.damage import damaged
 from tests.processes import REPO
@@ -55,7 +53,7 @@ class Kind(NamedTuple):
 def _write_weights(folder: Path) -> list[Path]:
     import h5py
 
-    from common.compact import compact
+    from common.commands.compact import compact
     from common.models.weights import write_sum
 
     whole, small = folder / "summed.h5", folder / "compact.h5"
@@ -81,12 +79,12 @@ def _weights_reader(_: Path) -> Callable[[Path], object]:
 
 
 def _write_bitstream(folder: Path) -> list[Path]:
-    from common.compression.pictures import compress
-    from common.compression.sources import read_sources
+    from common.codec.entropy_model import build_prior, entropy_file, write_prior
+    from common.codec.sources import read_sources
+    from common.inference.compression import compress
     from common.models.backbone import build_backbone
     from common.models.build import build_model, start_from
     from common.models.descriptions import MODELS
-    from common.models.entropy import build_prior, entropy_file, write_prior
     from common.models.wavelets import initialise_as_wavelets
     from common.models.weights import read_weights, write_weights
 
@@ -112,7 +110,7 @@ def _write_bitstream(folder: Path) -> list[Path]:
 
 
 def _bitstream_reader(folder: Path) -> Callable[[Path], object]:
-    from common.predictor import Predictor
+    from common.inference.predictor import Predictor
 
     predictor = Predictor("LAT", folder / "LATJND1.h5", "JND1")
     return lambda path: predictor.levels_of_latents(predictor.latents(path)).tobytes().hex()
@@ -130,7 +128,7 @@ CLAIMS += [b"\xc9\x7f\xff\xff\xff\x05", b"\xdd\0\x0f\xff\xff", b"\xdc\xff\xff", 
 
 def damage_and_sign(data: bytes, seed: int) -> bytes:
     """A bitstream file with damaged fields, bytes or claims, and a checksum that fits again."""
-    from common.models import bitstream
+    from common.codec import bitstream
 
     chance, head = random.Random(seed), len(bitstream._MAGIC) + 1 + bitstream._DIGEST
     content = data[head:]
@@ -157,8 +155,8 @@ def damage_and_sign(data: bytes, seed: int) -> bytes:
 
 
 def _write_entropy(folder: Path) -> list[Path]:
+    from common.codec.entropy_model import build_prior, entropy_file, write_prior
     from common.models.backbone import build_backbone
-    from common.models.entropy import build_prior, entropy_file, write_prior
     from common.models.weights import write_weights
 
     backbone, file = build_backbone(), folder / "JND1Reconstruction.h5"
@@ -168,8 +166,8 @@ def _write_entropy(folder: Path) -> list[Path]:
 
 
 def _entropy_reader(folder: Path) -> Callable[[Path], object]:
+    from common.codec.entropy_model import build_prior, prior_checksum, read_prior
     from common.models.backbone import build_backbone
-    from common.models.entropy import build_prior, prior_checksum, read_prior
     from common.models.weights import read_weights
 
     backbone, prior = build_backbone().whole, build_prior()
@@ -183,14 +181,14 @@ def _entropy_reader(folder: Path) -> Callable[[Path], object]:
 
 
 def _variables() -> list:
-    from common.framework import tf
+    from common.base.framework import tf
 
     values = np.random.default_rng(0).standard_normal((40, 50)).astype(np.float32)
     return [tf.Variable(values), tf.Variable(values[0]), tf.Variable(7, dtype=tf.int64)]
 
 
 def _write_state(folder: Path) -> list[Path]:
-    from common.training.state import write_state
+    from common.training.checkpoint import write_state
 
     rows = [{"epoch": number, "loss": 1 / (1 + number)} for number in range(20)]
     write_state(folder / "state.npz", {"seed": 3}, rows, _variables())
@@ -198,7 +196,7 @@ def _write_state(folder: Path) -> list[Path]:
 
 
 def _state_reader(_: Path) -> Callable[[Path], object]:
-    from common.training.state import read_state
+    from common.training.checkpoint import read_state
 
     variables = _variables()
 
@@ -265,7 +263,7 @@ VIDEOS = {
 
 
 def _write_videos(folder: Path) -> list[Path]:
-    from common.codecs.ffmpeg import binary
+    from common.video.ffmpeg import binary
 
     made = ["-f", "lavfi", "-i", "testsrc2=s=176x144:r=25:d=0.8"]
     for name, encoder in VIDEOS.items():

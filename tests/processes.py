@@ -1,7 +1,5 @@
 """Commands as a user runs them: processes with their output, and what they took."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Pictures and clips made by the tests, with enough in them for a codec to lose something."""
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 from pathlib import Path

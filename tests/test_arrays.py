@@ -1,7 +1,5 @@
 """Files of arrays: read whole or refused, in little memory, whatever is in them."""
 
-from __future__ import annotations
-
 import pickle
 import tracemalloc
 import zipfile
@@ -9,9 +7,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from common.arrays import read_arrays
+from common.base.arrays import read_arrays
+from common.base.files import write_arrays
 from common.evaluation.results import kept
-from common.files import write_arrays
 from tests.damage import damaged
 
 ARRAYS = {

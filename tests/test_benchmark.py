@@ -1,7 +1,5 @@
 """The benchmark's lines say what they seem to say."""
 
-from __future__ import annotations
-
 import operator
 import os
 import signal
@@ -14,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common.errors import UserError
+from common.base.errors import UserError
 from common.evaluation.speed import in_own_process
 from tests.processes import REPO
 from tests.synthetic import picture
@@ -24,7 +22,7 @@ from tests.synthetic import picture
 def test_it_prints_and_saves_both_speeds_and_their_ratio(what, command, tmp_path):
     saved, model = tmp_path / "speed.csv", "Img" if what == "backbone" else "LAT"
     asked = *([] if what == "backbone" else ["--models", model]), "--frames", 2, "--save", saved
-    finished = command("-m", "common.benchmark", what, *asked)
+    finished = command("-m", "tools.benchmark", what, *asked)
     assert finished.returncode == 0, finished.stderr
     last = finished.stdout.splitlines()[-1].split()
     name, frames, ours, our_memory, keras, keras_memory, ratio = last
@@ -43,7 +41,7 @@ def test_it_prints_and_saves_both_speeds_and_their_ratio(what, command, tmp_path
 
 def test_in_bfloat16_keras_is_measured_in_both(command):
     asked = "--models", "LAT", "--frames", 2, "--precision", "bfloat16"
-    finished = command("-m", "common.benchmark", "predict", *asked)
+    finished = command("-m", "tools.benchmark", "predict", *asked)
     assert finished.returncode == 0, finished.stderr
     head, _, last = finished.stdout.splitlines()
     _, _, ours, _, *keras = map(float, ["nan", *last.split()[1:]])
@@ -56,8 +54,8 @@ def test_in_bfloat16_keras_is_measured_in_both(command):
 
 
 def test_the_rival_in_bfloat16_computes_in_it():
-    from common import benchmark
-    from common.framework import tf
+    from common.base.framework import tf
+    from tools import benchmark
 
     try:
         assert benchmark._predict_keras("LAT", 1, "bfloat16") > 0
@@ -67,7 +65,7 @@ def test_the_rival_in_bfloat16_computes_in_it():
 
 
 def test_an_unknown_model_is_a_usage_error(command):
-    finished = command("-m", "common.benchmark", "predict", "--models", "CAT")
+    finished = command("-m", "tools.benchmark", "predict", "--models", "CAT")
     assert finished.returncode == 2
     assert len(finished.stderr.splitlines()) == 1
     assert "CAT" in finished.stderr
@@ -96,7 +94,7 @@ def test_memory_is_that_of_the_measured_process_alone():
 def test_it_ends_at_once_and_leaves_nothing(tmp_path, ending, code):
     """Asked to end, and asked again: as by two Ctrl-C, which a terminal sends to every process."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "common.benchmark", "train", "--models", "LAT", "--frames", "64"],
+        [sys.executable, "-m", "tools.benchmark", "train", "--models", "LAT", "--frames", "64"],
         cwd=REPO,
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.DEVNULL,
@@ -110,7 +108,7 @@ def test_it_ends_at_once_and_leaves_nothing(tmp_path, ending, code):
         os.killpg(process.pid, ending) if ending == signal.SIGINT else process.send_signal(ending)
         time.sleep(0.02)
     _, said = process.communicate(timeout=10)
-    interrupted = "python3 -m common.benchmark: interrupted\n"
+    interrupted = "python3 -m tools.benchmark: interrupted\n"
     assert (process.returncode, said) == (code, f"Running on the CPU in float32.\n{interrupted}")
     assert not list(tmp_path.iterdir())
 
@@ -118,7 +116,7 @@ def test_it_ends_at_once_and_leaves_nothing(tmp_path, ending, code):
 def test_both_searches_for_labels_agree(command, tmp_path):
     for number in range(2):
         Image.fromarray(picture(number)).save(tmp_path / f"{number}.png")
-    finished = command("-m", "common.benchmark", "labels", "--images", tmp_path, "--count", 2)
+    finished = command("-m", "tools.benchmark", "labels", "--images", tmp_path, "--count", 2)
     assert finished.returncode == 0, finished.stderr
     rows = [line.split("|") for line in finished.stdout.splitlines()[-2:]]
     together, singly = ([float(cell) for cell in row[2:-1]] for row in rows)
@@ -130,7 +128,7 @@ def test_both_searches_for_labels_agree(command, tmp_path):
 @pytest.mark.parametrize("measure", ["views", "deliveries", "decisions", "label_searches"])
 def test_pictures_that_are_too_small_are_told(tmp_path, measure):
     """Before anything is measured, and by the sizes that are needed."""
-    from common.encoding import measuring
+    from tools import measuring
 
     for number in range(3):
         Image.fromarray(picture(number, 96, 160)).save(tmp_path / f"{number}.png")
@@ -144,7 +142,7 @@ def test_pictures_that_are_too_small_are_told(tmp_path, measure):
 
 
 def test_contents_that_name_no_picture_are_told(tmp_path):
-    from common.encoding.samples import find_pictures
+    from tools.samples import find_pictures
 
     Image.fromarray(picture(1, 96, 160)).save(tmp_path / "a.png")
     (tmp_path / "named.txt").write_text("a.png\n")

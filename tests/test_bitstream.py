@@ -1,7 +1,5 @@
 """Coded pictures: the file, the latents in it, and the levels predicted from them."""
 
-from __future__ import annotations
-
 import json
 import threading
 import tracemalloc
@@ -14,20 +12,28 @@ from hypothesis import given
 from hypothesis import strategies as some
 from PIL import Image
 
-from common import cli, compact, export, reconstruct
+from common.base.errors import UserError
+from common.base.framework import tf
+from common.codec import entropy_model as entropy
+from common.codec.bitstream import CodedLatent, CodedPicture, packed, read_coded, unpacked
+from common.codec.decoding import _coder, decoded
+from common.codec.entropy_model import (
+    build_coder,
+    build_prior,
+    entropy_file,
+    read_prior,
+    write_prior,
+)
+from common.commands import backbone as reconstruct
+from common.commands import compact, export
+from common.commands import model as cli
 from common.data.frames import read_frame
-from common.errors import UserError
-from common.framework import tf
-from common.models import entropy
+from common.inference.predictor import Predictor
 from common.models.backbone import build_backbone
-from common.models.bitstream import CodedLatent, CodedPicture, packed, read_coded, unpacked
 from common.models.build import build_model, start_from
-from common.models.decoding import _coder, decoded
 from common.models.descriptions import MODELS
-from common.models.entropy import build_coder, build_prior, entropy_file, read_prior, write_prior
 from common.models.wavelets import initialise_as_wavelets
 from common.models.weights import read_weights, write_weights
-from common.predictor import Predictor
 from tests import golden
 from tests.damage import damaged
 from tests.damage_everything import CLAIMS
@@ -176,7 +182,7 @@ def test_parts_of_another_file_are_refused(coded, file):
 def test_fields_that_cannot_be_are_refused(file, fields):
     import msgpack
 
-    from common.models import bitstream
+    from common.codec import bitstream
 
     content = [*read_coded(file)._replace(latents=[])._replace(**fields)]
     body = msgpack.packb(content)
@@ -189,7 +195,7 @@ def test_fields_that_cannot_be_are_refused(file, fields):
 @pytest.mark.parametrize("nested", [1, 500, 100_000])
 def test_sizes_are_not_believed(file, claim, nested):
     """What a file says that it holds, again and again within itself, takes no memory."""
-    from common.models import bitstream
+    from common.codec import bitstream
 
     body = claim * nested
     data = bitstream._MAGIC + bytes([1]) + bitstream._digest(body) + body
@@ -406,7 +412,7 @@ def test_both_range_coders(folder, root, tmp_path, monkeypatch, capsys):
     code, expected = level(by_tfc)
     assert code == 0
     monkeypatch.setattr(entropy, "tfc", None)
-    from common.models import decoding
+    from common.codec import decoding
 
     decoding._coder.cache_clear()
     by_constriction = coded_by(tmp_path / "c")

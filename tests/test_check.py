@@ -1,17 +1,15 @@
 """`check` on a good folder, and on the same folder damaged in one way each."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from common import prepare
+from common.base.errors import UserError
+from common.commands import prepare
 from common.data.manifest import COLUMNS, provenance, write_manifest
 from common.datasets.checking import check
-from common.errors import UserError
 
 LEVELS = {"train": [(25, 30, 34), (27, 31, 35), (29, 32, 33)], "test": [(26, 30, 35)]}
 

@@ -1,7 +1,5 @@
 """The six scripts as a user runs them: processes, files, exit codes."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import pty
@@ -17,8 +15,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from common.base.constants import QP
 from common.data.manifest import COLUMNS, VIEWERS, write_manifest
-from common.facts import QP
 from common.models.descriptions import MODELS
 from tests import golden
 from tests.processes import PREDICTS, REPO, one_line, run

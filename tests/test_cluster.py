@@ -1,7 +1,5 @@
 """Frames made and levels predicted by the workers of a Dask cluster: processes on loopback."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -15,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from common.errors import UserError
-from common.parallel import on_cluster
+from common.base.errors import UserError
+from common.base.parallel import on_cluster
 from tests.processes import REPO, one_line
 from tests.synthetic import picture
 

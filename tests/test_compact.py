@@ -1,7 +1,5 @@
 """Making a weight file small, and what may go wrong with it."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys
@@ -11,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from common.compact import compact, main
-from common.errors import UserError
+from common.base.errors import UserError
+from common.commands.compact import compact, main
 from tests import golden
 from tests.processes import REPO, one_line, run
 

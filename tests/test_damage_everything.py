@@ -1,7 +1,5 @@
 """A small part of `damage_everything`, which has the kinds that no other test damages."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.damage_everything import damage

@@ -5,8 +5,6 @@ A few of each in the suite, 300 label files and 200 images where DAMAGE=full is 
 those that end otherwise.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os
@@ -22,13 +20,13 @@ import openpyxl
 import pytest
 from PIL import Image
 
+from common.base.constants import QP
+from common.base.errors import UserError
 from common.data.layout import read_split
 from common.data.manifest import COLUMNS, provenance, read_manifest, write_manifest
 from common.data.pictures import read_rgb
 from common.datasets.checking import check
 from common.datasets.viewers import read_mcl_jci, read_videoset
-from common.errors import UserError
-from common.facts import QP
 from tests.damage import damaged
 from tests.processes import run
 from tests.synthetic import picture

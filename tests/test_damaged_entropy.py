@@ -1,13 +1,17 @@
 """Entropy models that are damaged, or not one: told in one line, and never taken for whole."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
-from common.errors import UserError
+from common.base.errors import UserError
+from common.codec.entropy_model import (
+    build_prior,
+    find_prior,
+    prior_checksum,
+    read_prior,
+    write_prior,
+)
 from common.models.backbone import build_backbone
-from common.models.entropy import build_prior, find_prior, prior_checksum, read_prior, write_prior
 from tests.damage import damaged
 
 pytestmark = pytest.mark.tensorflow

@@ -3,8 +3,6 @@
 A few in the suite, 300 where DAMAGE=full is in the environment.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random
@@ -18,8 +16,8 @@ import h5py
 import numpy as np
 import pytest
 
-from common.compact import compact
-from common.errors import UserError
+from common.base.errors import UserError
+from common.commands.compact import compact
 from common.models.weights import check_sum, finite, opened, weight_sets, write_sum
 from tests import golden
 from tests.damage import damaged
@@ -90,7 +88,7 @@ def read(path: Path) -> int:
 READER = r"""
 import json, re, signal, sys
 from pathlib import Path
-from common.errors import UserError
+from common.base.errors import UserError
 from tests.test_damaged_weights import read
 
 for line in sys.stdin:

@@ -1,7 +1,5 @@
 """What a newcomer sees first: the default model on the sample frames, with no argument."""
 
-from __future__ import annotations
-
 import csv
 
 import numpy as np
@@ -9,12 +7,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from common.base.constants import LEVELS
 from common.data.pictures import read_rgb
-from common.facts import LEVELS
+from common.inference.predictor import Predictor
 from common.models.build import build_model
 from common.models.descriptions import MODELS
 from common.models.weights import read_weights
-from common.predictor import Predictor
 from tests.processes import REPO
 
 pytestmark = pytest.mark.tensorflow

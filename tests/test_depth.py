@@ -1,7 +1,5 @@
 """Pictures of more than 8 bits, and of other colours than red, green and blue, as meant."""
 
-from __future__ import annotations
-
 import struct
 import subprocess
 import zlib
@@ -10,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from common.codecs.ffmpeg import binary
+from common.base.errors import UserError
 from common.data.pictures import TRANSPARENT, read_picture, read_rgb
-from common.errors import UserError
+from common.video.ffmpeg import binary
 from tests.synthetic import picture
 
 RGB = picture(3, 60, 80)

@@ -1,16 +1,14 @@
 """Which processor is good for what, and what is said of it."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
-from common import device
-from common.device import multiplies_bfloat16, remark_on_card
-from common.errors import UserError
+from common.base import device
+from common.base.device import multiplies_bfloat16, remark_on_card
+from common.base.errors import UserError
 from common.inference import runtime
 from tests import golden
 

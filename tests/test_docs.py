@@ -1,14 +1,12 @@
 """README and docs: their links lead somewhere, and their commands are ones that there are."""
 
-from __future__ import annotations
-
 import importlib
 import re
 import shlex
 
 import pytest
 
-from common import cli
+from common.commands import model as cli
 from common.models.descriptions import MODELS
 from tests.processes import REPO
 

@@ -1,7 +1,5 @@
 """`encode`: what comes out, by ffmpeg's own word, of videos as they are found in the wild."""
 
-from __future__ import annotations
-
 import json
 import re
 import signal
@@ -205,7 +203,7 @@ def test_labels_of_qualities_are_refused(in_process, weights, clip, tmp_path):
 
 
 def test_two_runs_with_one_output(in_process, weights, clip, tmp_path):
-    from common.files import locked
+    from common.base.files import locked
 
     out = tmp_path / "out.mkv"
     with locked(out):

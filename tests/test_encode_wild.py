@@ -1,20 +1,19 @@
 """`encode` of files as they are found: depth, RGB, alpha, HDR, covers, subtitles, promises."""
 
-from __future__ import annotations
-
+import itertools
 import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from common.base.errors import UserError
 from common.encoding.clips import encode_scenes
 from common.encoding.containers import CONTAINERS, check_container, find_container, join
 from common.encoding.delivery import deliver
 from common.encoding.encoders import ENCODERS, find_mastering
 from common.encoding.planning import Planned, is_measurable, plan
 from common.encoding.raw import choose_raw
-from common.errors import UserError
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes
 from tests.videos import ffmpeg, frames_by_ffmpeg, pixels, streams, times
@@ -234,7 +233,7 @@ def test_more_scenes_than_one_ffmpeg_cuts(tmp_path, monkeypatch):
     monkeypatch.setattr("common.encoding.clips._MOST_PARTS", 3)
     raw = choose_raw(probe(path), "x264")
     firsts = [0, 2, 5, 9, 11, 17, 23, 29, 30]
-    scenes = [Scene(first, end, first / 25, end / 25) for first, end in zip(firsts, firsts[1:])]
+    scenes = [Scene(first, end, first / 25, end / 25) for first, end in itertools.pairwise(firsts)]
     told = []
     parts = encode_scenes(raw, scenes, [1] * 8, ENCODERS["x264"], tmp_path, told.append)
     assert len(parts) == 8 and told[-1] == 30

@@ -1,15 +1,19 @@
 """The entropy model of stage 1: of either library, against the other and against plain sums."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
-from common.errors import UserError
-from common.framework import tf
-from common.models.density import NoisyDeepFactorized
-from common.models.entropy import build_coder, build_prior, noisy, quantization_offset, quantized
-from common.models.range_coding import constriction_coder, tensorflow_compression_coder
+from common.base.errors import UserError
+from common.base.framework import tf
+from common.codec.density import NoisyDeepFactorized
+from common.codec.entropy_model import (
+    build_coder,
+    build_prior,
+    noisy,
+    quantization_offset,
+    quantized,
+)
+from common.codec.range_coding import constriction_coder, tensorflow_compression_coder
 
 pytestmark = pytest.mark.tensorflow
 

@@ -1,7 +1,5 @@
 """Exported models, run by programs that know nothing of this project."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -86,7 +84,7 @@ def test_pictures_of_any_size_are_resized_inside(tmp_path):
 
 def test_in_a_graph_it_resizes_as_outside():
     """But for one step of some pixels in two hundred: float32 is all that TensorFlow Lite has."""
-    from common.export import resized as in_graph
+    from common.commands.export import resized as in_graph
 
     random = np.random.default_rng(0)
     for height, width in ((352, 640), (720, 1280), (333, 500), (1, 1), (2000, 3)):

@@ -1,7 +1,5 @@
 """Features on disk: one writer, whole or not there, and of these backbones and images only."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 
@@ -9,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.errors import UserError
-from common.framework import tf
+from common.base.errors import UserError
+from common.base.framework import tf
 from common.training.features import cached_features
 from tests.processes import REPO
 from tests.synthetic import picture

@@ -1,7 +1,5 @@
 """Files that are whole or not there; what kills leave; what is never replaced."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re
@@ -15,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import files
-from common.errors import UserError
-from common.files import (
+from common.base import files
+from common.base.errors import UserError
+from common.base.files import (
     atomic_write,
     check_regular,
     check_writable,
@@ -31,7 +29,7 @@ OURS = re.compile(b"image,JND1")
 HOLD = """
 import sys, time
 from pathlib import Path
-from common.files import locked, temporary_folder
+from common.base.files import locked, temporary_folder
 with temporary_folder(Path(sys.argv[1])) as folder, locked(Path(sys.argv[1], "target")):
     (folder / "sub").mkdir()
     (folder / "sub" / "half").write_text("x")

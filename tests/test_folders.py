@@ -1,7 +1,5 @@
 """What is taken of a folder, and what is said of the rest."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -12,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.codecs.ffmpeg import binary
-from common.compression.files import to_compress
+from common.base.errors import UserError
 from common.data.kinds import PICTURE
 from common.data.layout import read_jnd_frames, read_split
 from common.data.listing import describe_others, list_images
 from common.data.pictures import TRANSPARENT
 from common.datasets.checking import check
-from common.errors import UserError
-from common.prediction.inputs import find_inputs
+from common.inference.compression_files import to_compress
+from common.inference.inputs import find_inputs
+from common.video.ffmpeg import binary
 from tests.processes import REPO
 from tests.synthetic import picture
 

@@ -1,18 +1,16 @@
 """Image files: which, in what order, and what the models get of them."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from common.base.constants import HEIGHT, WIDTH
+from common.base.errors import UserError
 from common.data.frames import decoded_frames, errors_in, frame_batches, raise_first
 from common.data.listing import list_images
 from common.data.pictures import read_rgb
-from common.errors import UserError
-from common.facts import HEIGHT, WIDTH
 
 pytestmark = pytest.mark.tensorflow
 

@@ -1,16 +1,14 @@
 """The codec module against ffmpeg run on its own, numpy, and numbers from the standards."""
 
-from __future__ import annotations
-
 import json
 import os
 
 import numpy as np
 import pytest
 
-from common.codecs import ffmpeg as ffmpeg_program
-from common.codecs import h264
-from common.errors import UserError
+from common.base.errors import UserError
+from common.video import ffmpeg as ffmpeg_program
+from common.video import h264
 from tests.synthetic import fake_ffmpeg, ffmpeg, moving, picture, write_clip
 
 SIZE = (144, 256)

@@ -1,7 +1,5 @@
 """Both runtimes, the cache of converted models, and the reading ahead of pictures."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time
@@ -10,18 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from common.base.errors import UserError
+from common.base.files import write_arrays
+from common.base.parallel import count_cores
 from common.data.frames import read_rgb
-from common.errors import UserError
-from common.files import write_arrays
 from common.inference import cache
 from common.inference.cache import load_or_make
 from common.inference.pipeline import Shown, predict_ahead
+from common.inference.predictor import Predictor
 from common.inference.runtime import choose_runtime, load_analysis
 from common.models.backbone import build_backbone
 from common.models.descriptions import MODELS
 from common.models.weights import read_weights
-from common.parallel import count_cores
-from common.predictor import Predictor
 from tests import golden
 from tests.processes import REPO
 
@@ -90,7 +88,7 @@ def test_many_threads_get_what_one_gets(weights):
 
 
 def test_kernels_rounded_to_bfloat16_keep_their_sums():
-    from common.framework import tf
+    from common.base.framework import tf
     from common.inference.keras import _on_grid
 
     kernel = np.random.default_rng(0).standard_normal((5, 5, 4, 4)).astype(np.float32)

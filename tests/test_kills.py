@@ -6,8 +6,6 @@ follow from its name. Else two that are quick are killed once: trainings are kil
 test_reconstruct.py and test_training.py, too, and tables stopped in test_tables.py.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import random
@@ -26,7 +24,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common.codecs.ffmpeg import binary
+from common.video.ffmpeg import binary
 from tests import golden
 from tests.processes import REPO
 from tests.synthetic import picture

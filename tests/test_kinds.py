@@ -1,7 +1,5 @@
 """What kind of file is which: by what is in it, whatever it is called."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 
@@ -9,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.codecs.ffmpeg import binary
 from common.data.kinds import BITSTREAM, PICTURE, VIDEO, kind
 from common.data.pictures import read_picture, read_rgb
+from common.video.ffmpeg import binary
 from tests.synthetic import picture
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "AVIF", "BMP", "JPEG2000", "PPM", "SGI", "PCX")

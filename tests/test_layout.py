@@ -1,7 +1,5 @@
 """JND-Levels.txt, in every form that people write it."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -10,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.base.errors import UserError
 from common.data.layout import read_levels, read_split
-from common.errors import UserError
 
 real = st.one_of(st.integers(1, 100), st.floats(1, 100, width=32))
 three = st.tuples(real, real, real).map(sorted)

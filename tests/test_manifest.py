@@ -1,14 +1,12 @@
 """manifest.csv: as written, as a spreadsheet saves it, as it was before, and damaged."""
 
-from __future__ import annotations
-
 import csv
 
 import pytest
 
+from common.base.constants import QP, QUALITY
+from common.base.errors import UserError
 from common.data.manifest import COLUMNS, read_manifest, write_manifest
-from common.errors import UserError
-from common.facts import QP, QUALITY
 
 FACTS = ("statistic", "label_size", "thresholds", "scores")
 

@@ -1,7 +1,5 @@
 """Errors worked out by hand, and the bootstrap against known distributions and the clock."""
 
-from __future__ import annotations
-
 import time
 import tracemalloc
 

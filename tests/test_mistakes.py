@@ -3,8 +3,6 @@
 Those with common.prepare are in test_prepare_mistakes.py.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -153,7 +151,7 @@ MISTAKES = [
     (["-m", "common.compact", "data", "new.h5"], 1, "data: cannot be read (Is a directory)"),
     (["-m", "common.compact", "nan/JND1Reconstruction.h5", "new.h5"], 1, "has NaN or infinite"),
     (["-m", "common.compact", "w/LATJND1.h5"], 2, "OUT"),
-    (["-m", "common.benchmark", "predict", "--frames", "0"], 2, "0 is less than 1"),
+    (["-m", "tools.benchmark", "predict", "--frames", "0"], 2, "0 is less than 1"),
 ]  # fmt: skip
 
 
@@ -198,7 +196,7 @@ def test_where_nothing_can_be_printed(place, closed, said):
 
 def test_what_nobody_foresaw_is_one_line_with_details_in_a_file(tmp_path):
     program = (
-        "from common.errors import reported\n"
+        "from common.base.errors import reported\n"
         "with reported('the command'):\n"
         "    from common.data.frames import resized\n"
         "    resized(7)\n"

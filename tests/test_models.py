@@ -3,15 +3,13 @@
 The form that predicts in float32 on a CPU is measured so in test_cli.py, on its way from files.
 """
 
-from __future__ import annotations
-
 import re
 
 import h5py
 import numpy as np
 import pytest
 
-from common.framework import layers, tf
+from common.base.framework import layers, tf
 from common.models.backbone import build_backbone
 from common.models.build import Parts, build_model, start_from
 from common.models.descriptions import MODELS

@@ -1,7 +1,5 @@
 """The search for levels against the full sweep."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from common.codecs import h264
+from common.base.errors import UserError
 from common.datasets.objective import (
     LOOK_BACK,
     THRESHOLDS,
@@ -18,7 +16,7 @@ from common.datasets.objective import (
     find_levels_of_each,
     lowest_below,
 )
-from common.errors import UserError
+from common.video import h264
 from tests.synthetic import picture
 
 

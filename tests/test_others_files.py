@@ -1,7 +1,5 @@
 """Files that are not ours stay, what cannot be read is left out, and names are printed safely."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -15,20 +13,22 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common import benchmark, compact, export, reconstruct, tables
+from common.base.errors import UserError, printable
+from common.base.files import locked
+from common.codec.bitstream import read_coded
+from common.codec.entropy_model import build_prior, find_prior
+from common.codec.entropy_model import read_prior as read_entropy_model
+from common.commands import backbone as reconstruct
+from common.commands import compact, export, tables
 from common.data.frames import read_rgb
 from common.data.text import guard_cells, read_text
-from common.errors import UserError, printable
-from common.files import locked
-from common.models.bitstream import read_coded
-from common.models.entropy import build_prior, find_prior
-from common.models.entropy import read_prior as read_entropy_model
+from common.inference.predictor import Predictor
 from common.models.weights import find_weights, labels_of
-from common.predictor import Predictor
-from common.training.state import read_state, reserve
+from common.training.checkpoint import read_state, reserve
 from tests import golden
 from tests.processes import REPO, one_line
 from tests.synthetic import picture
+from tools import benchmark
 
 DEFAULT = REPO / "weights" / "MJLAT.h5"
 HOSTILE = "=1+1\n\x1b[31m\u202egnp.png"
@@ -156,8 +156,8 @@ def test_decompress_leaves_originals_alone(main, photo, tmp_path):
 def test_decompressed_pictures_are_ours_and_replaced(main, photo, tmp_path):
     golden.write_weights("Backbone", tmp_path / "JND1Reconstruction.h5")
     backbone = "--target", "JND1", "--model_weights_path", tmp_path
+    from common.codec.entropy_model import entropy_file, write_prior
     from common.models.backbone import build_backbone
-    from common.models.entropy import entropy_file, write_prior
     from common.models.weights import read_weights
 
     whole = build_backbone().whole

@@ -1,7 +1,5 @@
 """`predict`: any pictures and videos, the document it prints, and what a picture is seen as."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 
@@ -13,10 +11,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from common.codecs.ffmpeg import binary
 from common.data.views import VIEWS, cutouts
-from common.prediction.answers import answer
-from common.predictor import Predictor
+from common.inference.answers import answer
+from common.inference.predictor import Predictor
+from common.video.ffmpeg import binary
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes
 from tests import golden

@@ -1,7 +1,5 @@
 """`python -m common.prepare` once more into the same folder, and ended by a signal."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -13,7 +11,7 @@ import time
 import pytest
 from PIL import Image
 
-from common import prepare
+from common.commands import prepare
 from common.data.manifest import read_manifest
 from tests.processes import REPO
 from tests.synthetic import fake_ffmpeg, hashes, picture

@@ -1,7 +1,5 @@
 """Mistakes with `python -m common.prepare`: one line each; and names in any bytes and locale."""
 
-from __future__ import annotations
-
 import os
 
 import openpyxl

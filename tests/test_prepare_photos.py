@@ -1,7 +1,5 @@
 """`python -m common.prepare photos`, as a user runs it, on small pictures; and wrong usage."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

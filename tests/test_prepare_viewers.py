@@ -1,7 +1,5 @@
 """`python -m common.prepare videoset` and `mcl-jci`, as a user runs them, on small datasets."""
 
-from __future__ import annotations
-
 import csv
 import shutil
 

@@ -1,22 +1,20 @@
 """The training form gives what Keras's own layers give, values and gradients alike."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
-from common.device import use_precision
-from common.fast import winograd
-from common.fast.recomputation import (
+from common.base.device import use_precision
+from common.base.framework import tf
+from common.models.build import build_model
+from common.models.descriptions import MODELS
+from common.models.heads import Block, build_block
+from common.training import winograd
+from common.training.recomputation import (
     RecomputedBlock,
     TakenIn,
     WinogradConvolution,
     training_form,
 )
-from common.framework import tf
-from common.models.build import build_model
-from common.models.descriptions import MODELS
-from common.models.heads import Block, build_block
 
 pytestmark = pytest.mark.tensorflow
 

@@ -1,7 +1,5 @@
 """Stage 1 as a user runs it: training a backbone, resuming, testing it."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -15,15 +13,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common import reconstruct
-from common.models.backbone import build_backbone
-from common.models.entropy import (
+from common.codec.entropy_model import (
     build_coder,
     build_prior,
     entropy_file,
     quantization_offset,
     read_prior,
 )
+from common.commands import backbone as reconstruct
+from common.models.backbone import build_backbone
 from common.models.weights import read_weights
 from tests import golden
 from tests.processes import REPO, Finished, one_line

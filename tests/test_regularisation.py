@@ -1,11 +1,9 @@
 """Dropout, weight decay, momentum and single branches: by hand, and through the train command."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
-from common.framework import tf
+from common.base.framework import tf
 from common.models.build import build_model
 from common.models.descriptions import MODELS
 from common.training.predictor import PredictorSettings, _optimizer
@@ -93,7 +91,7 @@ def test_single_branches_are_not_cubic_in_contrast(single, least, most):
 
 
 def test_a_run_without_them_is_known_as_before(tmp_path):
-    from common.training.state import identity
+    from common.training.checkpoint import identity
 
     known = identity(SETTINGS, [], [], [])
     new = ("mirror", "weight_decay", "dropout", "batch_norm_momentum", "single_branches")

@@ -1,7 +1,5 @@
 """Encodes and what follows from them: by hand, and against the codec used on its own."""
 
-from __future__ import annotations
-
 import io
 import os
 
@@ -10,12 +8,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common.codecs import h264, jpeg
-from common.codecs.codec import CODECS
+from common.base.constants import QP, QUALITY
 from common.data.split import read_test_split
 from common.evaluation.report import paper
 from common.evaluation.report.coding import best_constant, encoded, measured, read_even
-from common.facts import QP, QUALITY
+from common.video import h264, jpeg
+from common.video.frame_codecs import CODECS
 from tests.synthetic import picture
 
 SIZE = (144, 256)

@@ -1,7 +1,5 @@
 """report.html in a real headless Chromium: loaded, dragged, driven by keys, narrow and dark."""
 
-from __future__ import annotations
-
 import csv
 import shutil
 

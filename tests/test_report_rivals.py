@@ -1,18 +1,16 @@
 """The rivals without a network: what they see, by hand, and what they learn, where it is known."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.linear_model import LinearRegression
 
-from common.codecs import h264
+from common.base.constants import QP
 from common.data.gradients import gradient_percentiles
 from common.data.manifest import COLUMNS, STAND_IN, VIEWERS, write_manifest
 from common.data.split import read_test_split, read_train_split
 from common.evaluation.report.rivals import rivals
-from common.facts import QP
+from common.video import h264
 
 
 def test_a_slope_has_its_own_gradient():

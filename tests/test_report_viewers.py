@@ -1,19 +1,17 @@
 """How far viewers' own answers move the labels: by hand, and of the real viewers."""
 
-from __future__ import annotations
-
 import csv
 
 import pytest
 from PIL import Image
 
+from common.base.constants import QP
+from common.base.errors import UserError
 from common.data.manifest import COLUMNS, VIEWERS
 from common.data.split import read_test_split
 from common.datasets.viewers import read_videoset
-from common.errors import UserError
 from common.evaluation.report.paper import prediction_error
 from common.evaluation.report.viewers import label_floor, read_viewers
-from common.facts import QP
 from tests.synthetic import picture
 
 

@@ -1,7 +1,5 @@
 """The resize to the models' frame, against what the published system made of five files."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image

@@ -1,14 +1,12 @@
 """Soft targets: by a kernel ridge regression written out, and through the train command."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image
 
+from common.base.errors import UserError
 from common.data.gradients import gradient_percentiles
-from common.errors import UserError
-from common.training.soft_targets import distributions, soft_targets
+from common.training.targets import distributions, soft_targets
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """The test split: what is known of its images, with a manifest and without."""
 
-from __future__ import annotations
-
 import os
 import shutil
 
@@ -9,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.base.constants import QP, QUALITY
+from common.base.errors import UserError
 from common.data.manifest import COLUMNS, VIEWERS, write_manifest
 from common.data.split import read_test_split
-from common.errors import UserError
-from common.facts import QP, QUALITY
 from tests.conftest import STAND_IN
 
 

@@ -1,15 +1,13 @@
 """Splits by content."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from common.base.errors import UserError
 from common.datasets.splitting import alike, split_contents, thumbnail
-from common.errors import UserError
 from tests.synthetic import picture
 
 SHARES = st.tuples(*[st.integers(0, 100)] * 3).filter(any)

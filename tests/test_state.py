@@ -1,17 +1,15 @@
 """A best epoch is gone on with or left alone; a state is of one run and no other."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np
 import pytest
 
-from common.errors import UserError
-from common.framework import tf
-from common.training.epochs import _write_log, all_finite, check_finite
+from common.base.errors import UserError
+from common.base.framework import tf
+from common.training.checkpoint import check_outputs, identity, read_state, write_state
+from common.training.loop import _write_log, all_finite, check_finite
 from common.training.predictor import PredictorSettings
-from common.training.state import check_outputs, identity, read_state, write_state
 from tests.damage import damaged
 
 

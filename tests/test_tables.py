@@ -1,7 +1,5 @@
 """`python3 -m common.tables` as a user runs it: files, second runs, bad input; and complexity."""
 
-from __future__ import annotations
-
 import re
 import shutil
 
@@ -10,12 +8,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common.errors import UserError
+from common.base.errors import UserError
+from common.base.files import write_arrays
+from common.commands.tables import main
 from common.evaluation.report import complexity
 from common.evaluation.speed import Time
-from common.files import write_arrays
 from common.models.descriptions import MODELS
-from common.tables import main
 from tests import golden
 from tests.conftest import STAND_IN
 from tests.processes import PREDICTS, one_line, run
@@ -243,8 +241,8 @@ def test_complexity_is_measured(report):
 
 
 def test_multiply_accumulates_of_lat_by_hand():
+    from common.base.framework import tf
     from common.evaluation.report.complexity import multiply_accumulates
-    from common.framework import tf
     from common.models.build import build_model
 
     # Positions x 5x5 x channels in x channels out; each of four halves the 352x640 frame.

@@ -1,7 +1,5 @@
 """Training the six models as a user does, interrupted and not, cached and not."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -19,8 +17,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common.facts import QP
-from common.framework import tf
+from common.base.constants import QP
+from common.base.framework import tf
 from common.models.backbone import build_backbone
 from common.models.build import build_model
 from common.models.descriptions import MODELS
@@ -417,7 +415,7 @@ def test_neither_the_cache_nor_flip_changes_what_is_learned(in_process, data, ba
 
 
 def test_rolled_features_come_back_in_at_the_other_side(tmp_path):
-    from common.training.batches import TrainingSplit, training_batches
+    from common.training.inputs import TrainingSplit, training_batches
 
     features = np.random.default_rng(0).random((3, 4, 6, 2), np.float32)
     np.save(tmp_path / "a.npy", features)

@@ -1,7 +1,5 @@
 """Varied frames: each change does what it is called, and `photos --vary` makes them as it says."""
 
-from __future__ import annotations
-
 import re
 from random import Random
 

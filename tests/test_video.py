@@ -1,15 +1,13 @@
 """Videos as they are found: what is in them, their frames by number, and what is never opened."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 
 import numpy as np
 import pytest
 
-from common.codecs.ffmpeg import binary, reason
-from common.errors import UserError
+from common.base.errors import UserError
+from common.video.ffmpeg import binary, reason
 from common.video.frames import read_frames
 from common.video.pixel_formats import choose_coded, describe
 from common.video.probe import probe

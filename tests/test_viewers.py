@@ -1,7 +1,5 @@
 """The labels viewers gave: by hand, and all rows of the real files."""
 
-from __future__ import annotations
-
 import csv
 
 import numpy as np
@@ -10,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.codecs.codec import whole
+from common.base.errors import UserError
 from common.datasets.viewers import (
     aggregate,
     parse_samples,
@@ -18,7 +16,7 @@ from common.datasets.viewers import (
     read_videoset,
     staircases,
 )
-from common.errors import UserError
+from common.video.frame_codecs import whole
 
 QPS = st.lists(st.integers(0, 51), min_size=1, max_size=40)
 

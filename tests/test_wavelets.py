@@ -1,7 +1,5 @@
 """The backbone that stage 1 starts from."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,15 +1,13 @@
 """Weight files: found, read, refused, written."""
 
-from __future__ import annotations
-
 import errno
 
 import h5py
 import numpy as np
 import pytest
 
-from common.errors import UserError
-from common.framework import tf
+from common.base.errors import UserError
+from common.base.framework import tf
 from common.models.backbone import build_backbone
 from common.models.build import build_model
 from common.models.descriptions import MODELS

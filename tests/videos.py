@@ -1,13 +1,11 @@
 """Videos for tests, and what ffmpeg itself says of them."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 
 import numpy as np
 
-from common.codecs.ffmpeg import binary
+from common.video.ffmpeg import binary
 from tests.synthetic import SCALE
 
 

@@ -3,19 +3,17 @@
 ROOT is what `make.sh` prepares as more/, of photographs whose names begin with their collection.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from common.base.constants import LEVELS
 from common.data.split import Split, read_test_split, read_train_split
 from common.evaluation.metrics import bootstrap_interval
 from common.evaluation.report.rivals import rivals
-from common.facts import LEVELS
-from common.predictor import Predictor
+from common.inference.predictor import Predictor
 
 
 def main(root: Path, weights: Path, cache: Path) -> None:

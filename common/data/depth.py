@@ -12,8 +12,6 @@ it is guessed from the values by these rules:
   (BitsPerSample, MaxSampleValue, SMaxSampleValue).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -40,7 +38,7 @@ class Values(NamedTuple):
     from_8_bits: bool  # all are multiples of 256 or of 257
 
     @classmethod
-    def of(cls, arrays: Iterable[np.ndarray]) -> Values:
+    def of(cls, arrays: Iterable[np.ndarray]) -> "Values":
         """Compute the statistics of the values in `arrays`.
 
         Raises:
@@ -59,7 +57,7 @@ class Values(NamedTuple):
         return cls(most, negative / count, above / count, whole, by_256 or by_257)
 
     @classmethod
-    def of_bytes(cls, upper: np.ndarray, lower: np.ndarray) -> Values:
+    def of_bytes(cls, upper: np.ndarray, lower: np.ndarray) -> "Values":
         """Compute the statistics of 16-bit values from their upper and lower bytes."""
         most = int(upper.max()) * 256
         most += int(lower.max(initial=0, where=upper == upper.max()))

@@ -1,18 +1,16 @@
 """Image files as the frames that the models see: 640x352, blue-green-red, 0 to 255."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common.data.pictures import read_rgb
-from common.errors import UserError
-from common.facts import HEIGHT, WIDTH
+from ..base.constants import HEIGHT, WIDTH
+from ..base.errors import UserError
+from .pictures import read_rgb
 
 if TYPE_CHECKING:
-    from common.framework import tf
+    from ..base.framework import tf
 
 
 def resized(rgb: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
@@ -57,7 +55,7 @@ def blue_first(rgb: np.ndarray) -> np.ndarray:
     return np.stack([rgb[..., channel] for channel in (2, 1, 0)], axis=-1)
 
 
-def decoded_frames(columns: list[list[Path]], order: np.ndarray) -> tf.data.Dataset:
+def decoded_frames(columns: list[list[Path]], order: np.ndarray) -> "tf.data.Dataset":
     """The frames of each of `columns`, such as images and JND frames, row by row in `order`.
 
     Elements (number int64 [], error string [], a frame uint8 [352, 640, 3], blue-green-red, a
@@ -65,7 +63,7 @@ def decoded_frames(columns: list[list[Path]], order: np.ndarray) -> tf.data.Data
     parallel and ahead of their use. Of a row that cannot be read, the error says why, and the
     frames are black; else it is empty.
     """
-    from common.framework import tf
+    from ..base.framework import tf
 
     def read(number: int) -> tuple[bytes | np.ndarray, ...]:
         paths = [column[number] for column in columns]
@@ -85,30 +83,30 @@ def decoded_frames(columns: list[list[Path]], order: np.ndarray) -> tf.data.Data
     return rows.map(row, tf.data.AUTOTUNE, deterministic=True).with_options(untuned())
 
 
-def errors_in(errors: tf.Tensor) -> list[UserError]:
+def errors_in(errors: "tf.Tensor") -> list[UserError]:
     """What is wrong with the rows of a batch of `decoded_frames`."""
     messages = (error.decode(errors="surrogateescape") for error in np.ravel(errors.numpy()))
     return [UserError(error) for error in messages if error]
 
 
-def raise_first(errors: tf.Tensor) -> None:
+def raise_first(errors: "tf.Tensor") -> None:
     """Raise the first of `errors_in`, if any."""
     for error in errors_in(errors):
         raise error
 
 
-def untuned() -> tf.data.Options:
+def untuned() -> "tf.data.Options":
     """Options of a dataset without tf.data's tuner: to end that can take seconds, every epoch."""
-    from common.framework import tf
+    from ..base.framework import tf
 
     options = tf.data.Options()
     options.autotune.enabled = False
     return options
 
 
-def frame_batches(images: list[Path], batch_size: int) -> tf.data.Dataset:
+def frame_batches(images: list[Path], batch_size: int) -> "tf.data.Dataset":
     """Batches (numbers, errors, frames), as `decoded_frames`, of all `images` in their order."""
-    from common.framework import tf
+    from ..base.framework import tf
 
     frames = decoded_frames([images], np.arange(len(images)))
     return frames.batch(min(batch_size, len(images))).prefetch(tf.data.AUTOTUNE)

@@ -1,7 +1,5 @@
 """How busy a frame is, in numbers; regressions on them are what a network must do better than."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 

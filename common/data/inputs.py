@@ -1,13 +1,11 @@
 """Files named by the arguments of a command."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common.data.text import readable
-from common.errors import UserError, say_left_out
+from ..base.errors import UserError, say_left_out
+from .text import readable
 
 
 class Inputs(NamedTuple):

@@ -1,20 +1,17 @@
 """Detection of the kind of a file: a picture, a video or a bitstream file."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import re
 import warnings
 from pathlib import Path
-from typing import Optional
 
 from PIL import Image, ImageFile
 
-from common.models import bitstream
+from ..codec import bitstream
 
 PICTURE, VIDEO, BITSTREAM = "picture", "video", "bitstream file"
-Kind = Optional[str]  # one of these, or None
+Kind = str | None  # one of these, or None
 
 # A dataset may hold gigapixel pictures; Pillow's guard against them is for web servers.
 Image.MAX_IMAGE_PIXELS = None

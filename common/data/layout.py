@@ -5,21 +5,19 @@ ROOT/
   jnd1train/ .. jnd3valid/    the JND-quality version of each image, in the same order
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from common.data.kinds import BITSTREAM, PICTURE
-from common.data.listing import describe_others, list_images, sort_files
-from common.data.manifest import codec_by_order
-from common.data.text import read_text, readable
-from common.errors import UserError
-from common.facts import SCALES
-from common.models.bitstream import SUFFIX
+from ..base.constants import SCALES
+from ..base.errors import UserError
+from ..codec.bitstream import SUFFIX
+from .kinds import BITSTREAM, PICTURE
+from .listing import describe_others, list_images, sort_files
+from .manifest import codec_by_order
+from .text import read_text, readable
 
 LEVELS_FILE = "JND-Levels.txt"
 _NUMBER = re.compile(r"[-+]?(nan|inf|(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)", re.IGNORECASE)

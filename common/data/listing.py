@@ -1,7 +1,5 @@
 """Listing of the pictures or videos below folders in natural order, and of the other files."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -11,11 +9,11 @@ from typing import NamedTuple, NoReturn
 from natsort import natsort_keygen
 from natsort import ns as order
 
-from common.data.kinds import BITSTREAM, PICTURE, VIDEO, kind
-from common.data.text import readable
-from common.errors import UserError, say_left_out
-from common.facts import HIDDEN
-from common.models import bitstream
+from ..base.constants import HIDDEN
+from ..base.errors import UserError, say_left_out
+from ..codec import bitstream
+from .kinds import BITSTREAM, PICTURE, VIDEO, kind
+from .text import readable
 
 _natural = natsort_keygen(alg=order.PATH | order.IGNORECASE)
 _MOST_SUFFIXES = 8  # named in a message

@@ -1,7 +1,5 @@
 """`manifest.csv`: where each frame of a prepared folder came from, and what its levels are."""
 
-from __future__ import annotations
-
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -9,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.data.text import guard_cells, read_table
-from common.errors import UserError
-from common.facts import COARSEST_QP, QP, QUALITY, SCALES
-from common.files import atomic_write
+from ..base.constants import COARSEST_QP, QP, QUALITY, SCALES
+from ..base.errors import UserError
+from ..base.files import atomic_write
+from .text import guard_cells, read_table
 
 MANIFEST = "manifest.csv"
 VIEWERS = "viewers"

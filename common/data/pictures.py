@@ -1,7 +1,5 @@
 """Pixels of image files as viewers see them, read with bounded memory."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path
@@ -10,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
-from common.data import depth
-from common.data.kinds import open_picture
-from common.errors import UserError
-from common.files import check_regular
+from ..base.errors import UserError
+from ..base.files import check_regular
+from . import depth
+from .kinds import open_picture
 
 # Peak bytes per pixel while a file is read: Pillow's copy, a rotated copy or the decoder's, and
 # ours. Small files that claim many pixels (decompression bombs, damaged headers) are rejected if

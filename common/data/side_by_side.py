@@ -1,7 +1,5 @@
 """Pictures for a person to look at: rows of frames, each with a caption above it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,11 +7,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from common.codecs import h264
-from common.data.manifest import Provenance
-from common.data.pictures import read_rgb
-from common.facts import SOFTWARE
-from common.files import atomic_write
+from ..base.constants import SOFTWARE
+from ..base.files import atomic_write
+from ..video import h264
+from .manifest import Provenance
+from .pictures import read_rgb
 
 CONTACT_SHEET = "contact_sheet.png"
 ROWS = 8  # of a contact sheet

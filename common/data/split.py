@@ -1,19 +1,17 @@
 """A split: its images, and all that is known of them, read once."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from common.codecs.codec import CODECS, Codec
-from common.data.layout import LEVELS_FILE, image_name, read_split
-from common.data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
-from common.data.text import readable
-from common.errors import UserError
-from common.facts import LEVELS
-from common.models.bitstream import is_coded
+from ..base.constants import LEVELS
+from ..base.errors import UserError
+from ..codec.bitstream import is_coded
+from ..video.frame_codecs import CODECS, Codec
+from .layout import LEVELS_FILE, image_name, read_split
+from .manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
+from .text import readable
 
 
 class Split(NamedTuple):

@@ -1,7 +1,5 @@
 """Texts and tables, as people write them or a spreadsheet saves them."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os
@@ -9,8 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import UserError
-from common.files import check_regular
+from ..base.errors import UserError
+from ..base.files import check_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +19,7 @@ def readable(path: os.PathLike | str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def guard_cells(table: pd.DataFrame) -> pd.DataFrame:
+def guard_cells(table: "pd.DataFrame") -> "pd.DataFrame":
     """Copy `table`, with an apostrophe before texts that a spreadsheet would run as formulas."""
     guarded = table.copy()
     for name in guarded.select_dtypes(exclude="number"):

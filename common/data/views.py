@@ -1,13 +1,11 @@
 """What a model, which sees 640x352, is shown of a picture of another size."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from common.data.frames import resized
-from common.facts import HEIGHT, WIDTH
+from ..base.constants import HEIGHT, WIDTH
+from .frames import resized
 
 
 def squashed(rgb: np.ndarray) -> list[np.ndarray]:

@@ -1,7 +1,5 @@
 """What is in a folder that the models read, and what is wrong with it."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -10,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common.data.layout import LEVELS_FILE, describe_left_out, read_levels
-from common.data.listing import list_images
-from common.data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
-from common.data.pictures import read_rgb
-from common.datasets.splitting import SPLITS
-from common.errors import UserError, tried
-from common.facts import HIDDEN, LEVELS, QP, SCALES
-from common.parallel import in_parallel
+from ..base.constants import HIDDEN, LEVELS, QP, SCALES
+from ..base.errors import UserError, tried
+from ..base.parallel import in_parallel
+from ..data.layout import LEVELS_FILE, describe_left_out, read_levels
+from ..data.listing import list_images
+from ..data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
+from ..data.pictures import read_rgb
+from .splitting import SPLITS
 
 BAR = 20  # characters of the histogram's longest bar
 

@@ -1,20 +1,18 @@
 """MCL-JCI: pictures, and the JPEG quality factors at which its viewers saw a change."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.codecs import jpeg
-from common.codecs.codec import whole
-from common.data.listing import list_images
-from common.data.pictures import read_rgb
-from common.data.text import readable
-from common.datasets.preparation import Content, Dataset, Frame, level_columns, listed
-from common.datasets.viewers import aggregate, answer_columns, read_mcl_jci
-from common.errors import UserError
-from common.facts import QUALITY
+from ..base.constants import QUALITY
+from ..base.errors import UserError
+from ..data.listing import list_images
+from ..data.pictures import read_rgb
+from ..data.text import readable
+from ..video import jpeg
+from ..video.frame_codecs import whole
+from .preparation import Content, Dataset, Frame, level_columns, listed
+from .viewers import aggregate, answer_columns, read_mcl_jci
 
 IMAGE = re.compile(r"ImageJND_SRC(\d+)\.\w+", re.IGNORECASE)
 

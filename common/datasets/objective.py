@@ -4,16 +4,14 @@ They stand in for viewers where there are none, and must say so wherever they ap
 the default thresholds give about the mean levels that VideoSet's viewers gave.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from common.codecs import h264
-from common.errors import UserError, tried
-from common.facts import COARSEST_QP
+from ..base.constants import COARSEST_QP
+from ..base.errors import UserError, tried
+from ..video import h264
 
 THRESHOLDS = (94.5, 91.25, 87.0)
 

@@ -1,7 +1,5 @@
 """Anyone's pictures and videos, with levels that no viewer gave (see `objective`)."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import os
@@ -14,22 +12,22 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from common.codecs import h264
-from common.codecs.ffmpeg import binary
-from common.data.kinds import PICTURE, VIDEO, kind
-from common.data.listing import describe_others, list_files
-from common.data.manifest import STAND_IN
-from common.data.pictures import read_rgb
-from common.data.text import readable
-from common.datasets.objective import Level, find_levels_of_each
-from common.datasets.preparation import Content, Dataset, Frame, level_columns
-from common.datasets.splitting import alike, thumbnail
-from common.datasets.variation import varied
-from common.errors import UserError, tried
-from common.facts import HEIGHT, QP, WIDTH
-from common.parallel import in_parallel
-from common.video.frames import read_frames
-from common.video.probe import Video, probe
+from ..base.constants import HEIGHT, QP, WIDTH
+from ..base.errors import UserError, tried
+from ..base.parallel import in_parallel
+from ..data.kinds import PICTURE, VIDEO, kind
+from ..data.listing import describe_others, list_files
+from ..data.manifest import STAND_IN
+from ..data.pictures import read_rgb
+from ..data.text import readable
+from ..video import h264
+from ..video.ffmpeg import binary
+from ..video.frames import read_frames
+from ..video.probe import Video, probe
+from .objective import Level, find_levels_of_each
+from .preparation import Content, Dataset, Frame, level_columns
+from .splitting import alike, thumbnail
+from .variation import varied
 
 KINDS = {PICTURE, VIDEO}
 LONGEST = 100  # characters of a file's name that its frames are named after

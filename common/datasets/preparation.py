@@ -5,8 +5,6 @@ a finished frame. A frame's record is written after its four images, and the lev
 frames; so whatever moment a run is killed at, the next one knows what is whole.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import itertools
@@ -20,19 +18,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from common.codecs import h264
-from common.codecs.codec import whole
-from common.data.frames import resized
-from common.data.kinds import PICTURE, kind
-from common.data.layout import LEVELS_FILE
-from common.data.listing import files_below, natural_key
-from common.data.manifest import COLUMNS, LEVEL_COLUMNS, impossible_level, write_manifest
-from common.data.side_by_side import write_contact_sheet
-from common.datasets.splitting import SPLITS, split_contents
-from common.errors import UserError
-from common.facts import HIDDEN
-from common.files import atomic_write, checksum, locked, make_writable, remove_stale
-from common.parallel import in_parallel, on_cluster
+from ..base.constants import HIDDEN
+from ..base.errors import UserError
+from ..base.files import atomic_write, checksum, locked, make_writable, remove_stale
+from ..base.parallel import in_parallel, on_cluster
+from ..data.frames import resized
+from ..data.kinds import PICTURE, kind
+from ..data.layout import LEVELS_FILE
+from ..data.listing import files_below, natural_key
+from ..data.manifest import COLUMNS, LEVEL_COLUMNS, impossible_level, write_manifest
+from ..data.side_by_side import write_contact_sheet
+from ..video import h264
+from ..video.frame_codecs import whole
+from .splitting import SPLITS, split_contents
 
 # Frames that one worker makes before it takes more: the picture or clip is opened once for them.
 PORTION = 8

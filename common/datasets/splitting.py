@@ -1,14 +1,12 @@
 """Which content goes to which split: by content, so that no picture is in two of them."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image
 
-from common.errors import UserError
+from ..base.errors import UserError
 
 SPLITS = ("train", "valid", "test")
 THUMBNAIL = (16, 16)

@@ -4,8 +4,6 @@ A level follows from texture, contrast and noise. Of a few hundred photographs a
 the pictures by heart; of varied ones, whose levels differ, it cannot.
 """
 
-from __future__ import annotations
-
 import math
 from random import Random
 

@@ -1,21 +1,19 @@
 """VideoSet: clips as one H.264 stream a QP, and the QPs at which its viewers saw a change."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.codecs import h264
-from common.codecs.codec import whole
-from common.data.kinds import VIDEO
-from common.data.listing import list_files
-from common.datasets.preparation import Content, Dataset, Frame, level_columns, listed
-from common.datasets.viewers import Samples, aggregate, answer_columns, read_videoset
-from common.errors import UserError, tried
-from common.facts import QP
-from common.parallel import in_parallel
+from ..base.constants import QP
+from ..base.errors import UserError, tried
+from ..base.parallel import in_parallel
+from ..data.kinds import VIDEO
+from ..data.listing import list_files
+from ..video import h264
+from ..video.frame_codecs import whole
+from .preparation import Content, Dataset, Frame, level_columns, listed
+from .viewers import Samples, aggregate, answer_columns, read_videoset
 
 # Clip, size, frames per second, QP: videoSRC001_640x360_30_qp_23.264
 STREAM = re.compile(r"videoSRC(\d+)_(\d+x\d+)_([1-9]\d*)_qp_(\d+)\.264", re.IGNORECASE)

@@ -1,7 +1,5 @@
 """The levels that viewers gave: label files of VideoSet and MCL-JCI, and their statistics."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -10,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from common.data.manifest import VIEWERS
-from common.data.text import read_table
-from common.errors import UserError
-from common.facts import QP, QUALITY, SCALES
-from common.files import check_regular
+from ..base.constants import QP, QUALITY, SCALES
+from ..base.errors import UserError
+from ..base.files import check_regular
+from ..data.manifest import VIEWERS
+from ..data.text import read_table
 
 # One picture: for each of JND1, JND2, JND3 the level at which each viewer saw a change.
 Samples = tuple[list, list, list]

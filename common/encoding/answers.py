@@ -1,7 +1,5 @@
 """`encode`: from a video to another one, and what is told of it."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 from pathlib import Path
@@ -9,20 +7,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.codecs.ffmpeg import binary
-from common.data.text import readable
-from common.encoding.containers import check_container
-from common.encoding.delivery import constant_of_equal_vmaf, deliver
-from common.encoding.encoders import ENCODERS, check_available
-from common.encoding.planning import Planned, is_measurable, plan, threshold_of
-from common.encoding.raw import RawVideo, choose_raw
-from common.errors import UserError, printable, say
-from common.facts import QP, QUALITY
-from common.models.weights import labels_of
-from common.prediction.answers import NOT_TOLD, of_video
-from common.predictor import Predictor
-from common.video.probe import probe
-from common.video.scenes import Scene
+from ..base.constants import QP, QUALITY
+from ..base.errors import UserError, printable, say
+from ..data.text import readable
+from ..inference.answers import NOT_TOLD, of_video
+from ..inference.predictor import Predictor
+from ..models.weights import labels_of
+from ..video.ffmpeg import binary
+from ..video.probe import probe
+from ..video.scenes import Scene
+from .containers import check_container
+from .delivery import constant_of_equal_vmaf, deliver
+from .encoders import ENCODERS, check_available
+from .planning import Planned, is_measurable, plan, threshold_of
+from .raw import RawVideo, choose_raw
 
 
 class Wish(NamedTuple):

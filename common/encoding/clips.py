@@ -1,7 +1,5 @@
 """Parts of videos: taken out without loss, encoded, and measured."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json
@@ -12,14 +10,14 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import accumulate, chain, repeat
 from pathlib import Path
 
-from common.codecs.ffmpeg import running, source
-from common.codecs.h264 import STILL
-from common.encoding.encoders import Encoder
-from common.encoding.raw import RawVideo
-from common.errors import UserError
-from common.video.frames import read_raw
-from common.video.pixel_formats import choose_coded
-from common.video.scenes import Scene
+from ..base.errors import UserError
+from ..video.ffmpeg import running, source
+from ..video.frames import read_raw
+from ..video.h264 import STILL
+from ..video.pixel_formats import choose_coded
+from ..video.scenes import Scene
+from .encoders import Encoder
+from .raw import RawVideo
 
 # Every frame of the input is one of the output's, shown at the same time.
 _EVERY_FRAME = ("-fps_mode", "passthrough", "-enc_time_base", "demux")

@@ -4,8 +4,6 @@ The video stream is replaced and all others are copied; text subtitles are conve
 container's own format if it does not accept theirs.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Sequence
@@ -14,13 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.codecs.ffmpeg import running, source
-from common.encoding.encoders import ENCODERS
-from common.encoding.raw import RawVideo
-from common.errors import UserError
-from common.files import temporary_folder
-from common.video.probe import Stream, Video
-from common.video.scenes import Scene
+from ..base.errors import UserError
+from ..base.files import temporary_folder
+from ..video.ffmpeg import running, source
+from ..video.probe import Stream, Video
+from ..video.scenes import Scene
+from .encoders import ENCODERS
+from .raw import RawVideo
 
 _TRIAL_SECONDS = 0.2
 _REORDERED = 17  # frames across which encoders may reorder

@@ -1,7 +1,5 @@
 """The whole video, encoded as planned, joined, and measured."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 from collections.abc import Sequence
@@ -10,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from common.encoding.clips import encode_scenes, vmaf_of_frames
-from common.encoding.containers import find_container, join
-from common.encoding.encoders import ENCODERS
-from common.encoding.planning import FAR_BELOW, Planned
-from common.encoding.raw import RawVideo
-from common.errors import UserError
-from common.files import atomic_write, temporary_folder
+from ..base.errors import UserError
+from ..base.files import atomic_write, temporary_folder
+from .clips import encode_scenes, vmaf_of_frames
+from .containers import find_container, join
+from .encoders import ENCODERS
+from .planning import FAR_BELOW, Planned
+from .raw import RawVideo
 
 _LEAST_FREE = 2**20  # bytes; on a full disk ffmpeg only reports that something is invalid
 

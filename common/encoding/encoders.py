@@ -5,15 +5,13 @@ holds them within 3 of the QP of the whole, and with `-crf` the intra frame of a
 the frames before it. So each scene is a stream of its own, with the same headers as the others.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from common.codecs.ffmpeg import binary, run
-from common.errors import UserError
+from ..base.errors import UserError
+from ..video.ffmpeg import binary, run
 
 _NUMBER = r"\(([\d.]+)[, ]+([\d.]+)\)"
 _PRIMARIES = {name: re.compile(rf"\b{name}{_NUMBER}") for name in ("g", "b", "r", "wp")}

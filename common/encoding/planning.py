@@ -5,8 +5,6 @@ predicted level ─ start ─ trial encodes of the scene's middle ─ VMAF ─ Q
                what the level stands for, or x264's at the level ┘
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,20 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from common.codecs.codec import whole
-from common.encoding.clips import (
-    LEAST_MEASURED,
-    WINDOW,
-    encode_clip,
-    packet_bytes,
-    vmaf_of_frames,
-    windows,
-)
-from common.encoding.encoders import ENCODERS, Encoder
-from common.encoding.raw import RawVideo
-from common.facts import LEVELS
-from common.files import temporary_folder
-from common.video.scenes import Scene
+from ..base.constants import LEVELS
+from ..base.files import temporary_folder
+from ..video.frame_codecs import whole
+from ..video.scenes import Scene
+from .clips import LEAST_MEASURED, WINDOW, encode_clip, packet_bytes, vmaf_of_frames, windows
+from .encoders import ENCODERS, Encoder
+from .raw import RawVideo
 
 # A scene whose trial misses its VMAF by more than what one QP changes is corrected, at most so
 # often, and by so many QPs at a time.

@@ -1,15 +1,13 @@
 """Conversion of a video to raw frames of one size, format and colour, for an encoder."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
-from common.codecs.h264 import SCALER
-from common.encoding.encoders import ENCODERS, Mastering, find_mastering
-from common.errors import UserError
-from common.video.frames import colour_tags, planar_bytes
-from common.video.pixel_formats import PixelFormat, choose_coded, describe
-from common.video.probe import Look, Video
+from ..base.errors import UserError
+from ..video.frames import colour_tags, planar_bytes
+from ..video.h264 import SCALER
+from ..video.pixel_formats import PixelFormat, choose_coded, describe
+from ..video.probe import Look, Video
+from .encoders import ENCODERS, Mastering, find_mastering
 
 # 4:2:0 has one chroma sample per 2x2 pixels, so an odd last row or column is cropped.
 EVEN = "crop=trunc(iw/2)*2:trunc(ih/2)*2"

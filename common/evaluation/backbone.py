@@ -7,8 +7,6 @@ latents are reconstructed as they are. Reconstructions are rounded to 8 bits. PS
 the three, both the mean over images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,16 +15,16 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from common.data.frames import decoded_frames, raise_first
-from common.data.side_by_side import write_side_by_side
-from common.data.text import readable
-from common.device import choose_device
-from common.errors import printable, say
-from common.evaluation.results import OF_BACKBONE, check_results, clear_results, write_csv
-from common.framework import tf
-from common.models.backbone import build_backbone
-from common.models.entropy import build_coder, build_prior, entropy_file, read_prior
-from common.models.weights import read_weights
+from ..base.device import choose_device
+from ..base.errors import printable, say
+from ..base.framework import tf
+from ..codec.entropy_model import build_coder, build_prior, entropy_file, read_prior
+from ..data.frames import decoded_frames, raise_first
+from ..data.side_by_side import write_side_by_side
+from ..data.text import readable
+from ..models.backbone import build_backbone
+from ..models.weights import read_weights
+from .results import OF_BACKBONE, check_results, clear_results, write_csv
 
 SHOWN = 4  # frames in the picture
 

@@ -1,7 +1,5 @@
 """How far predicted levels are from the true ones, and how sure that is."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import stats
 

@@ -1,7 +1,5 @@
 """What `test` of a predictor makes: levels of images, and errors where the true ones are known."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
@@ -9,15 +7,15 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from common.codecs import h264
-from common.data.frames import read_frame
-from common.data.side_by_side import write_side_by_side
-from common.data.split import Split
-from common.errors import UserError, printable, say
-from common.evaluation.metrics import prediction_errors
-from common.evaluation.results import OF_PREDICTOR, check_results, clear_results, write_csv
-from common.facts import HEIGHT, WIDTH
-from common.predictor import Predictor
+from ..base.constants import HEIGHT, WIDTH
+from ..base.errors import UserError, printable, say
+from ..data.frames import read_frame
+from ..data.side_by_side import write_side_by_side
+from ..data.split import Split
+from ..inference.predictor import Predictor
+from ..video import h264
+from .metrics import prediction_errors
+from .results import OF_PREDICTOR, check_results, clear_results, write_csv
 
 # So many images are told one by one: of more, those that are missed by most, or the first.
 FEW = 10

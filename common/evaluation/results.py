@@ -1,7 +1,5 @@
 """The files that a run leaves: its results, and what the next run may take up."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common.arrays import read_arrays
-from common.data.text import guard_cells
-from common.files import OUR_PNG, atomic_write, check_writable, checksum
+from ..base.arrays import read_arrays
+from ..base.files import OUR_PNG, atomic_write, check_writable, checksum
+from ..data.text import guard_cells
 
 # The files of each kind of result: the end of the name, and the start of files that are ours.
 Results = Mapping[str, re.Pattern[bytes]]
@@ -70,7 +68,7 @@ def write_csv(
 
 
 def kept(path: Path, *names: str) -> list[np.ndarray] | None:
-    """The arrays `names` in a file of `common.files.write_arrays`.
+    """The arrays `names` in a file of `common.base.files.write_arrays`.
 
     None where there is no such file or a damaged one: what it held is to be made again.
     """

@@ -1,7 +1,5 @@
 """How fast a model predicts and in how much memory, each measured in a process of its own."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import multiprocessing
@@ -26,13 +24,13 @@ import psutil
 from PIL import Image
 from tqdm import tqdm
 
-from common.errors import UserError
-from common.evaluation.results import write_csv
-from common.facts import HEIGHT, SOFTWARE, WIDTH
-from common.files import OUR_PNG, atomic_write, check_writable, temporary_folder
+from ..base.constants import HEIGHT, SOFTWARE, WIDTH
+from ..base.errors import UserError
+from ..base.files import OUR_PNG, atomic_write, check_writable, temporary_folder
+from .results import write_csv
 
 if TYPE_CHECKING:
-    from common.predictor import Predictor
+    from ..inference.predictor import Predictor
 
 PASSES = 3
 _TABLE = re.compile(b"command,model,frames,")  # the start of the table of speeds
@@ -108,16 +106,16 @@ def prediction_cost(name: str, count: int, precision: str) -> tuple[Time, float]
 
 def _convert(name: str, precision: str, folder: Path) -> None:
     """Convert a model with random weights, and keep it in `folder`."""
-    from common.models.build import build_model
-    from common.models.descriptions import MODELS
-    from common.models.weights import write_weights
+    from ..models.build import build_model
+    from ..models.descriptions import MODELS
+    from ..models.weights import write_weights
 
     write_weights(build_model(MODELS[name]).whole, folder / "weights.h5")
     _predictor(name, precision, folder)
 
 
-def _predictor(name: str, precision: str, folder: Path) -> Predictor:
-    from common.predictor import Predictor
+def _predictor(name: str, precision: str, folder: Path) -> "Predictor":
+    from ..inference.predictor import Predictor
 
     os.environ["XDG_CACHE_HOME"] = str(folder)
     with contextlib.redirect_stderr(io.StringIO()):  # the first process has printed what it runs on
@@ -167,7 +165,7 @@ def check_table(save: Path, overwrite: bool) -> None:
 
 
 def write_table(rows: list[dict[str, Any]], save: Path, overwrite: bool) -> None:
-    """Write the measurements of `common.benchmark` to the CSV file `save`, and a plot beside it."""
+    """Write the measurements of `tools.benchmark` to the CSV file `save`, and a plot beside it."""
     table = pd.DataFrame(rows)
     write_csv(table, save, _TABLE, overwrite, float_format="%.4g")
     _draw_ratios(table, save.with_suffix(".png"), overwrite)

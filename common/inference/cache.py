@@ -1,7 +1,5 @@
 """Cache of converted models in the user's cache folder."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys
@@ -12,9 +10,9 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from common.arrays import read_arrays
-from common.errors import UserError, say
-from common.files import check_regular, write_arrays
+from ..base.arrays import read_arrays
+from ..base.errors import UserError, say
+from ..base.files import check_regular, write_arrays
 
 # Limit for all models together; the largest takes 104 MB.
 MOST_BYTES = 10**9

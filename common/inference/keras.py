@@ -1,22 +1,20 @@
 """Trained models in TensorFlow, run by Keras or converted for OpenVINO."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from common.device import use_precision
-from common.facts import HEIGHT, WIDTH
-from common.framework import tf
-from common.inference.runtime import Runtime
-from common.models.build import build_model
-from common.models.descriptions import Description
-from common.models.entropy import rounded_to, weights_checksum
-from common.models.rounding import rounded
-from common.models.weights import offsets_of, read_weights
+from ..base.constants import HEIGHT, WIDTH
+from ..base.device import use_precision
+from ..base.framework import tf
+from ..codec.entropy_model import rounded_to, weights_checksum
+from ..models.build import build_model
+from ..models.descriptions import Description
+from ..models.rounding import rounded
+from ..models.weights import offsets_of, read_weights
+from .runtime import Runtime
 
 
 class Graph(NamedTuple):

@@ -4,8 +4,6 @@ A whole model is one graph from frames to levels. Its head alone, for latents fr
 of the same graph. Each is compiled when first used.
 """
 
-from __future__ import annotations
-
 import functools
 import sys
 import threading
@@ -15,18 +13,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from common.facts import HEIGHT, WIDTH
-from common.files import checksum, temporary_folder
-from common.inference.cache import load_or_make
-from common.inference.runtime import Runtime
-from common.models.descriptions import Description
+from ..base.constants import HEIGHT, WIDTH
+from ..base.files import checksum, temporary_folder
+from ..models.descriptions import Description
+from .cache import load_or_make
+from .runtime import Runtime
 
 # Without this package, OpenVINO does not send telemetry when it converts a model.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 
 if TYPE_CHECKING:
-    from common.framework import tf
+    from ..base.framework import tf
 
 LEVELS, SEEN = "levels", "seen"
 _ARRAYS = {"graph", "weights", "analyses"}  # of a converted model in the cache
@@ -78,9 +76,9 @@ def load_with_openvino(
     return Runtime(levels, levels_of_latents, analyses)
 
 
-def load_analysis_with_openvino(analysis: tf.keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+def load_analysis_with_openvino(analysis: "tf.keras.Model") -> Callable[[np.ndarray], np.ndarray]:
     """Load an analysis transform for OpenVINO."""
-    from common.framework import tf
+    from ..base.framework import tf
 
     signature = [tf.TensorSpec([1, None, None, 3], tf.uint8)]
     see = tf.function(lambda frames: analysis(tf.cast(frames, tf.float32)), signature)
@@ -129,30 +127,30 @@ def _read_or_convert(
 def _name(description: Description, weights: Path, precision: str) -> str:
     """Make the cache key of a converted model: its weights, this program and OpenVINO's version."""
     sources = [*_PROGRAM.glob("models/*.py"), *_PROGRAM.glob("inference/*.py")]
-    parts = [path.read_bytes() for path in [_PROGRAM / "facts.py", *sorted(sources)]]
+    parts = [path.read_bytes() for path in [_PROGRAM / "base/constants.py", *sorted(sources)]]
     told = f"{description.name} {precision} {ov.get_version()}".encode()
     with weights.open("rb") as file:
         of_weights = checksum(iter(lambda: file.read(2**20), b""))
     return checksum([checksum(parts).encode(), told, of_weights.encode()])
 
 
-def _convert_function(function: tf.types.experimental.ConcreteFunction) -> ov.Model:
+def _convert_function(function: "tf.types.experimental.ConcreteFunction") -> ov.Model:
     """Convert a TensorFlow function."""
     if sys.version_info >= (3, 13):
         # OpenVINO 2026.4 asks for TensorFlow's version by two calls of `exec`, of which the second
         # no longer sees the names of the first (PEP 667).
         from openvino.frontend.tensorflow import utils
 
-        from common.framework import tf
+        from ..base.framework import tf
 
         utils.get_environment_setup = lambda _: {"tensorflow": tf.__version__}
     return ov.convert_model(function)
 
 
 def _convert(description: Description, weights: Path | None, precision: str) -> _Converted:
-    from common.device import use_precision
-    from common.framework import tf
-    from common.inference.keras import build_graph
+    from ..base.device import use_precision
+    from ..base.framework import tf
+    from .keras import build_graph
 
     use_precision("float32")
     model = build_graph(description, weights, precision)

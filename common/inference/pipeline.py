@@ -1,7 +1,5 @@
 """Prefetching: pictures are read in threads while the model runs on earlier ones."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,8 +8,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from common.errors import UserError, tried
-from common.parallel import count_cores
+from ..base.errors import UserError, tried
+from ..base.parallel import count_cores
 
 Item = TypeVar("Item")
 

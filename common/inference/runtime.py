@@ -1,7 +1,5 @@
 """Runtimes for trained models, OpenVINO and Keras, and the choice between them."""
 
-from __future__ import annotations
-
 import functools
 import importlib.metadata
 import importlib.util
@@ -12,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from common.device import cpu_precision, describe_gpus, has_cuda, remark_on_libraries
-from common.errors import UserError
-from common.models.descriptions import Description
+from ..base.device import cpu_precision, describe_gpus, has_cuda, remark_on_libraries
+from ..base.errors import UserError
+from ..models.descriptions import Description
 
 if TYPE_CHECKING:
-    from common.framework import tf
+    from ..base.framework import tf
 
 AUTO, KERAS, OPENVINO = "auto", "keras", "openvino"
 RUNTIMES = (AUTO, OPENVINO, KERAS)
@@ -99,15 +97,15 @@ def load_runtime(
         UserError: the weights are damaged, or another model's.
     """
     if choice.runtime == KERAS:
-        from common.inference.keras import load_with_keras
+        from .keras import load_with_keras
 
         return load_with_keras(description, weights, choice.precision)
-    from common.inference.openvino import load_with_openvino
+    from .openvino import load_with_openvino
 
     return load_with_openvino(description, weights, choice.precision, cache)
 
 
-def load_analysis(choice: Choice, analysis: tf.keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+def load_analysis(choice: Choice, analysis: "tf.keras.Model") -> Callable[[np.ndarray], np.ndarray]:
     """Load an analysis transform in float32.
 
     It maps a frame, uint8 [height, width, 3], blue-green-red, sides multiples of 16, to its latent,
@@ -115,9 +113,9 @@ def load_analysis(choice: Choice, analysis: tf.keras.Model) -> Callable[[np.ndar
     that of the model with the same backbone.
     """
     if choice.runtime == KERAS:
-        from common.inference.keras import load_analysis_with_keras
+        from .keras import load_analysis_with_keras
 
         return load_analysis_with_keras(analysis)
-    from common.inference.openvino import load_analysis_with_openvino
+    from .openvino import load_analysis_with_openvino
 
     return load_analysis_with_openvino(analysis)

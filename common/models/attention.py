@@ -1,8 +1,6 @@
 """Channel attention: squeeze-and-excitation with two squeezes."""
 
-from __future__ import annotations
-
-from common.framework import layers, tf
+from ..base.framework import layers, tf
 
 
 def channel_attention(features: tf.Tensor, ratio: int = 8) -> tf.Tensor:

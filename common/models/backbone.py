@@ -6,12 +6,10 @@
 Source: Ballé et al., "End-to-end Optimized Image Compression", ICLR 2017, with leaky ReLUs.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
-from common.facts import FILTERS, HEIGHT, LATENT_FILTERS, WIDTH
-from common.framework import layers, tf
+from ..base.constants import FILTERS, HEIGHT, LATENT_FILTERS, WIDTH
+from ..base.framework import layers, tf
 
 FRAME_SHAPE = (HEIGHT, WIDTH, 3)
 LEAK = 0.05

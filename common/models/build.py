@@ -1,20 +1,12 @@
 """A Keras model, and the parts it is made of, from its description."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
-from common.facts import LEVELS
-from common.framework import layers, tf
-from common.models.backbone import (
-    FRAME_SHAPE,
-    Backbone,
-    analysis_transform,
-    as_backbone,
-    synthesis_transform,
-)
-from common.models.descriptions import Description
-from common.models.heads import Block, lat_head, rec_head
+from ..base.constants import LEVELS
+from ..base.framework import layers, tf
+from .backbone import FRAME_SHAPE, Backbone, analysis_transform, as_backbone, synthesis_transform
+from .descriptions import Description
+from .heads import Block, lat_head, rec_head
 
 JND_FRAME = "JNDImg"
 

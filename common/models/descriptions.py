@@ -4,11 +4,9 @@ Source: Nami, Pakdaman, Hashemi, Shirmohammadi, Gabbouj, "Lightweight Multitask 
 JND Prediction using Latent Space and Reconstructed Frames", IEEE TCSVT 2024.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
-from common.facts import LEVELS
+from ..base.constants import LEVELS
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,9 @@
 """The heads: from what the backbone gives to the level, or the three levels."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
-from common.framework import layers, tf
-from common.models.attention import channel_attention
+from ..base.framework import layers, tf
+from .attention import channel_attention
 
 
 class Block(NamedTuple):

@@ -1,7 +1,5 @@
 """Rounding kernels so that the errors cancel."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -12,12 +12,10 @@ negative: LeakyReLU(x) - LeakyReLU(-x) = 1.05 x. The remaining channels start at
 Source: Mallat, "A Wavelet Tour of Signal Processing", section 8.1 (wavelet packets).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from common.framework import tf
-from common.models.backbone import LEAK, Backbone
+from ..base.framework import tf
+from .backbone import LEAK, Backbone
 
 # A 2x2 block's mean, and its differences down, across, and along both: an orthonormal basis.
 _BANDS = (

@@ -4,8 +4,6 @@ Layers pair by their order. Of a layer's name only the kind counts: Keras number
 process makes them, so the same layer may be conv2d in one file and conv2d_37 in another.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -18,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.errors import UserError
-from common.facts import LATENT_FILTERS
-from common.files import atomic_write, check_regular
+from ..base.constants import LATENT_FILTERS
+from ..base.errors import UserError
+from ..base.files import atomic_write, check_regular
 
 if TYPE_CHECKING:
     import h5py
 
-    from common.framework import tf
+    from ..base.framework import tf
 
 # The largest of the six models has 26 million; the names of its layers and weights take 8 kB.
 _MOST_WEIGHTS = 40_000_000
@@ -65,7 +63,7 @@ def find_weights(path: Path, names: list[str]) -> Path:
     raise UserError(f"{path}: {looked_for}; {PUBLISHED}, and `train --help` tells how to make some")
 
 
-def read_weights(model: tf.keras.Model, path: Path) -> None:
+def read_weights(model: "tf.keras.Model", path: Path) -> None:
     """Fill `model` with the weights in the file `path`.
 
     Raises:
@@ -84,7 +82,7 @@ def read_weights(model: tf.keras.Model, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
+def opened(path: Path) -> "Iterator[h5py.File]":
     """The weight file `path`, open; whatever HDF5 stumbles on in the block is the file's fault.
 
     Raises:
@@ -126,7 +124,7 @@ def _crashes(path: Path) -> bool:
         os._exit(0)  # what is wrong in another way the parent will find, too
 
 
-def weight_sets(path: Path, file: h5py.File) -> list[tuple[str, list[h5py.Dataset]]]:
+def weight_sets(path: Path, file: "h5py.File") -> "list[tuple[str, list[h5py.Dataset]]]":
     """Of each layer that has weights its name and its data, not read yet, in the file's order.
 
     Raises:
@@ -151,7 +149,7 @@ def weight_sets(path: Path, file: h5py.File) -> list[tuple[str, list[h5py.Datase
     return layers
 
 
-def finite(path: Path, weight_set: h5py.Dataset) -> np.ndarray:
+def finite(path: Path, weight_set: "h5py.Dataset") -> np.ndarray:
     """The values of one of the `weight_sets` of the file `path`.
 
     Raises:
@@ -163,7 +161,7 @@ def finite(path: Path, weight_set: h5py.Dataset) -> np.ndarray:
     return values
 
 
-def attribute(group: h5py.Group, name: str) -> Any:
+def attribute(group: "h5py.Group", name: str) -> Any:
     """An attribute of a group: words or numbers, no longer than the names of all layers.
 
     Raises:
@@ -180,7 +178,7 @@ def attribute(group: h5py.Group, name: str) -> Any:
     return group.attrs[name]
 
 
-def _names(group: h5py.Group, name: str) -> list[str]:
+def _names(group: "h5py.Group", name: str) -> list[str]:
     return [each.decode() if isinstance(each, bytes) else each for each in attribute(group, name)]
 
 
@@ -210,7 +208,7 @@ def _described(layer: tuple[str, list[tuple[int, ...]]]) -> str:
 
 
 def write_weights(
-    model: tf.keras.Model,
+    model: "tf.keras.Model",
     path: Path,
     labels: dict[str, str] | None = None,
     offsets: Sequence[np.ndarray] | None = None,
@@ -231,13 +229,13 @@ def write_weights(
             write_sum(Path(path), file)
 
 
-def write_sum(path: Path, file: h5py.File) -> None:
+def write_sum(path: Path, file: "h5py.File") -> None:
     """Store a checksum of the weights and attributes in a weight file; errors name `path`."""
     values = (each[()] for _, sets in weight_sets(path, file) for each in sets)
     file.attrs[_SUM] = _sum(path, file, values)
 
 
-def check_sum(path: Path, file: h5py.File, values: Iterable[np.ndarray]) -> None:
+def check_sum(path: Path, file: "h5py.File", values: Iterable[np.ndarray]) -> None:
     """Verify the checksum, if `write_sum` stored one, against the values of the `weight_sets`.
 
     Raises:
@@ -247,7 +245,7 @@ def check_sum(path: Path, file: h5py.File, values: Iterable[np.ndarray]) -> None
         raise UserError(f"{path}: damaged: its checksum does not fit; copy or download it again")
 
 
-def _sum(path: Path, file: h5py.File, values: Iterable[np.ndarray]) -> int:
+def _sum(path: Path, file: "h5py.File", values: Iterable[np.ndarray]) -> int:
     """CRC-32 of the values, their names and shapes, and the attributes of `write_weights`."""
     sets = [each for _, sets in weight_sets(path, file) for each in sets]
     names = [name for name in sorted(file.attrs) if name.startswith(_LABELS) or name == _OFFSETS]

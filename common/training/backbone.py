@@ -10,8 +10,6 @@ Sources: Ballé et al., "End-to-end Optimized Image Compression", ICLR 2017; the
 tensorflow/compression's bls2017.py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -19,13 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from common.data.frames import decoded_frames, raise_first
-from common.device import choose_device, use_precision
-from common.errors import say
-from common.facts import LATENT_FILTERS
-from common.framework import tf
-from common.models.backbone import Backbone, build_backbone
-from common.models.entropy import (
+from ..base.constants import LATENT_FILTERS
+from ..base.device import choose_device, use_precision
+from ..base.errors import say
+from ..base.framework import tf
+from ..codec.entropy_model import (
     Prior,
     build_prior,
     entropy_file,
@@ -35,10 +31,12 @@ from common.models.entropy import (
     read_prior,
     write_prior,
 )
-from common.models.wavelets import initialise_as_wavelets
-from common.models.weights import read_weights, write_weights
-from common.training.epochs import TrainingFiles, check_finite, run_epochs
-from common.training.state import identity
+from ..data.frames import decoded_frames, raise_first
+from ..models.backbone import Backbone, build_backbone
+from ..models.wavelets import initialise_as_wavelets
+from ..models.weights import read_weights, write_weights
+from .checkpoint import identity
+from .loop import TrainingFiles, check_finite, run_epochs
 
 # Adam's first steps are as long as any, whatever the gradient: at once, they would undo the initial
 # weights (measured: 28.1 dB to 21.4 dB in one step).

@@ -1,7 +1,5 @@
 """What frozen backbones give, computed once for each frame and kept on disk."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from itertools import chain
@@ -10,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from common.data.frames import frame_batches, raise_first
-from common.files import atomic_write, checksum, locked
-from common.framework import tf
+from ..base.files import atomic_write, checksum, locked
+from ..base.framework import tf
+from ..data.frames import frame_batches, raise_first
 
 
 def cached_features(

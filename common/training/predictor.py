@@ -1,7 +1,5 @@
 """Stage 2: training a predictor on frames whose levels are known."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 from pathlib import Path
@@ -10,16 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from common.device import choose_device, choose_strategy, use_precision, writes_files
-from common.facts import LEVELS
-from common.fast.recomputation import training_form
-from common.files import temporary_folder
-from common.framework import tf
-from common.models.backbone import build_backbone
-from common.models.build import JND_FRAME, Parts, build_model, start_from
-from common.models.descriptions import MODELS
-from common.models.weights import read_weights, write_weights
-from common.training.batches import (
+from ..base.constants import LEVELS
+from ..base.device import choose_device, choose_strategy, use_precision, writes_files
+from ..base.files import temporary_folder
+from ..base.framework import tf
+from ..models.backbone import build_backbone
+from ..models.build import JND_FRAME, Parts, build_model, start_from
+from ..models.descriptions import MODELS
+from ..models.weights import read_weights, write_weights
+from .checkpoint import identity
+from .inputs import (
     Features,
     TrainingSplit,
     check_readable,
@@ -27,15 +25,11 @@ from common.training.batches import (
     training_batches,
     with_mirrored,
 )
-from common.training.epochs import TrainingFiles, check_finite, run_epochs
-from common.training.quantization import copy_priors, entropy_files, quantization_offsets
-from common.training.regularisation import (
-    set_batch_norm_momentum,
-    start_with_single_branches,
-    with_dropout,
-)
-from common.training.soft_targets import soft_targets
-from common.training.state import identity
+from .loop import TrainingFiles, check_finite, run_epochs
+from .quantization import copy_priors, entropy_files, quantization_offsets
+from .recomputation import training_form
+from .regularisation import set_batch_norm_momentum, start_with_single_branches, with_dropout
+from .targets import soft_targets
 
 # Of an end-to-end model's loss: squared error of the JND frame, absolute error of the level.
 FRAME_WEIGHT, LEVEL_WEIGHT = 0.01, 0.99

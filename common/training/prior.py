@@ -1,16 +1,13 @@
 """The entropy model alone, for a backbone that has none: as of an E2E model, or a published one."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from common.data.frames import read_frame
-from common.framework import tf
-from common.models.backbone import Backbone
-from common.models.entropy import (
+from ..base.framework import tf
+from ..base.parallel import in_parallel
+from ..codec.entropy_model import (
     Prior,
     build_prior,
     noisy,
@@ -18,7 +15,8 @@ from common.models.entropy import (
     quantized,
     write_prior,
 )
-from common.parallel import in_parallel
+from ..data.frames import read_frame
+from ..models.backbone import Backbone
 
 # Frames that are looked at, steps, and places of latents in a step: 192 densities need no more.
 FRAMES, STEPS, PLACES = 256, 1000, 2048

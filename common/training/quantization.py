@@ -1,22 +1,20 @@
 """The entropy models of frozen backbones, for heads that are to see latents as a decoder does."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
-from common.facts import LEVELS
-from common.models.backbone import Backbone
-from common.models.build import Parts
-from common.models.entropy import (
+from ..base.constants import LEVELS
+from ..base.errors import UserError
+from ..codec.entropy_model import (
     build_prior,
     copy_prior,
     entropy_file,
     quantization_offset,
     read_prior,
 )
+from ..models.backbone import Backbone
+from ..models.build import Parts
 
 
 def entropy_files(backbone_files: list[Path]) -> list[Path]:

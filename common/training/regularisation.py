@@ -1,11 +1,9 @@
 """What keeps a predictor from learning pictures by heart; weight files stay as they are."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from common.framework import layers, tf
-from common.models.heads import Block
+from ..base.framework import layers, tf
+from ..models.heads import Block
 
 
 def set_batch_norm_momentum(model: tf.keras.Model, momentum: float) -> None:

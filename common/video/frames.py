@@ -4,8 +4,6 @@ Frames are counted here, as they come from the decoder, and not by a filter: a f
 from 0 again when size or colours change, and its arguments would grow with the video.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import itertools
@@ -14,10 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from common.codecs.ffmpeg import running, source, unnamed
-from common.codecs.h264 import SCALER
-from common.errors import UserError
-from common.video.probe import Look, Video
+from ..base.errors import UserError
+from .ffmpeg import running, source, unnamed
+from .h264 import SCALER
+from .probe import Look, Video
 
 # Formats of known frame size: planes of whole bytes, chroma dimensions rounded up.
 _PLANAR = {

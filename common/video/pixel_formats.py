@@ -1,12 +1,10 @@
 """Properties of pixel formats, as listed by ffmpeg."""
 
-from __future__ import annotations
-
 import functools
 import re
 from typing import NamedTuple
 
-from common.codecs.ffmpeg import binary, run
+from .ffmpeg import binary, run
 
 # Names of RGB formats, which ffmpeg's table does not mark; palettes hold RGB.
 _RGB = re.compile(r"x2rgb|x2bgr|[0ax]?rgb|[0ax]?bgr|gbr|pal8|bayer|xyz")

@@ -1,7 +1,5 @@
 """Probing of video files by decoding them once from end to end, so that damage is found."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections import deque
@@ -9,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from common.codecs.ffmpeg import binary, reason, running, source
-from common.errors import UserError
-from common.files import check_regular
+from ..base.errors import UserError
+from ..base.files import check_regular
+from .ffmpeg import binary, reason, running, source
 
 # Width at which cuts are detected, and scdet's threshold (0 to 100): its default.
 _WIDTH, _HEIGHT, _CUT = 320, 180, 10

@@ -1,10 +1,8 @@
 """Scenes of a video, from the cuts found by ffmpeg."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
-from common.video.probe import Video
+from .probe import Video
 
 # Shorter scenes are joined to the one before.
 _SECONDS = 0.5

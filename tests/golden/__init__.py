@@ -5,8 +5,6 @@ published implementation's outputs (float32, CPU) for the values made here with 
 drawn from a generator seeded with a checksum of what it is for, and so is the same everywhere.
 """
 
-from __future__ import annotations
-
 import json
 import zlib
 from pathlib import Path

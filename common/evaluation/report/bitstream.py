@@ -1,7 +1,5 @@
 """What predicting from strings costs and spoils, beside predicting from pixels."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,24 +9,24 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from common.compression.sources import Source, read_sources
-from common.data.frames import read_frame
-from common.data.split import Split
-from common.evaluation.report.candidates import Candidate
-from common.evaluation.report.complexity import multiply_accumulates
-from common.evaluation.report.table import Table
-from common.evaluation.results import digest, kept
-from common.evaluation.speed import machine
-from common.facts import HEIGHT, LEVELS, WIDTH
-from common.files import checksum, write_arrays
-from common.framework import tf
-from common.inference.runtime import load_analysis
-from common.models.backbone import build_backbone
-from common.models.build import build_model
-from common.models.entropy import build_coder, build_prior, entropy_file, read_prior
-from common.models.range_coding import Coder
-from common.models.weights import read_weights
-from common.predictor import Predictor
+from ...base.constants import HEIGHT, LEVELS, WIDTH
+from ...base.files import checksum, write_arrays
+from ...base.framework import tf
+from ...codec.entropy_model import build_coder, build_prior, entropy_file, read_prior
+from ...codec.range_coding import Coder
+from ...codec.sources import Source, read_sources
+from ...data.frames import read_frame
+from ...data.split import Split
+from ...inference.predictor import Predictor
+from ...inference.runtime import load_analysis
+from ...models.backbone import build_backbone
+from ...models.build import build_model
+from ...models.weights import read_weights
+from ..results import digest, kept
+from ..speed import machine
+from .candidates import Candidate
+from .complexity import multiply_accumulates
+from .table import Table
 
 # What a head may see, and frames whose times are taken, anew in every run, after a first.
 PIXELS, ROUNDED, STRINGS, DECODED = WAYS = (

@@ -1,14 +1,12 @@
 """Which of the six models there are weights of."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 
-from common.errors import UserError
-from common.facts import LEVELS
-from common.models.descriptions import MODELS, Description
-from common.models.weights import PUBLISHED
+from ...base.constants import LEVELS
+from ...base.errors import UserError
+from ...models.descriptions import MODELS, Description
+from ...models.weights import PUBLISHED
 
 
 class Candidate(NamedTuple):

@@ -1,7 +1,5 @@
 """What predicted levels are worth: frames coded at them, measured, and kept between runs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -9,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from common.codecs import h264
-from common.codecs.codec import Codec
-from common.data.pictures import read_rgb
-from common.data.split import Split
-from common.datasets.objective import lowest_below
-from common.evaluation.results import kept
-from common.files import checksum, write_arrays
-from common.parallel import in_parallel
+from ...base.files import checksum, write_arrays
+from ...base.parallel import in_parallel
+from ...data.pictures import read_rgb
+from ...data.split import Split
+from ...datasets.objective import lowest_below
+from ...video import h264
+from ...video.frame_codecs import Codec
+from ..results import kept
 
 METRICS = ("psnr", "ssim", "vmaf")
 # PSNR of a frame that lost nothing is infinite; differences need a number.

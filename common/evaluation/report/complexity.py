@@ -1,7 +1,5 @@
 """What a prediction costs: weights, multiply-accumulates, memory and time."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Container
@@ -12,19 +10,18 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-import common
-from common.data.split import Split
-from common.evaluation.report.table import Table
-from common.evaluation.results import kept
-from common.evaluation.speed import machine, prediction_cost
-from common.files import checksum, write_arrays
-from common.framework import layers, tf
-from common.inference.runtime import AUTO, choose_runtime, fingerprint
-from common.models.build import build_model
-from common.models.descriptions import MODELS
+from ...base.files import checksum, write_arrays
+from ...base.framework import layers, tf
+from ...data.split import Split
+from ...inference.runtime import AUTO, choose_runtime, fingerprint
+from ...models.build import build_model
+from ...models.descriptions import MODELS
+from ..results import kept
+from ..speed import machine, prediction_cost
+from .table import Table
 
 FRAMES = 2  # a pass
-PROGRAM = Path(common.__file__).parent
+PROGRAM = Path(__file__).parents[2]
 TITLES = [model.title for model in MODELS.values()]
 
 

@@ -1,28 +1,26 @@
 """From a test split and weight files to the folder of tables, plots and the page."""
 
-from __future__ import annotations
-
 import datetime
 import re
 from pathlib import Path
 
 import numpy as np
 
-from common.data.split import Split
-from common.evaluation.report import bitstream, paper
-from common.evaluation.report.candidates import Candidate
-from common.evaluation.report.coding import measured
-from common.evaluation.report.complexity import complexity
-from common.evaluation.report.page import best_model, gallery, write_page
-from common.evaluation.report.plots import FILES, write_plots
-from common.evaluation.report.predictions import predict_all
-from common.evaluation.report.rivals import rivals
-from common.evaluation.report.table import Table, markdown
-from common.evaluation.report.viewers import Viewers
-from common.evaluation.results import Results, check_results, clear_results, write_csv
-from common.evaluation.speed import machine
-from common.files import atomic_write
-from common.framework import tf
+from ...base.files import atomic_write
+from ...base.framework import tf
+from ...data.split import Split
+from ..results import Results, check_results, clear_results, write_csv
+from ..speed import machine
+from . import bitstream, paper
+from .candidates import Candidate
+from .coding import measured
+from .complexity import complexity
+from .page import best_model, gallery, write_page
+from .plots import FILES, write_plots
+from .predictions import predict_all
+from .rivals import rivals
+from .table import Table, markdown
+from .viewers import Viewers
 
 TABLES, PAGE = "tables.md", "report.html"
 RESULTS: Results = {

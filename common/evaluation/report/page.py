@@ -1,7 +1,5 @@
 """The page to look at: one HTML file with tables, plots and gallery, which needs no network."""
 
-from __future__ import annotations
-
 import base64
 import io
 from pathlib import Path
@@ -12,15 +10,15 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
-from common.data.split import Split
-from common.errors import printable
-from common.evaluation.report.coding import encoded, read_even
-from common.evaluation.report.plots import INK
-from common.evaluation.report.predictions import Predictions
-from common.evaluation.report.table import Table
-from common.facts import HEIGHT, LEVELS, WIDTH
-from common.files import atomic_write
-from common.parallel import in_parallel
+from ...base.constants import HEIGHT, LEVELS, WIDTH
+from ...base.errors import printable
+from ...base.files import atomic_write
+from ...base.parallel import in_parallel
+from ...data.split import Split
+from .coding import encoded, read_even
+from .plots import INK
+from .predictions import Predictions
+from .table import Table
 
 # Frames in the gallery; each takes about a megabyte and a half of the page.
 SHOWN = 12

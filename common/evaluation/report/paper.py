@@ -1,7 +1,5 @@
 """The paper's tables: prediction error, quality error, bitrate, complexity."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from typing import Any
@@ -9,14 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common.data.split import Split
-from common.evaluation.metrics import mean_with_interval, prediction_errors
-from common.evaluation.report.coding import METRICS, best_constant, measured
-from common.evaluation.report.predictions import Predictions, of_level
-from common.evaluation.report.table import Table
-from common.evaluation.report.viewers import Viewers, label_floor
-from common.facts import LEVELS, QP
-from common.models.descriptions import MODELS
+from ...base.constants import LEVELS, QP
+from ...data.split import Split
+from ...models.descriptions import MODELS
+from ..metrics import mean_with_interval, prediction_errors
+from .coding import METRICS, best_constant, measured
+from .predictions import Predictions, of_level
+from .table import Table
+from .viewers import Viewers, label_floor
 
 # Mean absolute errors that the paper gives for JND1 on VideoSet: QP, and dB of PSNR.
 PUBLISHED = {"mean_absolute_error": 1.57, "psnr_error": 0.72}

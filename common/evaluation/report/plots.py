@@ -1,7 +1,5 @@
 """The plots: predicted against true levels, how errors spread, and what they depend on."""
 
-from __future__ import annotations
-
 import itertools
 import re
 import textwrap
@@ -13,11 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from common.data.split import Split
-from common.evaluation.report.predictions import Predictions, of_level
-from common.facts import LEVELS, SOFTWARE
-from common.files import OUR_PNG, atomic_write
-from common.models.descriptions import MODELS
+from ...base.constants import LEVELS, SOFTWARE
+from ...base.files import OUR_PNG, atomic_write
+from ...data.split import Split
+from ...models.descriptions import MODELS
+from .predictions import Predictions, of_level
 
 # Text and axes. The page puts its own colour of text in its place, light or dark.
 INK = "#1d2126"

@@ -1,18 +1,16 @@
 """The levels that each model predicts for the test split, kept between runs frame by frame."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from common.errors import UserError, say_left_out
-from common.evaluation.report.candidates import Candidate
-from common.evaluation.results import digest, kept
-from common.facts import LEVELS
-from common.files import write_arrays
-from common.predictor import Predictor
+from ...base.constants import LEVELS
+from ...base.errors import UserError, say_left_out
+from ...base.files import write_arrays
+from ...inference.predictor import Predictor
+from ..results import digest, kept
+from .candidates import Candidate
 
 # Predicted levels [images] by model title and level, in the order of the paper's tables.
 Predictions = dict[tuple[str, str], np.ndarray]

@@ -7,8 +7,6 @@ Each is fitted on ROOT/train, as a model is, and measured on ROOT/test. How stro
 is chosen by cross-validation over train's contents.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,15 +18,15 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
 
-from common.data.frames import read_frame
-from common.data.gradients import gradient_percentiles
-from common.data.split import Split
-from common.evaluation.report.coding import measured
-from common.evaluation.report.predictions import Predictions
-from common.evaluation.results import digest, kept
-from common.facts import LEVELS
-from common.files import temporary_folder, write_arrays
-from common.parallel import in_parallel
+from ...base.constants import LEVELS
+from ...base.files import temporary_folder, write_arrays
+from ...base.parallel import in_parallel
+from ...data.frames import read_frame
+from ...data.gradients import gradient_percentiles
+from ...data.split import Split
+from ..results import digest, kept
+from .coding import measured
+from .predictions import Predictions
 
 FOLDS = 5  # and so many contents in train, at least
 TIMED = 4  # frames

@@ -1,7 +1,5 @@
 """A table with its caption, and how its values are shown."""
 
-from __future__ import annotations
-
 from string import Formatter
 from typing import Any, NamedTuple
 

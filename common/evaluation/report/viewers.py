@@ -1,7 +1,5 @@
 """What each viewer answered, and what that says of the labels: no error can be below their own."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.data.manifest import MANIFEST
-from common.data.split import Split
-from common.datasets.viewers import (
+from ...base.constants import QP, QUALITY
+from ...base.errors import UserError
+from ...data.manifest import MANIFEST
+from ...data.split import Split
+from ...datasets.viewers import (
     Samples,
     aggregate,
     aggregates,
@@ -19,8 +19,6 @@ from common.datasets.viewers import (
     read_mcl_jci,
     read_videoset,
 )
-from common.errors import UserError
-from common.facts import QP, QUALITY
 
 # Clip or picture number: videoSRC001 and ImageJND_SRC01 are contents of prepared folders.
 NUMBER = re.compile(r"SRC(\d+)", re.IGNORECASE)

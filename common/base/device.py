@@ -1,0 +1,154 @@
+"""Which processor does the work, in which precision."""
+
+import ctypes.util
+import functools
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .framework import tf
+
+# Blackwell. No cuDNN 8 has convolutions for it.
+_FIRST_OF_CUDNN_9 = (10, 0)
+
+
+@functools.cache
+def choose_device(precision: str) -> tuple[str, str]:
+    """Set TensorFlow up; returns 'GPU' or 'CPU', and the precision to compute in.
+
+    A visible CUDA GPU is used, with memory taken as needed. A CPU computes in the `precision`
+    asked for ('float32' or 'bfloat16') only if it has arithmetic for it. One line on stderr says
+    what was chosen, once.
+    """
+    if names := describe_gpus():
+        print(f"Running on {names[0]} in {precision}.", *names[1:], sep="\n", file=sys.stderr)
+        return "GPU", precision
+    precision, remark = cpu_precision(precision)
+    print(f"Running on the CPU in {precision}.{remark_on_libraries()}{remark}", file=sys.stderr)
+    return "CPU", precision
+
+
+def describe_gpus() -> list[str]:
+    """Describe the CUDA GPUs, and let TensorFlow allocate their memory as needed.
+
+    Returns:
+        A line with their names, then a remark on each card that this TensorFlow does not fit;
+        empty if it sees no GPU.
+    """
+    from .framework import tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if not gpus:
+        return []
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    lines = [", ".join(each["device_name"] for each in details)]
+    for each in details:
+        # Only CUDA GPUs state it.
+        capability = each.get("compute_capability")
+        if remark := capability and remark_on_card(each["device_name"], capability):
+            lines.append(remark)
+    return lines
+
+
+def has_cuda() -> bool:
+    """Whether a CUDA driver and libraries are installed, so that TensorFlow may find a GPU."""
+    libraries = importlib.util.find_spec("nvidia") or ctypes.util.find_library("cudnn")
+    return _nvidia_driver() and bool(libraries)
+
+
+def cpu_precision(precision: str) -> tuple[str, str]:
+    """Choose the precision to compute in on the CPU if `precision` is requested, with a remark.
+
+    "auto" is bfloat16 if the CPU has arithmetic for it: emulating it is slower than float32.
+    """
+    cpu = Path("/proc/cpuinfo")
+    if cpu.exists() and multiplies_bfloat16(cpu.read_text()):
+        return "bfloat16" if precision == "auto" else precision, ""
+    asked = precision == "bfloat16"
+    return "float32", " It has no bfloat16 arithmetic, which would only be slower." if asked else ""
+
+
+def remark_on_libraries() -> str:
+    """Make a remark if there is a GPU that TensorFlow cannot use, else an empty text."""
+    if not _nvidia_driver():
+        return ""
+    return (
+        " There is an NVIDIA GPU, but its libraries are missing or do not fit:"
+        " pip install -r requirements-gpu.txt."
+    )
+
+
+def remark_on_card(
+    name: str, capability: tuple[int, int], build: Mapping[str, Any] | None = None
+) -> str | None:
+    """What is to be said of a card for which TensorFlow has no machine code, if anything.
+
+    Args:
+        capability: the card's compute capability, as (9, 0) for an H100.
+        build: TensorFlow's build info, this one's if None. Of its `cuda_compute_capabilities`
+            'sm_80' runs on 8.x from 8.0 on, and 'compute_80' is compiled for any card from 8.0 on
+            when it is first used.
+    """
+    from .framework import tf
+
+    build = build or tf.sysconfig.get_build_info()
+    built_for = build["cuda_compute_capabilities"]
+    for kind, digits in (target.split("_") for target in built_for):
+        major, minor = divmod(int(digits), 10)
+        if kind == "sm" and major == capability[0] and minor <= capability[1]:
+            return None
+    newer = [int(target[8:]) for target in built_for if target.startswith("compute_")]
+    known = capability < _FIRST_OF_CUDNN_9 or int(build["cudnn_version"]) >= 9
+    if known and newer and divmod(min(newer), 10) <= capability:
+        return (
+            f"TensorFlow {tf.__version__} compiles its code for this {name} at the first start, "
+            "which takes minutes; export CUDA_CACHE_MAXSIZE=4294967296 keeps all of it."
+        )
+    return (
+        f"TensorFlow {tf.__version__} has no code for this {name} (compute capability "
+        f"{'.'.join(map(str, capability))}): it may fail; docs/speed.md says what fits it."
+    )
+
+
+def multiplies_bfloat16(cpuinfo: str) -> bool:
+    """Whether a processor has arithmetic for bfloat16, by what Linux says of it in /proc/cpuinfo.
+
+    oneDNN's kernels for others convert to float32 and back.
+    """
+    return bool({"avx512_bf16", "amx_bf16"} & set(cpuinfo.split()))
+
+
+def use_precision(precision: str) -> None:
+    """Build the models to come in 'float32' or 'bfloat16', with weights in float32 either way."""
+    from .framework import tf
+
+    policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    tf.keras.mixed_precision.set_global_policy(policy)
+
+
+def choose_strategy() -> "tf.distribute.Strategy":
+    """Several machines where TF_CONFIG names them, several GPUs where there are, else this one."""
+    from .framework import tf
+
+    if "TF_CONFIG" in os.environ:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def writes_files() -> bool:
+    """Whether the files of this process count: of several machines, those of the first do."""
+    from .framework import tf
+
+    return tf.distribute.cluster_resolver.TFConfigClusterResolver().task_id in (None, 0)
+
+
+def _nvidia_driver() -> bool:
+    return any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/dxg"))

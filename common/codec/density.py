@@ -1,0 +1,83 @@
+"""The density of each latent channel, trained as the prior of the entropy model.
+
+    value ─ softplus(matrix) · value + bias ─ + tanh(factor) · tanh ─ ... ─ logit ─ sigmoid
+            1 to 3 values, 3 to 3, 3 to 1     after all but the last          cumulative
+
+The cumulative density is a small network that can only rise; the density of a value under uniform
+noise of width 1, which is that of the integer it is rounded to, is how much it rises around it.
+
+Source: Ballé et al., "Variational Image Compression with a Scale Hyperprior", ICLR 2018, appendix
+6.1 and 6.2. The weights have the names, shapes and initial values of tensorflow-compression's
+`NoisyDeepFactorized`, which stands in its place where it is installed.
+"""
+
+import itertools
+
+import numpy as np
+
+from ..base.framework import tf
+
+_WIDTHS = (1, 3, 3, 1)
+_SCALE = 10.0  # of the values that a fresh density expects
+_HALVINGS = 60  # of an interval: to the last digit of float64
+
+
+class NoisyDeepFactorized(tf.Module):
+    """A density per channel, freshly initialised."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        steps = list(itertools.pairwise(_WIDTHS))
+        scale = _SCALE ** (1 / len(steps))
+        self._matrices, self._biases, self._factors = [], [], []
+        for number, (taken, given) in enumerate(steps):
+            start = np.log(np.expm1(1 / scale / given))
+            matrix = np.full((channels, given, taken), start, np.float32)
+            bias = tf.random.uniform((channels, given, 1), -0.5, 0.5)
+            self._matrices.append(tf.Variable(matrix, name=f"matrix_{number}"))
+            self._biases.append(tf.Variable(bias, name=f"bias_{number}"))
+            if number + 1 < len(steps):
+                factor = np.zeros((channels, given, 1), np.float32)
+                self._factors.append(tf.Variable(factor, name=f"factor_{number}"))
+
+    def logits(self, values: tf.Tensor) -> tf.Tensor:
+        """The logits of the cumulative density at `values` [..., channels], in their precision."""
+        values = tf.convert_to_tensor(values)
+        logits = tf.transpose(tf.reshape(values, (-1, 1, self.channels)), (2, 1, 0))
+        for number, (matrix, bias) in enumerate(zip(self._matrices, self._biases)):
+            matrix, bias = tf.cast(matrix, values.dtype), tf.cast(bias, values.dtype)
+            logits = tf.linalg.matmul(tf.nn.softplus(matrix), logits) + bias
+            if number < len(self._factors):
+                factor = tf.cast(self._factors[number], values.dtype)
+                logits += tf.tanh(factor) * tf.tanh(logits)
+        return tf.reshape(tf.transpose(logits, (2, 1, 0)), tf.shape(values))
+
+    def log_prob(self, values: tf.Tensor) -> tf.Tensor:
+        """The logarithms of the densities at `values` [..., channels] under uniform noise."""
+        values = tf.convert_to_tensor(values)
+        below, above = self.logits(values - 0.5), self.logits(values + 0.5)
+        # The difference of two sigmoids, on the side where neither is near 1.
+        right = above > 0
+        more = tf.math.log_sigmoid(tf.where(right, -below, above))
+        less = tf.math.log_sigmoid(tf.where(right, -above, below))
+        return more + tf.math.log1p(-tf.exp(less - more))
+
+    def quantiles(self, probability: float) -> np.ndarray:
+        """Where the cumulative densities reach `probability`: float64 [channels]."""
+        logit = np.log(probability / (1 - probability))
+        low, high = -np.ones(self.channels), np.ones(self.channels)
+        while (self.logits(low) > logit).numpy().any():
+            low *= 2
+        while (self.logits(high) < logit).numpy().any():
+            high *= 2
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            beyond = (self.logits(middle) > logit).numpy()
+            low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
+        return (low + high) / 2
+
+    def quantization_offset(self) -> np.ndarray:
+        """How far the medians are from integers: float32 [channels], -0.5 to 0.5."""
+        medians = self.quantiles(0.5)
+        return (medians - np.rint(medians)).astype(np.float32)

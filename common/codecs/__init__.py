@@ -1,1 +1,0 @@
-"""H.264 and JPEG frames: coded at a level, decoded, measured."""

@@ -1,0 +1,1 @@
+"""The command lines, one file per command; all other packages return, these print."""

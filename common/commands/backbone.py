@@ -1,0 +1,202 @@
+"""Stage 1 on the command line: train and test the backbone as a learned-compression autoencoder."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ..base.constants import HEIGHT
+from ..base.errors import RESUMES, reported, say
+from ..base.files import locked, make_writable
+from .latents import (
+    IMAGE,
+    TARGETS,
+    add_compress,
+    add_decompress,
+    add_prior,
+    check,
+    compress,
+    decompress,
+    prior,
+)
+from .options import Parser, add_options, path, positive_real
+
+PROGRAM = "python3 -m common.reconstruct"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what `arguments` (of the process, if None) ask for; the exit code.
+
+    0: done; 1: could not be done, said in one line on stderr; 2: the arguments are wrong.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command == "train" and options.target != IMAGE and options.init is None:
+        parser.error(f"--target {options.target} needs --init ImgReconstruction.h5")
+    if options.command in ("prior", "compress", "decompress"):
+        check(options, parser)
+    with reported(parser.prog, RESUMES if options.command == "train" else ""):
+        commands: dict[str, Callable] = {"train": _train, "test": _test, "prior": prior}
+        commands |= {"compress": compress, "decompress": decompress}
+        return commands[options.command](options) or 0
+
+
+def _train(options: argparse.Namespace) -> None:
+    from ..data.layout import read_jnd_frames
+    from ..data.listing import list_images
+    from ..models.weights import find_weights
+    from ..training.checkpoint import check_outputs, reserve
+
+    pairs = []
+    for split in ("train", "valid"):
+        images = targets = list_images(options.data_dir / split)
+        if options.target != IMAGE:
+            targets = read_jnd_frames(options.data_dir, split, options.target, images)
+        pairs.append((images, targets))
+    initial = options.init and find_weights(options.init, [_weights_name(IMAGE)])
+    best = options.checkpoint_path / _weights_name(options.target)
+    state = best.with_suffix(".state.npz")
+    log = options.csv_log_path / f"logs{best.stem}.csv"
+    check_outputs(best, state, log, options.resume)
+    from ..training.backbone import BackboneSettings, Pairs, train_backbone
+    from ..training.loop import TrainingFiles
+
+    settings = BackboneSettings(
+        target=options.target,
+        distortion_weight=None if options.no_rate else options.distortion_weight,
+        crop=options.crop,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+        precision=options.precision,
+    )
+    with reserve(best, state, log):
+        train_backbone(
+            settings,
+            Pairs(*pairs[0]),
+            Pairs(*pairs[1]),
+            initial,
+            TrainingFiles(best, state, log),
+            epochs=options.epochs,
+            resume=options.resume,
+        )
+    given = f"--data_dir {options.data_dir}"
+    place = options.checkpoint_path
+    say(f"Next: {PROGRAM} test --target {options.target} {given} --model_weights_path {place}")
+    if options.target == IMAGE:
+        more = f"--target JND1 --init {place} {given} --checkpoint_path {place}"
+        say(f"and: {PROGRAM} train {more}")
+
+
+def _test(options: argparse.Namespace) -> None:
+    from ..data.layout import read_jnd_frames
+    from ..data.listing import list_images
+    from ..models.weights import find_weights
+
+    images = list_images(options.data_dir / "test")
+    jnd_frames = None
+    if options.target != IMAGE and (options.data_dir / f"{options.target.lower()}test").exists():
+        jnd_frames = read_jnd_frames(options.data_dir, "test", options.target, images)
+    weights_file = find_weights(options.model_weights_path, [_weights_name(options.target)])
+    make_writable(options.result_path)
+    from ..evaluation.backbone import evaluate_backbone
+
+    with locked(options.result_path / f"{options.target}Reconstruction.png", wait=False):
+        evaluate_backbone(
+            options.target,
+            options.data_dir / "test",
+            images,
+            jnd_frames,
+            weights_file,
+            options.result_path,
+            options.overwrite,
+        )
+
+
+def _weights_name(target: str) -> str:
+    return f"{target}Reconstruction.h5"
+
+
+def _crop_side(text: str) -> int:
+    side = int(text)
+    if side % 16 or not 0 < side <= HEIGHT:
+        raise argparse.ArgumentTypeError(f"{side} is not a multiple of 16 from 16 to {HEIGHT}")
+    return side
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog=PROGRAM,
+        description="The backbone, which turns a frame into a latent and that into a frame again:\n"
+        "either itself (Img) or its JND-quality version (JND1, JND2, JND3). What it codes is a\n"
+        "file of a picture, from which the latent models predict.",
+        epilog=f"'{PROGRAM} train --help' tells more and shows examples.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_test(commands)
+    for add in (add_prior, add_compress, add_decompress):
+        add(commands, PROGRAM)
+    return parser
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    training = commands.add_parser(
+        "train",
+        help="train a backbone",
+        description="Train on DIR/train/ and keep the epoch that is best on DIR/valid/. For JNDk,\n"
+        "the frames to reproduce are those in DIR/jndktrain/ and DIR/jndkvalid/.",
+        epilog="examples:\n"
+        f"  {PROGRAM} train --target Img --data_dir data/ --checkpoint_path backbones/\n"
+        f"  {PROGRAM} train --target JND1 --init backbones/ --data_dir data/ "
+        "--checkpoint_path backbones/",
+    )
+    _add_target(training)
+    start = "weight file to start from, or folder with ImgReconstruction.h5; needed for JND1 to 3"
+    training.add_argument("--init", type=path, metavar="PATH", help=start)
+    add_options(
+        training,
+        "checkpoint_path csv_log_path epochs batch_size learning_rate precision seed resume",
+        checkpoint_path={"default": Path("backbones")},
+        csv_log_path={"default": Path("logs")},
+        epochs={"default": 100},
+        learning_rate={"default": 1e-4},
+        precision={
+            "help": "bfloat16 is faster where the processor has it; weights stay in float32"
+        },
+    )
+    add = training.add_mutually_exclusive_group().add_argument
+    weight = (
+        "the loss is bits per pixel + X times the mean squared error of levels 0 to 255; more "
+        "gives finer frames in more bits"
+    )
+    name = {"dest": "distortion_weight", "metavar": "X"}
+    add("--lambda", type=positive_real, default=0.01, help=weight, **name)
+    add("--no_rate", action="store_true", help="the loss is the mean squared error alone")
+    side = "side of the random crops, a multiple of 16 in pixels"
+    training.add_argument("--crop", type=_crop_side, default=256, metavar="N", help=side)
+
+
+def _add_test(commands: argparse._SubParsersAction) -> None:
+    testing = commands.add_parser(
+        "test",
+        help="measure a backbone",
+        description="PSNR, SSIM and bits per pixel of the frames in DIR/test/, also against those\n"
+        "in DIR/jndktest/ where they are there, and a picture of some, side by side.",
+        epilog=f"example:\n  {PROGRAM} test --target JND1 --data_dir data/ "
+        "--model_weights_path backbones/",
+    )
+    _add_target(testing)
+    weights = "weight file, or folder with ImgReconstruction.h5 or JNDkReconstruction.h5"
+    changed = {"required": True, "help": weights}
+    add_options(testing, "model_weights_path result_path overwrite", model_weights_path=changed)
+
+
+def _add_target(command: argparse.ArgumentParser) -> None:
+    add_options(command, "data_dir")
+    help_text = "what a frame becomes: itself (Img) or its JND-quality version"
+    command.add_argument("--target", choices=TARGETS, required=True, help=help_text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

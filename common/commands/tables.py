@@ -1,0 +1,104 @@
+"""Reproduce the paper's tables: errors, what they cost in quality and bits, and complexity."""
+
+import argparse
+import contextlib
+import shlex
+import sys
+
+from ..base.errors import GOES_ON, reported, say
+from ..base.files import locked, make_writable
+from .options import Parser, add_options, path
+
+COMMAND = "python3 -m common.tables"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Make what `arguments` (of the process, if None) ask for; the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    of_data = ("data_dir", "model_weights_path", "labels", "cache_dir")
+    if options.complexity:
+        for name in of_data:
+            if getattr(options, name):
+                parser.error(f"--complexity needs no --{name}")
+    else:
+        for name in (*of_data[:2], "out"):
+            if not getattr(options, name):
+                parser.error(f"--{name} is missing")
+    command = shlex.join([*COMMAND.split(), *arguments])
+    with reported(COMMAND, GOES_ON):
+        (_complexity if options.complexity else _report)(options, command)
+    return 0
+
+
+def _report(options: argparse.Namespace, command: str) -> None:
+    from ..data.split import read_test_split, read_train_split
+    from ..evaluation.report.candidates import find_candidates
+    from ..evaluation.report.viewers import read_viewers
+
+    split = read_test_split(options.data_dir, levels_needed=True)
+    train = read_train_split(options.data_dir)
+    split.codec.version()  # says where there is no encoder or no VMAF
+    candidates = find_candidates(options.model_weights_path)
+    viewers = read_viewers(options.labels, split) if options.labels else None
+    cache = options.cache_dir or options.out / "cache"
+    for folder in (options.out, cache):
+        make_writable(folder)
+    from ..evaluation.report.making import PAGE, TABLES, make_report
+    from ..evaluation.report.table import markdown
+
+    with locked(options.out, wait=False):
+        how = options.out, cache, command, options.overwrite
+        errors = make_report(split, train, candidates, viewers, *how)
+    print(markdown(errors))
+    say(f"tables: {options.out / TABLES}")
+    say(f"look at {options.out / PAGE}")
+
+
+def _complexity(options: argparse.Namespace, command: str) -> None:
+    from ..evaluation.report.making import RESULTS, complexity, write_tables
+    from ..evaluation.report.table import markdown
+    from ..evaluation.results import check_results
+
+    with contextlib.ExitStack() as stack:
+        if options.out:
+            check_results(options.out, RESULTS, options.overwrite)
+            stack.enter_context(locked(options.out, wait=False))
+        table = complexity()
+        print(markdown(table))
+        if options.out:
+            write_tables([table], options.out, command, options.overwrite)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog=COMMAND,
+        description="Measure trained models on ROOT/test/ and write the paper's tables, plots and\n"
+        "a page to look at, report.html. Encodes and predictions are kept, so that the\n"
+        "same command takes an interrupted run up where it was.",
+        epilog="examples:\n"
+        f"  {COMMAND} --data_dir data/ --model_weights_path weights/ --out tables/\n"
+        f"  {COMMAND} --complexity",
+    )
+    labels = "viewers' raw answers: VideoSet's folder of label CSVs, or MCL-JCI's workbook"
+    cache = "for encodes and predictions; may be shared (default: cache/ in --out)"
+    root = {"metavar": "ROOT", "help": "folder with test/ and its JND-Levels.txt"}
+    weights = "folder of weight files, of any of the six models, or one such file"
+    add_options(
+        parser,
+        "data_dir model_weights_path cache_dir overwrite",
+        data_dir={"required": False, **root},
+        model_weights_path={"help": weights},
+        cache_dir={"help": cache},
+    )
+    add = parser.add_argument
+    add("--out", type=path, metavar="DIR", help="folder to write to")
+    add("--labels", type=path, metavar="PATH", help=labels)
+    alone = "only what the six models cost; needs no data and no weights"
+    add("--complexity", action="store_true", help=alone)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""Pictures as files of latents, and back: what the learned codec is as a codec."""

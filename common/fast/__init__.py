@@ -1,1 +1,0 @@
-"""Equivalent forms of the models that train in less time and memory on a CPU."""

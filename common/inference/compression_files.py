@@ -1,0 +1,107 @@
+"""Which files pictures and coded pictures become."""
+
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..base.errors import UserError, say_left_out
+from ..base.files import OUR_PNG, atomic_write, check_writable
+from ..codec.bitstream import SUFFIX
+from ..data.inputs import Inputs, find_files
+from ..data.kinds import BITSTREAM, PICTURE
+from ..data.layout import LEVELS_FILE
+from ..data.listing import list_files, tell_others
+from ..data.manifest import MANIFEST
+from ..data.text import readable
+
+CODED = re.compile(b"LASeRJND")  # the start of a bitstream file
+
+
+class Work(NamedTuple):
+    """Pairs of a file to read and a file to write, and the inputs that are skipped."""
+
+    pairs: list[tuple[Path, Path]]
+    errors: list[dict[str, str]]  # for JSON: `file` and `error`
+
+
+def to_compress(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
+    """Pair each picture at `paths`, files or folders, with its coded picture below `out`.
+
+    Inputs that cannot be read, or whose outputs cannot be written, are reported on stderr.
+
+    Raises:
+        UserError: no input remains, or two would become the same file.
+    """
+
+    def listed(folder: Path) -> list[Path]:
+        files, others = list_files(folder, {PICTURE}, "images")
+        tell_others([path for path in others if path.name != LEVELS_FILE], {PICTURE})
+        return files
+
+    return _pairs(find_files(paths, listed), lambda name: name + SUFFIX, out, CODED, overwrite)
+
+
+def to_decompress(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
+    """Pair each coded picture at `paths`, files or folders, with its PNG below `out`.
+
+    Raises:
+        UserError: as `to_compress`.
+    """
+
+    def listed(folder: Path) -> list[Path]:
+        return list_files(folder, {BITSTREAM}, "coded pictures").files
+
+    def become(name: str) -> str:
+        return f"{name[: -len(SUFFIX)].removesuffix('.png')}.png"
+
+    return _pairs(find_files(paths, listed), become, out, OUR_PNG, overwrite)
+
+
+def _pairs(
+    found: Inputs, become: Callable[[str], str], out: Path, ours: re.Pattern[bytes], overwrite: bool
+) -> Work:
+    sources: dict[Path, Path] = {}
+    errors = found.errors[:]
+    for file, below in found.files:
+        target = out / below.with_name(become(below.name))
+        if target in sources:
+            raise UserError(f"{file} and {sources[target]} would both become {target}")
+        sources[target] = file
+    for target, file in list(sources.items()):
+        try:
+            check_writable(target, ours, overwrite, inputs=[file])
+        except UserError as error:
+            if len(sources) == 1 and not errors:
+                raise
+            say_left_out(error)
+            errors.append({"file": readable(file), "error": str(error)})
+            del sources[target]
+    if not sources:
+        raise UserError(f"{out}: none of the {len(errors)} inputs can be read and written there")
+    return Work([(file, target) for target, file in sources.items()], errors)
+
+
+def labels_to_copy(root: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
+    """Pair the level file of the test pictures in `root`, and the manifest, with copies in `out`.
+
+    Raises:
+        UserError: `out` already has other labels.
+    """
+    files = [(root / file, out / file) for file in (Path("test", LEVELS_FILE), Path(MANIFEST))]
+    files = [(file, copy) for file, copy in files if file.is_file() and not _same(file, copy)]
+    for file, copy in files:
+        check_writable(copy, overwrite=overwrite, inputs=[file])
+    return files
+
+
+def copy_labels(files: list[tuple[Path, Path]], overwrite: bool) -> None:
+    """Copy the pairs of files that `labels_to_copy` returns."""
+    for file, copy in files:
+        with atomic_write(copy, overwrite=overwrite) as temporary:
+            shutil.copyfile(file, temporary)
+
+
+def _same(file: Path, copy: Path) -> bool:
+    return copy.is_file() and copy.read_bytes() == file.read_bytes()

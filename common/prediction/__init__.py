@@ -1,1 +1,0 @@
-"""From anyone's pictures and videos to their levels."""

@@ -1,0 +1,98 @@
+"""Test pictures for measurements, and the frames and clips made from them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from common.base.errors import UserError
+from common.data.kinds import PICTURE
+from common.data.listing import list_files, tell_others
+from common.data.pictures import read_rgb, read_size
+from common.data.text import read_text
+from common.video.ffmpeg import running
+
+CLIP_SECONDS, CLIP_WIDTH, CLIP_HEIGHT, CLIP_LEAST = 5, 1280, 720, 1500
+
+
+def find_pictures(folder: Path, contents: Path | None) -> list[Path]:
+    """Find the pictures below a folder, or only those that the file `contents` lists by line.
+
+    Raises:
+        UserError: there are none, or the file cannot be read.
+    """
+    pictures, others = list_files(folder, {PICTURE}, "pictures")
+    tell_others(others, {PICTURE})
+    if contents:
+        named = set(read_text(contents, "names of pictures, a line each").splitlines())
+        pictures = [path for path in pictures if path.name in named]
+        if not pictures:
+            raise UserError(f"{contents}: names none of the pictures in {folder}")
+    return pictures
+
+
+def find_large(pictures: Sequence[Path], width: int, height: int, least: int = 1) -> list[Path]:
+    """Select the pictures of at least `width` x `height` pixels.
+
+    Raises:
+        UserError: there are fewer than `least`, or one cannot be read.
+    """
+    large = []
+    for path in pictures:
+        size = read_size(path)
+        if size[0] >= width and size[1] >= height:
+            large.append(path)
+    if len(large) < least:
+        raise UserError(
+            f"{len(large)} of {len(pictures)} pictures are at least {width}x{height}, but {least} "
+            "must be; add larger ones to --images"
+        )
+    return large
+
+
+def frames_of(pictures: Sequence[Path], width: int, height: int, count: int) -> list[np.ndarray]:
+    """Make frames from the first `count` pictures that are large enough, RGB uint8.
+
+    Each is the largest centred crop of that aspect ratio, downscaled to `width` x `height`.
+
+    Raises:
+        UserError: no picture is large enough.
+    """
+    frames: list[np.ndarray] = []
+    for path in find_large(pictures, width, height)[:count]:
+        rgb = read_rgb(path)
+        across = min(rgb.shape[1], rgb.shape[0] * width // height)
+        high = across * height // width
+        top, left = (rgb.shape[0] - high) // 2, (rgb.shape[1] - across) // 2
+        part = Image.fromarray(rgb[top : top + high, left : left + across])
+        frames.append(np.asarray(part.resize((width, height), Image.Resampling.LANCZOS)))
+    return frames
+
+
+def panned_clips(pictures: Sequence[Path], folder: Path, count: int) -> Iterator[Path]:
+    """Make clips of `CLIP_SECONDS` at 1280x720: a pan over one picture, a cut, a pan over another.
+
+    They are lossless, from the first pictures that are at least `CLIP_LEAST` pixels wide.
+
+    Raises:
+        UserError: there are fewer than two such pictures.
+    """
+    large = find_large(pictures, CLIP_LEAST, CLIP_HEIGHT, least=2)
+    for number, pair in enumerate(zip(large[::2], large[1::2])):
+        if number == count:
+            return
+        clip = folder / f"clip{number}.mkv"
+        half = CLIP_SECONDS / 2
+        inputs = [word for path in pair for word in ("-loop", 1, "-t", half, "-i", path)]
+        pans = [
+            f"[{place}]scale=-2:1080:flags=lanczos,"
+            f"crop={CLIP_WIDTH}:{CLIP_HEIGHT}:(iw-{CLIP_WIDTH})*t/{half}:(ih-{CLIP_HEIGHT})/2,"
+            f"format=yuv420p,setsar=1[{name}]"
+            for place, name in enumerate("ab")
+        ]
+        graph = f"{';'.join(pans)};[a][b]concat=n=2"
+        lossless = ("-c:v", "libx264", "-qp", 0, "-preset", "ultrafast")
+        with running([*inputs, "-filter_complex", graph, *lossless, clip]):
+            pass
+        yield clip
