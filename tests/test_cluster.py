@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from common.base.errors import UserError
-from common.base.parallel import on_cluster
+from common.base.parallel import cluster_map
 from tests.processes import REPO, one_line
 from tests.synthetic import picture
 
@@ -160,4 +160,4 @@ def test_a_worker_that_sees_another_folder_is_named(cluster):
     """What a worker sees is compared by itself: this one's process is another."""
     address, _ = cluster
     with pytest.raises(UserError, match=r"^worker tcp://\S+: process is \d+, not \d+$"):
-        on_cluster(address, lambda: {"process": os.getpid()}, str, [1], "")
+        cluster_map(address, lambda: {"process": os.getpid()}, str, [1], "")

@@ -196,8 +196,8 @@ def test_where_nothing_can_be_printed(place, closed, said):
 
 def test_what_nobody_foresaw_is_one_line_with_details_in_a_file(tmp_path):
     program = (
-        "from common.base.errors import reported\n"
-        "with reported('the command'):\n"
+        "from common.base.errors import exit_on_error\n"
+        "with exit_on_error('the command'):\n"
         "    from common.data.frames import resized\n"
         "    resized(7)\n"
     )

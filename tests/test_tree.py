@@ -31,7 +31,11 @@ def test_modules_are_relative_silent_and_short(module):
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         for package in (name.split(".")[0] for name in names):
             assert "tools" in module.parts or package not in ("common", "laser_jnd")
-            assert module.name == "framework.py" or package not in ("tensorflow", "tf_keras", "keras")
+            assert module.name == "framework.py" or package not in (
+                "tensorflow",
+                "tf_keras",
+                "keras",
+            )
         if isinstance(node, ast.FunctionDef):
             length = node.end_lineno - node.lineno + 1
             assert length <= MOST_LINES_OF_A_FUNCTION + 5, f"{node.name} has {length} lines"

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.base.errors import reported
+from common.base.errors import exit_on_error
 from common.base.files import locked
 from common.commands.options import Parser, add_options, bundled, path, positive
 from common.models.descriptions import MODELS
@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--save", type=path, metavar="CSV", help=save)
     _add_measurements(commands, parser.prog)
     options = parser.parse_args(arguments)
-    with reported(parser.prog):
+    with exit_on_error(parser.prog):
         if options.command in MEASUREMENTS:
             _measure(options)
             return 0

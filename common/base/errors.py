@@ -24,8 +24,8 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 # What takes an interrupted command up again.
-RESUMES = "--resume goes on after the last whole epoch"
-GOES_ON = "the same command goes on"
+RESUME_HINT = "--resume goes on after the last whole epoch"
+RERUN_HINT = "the same command goes on"
 
 
 class UserError(Exception):
@@ -48,12 +48,12 @@ def say(line: object, **options: Any) -> None:
     print(printable(line), **options)
 
 
-def say_left_out(error: object) -> None:
+def report_skipped(error: object) -> None:
     """Report on stderr that an input is skipped, and why."""
     say(f"left out: {error}", file=sys.stderr)
 
 
-def tried(function: Callable, *arguments: object) -> Any:
+def as_result(function: Callable, *arguments: object) -> Any:
     """What `function` gives, or the UserError that tells why it gives nothing."""
     try:
         return function(*arguments)
@@ -66,7 +66,7 @@ class _AskedToEndError(BaseException):
 
 
 @contextlib.contextmanager
-def reported(command: str, go_on: str = "") -> Iterator[None]:
+def exit_on_error(command: str, go_on: str = "") -> Iterator[None]:
     """Turn whatever ends `command` early into one line on stderr and an exit code.
 
     What a user can mend gives 1, Ctrl-C 130, SIGTERM 143; `go_on` says what takes an interrupted
@@ -179,3 +179,6 @@ def _details(error: BaseException) -> str:
     except OSError:
         return "the details could not be written"
     return f"details: {file.name}"
+
+
+tried, reported, say_left_out = as_result, exit_on_error, report_skipped  # until all say so

@@ -15,7 +15,7 @@ from .errors import UserError
 _SECONDS = 10  # that a scheduler and its first worker have to answer
 
 
-def in_parallel(
+def parallel_map(
     function: Callable, things: Iterable, doing: str, sizes: Sequence[int] | None = None
 ) -> list:
     """`function` of each thing, in their order, with a progress bar on a terminal.
@@ -55,7 +55,7 @@ def _counted(bar: tqdm, result: object, size: int) -> object:
     return result
 
 
-def on_cluster(
+def cluster_map(
     scheduler: str,
     seen: Callable[[], dict],
     function: Callable,
@@ -63,7 +63,7 @@ def on_cluster(
     doing: str,
     sizes: Sequence[int] | None = None,
 ) -> list:
-    """As `in_parallel`, by the workers of the Dask scheduler at an address (tcp://HOST:PORT).
+    """As `parallel_map`, by the workers of the Dask scheduler at an address (tcp://HOST:PORT).
 
     What a killed worker had at hand, another one does.
 
@@ -102,3 +102,6 @@ def on_cluster(
             for future in distributed.as_completed(futures):
                 bar.update(held[future.key])
         return client.gather(futures)
+
+
+in_parallel, on_cluster = parallel_map, cluster_map  # until all say so

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..base.constants import HEIGHT
-from ..base.errors import RESUMES, reported, say
+from ..base.errors import RESUME_HINT, exit_on_error, say
 from ..base.files import locked, make_writable
 from .latents import (
     IMAGE,
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--target {options.target} needs --init ImgReconstruction.h5")
     if options.command in ("prior", "compress", "decompress"):
         check(options, parser)
-    with reported(parser.prog, RESUMES if options.command == "train" else ""):
+    with exit_on_error(parser.prog, RESUME_HINT if options.command == "train" else ""):
         commands: dict[str, Callable] = {"train": _train, "test": _test, "prior": prior}
         commands |= {"compress": compress, "decompress": decompress}
         return commands[options.command](options) or 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.constants import ENTROPY_SUFFIX, LATENT_FILTERS, LEVELS
-from ..base.errors import UserError, reported, say
+from ..base.errors import UserError, exit_on_error, say
 from ..base.files import atomic_write, check_writable, locked
 from ..models.descriptions import MODELS
 from .options import Parser, add_options, path
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out", type=path, metavar="OUT", help="the file to write")
     add_options(parser, "overwrite", overwrite={"help": "replace OUT and its entropy models"})
     options = parser.parse_args(arguments)
-    with reported(parser.prog):
+    with exit_on_error(parser.prog):
         source, target, overwrite = options.weights, options.out, options.overwrite
         priors = _priors_beside(source)
         inputs = [source, *priors]

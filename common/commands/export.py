@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.constants import HEIGHT, LEVELS, WIDTH
-from ..base.errors import UserError, reported, say
+from ..base.errors import UserError, exit_on_error, say
 from ..base.files import atomic_write, check_regular, check_writable, locked, temporary_folder
 from ..models.descriptions import MODELS, Description
 from .options import Parser, path
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     named = "whose weights these are, where the file's name does not tell, as BestModel.h5"
     parser.add_argument("--model", choices=MODELS, help=named)
     options = parser.parse_args(arguments)
-    with reported(parser.prog):
+    with exit_on_error(parser.prog):
         description, level = _told_by_name(options.weights)
         if options.model:
             description = MODELS[options.model]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.constants import LEVELS
-from ..base.errors import RESUMES, reported, say
+from ..base.errors import RESUME_HINT, exit_on_error, say
 from ..base.files import locked, make_writable
 from ..models.descriptions import MODELS, Description
 from .options import Parser, add_options, bundled
@@ -46,7 +46,7 @@ def main(name: str, arguments: list[str] | None = None) -> int:
                 parser.error(f"--{name} needs the features that --no_cache does without")
     if options.command == "encode":
         check_qps(options, parser)
-    with reported(parser.prog, RESUMES if options.command == "train" else ""):
+    with exit_on_error(parser.prog, RESUME_HINT if options.command == "train" else ""):
         commands = {"train": _train, "test": _test, "predict": predict, "encode": encode}
         return commands[options.command](description, options) or 0
 

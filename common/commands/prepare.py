@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..base.constants import HEIGHT, WIDTH
-from ..base.errors import GOES_ON, reported, say
+from ..base.errors import RERUN_HINT, exit_on_error, say
 from .options import Parser, path, positive, seed
 
 COMMAND = "common.prepare"
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit code is 0, or 1 where `check` found errors."""
     arguments = _parser().parse_args(argv)
     making = arguments.command != "check"
-    with reported(f"{COMMAND} {arguments.command}", GOES_ON if making else ""):
+    with exit_on_error(f"{COMMAND} {arguments.command}", RERUN_HINT if making else ""):
         return check(arguments) if arguments.command == "check" else make(arguments)
 
 

@@ -5,7 +5,7 @@ import contextlib
 import shlex
 import sys
 
-from ..base.errors import GOES_ON, reported, say
+from ..base.errors import RERUN_HINT, exit_on_error, say
 from ..base.files import locked, make_writable
 from .options import Parser, add_options, path
 
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
             if not getattr(options, name):
                 parser.error(f"--{name} is missing")
     command = shlex.join([*COMMAND.split(), *arguments])
-    with reported(COMMAND, GOES_ON):
+    with exit_on_error(COMMAND, RERUN_HINT):
         (_complexity if options.complexity else _report)(options, command)
     return 0
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..base.errors import UserError, say_left_out
+from ..base.errors import UserError, report_skipped
 from .text import readable
 
 
@@ -35,7 +35,7 @@ def find_files(paths: Sequence[Path], listed: Callable[[Path], list[Path]]) -> I
     if not files and len(errors) == 1:
         raise errors[0][1]
     for _, wrong in errors:
-        say_left_out(wrong)
+        report_skipped(wrong)
     if not files:
         raise UserError(f"none of the {len(errors)} inputs can be read")
     unread = [{"file": readable(path), "error": str(wrong)} for path, wrong in errors]

@@ -10,7 +10,7 @@ from natsort import natsort_keygen
 from natsort import ns as order
 
 from ..base.constants import HIDDEN
-from ..base.errors import UserError, say_left_out
+from ..base.errors import UserError, report_skipped
 from ..codec import bitstream
 from .kinds import BITSTREAM, PICTURE, VIDEO, kind
 from .text import readable
@@ -109,7 +109,7 @@ def describe_others(others: Sequence[Path], kinds: Collection[str]) -> str:
 def tell_others(others: Sequence[Path], kinds: Collection[str]) -> None:
     """Report on stderr the files that a command skips."""
     if others:
-        say_left_out(describe_others(others, kinds))
+        report_skipped(describe_others(others, kinds))
 
 
 def _count_suffixes(paths: Sequence[Path]) -> str:

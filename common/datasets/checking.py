@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..base.constants import HIDDEN, LEVELS, QP, SCALES
-from ..base.errors import UserError, tried
-from ..base.parallel import in_parallel
+from ..base.errors import UserError, as_result
+from ..base.parallel import parallel_map
 from ..data.layout import LEVELS_FILE, describe_left_out, read_levels
 from ..data.listing import list_images
 from ..data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
@@ -59,7 +59,7 @@ def check(root: Path) -> Report:
     known = [split for split in splits if split.levels is not None]
     if not splits:
         findings.append(("errors", f"{root}: no images in any of {', '.join(SPLITS)}"))
-    about = tried(provenance, root)
+    about = as_result(provenance, root)
     if isinstance(about, Provenance):
         findings.append(("there", f"levels: {about.codec}, {about.caption}"))
         findings += _differences(root, splits)
@@ -91,7 +91,7 @@ def _split(root: Path, name: str) -> SplitFound:
     errors: list[str] = []
 
     def read(function: Callable, *arguments: object) -> Any:
-        result = tried(function, *arguments)
+        result = as_result(function, *arguments)
         if isinstance(result, UserError):
             errors.append(str(result))
             return None
@@ -162,13 +162,13 @@ def _pictures(root: Path, split: SplitFound) -> Iterator[Finding]:
     paired = [frames for frames in split.jnd.values() if len(frames) == len(split.images)]
 
     def look(index: int) -> tuple[str, list[str]]:
-        source = tried(read_rgb, split.images[index])
+        source = as_result(read_rgb, split.images[index])
         if isinstance(source, UserError):
             return "", [str(source)]
         wrong = []
         for frames in paired:
             shown = frames[index].relative_to(root).as_posix()
-            frame = tried(read_rgb, frames[index])
+            frame = as_result(read_rgb, frames[index])
             if isinstance(frame, UserError):
                 wrong.append(str(frame))
             elif frame.shape != source.shape:
@@ -177,7 +177,7 @@ def _pictures(root: Path, split: SplitFound) -> Iterator[Finding]:
                 wrong.append(f"{shown}: identical to its source")
         return _size(source), wrong
 
-    looks = in_parallel(look, range(len(split.images)), f"{split.name} images")
+    looks = parallel_map(look, range(len(split.images)), f"{split.name} images")
     yield from (("errors", line) for _, wrong in looks for line in wrong)
     sizes = Counter(size for size, _ in looks if size)
     message = ", ".join([size for size, _ in sizes.most_common(3)] + ["..."] * (len(sizes) > 3))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..base.constants import COARSEST_QP
-from ..base.errors import UserError, tried
+from ..base.errors import UserError, as_result
 from ..video import h264
 
 THRESHOLDS = (94.5, 91.25, 87.0)
@@ -71,7 +71,7 @@ def find_levels_of_each(
             {qp for threshold in thresholds for qp in _wanted(known, threshold)} - known.keys()
             for known in seen
         ]
-    return [tried(_crossings, known, thresholds) for known in seen]
+    return [as_result(_crossings, known, thresholds) for known in seen]
 
 
 def _crossings(seen: dict[int, Level], thresholds: Sequence[float]) -> list[Level]:

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from ..base.constants import HEIGHT, QP, WIDTH
-from ..base.errors import UserError, tried
-from ..base.parallel import in_parallel
+from ..base.errors import UserError, as_result
+from ..base.parallel import parallel_map
 from ..data.kinds import PICTURE, VIDEO, kind
 from ..data.listing import describe_others, list_files
 from ..data.manifest import STAND_IN
@@ -73,7 +73,7 @@ def dataset(
     paths, others = list_files(images, KINDS, "pictures or videos")
     names = [readable(path.relative_to(images)) for path in paths]
     coded = functools.partial(_coded, thresholds=thresholds, keep_size=keep_size)
-    looks = in_parallel(lambda path: tried(_look, path), paths, "looking")
+    looks = parallel_map(lambda path: as_result(_look, path), paths, "looking")
     notes = [f"{images}: {describe_others(others, KINDS)}; left out"] if others else []
     notes += [f"{look}; left out" for look in looks if isinstance(look, UserError)]
     digits, contents, thumbnails = max(4, len(str(len(paths)))), [], []

@@ -21,7 +21,7 @@ from PIL import Image
 from ..base.constants import HIDDEN
 from ..base.errors import UserError
 from ..base.files import atomic_write, checksum, locked, make_writable, remove_stale
-from ..base.parallel import in_parallel, on_cluster
+from ..base.parallel import cluster_map, parallel_map
 from ..data.frames import resized
 from ..data.kinds import PICTURE, kind
 from ..data.layout import LEVELS_FILE
@@ -100,7 +100,7 @@ def prepare(
         portions = _portions(contents, done)
         make = functools.partial(_make, root, split, keep_size)
         seen = functools.partial(_seen, root)
-        spread = functools.partial(on_cluster, scheduler, seen) if scheduler else in_parallel
+        spread = functools.partial(cluster_map, scheduler, seen) if scheduler else parallel_map
         notes_of_each = spread(
             make, portions, "frames", sizes=[len(names) for _, names in portions]
         )

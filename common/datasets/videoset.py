@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..base.constants import QP
-from ..base.errors import UserError, tried
-from ..base.parallel import in_parallel
+from ..base.errors import UserError, as_result
+from ..base.parallel import parallel_map
 from ..data.kinds import VIDEO
 from ..data.listing import list_files
 from ..video import h264
@@ -57,7 +57,9 @@ def dataset(
     usable = [clip for number, clip in clips.items() if number in samples and 0 in clip.streams]
     if not usable:
         raise UserError(f"{videos}: no {size} clip with labels ({'; '.join(notes)})")
-    looks = in_parallel(lambda clip: tried(_frame_numbers, clip, size, frames), usable, "clips")
+    looks = parallel_map(
+        lambda clip: as_result(_frame_numbers, clip, size, frames), usable, "clips"
+    )
     notes += [f"{look}; left out" for look in looks if isinstance(look, UserError)]
     groups = [
         [_content(clip, numbers, samples[clip.number], statistic, label_size)]

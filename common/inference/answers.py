@@ -12,9 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ..base.constants import QUALITY
-from ..base.errors import UserError, printable, say, say_left_out
+from ..base.errors import UserError, printable, report_skipped, say
 from ..base.files import check_regular, checksum
-from ..base.parallel import on_cluster
+from ..base.parallel import cluster_map
 from ..codec.bitstream import is_coded, read_coded
 from ..data.kinds import BITSTREAM, PICTURE, VIDEO, kind
 from ..data.text import readable
@@ -62,7 +62,7 @@ def answer(
             the same paths.
 
     Raises:
-        UserError: as `on_cluster`.
+        UserError: as `cluster_map`.
     """
     document = _about(predictor, view, unit)
     how = view, frames_per_scene, document["unit"]
@@ -71,13 +71,13 @@ def answer(
         of_input = functools.partial(_of_input_on_worker, workers.predictor, how)
         loaded = functools.partial(_fingerprint, predictor.weights.absolute(), predictor.choice)
         absolute = [path.absolute() for path in inputs]
-        entries = on_cluster(workers.scheduler, loaded, of_input, absolute, "files")
+        entries = cluster_map(workers.scheduler, loaded, of_input, absolute, "files")
     else:
         entries = _describe_inputs(predictor, how, inputs)
         entries = tqdm(entries, total=len(inputs), unit="file", disable=None, leave=False)
     for path, entry in zip(inputs, entries):
         if "error" in entry:
-            say_left_out(entry["error"])
+            report_skipped(entry["error"])
         for note in entry.get("notes", ()):
             say(f"{path}: {note}", file=sys.stderr)
         document["errors" if "error" in entry else "inputs"].append(

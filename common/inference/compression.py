@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ..base.errors import UserError, say_left_out
+from ..base.errors import UserError, report_skipped
 from ..base.files import OUR_PNG, atomic_write
 from ..base.framework import tf
 from ..codec.bitstream import (
@@ -118,7 +118,7 @@ def _of_each(
         try:
             done.append(one(path, target))
         except UserError as error:
-            say_left_out(error)
+            report_skipped(error)
             errors.append({"file": readable(path), "error": str(error)})
     return done, errors
 

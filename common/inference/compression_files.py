@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..base.errors import UserError, say_left_out
+from ..base.errors import UserError, report_skipped
 from ..base.files import OUR_PNG, atomic_write, check_writable
 from ..codec.bitstream import SUFFIX
 from ..data.inputs import Inputs, find_files
@@ -75,7 +75,7 @@ def _pairs(
         except UserError as error:
             if len(sources) == 1 and not errors:
                 raise
-            say_left_out(error)
+            report_skipped(error)
             errors.append({"file": readable(file), "error": str(error)})
             del sources[target]
     if not sources:

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from ..base.errors import UserError, tried
+from ..base.errors import UserError, as_result
 from ..base.parallel import count_cores
 
 Item = TypeVar("Item")
@@ -49,7 +49,7 @@ def predict_ahead(
 
     def read_next() -> Future | None:
         try:
-            return showing.submit(tried, show, next(items))
+            return showing.submit(as_result, show, next(items))
         except StopIteration:
             return None
 

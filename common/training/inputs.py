@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..base.framework import tf
-from ..base.parallel import in_parallel
+from ..base.parallel import parallel_map
 from ..codec.entropy_model import rounded_to
 from ..data.frames import decoded_frames, read_frame, untuned
 from ..models.build import JND_FRAME
@@ -64,7 +64,7 @@ def check_readable(split: TrainingSplit) -> None:
         UserError: one cannot be read.
     """
     paths = sorted({path for column in split.frames for path in column})
-    in_parallel(lambda path: read_frame(path) is None, paths, "looking at frames")
+    parallel_map(lambda path: read_frame(path) is None, paths, "looking at frames")
 
 
 def training_batches(

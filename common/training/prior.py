@@ -6,7 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..base.framework import tf
-from ..base.parallel import in_parallel
+from ..base.parallel import parallel_map
 from ..codec.entropy_model import (
     Prior,
     build_prior,
@@ -36,7 +36,7 @@ def train_prior(backbone: Backbone, images: list[Path], seed: int, path: Path) -
     """
     tf.keras.utils.set_random_seed(seed)
     chosen = np.unique(np.linspace(0, len(images) - 1, FRAMES).astype(int))
-    frames = in_parallel(read_frame, [images[place] for place in chosen], "reading frames")
+    frames = parallel_map(read_frame, [images[place] for place in chosen], "reading frames")
     analyse = tf.function(backbone.analysis)
     latents = [analyse(tf.constant(frame[np.newaxis], tf.float32)).numpy() for frame in frames]
     places = np.concatenate(latents).reshape(-1, 1, 1, latents[0].shape[-1])

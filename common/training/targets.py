@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from ..base.errors import UserError
-from ..base.parallel import in_parallel
+from ..base.parallel import parallel_map
 from ..data.frames import read_frame
 from ..data.gradients import gradient_percentiles
 
@@ -46,7 +46,7 @@ def soft_targets(
     """
     if len(set(contents)) < FOLDS:
         raise UserError(f"soft targets need {FOLDS} contents in train, not {len(set(contents))}")
-    gradients = in_parallel(
+    gradients = parallel_map(
         lambda image: gradient_percentiles(read_frame(image)), images, "gradients"
     )
     seen = np.array(gradients), np.hstack([distributions(np.load(f, "r")) for f in features])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ...base.files import checksum, write_arrays
-from ...base.parallel import in_parallel
+from ...base.parallel import parallel_map
 from ...data.pictures import read_rgb
 from ...data.split import Split
 from ...datasets.objective import lowest_below
@@ -82,7 +82,7 @@ def measured(split: Split, levels: np.ndarray | float, cache: Path, doing: str) 
         return encoded(pair[0], split.codec.nearest(pair[1]), split.codec, cache)[1:]
 
     of_images = np.broadcast_to(levels, len(split.images))
-    rows = in_parallel(measures, zip(split.images, of_images), f"coding, {doing}")
+    rows = parallel_map(measures, zip(split.images, of_images), f"coding, {doing}")
     return pd.DataFrame(rows, columns=list(Encode._fields[1:]))
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from ...base.constants import HEIGHT, LEVELS, WIDTH
 from ...base.errors import printable
 from ...base.files import atomic_write
-from ...base.parallel import in_parallel
+from ...base.parallel import parallel_map
 from ...data.split import Split
 from .coding import encoded, read_even
 from .plots import INK
@@ -115,7 +115,7 @@ def gallery(split: Split, predictions: Predictions, title: str, cache: Path) -> 
             "levels": [at_level(number, level) for level in levels],
         }
 
-    return in_parallel(shown, np.argsort(-misses, kind="stable")[:SHOWN], "gallery")
+    return parallel_map(shown, np.argsort(-misses, kind="stable")[:SHOWN], "gallery")
 
 
 def _picture(rgb: np.ndarray) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ...base.constants import LEVELS
-from ...base.errors import UserError, say_left_out
+from ...base.errors import UserError, report_skipped
 from ...base.files import write_arrays
 from ...inference.predictor import Predictor
 from ..results import digest, kept
@@ -55,7 +55,7 @@ def predict_all(
         names = [candidate.level] if candidate.level else LEVELS
         if (candidate.description.title, names[0]) in predictions:
             message = f"a second {candidate.description.title} for {names[0]}"
-            say_left_out(f"{candidate.file}: {message}")
+            report_skipped(f"{candidate.file}: {message}")
             continue
         fitting.append(candidate)
         levels = np.array([kept(stored[image], "levels")[0] for image in images])
@@ -65,7 +65,7 @@ def predict_all(
     if not predictions:
         raise alone[0]
     for error in alone:
-        say_left_out(error)
+        report_skipped(error)
     return predictions, fitting
 
 

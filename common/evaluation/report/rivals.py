@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, Stand
 
 from ...base.constants import LEVELS
 from ...base.files import temporary_folder, write_arrays
-from ...base.parallel import in_parallel
+from ...base.parallel import parallel_map
 from ...data.frames import read_frame
 from ...data.gradients import gradient_percentiles
 from ...data.split import Split
@@ -56,7 +56,7 @@ def rivals(train: Split | None, test: Split, cache: Path) -> Rivals:
     cubic = PolynomialFeatures(3, include_bias=False)
 
     def gradients(split: Split, folder: Path) -> np.ndarray:
-        return np.array(in_parallel(lambda image: _kept(image, folder), split.images, "gradients"))
+        return np.array(parallel_map(lambda image: _kept(image, folder), split.images, "gradients"))
 
     def encodes(split: Split, folder: Path) -> np.ndarray:
         trials = measured(split, trial, folder, f"{split.name}, one trial encode")
