@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
-from tqdm import tqdm
 
 from .errors import UserError
+from .progress import Progress
 
 _SECONDS = 10  # that a scheduler and its first worker have to answer
 
@@ -46,11 +46,11 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def _bar(doing: str, sizes: Sequence[int]) -> tqdm:
-    return tqdm(desc=doing, total=sum(sizes), disable=None, leave=False)
+def _bar(doing: str, sizes: Sequence[int]) -> Progress:
+    return Progress(desc=doing, total=sum(sizes))
 
 
-def _counted(bar: tqdm, result: object, size: int) -> object:
+def _counted(bar: Progress, result: object, size: int) -> object:
     bar.update(size)
     return result
 
