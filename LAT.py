@@ -2,7 +2,7 @@
 
 import sys
 
-from common.commands.model import main
+from common.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main("LAT"))

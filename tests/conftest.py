@@ -59,13 +59,13 @@ def in_process(capsys):
     Loading it takes as long as many a test. Each script is also run as a process by some test.
     """
     from common.base.framework import tf
-    from common.commands import model as cli
+    from common.commands.main import main
 
     def run(script, *arguments) -> subprocess.CompletedProcess:
         capsys.readouterr()
         tf.keras.backend.clear_session()  # numbers layers from 1 again, as a new process does
         try:
-            code = cli.main(script.removesuffix(".py"), list(map(str, arguments)))
+            code = main(script.removesuffix(".py"), list(map(str, arguments)))
         except SystemExit as stopped:
             code = stopped.code
         finally:

@@ -24,9 +24,7 @@ from common.codec.entropy_model import (
     read_prior,
     write_prior,
 )
-from common.commands import backbone as reconstruct
-from common.commands import compact, export
-from common.commands import model as cli
+from common.commands.main import main
 from common.data.frames import read_frame
 from common.inference.predictor import Predictor
 from common.models.backbone import build_backbone
@@ -89,7 +87,7 @@ def coded(folder, root, tmp_path_factory):
     """The same ROOT of coded pictures, for all three levels."""
     out = tmp_path_factory.mktemp("coded")
     given = ["compress", "--target", *LEVELS, "--model_weights_path", folder, "--out", out]
-    assert reconstruct.main([str(each) for each in [*given, "--data_dir", root]]) == 0
+    assert main("backbone", [str(each) for each in [*given, "--data_dir", root]]) == 0
     return out
 
 
@@ -101,7 +99,7 @@ def file(coded):
 def refused(arguments, capsys, *parts):
     capsys.readouterr()
     with pytest.raises(SystemExit) as stopped:
-        reconstruct.main([str(argument) for argument in arguments])
+        main("backbone", [str(argument) for argument in arguments])
     said = capsys.readouterr()
     assert stopped.value.code == 1
     lines = [line for line in said.err.splitlines() if not line.startswith("Running on")]
@@ -260,9 +258,9 @@ def test_latents_are_the_encoders_to_the_bit(folder, root, file):
 def test_the_picture_is_the_reconstruction_that_test_measures(folder, root, coded, tmp_path):
     weights = ["--target", "JND2", "--model_weights_path", folder]
     tested = ["test", *weights, "--data_dir", root, "--result_path", tmp_path]
-    assert reconstruct.main([str(each) for each in tested]) == 0
+    assert main("backbone", [str(each) for each in tested]) == 0
     wanted = ["decompress", *weights, "--out", tmp_path / "png", coded / "test"]
-    assert reconstruct.main([str(each) for each in wanted]) == 0
+    assert main("backbone", [str(each) for each in wanted]) == 0
     table = pd.read_csv(tmp_path / "JND2Reconstruction_frames.csv")
     for _, row in table.iterrows():
         made, raw = (
@@ -291,11 +289,11 @@ def test_pictures_of_any_size(folder, wild, tmp_path, capsys):
     for view in ("own", "centre"):
         given = ["compress", *weights, "--view", view, "--json", "--out", tmp_path / view, wild]
         capsys.readouterr()
-        assert reconstruct.main([str(each) for each in given]) == 0
+        assert main("backbone", [str(each) for each in given]) == 0
         told = json.loads(capsys.readouterr().out)
         assert len(told["pictures"]) == len(SIZES) and not told["errors"]
         given = ["decompress", *weights, "--out", tmp_path / view, tmp_path / view]
-        assert reconstruct.main([str(each) for each in given]) == 0
+        assert main("backbone", [str(each) for each in given]) == 0
     for raw in wild.rglob("*.*"):
         place = raw.relative_to(wild)
         made = f"{str(place).removesuffix('.png')}.png"
@@ -328,7 +326,7 @@ def test_levels_are_those_of_rounded_latents(folder, root, coded, name, tmp_path
     level = [] if name == "MJLAT" else ["--jnd_value", "JND1"]
     where = ["--model_weights_path", folder, "--result_path", tmp_path]
     given = ["test", *level, "--data_dir", coded, *where]
-    assert cli.main(name, [str(each) for each in given]) == 0
+    assert main(name, [str(each) for each in given]) == 0
     prefix = "" if name == "MJLAT" else "JND1"
     table = pd.read_csv(tmp_path / f"{prefix}test_predictions.csv")
     assert table.image.tolist() == ["a b2.png", "a b9.png", "a b10.png"]
@@ -340,7 +338,7 @@ def test_levels_are_those_of_rounded_latents(folder, root, coded, name, tmp_path
     assert not (tmp_path / f"{prefix}test_frames.png").exists()
     capsys.readouterr()
     given = ["predict", *FLOAT32, *level, "--json", "--model_weights_path", folder, coded / "test"]
-    assert cli.main(name, [str(each) for each in given]) == 0
+    assert main(name, [str(each) for each in given]) == 0
     told = json.loads(capsys.readouterr().out)
     schema = json.loads((REPO / "docs" / "prediction.schema.json").read_text())
     jsonschema.validate(told, schema)
@@ -358,7 +356,7 @@ def test_of_a_large_picture_the_middle_is_seen(folder, tmp_path, capsys):
     path = entropy_file(folder / "LATJND1.h5")
     write_prior_of_lat(folder, path)
     given += ["--view", "own", "--out", tmp_path, tmp_path / "large.png", tmp_path / "small.png"]
-    assert reconstruct.main([str(each) for each in given]) == 0
+    assert main("backbone", [str(each) for each in given]) == 0
     latent = decoded(read_coded(tmp_path / "large.png.latent").latents[0], (32, 46), [folder])
     model = build_model(MODELS["LAT"])
     read_weights(model.whole, folder / "LATJND1.h5")
@@ -366,7 +364,7 @@ def test_of_a_large_picture_the_middle_is_seen(folder, tmp_path, capsys):
     capsys.readouterr()
     given = ["predict", *FLOAT32, "--jnd_value", "JND1", "--json", "--model_weights_path", folder]
     given += [tmp_path / "large.png.latent", tmp_path / "small.png.latent"]
-    assert cli.main("LAT", [str(each) for each in given]) == 1
+    assert main("LAT", [str(each) for each in given]) == 1
     told = json.loads(capsys.readouterr().out)
     assert told["inputs"][0]["levels"]["JND1"] == pytest.approx(level, abs=1e-3)
     assert told["inputs"][0]["view"] == "own"
@@ -390,7 +388,7 @@ def test_both_range_coders(folder, root, tmp_path, monkeypatch, capsys):
 
     def coded_by(out):
         given = ["compress", *weights, "--out", out, image]
-        assert reconstruct.main([str(each) for each in given]) == 0
+        assert main("backbone", [str(each) for each in given]) == 0
         return out / "a b2.png.latent"
 
     def level(path):
@@ -405,7 +403,7 @@ def test_both_range_coders(folder, root, tmp_path, monkeypatch, capsys):
             folder,
             path,
         ]
-        code = cli.main("LAT", [str(each) for each in given])
+        code = main("LAT", [str(each) for each in given])
         return code, json.loads(capsys.readouterr().out)
 
     by_tfc = coded_by(tmp_path / "t")
@@ -435,14 +433,14 @@ def test_pictures_of_other_backbones_are_refused(folder, coded, tmp_path, capsys
     other.mkdir()
     golden.write_weights("MJLAT", other / "MJLAT.h5")
     given = ["predict", *FLOAT32, "--json", "--model_weights_path", other, coded / "test"]
-    assert cli.main("MJLAT", [str(each) for each in given]) == 1
+    assert main("MJLAT", [str(each) for each in given]) == 1
     told = json.loads(capsys.readouterr().out)
     assert not told["inputs"] and len(told["errors"]) == 3
     assert "coded by the backbones JND1 " in told["errors"][0]["error"]
     given = ["decompress", "--target", "Img", "--model_weights_path", other / "Backbone.h5"]
     golden.write_weights("Backbone", other / "Backbone.h5")
     given += ["--out", tmp_path / "png", coded / "test"]
-    assert reconstruct.main([str(each) for each in given]) == 1
+    assert main("backbone", [str(each) for each in given]) == 1
     assert "not by this one for Img" in capsys.readouterr().err
     assert not list((tmp_path / "png").iterdir())
 
@@ -450,7 +448,7 @@ def test_pictures_of_other_backbones_are_refused(folder, coded, tmp_path, capsys
 def test_a_model_on_reconstructions_sees_no_coded_pictures(file, tmp_path, capsys):
     golden.write_weights("E2EREC", tmp_path / "E2ERECJND1.h5")
     given = ["predict", *FLOAT32, "--jnd_value", "JND1", "--model_weights_path", tmp_path, file]
-    assert cli.main("E2EREC", [str(each) for each in given]) == 1
+    assert main("E2EREC", [str(each) for each in given]) == 1
     assert "E2E-REC sees pictures, not coded ones" in capsys.readouterr().err
 
 
@@ -458,10 +456,10 @@ def test_entropy_models_elsewhere(folder, file, tmp_path, capsys):
     weights = tmp_path / "MJLAT.h5"
     weights.write_bytes((folder / "MJLAT.h5").read_bytes())
     given = ["predict", *FLOAT32, "--model_weights_path", weights, file]
-    assert cli.main("MJLAT", [str(each) for each in given]) == 1
+    assert main("MJLAT", [str(each) for each in given]) == 1
     assert f"entropy.npz file) is not in {tmp_path}" in capsys.readouterr().err
     given += ["--JND_Recon_Models_Path", folder]
-    assert cli.main("MJLAT", [str(each) for each in given]) == 0
+    assert main("MJLAT", [str(each) for each in given]) == 0
 
 
 def test_what_test_says_of_damaged_files(folder, coded, command, tmp_path):
@@ -492,7 +490,7 @@ def test_compress_says_what_is_missing(folder, root, tmp_path, capsys):
     refused([*given, tmp_path / "no.png"], capsys, "no.png: no such file or folder")
     (tmp_path / "a b2.png").write_bytes(b"")
     refused([*given, image, tmp_path / "a b2.png"], capsys, "would both become")
-    assert reconstruct.main([str(each) for each in [*given, tmp_path / "a b2.png"]]) == 1
+    assert main("backbone", [str(each) for each in [*given, tmp_path / "a b2.png"]]) == 1
     assert "left out: " in capsys.readouterr().err
 
 
@@ -578,17 +576,17 @@ def test_prior_trains_for_a_model_that_has_none(folder, root, tmp_path, monkeypa
     weights.write_bytes((folder / "E2ELATJND1.h5").read_bytes())
     whose = ["--model", "E2ELAT", "--target", "JND1", "--model_weights_path", tmp_path]
     given = [str(each) for each in ["prior", *whose, "--data_dir", tmp_path]]
-    assert reconstruct.main(given) == 0
+    assert main("backbone", given) == 0
     assert "bits per pixel" in capsys.readouterr().out
     learned = entropy_file(weights).read_bytes()
-    assert reconstruct.main(given) == 0
+    assert main("backbone", given) == 0
     assert "already exists" in capsys.readouterr().out
     assert entropy_file(weights).read_bytes() == learned
 
     def bits():
         given = ["compress", *whose, "--json", "--out", tmp_path / "out", root / "test"]
         capsys.readouterr()
-        assert reconstruct.main([str(each) for each in given]) == 0
+        assert main("backbone", [str(each) for each in given]) == 0
         told = json.loads(capsys.readouterr().out)["pictures"]
         return np.mean([each["bits_per_pixel"]["JND1"] for each in told])
 
@@ -606,7 +604,7 @@ def test_prior_trains_for_a_model_that_has_none(folder, root, tmp_path, monkeypa
         tmp_path,
         tmp_path / "out",
     ]
-    assert cli.main("E2ELAT", [str(each) for each in given]) == 0
+    assert main("E2ELAT", [str(each) for each in given]) == 0
 
 
 # Training on rounded latents
@@ -620,7 +618,7 @@ def test_a_head_trained_quantized_sees_rounded_latents(folder, root, coded, tmp_
     given += ["--jnd_value", "JND1", "--epochs", 1, "--batch_size", 3, "--quantized"]
     given += ["--learning_rate", 1e-12, "--batch_norm_momentum", 0.9]
     given = [str(each) for each in [*given, "--JND_Recon_Models_Path", folder]]
-    assert cli.main("LAT", given) == 0
+    assert main("LAT", given) == 0
     validated = pd.read_csv(out / "logsJND1.csv", sep=";").val_loss[0]
     model = build_model(MODELS["LAT"])
     read_weights(model.whole, out / "BestModelJND1.h5")
@@ -638,14 +636,14 @@ def test_a_head_trained_quantized_sees_rounded_latents(folder, root, coded, tmp_
     # with compact weights, whose backbone is another, and in an exported model.
     images, small = root / "test", tmp_path / "small" / "LATJND1.h5"
     small.parent.mkdir()
-    assert compact.main([str(out / "BestModelJND1.h5"), str(small)]) == 0
+    assert main("compact", [str(out / "BestModelJND1.h5"), str(small)]) == 0
     given = ["compress", "--model", "LAT", "--target", "JND1", "--model_weights_path", small]
     given += ["--out", tmp_path / "coded", images]
-    assert reconstruct.main([str(each) for each in given]) == 0
+    assert main("backbone", [str(each) for each in given]) == 0
     for weights, strings in ((out, coded / "test"), (small, tmp_path / "coded")):
         levels = [levels_of(weights, each, capsys) for each in (images, strings)]
         assert levels[0] == pytest.approx(levels[1], abs=2e-3)
-    assert export.main([str(small), str(tmp_path / "exported")]) == 0
+    assert main("export", [str(small), str(tmp_path / "exported")]) == 0
     exported = tf.saved_model.load(str(tmp_path / "exported")).signatures["serving_default"]
     rgb = np.asarray(Image.open(images / "a b2.png"))
     assert float(exported(rgb=tf.constant(rgb))["JND1"]) == pytest.approx(levels[0][0], abs=2e-3)
@@ -664,7 +662,7 @@ def levels_of(weights, pictures, capsys):
         weights,
         pictures,
     ]
-    assert cli.main("LAT", [str(each) for each in given]) == 0
+    assert main("LAT", [str(each) for each in given]) == 0
     told = json.loads(capsys.readouterr().out)
     return [each["levels"]["JND1"] for each in told["inputs"]]
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from common.base.errors import UserError
-from common.commands import prepare
+from common.commands.main import main
 from common.data.manifest import COLUMNS, provenance, write_manifest
 from common.datasets.checking import check
 
@@ -54,7 +54,7 @@ def test_a_good_folder(root):
 
 
 def test_one_is_no_plural(root, capsys):
-    assert prepare.main(["check", str(root)]) == 0
+    assert main("prepare", ["check", str(root)]) == 0
     assert capsys.readouterr().out.endswith(f"{root}: 0 errors, 1 warning\n")
 
 

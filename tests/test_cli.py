@@ -268,7 +268,7 @@ def test_help_is_quick_and_shows_an_example(name, arguments, standard_library):
         ((), "COMMAND"),
         (("tset",), "invalid choice: 'tset'"),
         (("train", "--jnd_value", "JND1"), "--data_dir"),
-        (("test",), "choose JND1, JND2, JND3"),
+        (("test",), "--jnd_value"),
         (("test", "--jnd_value", "JND4"), "JND4"),
         (("test", "--batch_size", "0"), "0 is less than 1"),
         (("test", "--batch", "many"), "many"),

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from common.base.errors import UserError
-from common.commands.compact import compact, main
+from common.commands.compact import compact
+from common.commands.main import main
 from tests import golden
 from tests.processes import REPO, one_line, run
 
@@ -87,7 +88,7 @@ def test_it_blames_what_is_at_fault(whole, tmp_path, small_disk, capsys):
         (whole, file / "new.h5", f"error: {file}"),
     ):
         with pytest.raises(SystemExit) as stopped:
-            main([str(source), str(target)])
+            main("compact", [str(source), str(target)])
         (line,) = capsys.readouterr().err.splitlines()
         assert (stopped.value.code, said in line) == (1, True), line
     assert not (tmp_path / "new.h5").exists()

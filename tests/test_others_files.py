@@ -18,8 +18,7 @@ from common.base.files import locked
 from common.codec.bitstream import read_coded
 from common.codec.entropy_model import build_prior, find_prior
 from common.codec.entropy_model import read_prior as read_entropy_model
-from common.commands import backbone as reconstruct
-from common.commands import compact, export, tables
+from common.commands import main as commands
 from common.data.frames import read_rgb
 from common.data.text import guard_cells, read_text
 from common.inference.predictor import Predictor
@@ -70,7 +69,8 @@ def main(capsys):
     def run(command, *arguments):
         capsys.readouterr()
         try:
-            code = command.main([str(argument) for argument in arguments])
+            words = [str(argument) for argument in arguments]
+            code = command.main(words) if command is benchmark else commands.main(command, words)
         except SystemExit as stopped:
             code = stopped.code
         errors = capsys.readouterr().err.splitlines()
@@ -122,12 +122,12 @@ def test_tables_replaces_its_own_files_alone(main, labelled_root, mj_weights, re
     out = tmp_path / "out"
     shutil.copytree(made, out)
     given = "--data_dir", labelled_root, "--model_weights_path", mj_weights, "--out", out
-    assert main(tables, *given)[0] == 0  # all that the process before it made
+    assert main("tables", *given)[0] == 0  # all that the process before it made
     names = ["report.html", "tables.md", "bitrate.csv", "error_distribution_JND1.svg"]
     for name in (*names, "error_distribution_JND2.png"):
         content = (out / name).read_bytes()
         (out / name).write_bytes(b"mine")
-        code, (line,) = main(tables, *given)
+        code, (line,) = main("tables", *given)
         assert code == 1 and f"{out / name}: already exists and was not" in line
         assert (out / name).read_bytes() == b"mine"
         (out / name).write_bytes(content)
@@ -138,18 +138,18 @@ def test_decompress_leaves_originals_alone(main, photo, tmp_path):
     pictures.mkdir()
     shutil.copy(photo, pictures)
     compress = "compress", "--model", "MJLAT", "--out", coded
-    assert main(reconstruct, *compress, pictures) == (0, [])
-    assert main(reconstruct, *compress, pictures) == (0, [])  # its own
+    assert main("backbone", *compress, pictures) == (0, [])
+    assert main("backbone", *compress, pictures) == (0, [])  # its own
     golden.write_weights("Backbone", tmp_path / "JND1Reconstruction.h5")
     before = hashes(pictures)
     of_other = "decompress", "--target", "JND1", "--model_weights_path", tmp_path, coded, "--out"
-    code, (line,) = main(reconstruct, *of_other, pictures)
+    code, (line,) = main("backbone", *of_other, pictures)
     assert code == 1 and "p.png: already exists and was not made by this program" in line
     assert hashes(pictures) == before
     (coded / "p.png.latent").write_bytes(b"mine")
-    code, (line,) = main(reconstruct, *compress, pictures)
+    code, (line,) = main("backbone", *compress, pictures)
     assert code == 1 and "p.png.latent: already exists" in line
-    assert main(reconstruct, *compress, pictures, "--overwrite") == (0, [])
+    assert main("backbone", *compress, pictures, "--overwrite") == (0, [])
     assert read_coded(coded / "p.png.latent").width == 128
 
 
@@ -163,19 +163,19 @@ def test_decompressed_pictures_are_ours_and_replaced(main, photo, tmp_path):
     whole = build_backbone().whole
     read_weights(whole, tmp_path / "JND1Reconstruction.h5")
     write_prior(build_prior(), whole, entropy_file(tmp_path / "JND1Reconstruction.h5"))
-    assert main(reconstruct, "compress", *backbone, "--out", tmp_path / "coded", photo)[0] == 0
+    assert main("backbone", "compress", *backbone, "--out", tmp_path / "coded", photo)[0] == 0
     for _ in range(2):
         given = "decompress", *backbone, "--out", tmp_path / "out", tmp_path / "coded"
-        assert main(reconstruct, *given) == (0, [])
+        assert main("backbone", *given) == (0, [])
     assert read_rgb(tmp_path / "out" / "p.png").shape == (352, 640, 3)
 
 
 def test_labels_beside_coded_pictures_are_not_replaced(main, labelled_root, tmp_path):
     given = "compress", "--model", "MJLAT", "--data_dir", labelled_root, "--out", tmp_path
-    assert main(reconstruct, *given)[0] == 0
-    assert main(reconstruct, *given)[0] == 0  # the same labels
+    assert main("backbone", *given)[0] == 0
+    assert main("backbone", *given)[0] == 0  # the same labels
     (tmp_path / "test" / "JND-Levels.txt").write_text("20 25 30\n" * 3)
-    code, (line,) = main(reconstruct, *given)
+    code, (line,) = main("backbone", *given)
     assert code == 1 and "JND-Levels.txt: already exists; --overwrite replaces it" in line
     assert (tmp_path / "test" / "JND-Levels.txt").read_text() == "20 25 30\n" * 3
 
@@ -183,12 +183,12 @@ def test_labels_beside_coded_pictures_are_not_replaced(main, labelled_root, tmp_
 def test_compact_leaves_entropy_models_alone(main, tmp_path):
     prior = tmp_path / "small.JND2.entropy.npz"
     prior.write_bytes(b"mine")
-    code, (line,) = main(compact, DEFAULT, tmp_path / "small.h5")
+    code, (line,) = main("compact", DEFAULT, tmp_path / "small.h5")
     assert code == 1 and f"{prior}: already exists; --overwrite replaces it" in line
     assert hashes(tmp_path) == {prior: b"mine"}
-    assert main(compact, DEFAULT, tmp_path / "small.h5", "--overwrite") == (0, [])
+    assert main("compact", DEFAULT, tmp_path / "small.h5", "--overwrite") == (0, [])
     assert prior.read_bytes()[:2] == b"PK"
-    code, (line,) = main(compact, tmp_path / "small.h5", tmp_path / "small.h5", "--overwrite")
+    code, (line,) = main("compact", tmp_path / "small.h5", tmp_path / "small.h5", "--overwrite")
     assert code == 1 and "is an input, which is never overwritten" in line
 
 
@@ -204,7 +204,7 @@ def test_benchmark_asks_before_it_measures(main, tmp_path):
 def test_a_full_disk_is_told_as_such_by_export(main, small_disk):
     disk = small_disk("1m")
     for name in ("folder", "model.tflite"):
-        code, (line,) = main(export, DEFAULT, disk / name)
+        code, (line,) = main("export", DEFAULT, disk / name)
         assert code == 1
         assert line.endswith(f"error: {disk / name}: No space left on device")
         assert list(disk.iterdir()) == []
@@ -218,13 +218,13 @@ def test_a_second_run_on_the_same_target_is_told_at_once(
     for target, run in (
         ("a.csv", lambda path: predict(photo, "--csv", path).stderr.splitlines()),
         ("JND1test_results.csv", lambda _: run_test().stderr.splitlines()),
-        ("tables", lambda path: main(tables, *data, "--out", path)[1]),
+        ("tables", lambda path: main("tables", *data, "--out", path)[1]),
         (
             "c",
-            lambda path: main(reconstruct, *compress, path)[1],
+            lambda path: main("backbone", *compress, path)[1],
         ),
-        ("small.h5", lambda path: main(compact, DEFAULT, path)[1]),
-        ("exported", lambda path: main(export, DEFAULT, path)[1]),
+        ("small.h5", lambda path: main("compact", DEFAULT, path)[1]),
+        ("exported", lambda path: main("export", DEFAULT, path)[1]),
         ("speed.csv", lambda path: main(benchmark, "predict", "--save", path)[1]),
     ):
         path = tmp_path / target
@@ -278,7 +278,7 @@ def test_compress_goes_on_past_what_it_cannot_read_or_write(main, photo, tmp_pat
     os.mkfifo(tmp_path / "pipe.png")
     given = photo, tmp_path / "no.png", long, tmp_path / "pipe.png"
     out = tmp_path / "out"
-    code, lines = main(reconstruct, "compress", "--model", "MJLAT", "--out", out, *given)
+    code, lines = main("backbone", "compress", "--model", "MJLAT", "--out", out, *given)
     assert code == 1 and [path.name for path in out.iterdir()] == ["p.png.latent"]
     assert len(lines) == 3 and all(line.startswith("left out: ") for line in lines)
     for told in ("no.png: no such file", ".latent: File name too long", "pipe.png: is a pipe"):
@@ -352,7 +352,7 @@ def test_names_are_printed_so_that_they_do_nothing(predict, photo, tmp_path):
 
 
 def test_errors_are_printed_so_that_they_do_nothing(main, tmp_path):
-    code, (line,) = main(compact, tmp_path / HOSTILE, tmp_path / "small.h5")
+    code, (line,) = main("compact", tmp_path / HOSTILE, tmp_path / "small.h5")
     assert code == 1 and f"{tmp_path}/{SHOWN}: no such file" in line
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 from PIL import Image
 
-from common.commands import prepare
+from common.commands.main import main
 from common.data.manifest import read_manifest
 from tests.processes import REPO
 from tests.synthetic import fake_ffmpeg, hashes, picture
@@ -48,7 +48,7 @@ def again(pictures, root, capsys):
 
     def run():
         try:
-            code = prepare.main(list(map(str, photos(pictures, root)[2:])))
+            code = main("prepare", list(map(str, photos(pictures, root)[2:])))
         except SystemExit as ended:
             code = ended.code
         return code, capsys.readouterr().err
@@ -141,7 +141,10 @@ def interrupted(arguments, asked, when, env=None):
 def test_asked_to_end_it_leaves_nothing_half_made(command, pictures, finished, tmp_path, asked):
     root = tmp_path / "root"
     ended = interrupted(photos(pictures, root), asked, lambda: any(root.glob("jnd1*/*")))
-    assert ended == (128 + asked, "common.prepare photos: interrupted; the same command goes on\n")
+    assert ended == (
+        128 + asked,
+        "python3 -m common.prepare photos: interrupted; the same command goes on\n",
+    )
     assert not list(root.rglob("*.partial-*"))
     assert command(*photos(pictures, root)).returncode == 0
     assert hashes(root) == hashes(finished)
@@ -160,4 +163,7 @@ def test_asked_to_end_it_does_not_wait_for_ffmpeg(tmp_path):
         (tmp_path / "on").exists,
         {"IMAGEIO_FFMPEG_EXE": str(slow)},
     )
-    assert ended == (143, "common.prepare photos: interrupted; the same command goes on\n")
+    assert ended == (
+        143,
+        "python3 -m common.prepare photos: interrupted; the same command goes on\n",
+    )

@@ -20,7 +20,7 @@ from common.codec.entropy_model import (
     quantization_offset,
     read_prior,
 )
-from common.commands import backbone as reconstruct
+from common.commands.main import main
 from common.models.backbone import build_backbone
 from common.models.weights import read_weights
 from tests import golden
@@ -80,7 +80,7 @@ def test_training_lowers_the_loss_and_logs_each_epoch_once(trained):
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines[:2]] == [f"epoch {n}/2" for n in (1, 2)]
     assert str(folder / "ImgReconstruction.h5") in lines[2]
-    assert lines[3].startswith("Next: python3 -m common.reconstruct test --target Img")
+    assert lines[3].startswith("next: python3 -m common.reconstruct test --target Img")
     assert done.stderr == "Running on the CPU in float32.\n"
     assert sorted(path.name for path in folder.iterdir()) == [
         "ImgReconstruction.entropy.npz",
@@ -97,7 +97,7 @@ def test_what_test_measures(data, trained, tmp_path, capsys):
         "test", "--target", "Img", "--data_dir", str(data),
         "--model_weights_path", str(weights), "--result_path", str(tmp_path),
     ]  # fmt: skip
-    assert reconstruct.main(arguments) == 0
+    assert main("backbone", arguments) == 0
     said = capsys.readouterr().out
     table = pd.read_csv(tmp_path / "ImgReconstruction_frames.csv")
     assert list(table.columns) == ["image", "bits_per_pixel", "psnr", "ssim"]
@@ -169,7 +169,7 @@ def test_a_killed_run_resumes_to_the_same_weights(data, trained, tmp_path, capsy
     backbone = build_backbone().whole
     read_weights(backbone, tmp_path / "ImgReconstruction.h5")  # whole, whatever the moment
 
-    assert reconstruct.main(training(data, tmp_path, "--resume")) == 0
+    assert main("backbone", training(data, tmp_path, "--resume")) == 0
     assert not capsys.readouterr().out.startswith("epoch 1/2")
     undisturbed = trained[0]
     for name in ("logsImgReconstruction.csv",):
@@ -189,7 +189,7 @@ def test_a_killed_run_resumes_to_the_same_weights(data, trained, tmp_path, capsy
 def refused(arguments: list[str], capsys, *parts: object) -> None:
     """The command line, run in this process, ends in one line that holds the `parts`."""
     with pytest.raises(SystemExit) as stopped:
-        reconstruct.main(arguments)
+        main("backbone", arguments)
     assert stopped.value.code == 1
     lines = [x for x in capsys.readouterr().err.splitlines() if not x.startswith("Running on")]
     assert len(lines) == 1
@@ -218,7 +218,7 @@ def test_jnd_target_without_rate(data, trained, tmp_path, capsys):
         data, tmp_path, "--target", "JND1", "--init", trained[0], "--no_rate",
         "--epochs", 2, "--learning_rate", 1e-2,
     )  # fmt: skip
-    assert reconstruct.main(arguments) == 0
+    assert main("backbone", arguments) == 0
     log = pd.read_csv(tmp_path / "logsJND1Reconstruction.csv", sep=";")
     assert log.bits_per_pixel.isna().all()
     assert np.allclose(log.loss, log.mse)
@@ -232,7 +232,7 @@ def test_jnd_target_without_rate(data, trained, tmp_path, capsys):
         "test", "--target", "JND1", "--data_dir", str(data),
         "--model_weights_path", str(tmp_path), "--result_path", str(results),
     ]  # fmt: skip
-    assert reconstruct.main(arguments) == 0
+    assert main("backbone", arguments) == 0
     assert "No bits" in capsys.readouterr().out
     table = pd.read_csv(results / "JND1Reconstruction_frames.csv")
     assert list(table.columns) == ["image", "psnr", "ssim", "jnd_psnr", "jnd_ssim"]
@@ -258,7 +258,7 @@ def test_a_jnd_backbone_starts_from_the_given_weights_and_prior(data, trained, t
         data, tmp_path, "--target", "JND1", "--init", trained[0] / "ImgReconstruction.h5",
         "--epochs", 1, "--learning_rate", 1e-9,
     )  # fmt: skip
-    assert reconstruct.main(arguments) == 0
+    assert main("backbone", arguments) == 0
     name = "Reconstruction.entropy.npz"
     with np.load(trained[0] / f"Img{name}") as given, np.load(tmp_path / f"JND1{name}") as made:
         for key in set(given) - {"backbone"}:
@@ -346,11 +346,11 @@ def test_no_result_of_other_data_stays(tested, monkeypatch, capsys):
 
     monkeypatch.setattr("common.evaluation.backbone.write_csv", killed)
     with pytest.raises(SystemExit) as stopped:
-        reconstruct.main([*arguments, "--overwrite"])  # "old" is nothing that it writes
+        main("backbone", [*arguments, "--overwrite"])  # "old" is nothing that it writes
     assert stopped.value.code == 130
     assert sorted(path.name for path in results.iterdir()) == sorted(others)
     monkeypatch.undo()
-    assert reconstruct.main(arguments) == 0
+    assert main("backbone", arguments) == 0
     assert sorted(path.name for path in results.iterdir()) == sorted([*ours, *others])
     assert {(results / name).read_text() for name in others} == {"old"}
 
@@ -361,7 +361,7 @@ def test_names_of_any_bytes(tested, data, tmp_path):
     name = os.fsencode(tmp_path / "test") + b"/\xff.png"
     os.symlink(data / "test" / "img9.png", name)
     arguments[arguments.index(str(data))] = str(tmp_path)
-    assert reconstruct.main(arguments) == 0
+    assert main("backbone", arguments) == 0
     table = pd.read_csv(results / "JND1Reconstruction_frames.csv", encoding="utf-8")
     assert table.image.tolist() == [r"\xff.png"]
 

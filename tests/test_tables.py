@@ -10,7 +10,7 @@ from PIL import Image
 
 from common.base.errors import UserError
 from common.base.files import write_arrays
-from common.commands.tables import main
+from common.commands.main import main
 from common.evaluation.report import complexity
 from common.evaluation.speed import Time
 from common.models.descriptions import MODELS
@@ -85,7 +85,7 @@ def test_a_second_run_makes_nothing_anew(report, labelled_root, mj_weights, tmp_
     before = {path: path.stat().st_mtime_ns for path in (out / "cache").rglob("*.npz")}
     assert len([path for path in before if "levels" in path.parts]) == 3
     given = ("--data_dir", labelled_root, "--model_weights_path", mj_weights, "--out", out)
-    assert main([str(argument) for argument in given]) == 0
+    assert main("tables", [str(argument) for argument in given]) == 0
     after = {path: path.stat().st_mtime_ns for path in (out / "cache").rglob("*.npz")}
     assert after == before
     for table in TABLES:
@@ -221,7 +221,7 @@ def test_a_file_where_a_folder_belongs(option, labelled_root, mj_weights, tmp_pa
         given = {"--data_dir": labelled_root, "--model_weights_path": mj_weights}
         given |= {"--out": tmp_path / "out", option: place}
         with pytest.raises(SystemExit) as stopped:
-            main([str(word) for pair in given.items() for word in pair])
+            main("tables", [str(word) for pair in given.items() for word in pair])
         (line,) = capsys.readouterr().err.splitlines()
         assert (stopped.value.code, f"{place}: cannot be made as a folder" in line) == (1, True)
     assert mine.read_text() == "mine"
@@ -281,7 +281,7 @@ def test_multiply_accumulates_of_a_transposed_convolution_by_hand():
 def test_complexity_alone_counts_all_six(monkeypatch, capsys, tmp_path):
     # Only what is counted: measuring the largest takes minutes.
     monkeypatch.setattr(complexity, "prediction_cost", lambda *_: (Time(0.8, 1.25), 3.5))
-    assert main(["--complexity", "--out", str(tmp_path)]) == 0
+    assert main("tables", ["--complexity", "--out", str(tmp_path)]) == 0
     rows = pd.read_csv(tmp_path / "complexity.csv").set_index("model")
     assert rows.weights.to_dict() == WEIGHTS
     # Without its JND frame E2E-LAT predicts as LAT does.

@@ -447,7 +447,10 @@ def test_interrupted_it_says_what_goes_on(in_process, few, backbones, tmp_path, 
     monkeypatch.setattr("common.training.predictor.train_predictor", interrupted)
     done = in_process(*_arguments("LAT", next(iter(few.values())), backbones, tmp_path))
     assert done.returncode == 130
-    assert done.stderr == "LAT.py: interrupted; --resume goes on after the last whole epoch\n"
+    assert (
+        done.stderr
+        == "python3 LAT.py train: interrupted; --resume goes on after the last whole epoch\n"
+    )
 
 
 def test_cosine_brings_the_learning_rate_to_nothing_over_all_epochs():

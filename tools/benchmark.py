@@ -222,7 +222,7 @@ def _predict_keras(name: str, count: int, precision: str) -> float:
 def _train_ours(name: str, count: int, precision: str) -> float:
     """Frames/s of the fastest epoch but the first, by the train command."""
     from common.base.constants import LEVELS
-    from common.commands import model as cli
+    from common.commands.main import main
     from common.data.layout import LEVELS_FILE
     from common.evaluation.speed import write_noise
     from common.models.backbone import build_backbone
@@ -240,13 +240,13 @@ def _train_ours(name: str, count: int, precision: str) -> float:
     options += f" --data_dir . --epochs 3 --precision {precision} --jnd_value {level}"
     clock = _Clock()
     with contextlib.redirect_stdout(clock):
-        cli.main(name, ["train", *options.split()])
+        main(name, ["train", *options.split()])
     return count / _shortest(clock.ends)
 
 
 def _train_backbone_ours(name: str, count: int, precision: str) -> float:
     """Frames/s of the fastest epoch but the first, by stage 1's train command."""
-    from common.commands import backbone as reconstruct
+    from common.commands.main import main
     from common.evaluation.speed import write_noise
 
     os.chdir(tempfile.mkdtemp())
@@ -255,7 +255,7 @@ def _train_backbone_ours(name: str, count: int, precision: str) -> float:
     options = f"--target {name} --checkpoint_path . --csv_log_path . --data_dir . --epochs 3"
     clock = _Clock()
     with contextlib.redirect_stdout(clock):
-        reconstruct.main(["train", *options.split(), "--precision", precision])
+        main("backbone", ["train", *options.split(), "--precision", precision])
     return count / _shortest(clock.ends)
 
 

@@ -1,12 +1,10 @@
 """Stage 1 on the command line: train and test the backbone as a learned-compression autoencoder."""
 
 import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from ..base.constants import HEIGHT
-from ..base.errors import RESUME_HINT, exit_on_error, say
+from ..base.errors import RESUME_HINT, say
 from ..base.files import locked, make_writable
 from .latents import (
     IMAGE,
@@ -14,31 +12,8 @@ from .latents import (
     add_compress,
     add_decompress,
     add_prior,
-    check,
-    compress,
-    decompress,
-    prior,
 )
-from .options import Parser, add_options, path, positive_real
-
-PROGRAM = "python3 -m common.reconstruct"
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Do what `arguments` (of the process, if None) ask for; the exit code.
-
-    0: done; 1: could not be done, said in one line on stderr; 2: the arguments are wrong.
-    """
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.command == "train" and options.target != IMAGE and options.init is None:
-        parser.error(f"--target {options.target} needs --init ImgReconstruction.h5")
-    if options.command in ("prior", "compress", "decompress"):
-        check(options, parser)
-    with exit_on_error(parser.prog, RESUME_HINT if options.command == "train" else ""):
-        commands: dict[str, Callable] = {"train": _train, "test": _test, "prior": prior}
-        commands |= {"compress": compress, "decompress": decompress}
-        return commands[options.command](options) or 0
+from .options import Parser, add_options, path, positive_real, program
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -82,10 +57,16 @@ def _train(options: argparse.Namespace) -> None:
         )
     given = f"--data_dir {options.data_dir}"
     place = options.checkpoint_path
-    say(f"Next: {PROGRAM} test --target {options.target} {given} --model_weights_path {place}")
+    start = program("backbone")
+    say(f"next: {start} test --target {options.target} {given} --model_weights_path {place}")
     if options.target == IMAGE:
         more = f"--target JND1 --init {place} {given} --checkpoint_path {place}"
-        say(f"and: {PROGRAM} train {more}")
+        say(f"and: {start} train {more}")
+
+
+def _check_train(options: argparse.Namespace, parser: Parser) -> None:
+    if options.target != IMAGE and options.init is None:
+        parser.error(f"--target {options.target} needs --init ImgReconstruction.h5")
 
 
 def _test(options: argparse.Namespace) -> None:
@@ -124,36 +105,39 @@ def _crop_side(text: str) -> int:
     return side
 
 
-def _parser() -> Parser:
-    parser = Parser(
-        prog=PROGRAM,
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Give `commands` the command backbone, with subcommands of its own."""
+    parser = commands.add_parser(
+        "backbone",
+        prog=program("backbone"),
+        help="train and test the backbone, and code pictures with it",
         description="The backbone, which turns a frame into a latent and that into a frame again:\n"
         "either itself (Img) or its JND-quality version (JND1, JND2, JND3). What it codes is a\n"
         "file of a picture, from which the latent models predict.",
-        epilog=f"'{PROGRAM} train --help' tells more and shows examples.",
+        epilog=f"'{program('backbone')} train --help' tells more and shows examples.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_train(commands)
-    _add_test(commands)
+    subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(subcommands)
+    _add_test(subcommands)
     for add in (add_prior, add_compress, add_decompress):
-        add(commands, PROGRAM)
-    return parser
+        add(subcommands)
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
+    start = program("backbone")
     training = commands.add_parser(
         "train",
         help="train a backbone",
         description="Train on DIR/train/ and keep the epoch that is best on DIR/valid/. For JNDk,\n"
         "the frames to reproduce are those in DIR/jndktrain/ and DIR/jndkvalid/.",
         epilog="examples:\n"
-        f"  {PROGRAM} train --target Img --data_dir data/ --checkpoint_path backbones/\n"
-        f"  {PROGRAM} train --target JND1 --init backbones/ --data_dir data/ "
+        f"  {start} train --target Img --data_dir data/ --checkpoint_path backbones/\n"
+        f"  {start} train --target JND1 --init backbones/ --data_dir data/ "
         "--checkpoint_path backbones/",
     )
     _add_target(training)
-    start = "weight file to start from, or folder with ImgReconstruction.h5; needed for JND1 to 3"
-    training.add_argument("--init", type=path, metavar="PATH", help=start)
+    initial = "weight file to start from, or folder with ImgReconstruction.h5; needed for JND1 to 3"
+    training.add_argument("--init", type=path, metavar="PATH", help=initial)
     add_options(
         training,
         "checkpoint_path csv_log_path epochs batch_size learning_rate precision seed resume",
@@ -173,6 +157,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     name = {"dest": "distortion_weight", "metavar": "X"}
     add("--lambda", type=positive_real, default=0.01, help=weight, **name)
     add("--no_rate", action="store_true", help="the loss is the mean squared error alone")
+    training.set_defaults(run=_train, check=_check_train, go_on=RESUME_HINT)
     side = "side of the random crops, a multiple of 16 in pixels"
     training.add_argument("--crop", type=_crop_side, default=256, metavar="N", help=side)
 
@@ -183,9 +168,10 @@ def _add_test(commands: argparse._SubParsersAction) -> None:
         help="measure a backbone",
         description="PSNR, SSIM and bits per pixel of the frames in DIR/test/, also against those\n"
         "in DIR/jndktest/ where they are there, and a picture of some, side by side.",
-        epilog=f"example:\n  {PROGRAM} test --target JND1 --data_dir data/ "
+        epilog=f"example:\n  {program('backbone')} test --target JND1 --data_dir data/ "
         "--model_weights_path backbones/",
     )
+    testing.set_defaults(run=_test)
     _add_target(testing)
     weights = "weight file, or folder with ImgReconstruction.h5 or JNDkReconstruction.h5"
     changed = {"required": True, "help": weights}
@@ -196,7 +182,3 @@ def _add_target(command: argparse.ArgumentParser) -> None:
     add_options(command, "data_dir")
     help_text = "what a frame becomes: itself (Img) or its JND-quality version"
     command.add_argument("--target", choices=TARGETS, required=True, help=help_text)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,15 +1,15 @@
 """Make a weight file small enough to pass on."""
 
+import argparse
 import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.constants import ENTROPY_SUFFIX, LATENT_FILTERS, LEVELS
-from ..base.errors import UserError, exit_on_error, say
+from ..base.errors import UserError, say
 from ..base.files import atomic_write, check_writable, locked
 from ..models.descriptions import MODELS
-from .options import Parser, add_options, path
+from .options import add_options, path, program
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,31 +17,36 @@ if TYPE_CHECKING:
 _LARGE_DENSE = 10**6
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Do what `arguments` (of the process, if None) ask for; the exit code."""
-    parser = Parser(
-        prog="python3 -m common.compact",
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Give `commands` the command compact."""
+    start = program("compact")
+    parser = commands.add_parser(
+        "compact",
+        prog=start,
+        help="make a weight file small enough to pass on",
         description="Write a weight file again in about a quarter of its size: large kernels are\n"
         "rounded, all is compressed. It stays a weight file that plain Keras reads.",
-        epilog="example:\n  python3 -m common.compact checkpoints/BestModel.h5 weights/MJLAT.h5",
+        epilog=f"example:\n  {start} checkpoints/BestModel.h5 weights/MJLAT.h5",
     )
     parser.add_argument("weights", type=path, metavar="WEIGHTS", help="the file to read")
     parser.add_argument("out", type=path, metavar="OUT", help="the file to write")
     add_options(parser, "overwrite", overwrite={"help": "replace OUT and its entropy models"})
-    options = parser.parse_args(arguments)
-    with exit_on_error(parser.prog):
-        source, target, overwrite = options.weights, options.out, options.overwrite
-        priors = _priors_beside(source)
-        inputs = [source, *priors]
-        for written in [target, *(_copy_path(prior, source, target) for prior in priors)]:
-            check_writable(written, overwrite=overwrite, inputs=inputs)
-        with locked(target, wait=False):
-            compact(source, target, overwrite)
-            if priors:
-                _copy_priors(source, target, overwrite)
-        sizes = (path.stat().st_size / 1e6 for path in (options.weights, options.out))
-        say("{}: {:.1f} MB, was {:.1f} MB".format(options.out, *reversed([*sizes])))
-    return 0
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compact a weight file and copy the entropy models beside it."""
+    source, target, overwrite = options.weights, options.out, options.overwrite
+    priors = _priors_beside(source)
+    inputs = [source, *priors]
+    for written in [target, *(_copy_path(prior, source, target) for prior in priors)]:
+        check_writable(written, overwrite=overwrite, inputs=inputs)
+    with locked(target, wait=False):
+        compact(source, target, overwrite)
+        if priors:
+            _copy_priors(source, target, overwrite)
+    before, after = (path.stat().st_size / 1e6 for path in (source, target))
+    say(f"{target}: {after:.1f} MB, was {before:.1f} MB")
 
 
 def _priors_beside(weights: Path) -> list[Path]:
@@ -127,7 +132,3 @@ def _compacted(weight: "np.ndarray", channels: int) -> "tuple[np.ndarray, dict[s
         taps = weight.reshape(-1, *weight.shape[2:])
         weight = rounded(taps, lambda tap: np.rint(tap * steps) / steps).reshape(weight.shape)
     return weight, {"shuffle": True}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,56 +1,59 @@
 """Hand a trained model on to programs that know nothing of this one."""
 
+import argparse
 import errno
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.constants import HEIGHT, LEVELS, WIDTH
-from ..base.errors import UserError, exit_on_error, say
+from ..base.errors import UserError, say
 from ..base.files import atomic_write, check_regular, check_writable, locked, temporary_folder
 from ..models.descriptions import MODELS, Description
-from .options import Parser, path
+from .options import path, program
 
 if TYPE_CHECKING:
     from ..base.framework import tf
 
-PROGRAM = "python3 -m common.export"
 
-
-def main(arguments: list[str] | None = None) -> int:
-    """Do what `arguments` (of the process, if None) ask for; the exit code."""
-    parser = Parser(
-        prog=PROGRAM,
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Give `commands` the command export."""
+    start = program("export")
+    parser = commands.add_parser(
+        "export",
+        prog=start,
+        help="write a model as a SavedModel or for TensorFlow Lite",
         description="Write a model as a SavedModel folder or, if OUT ends in .tflite, as a\n"
         "TensorFlow Lite file. It takes a picture as it is, RGB uint8 [height, width, 3] of any\n"
         "size, and gives its levels by name, as float32: resizing and the order of colours are\n"
         "inside.",
-        epilog=f"examples:\n  {PROGRAM} weights/MJLAT.h5 exported/\n"
-        f"  {PROGRAM} weights/MJLAT.h5 MJLAT.tflite",
+        epilog=f"examples:\n  {start} weights/MJLAT.h5 exported/\n"
+        f"  {start} weights/MJLAT.h5 MJLAT.tflite",
     )
     parser.add_argument("weights", type=path, metavar="WEIGHTS", help="a model's weight file")
     parser.add_argument("out", type=path, metavar="OUT", help="folder, or file.tflite, to write")
     named = "whose weights these are, where the file's name does not tell, as BestModel.h5"
     parser.add_argument("--model", choices=MODELS, help=named)
-    options = parser.parse_args(arguments)
-    with exit_on_error(parser.prog):
-        description, level = _told_by_name(options.weights)
-        if options.model:
-            description = MODELS[options.model]
-        if not description:
-            parser.error(f"{options.weights.name} does not tell the model: --model does")
-        if os.path.lexists(options.out):
-            raise UserError(f"{options.out}: already exists; remove it, or name another OUT")
-        if not options.weights.exists():
-            raise UserError(f"{options.weights}: no such file")
-        check_regular(options.weights)
-        check_writable(options.out)
-        names = list(LEVELS) if description.multitask else [level or "JND"]
-        with locked(options.out, wait=False):
-            export(description, options.weights, names, options.out)
-        say(f"{options.out}: {description.title}, RGB uint8 to {', '.join(names)}")
-    return 0
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the exported model."""
+    description, level = _told_by_name(options.weights)
+    if options.model:
+        description = MODELS[options.model]
+    if not description:
+        options.parser.error(f"{options.weights.name} does not tell the model: --model does")
+    if os.path.lexists(options.out):
+        raise UserError(f"{options.out}: already exists; remove it, or name another OUT")
+    if not options.weights.exists():
+        raise UserError(f"{options.weights}: no such file")
+    check_regular(options.weights)
+    check_writable(options.out)
+    names = list(LEVELS) if description.multitask else [level or "JND"]
+    with locked(options.out, wait=False):
+        export(description, options.weights, names, options.out)
+    say(f"{options.out}: {description.title}, RGB uint8 to {', '.join(names)}")
 
 
 def _told_by_name(weights: Path) -> tuple[Description | None, str | None]:
@@ -143,7 +146,3 @@ def _neighbours(old: "tf.Tensor", new: int) -> "tuple[tf.Tensor, ...]":
         before,
         after,
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

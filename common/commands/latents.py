@@ -11,7 +11,7 @@ from ..base.constants import LEVELS
 from ..base.errors import say
 from ..base.files import locked, make_writable
 from ..models.descriptions import MODELS, Description
-from .options import Parser, add_options, bundled, path
+from .options import Parser, add_options, bundled, path, program
 
 IMAGE = "Img"
 TARGETS = (IMAGE, *LEVELS)
@@ -36,7 +36,7 @@ def check(options: argparse.Namespace, parser: Parser) -> None:
         parser.error("--target is missing: Img, JND1, JND2 or JND3")
     if model and not multitask and (len(options.target) > 1 or options.target == [IMAGE]):
         parser.error(f"--model {model} needs one --target: JND1, JND2 or JND3")
-    if options.command == "compress" and bool(options.inputs) == bool(options.data_dir):
+    if hasattr(options, "inputs") and bool(options.inputs) == bool(options.data_dir):
         parser.error("either PATHs or --data_dir ROOT is needed")
 
 
@@ -125,32 +125,36 @@ def _find(options: argparse.Namespace) -> _Backbones:
     return _Backbones(None, files, targets)
 
 
-def add_prior(commands: argparse._SubParsersAction, program: str) -> None:
-    """Give `commands` the command prior."""
+def add_prior(commands: argparse._SubParsersAction) -> None:
+    """Give `commands` the command entropy."""
     command = commands.add_parser(
-        "prior",
+        "entropy",
+        aliases=["prior"],
         help="train an entropy model for weights that have none",
         description="Train the entropy model alone, on DIR/train/, of backbones that stay as they "
         "are:\nfor weights of a model, for published ones, or for those of --no_rate. It comes to\n"
         "lie beside the weight file.",
-        epilog=f"example:\n  {program} prior --model MJLAT --data_dir data/ "
+        epilog=f"example:\n  {program('entropy')} --model MJLAT --data_dir data/ "
         "--model_weights_path checkpoints/",
     )
+    command.set_defaults(run=prior, check=check)
     add_options(command, "data_dir seed")
     _add_backbones(command)
 
 
-def add_compress(commands: argparse._SubParsersAction, program: str) -> None:
+def add_compress(commands: argparse._SubParsersAction) -> None:
     """Give `commands` the command compress."""
+    start = program("compress")
     command = commands.add_parser(
         "compress",
         help="write pictures as files of latents",
         description="Write each picture as a coded picture, PICTURE.latent: its latents, rounded\n"
         "and range-coded. LAT, E2E-LAT and MJ-LAT predict from such files.",
-        epilog=f"examples:\n  {program} compress --model MJLAT --out coded/ photo.jpg pictures/\n"
-        f"  {program} compress --target JND1 JND2 JND3 --model_weights_path backbones/ "
+        epilog=f"examples:\n  {start} --model MJLAT --out coded/ photo.jpg pictures/\n"
+        f"  {start} --target JND1 JND2 JND3 --model_weights_path backbones/ "
         "--data_dir data/ --out coded/",
     )
+    command.set_defaults(run=compress, check=check)
     command.add_argument("inputs", type=path, nargs="*", metavar="PATH", help="picture, or folder")
     root = "code ROOT/test/ and copy its levels, so that OUT is a ROOT to test on"
     add_options(command, "data_dir", data_dir={"required": False, "metavar": "ROOT", "help": root})
@@ -164,15 +168,17 @@ def add_compress(commands: argparse._SubParsersAction, program: str) -> None:
     command.add_argument("--view", choices=choices, default="squashed", help=views)
 
 
-def add_decompress(commands: argparse._SubParsersAction, program: str) -> None:
+def add_decompress(commands: argparse._SubParsersAction) -> None:
     """Give `commands` the command decompress."""
+    start = program("decompress")
     command = commands.add_parser(
         "decompress",
         help="write files of latents as pictures again",
         description="Write what a backbone reconstructs from each coded picture as a PNG.",
-        epilog=f"example:\n  {program} decompress --target JND1 --model_weights_path backbones/ "
+        epilog=f"example:\n  {start} --target JND1 --model_weights_path backbones/ "
         "--out decoded/ coded/",
     )
+    command.set_defaults(run=decompress, check=check)
     add = command.add_argument
     add("inputs", type=path, nargs="+", metavar="PATH", help="coded picture, or folder of these")
     add("--target", choices=TARGETS, nargs=1, required=True, help="whose reconstruction")

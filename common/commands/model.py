@@ -1,8 +1,4 @@
-"""The command line of the six models.
-
-Help needs the standard library alone, and TensorFlow is imported only once the request makes sense:
-NumPy takes a few tenths of a second to load, TensorFlow several seconds.
-"""
+"""The command line of the six models."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,18 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.constants import LEVELS
-from ..base.errors import RESUME_HINT, exit_on_error, say
+from ..base.errors import RESUME_HINT, say
 from ..base.files import locked, make_writable
-from ..models.descriptions import MODELS, Description
-from .options import Parser, add_options, bundled
+from ..models.descriptions import Description
+from .options import Parser, add_options, bundled, program
 from .videos import (
     add_backbone_option,
     add_encode,
     add_predict,
     backbones_in_testing,
-    check_qps,
-    encode,
-    predict,
 )
 
 if TYPE_CHECKING:
@@ -30,42 +23,8 @@ if TYPE_CHECKING:
 _SPLITS = ("train", "valid")
 
 
-def main(name: str, arguments: list[str] | None = None) -> int:
-    """Do what `arguments` (of the process, if None) ask of the model `name`; the exit code.
-
-    0: done; 1: could not be done, said in one line on stderr; 2: the arguments are wrong.
-    """
-    description = MODELS[name]
-    parser = _parser(description)
-    options = parser.parse_args(arguments)
-    if not description.multitask and options.jnd_value is None:
-        parser.error(f"--jnd_value is missing: choose {', '.join(LEVELS)}")
-    if options.command == "train" and options.no_cache:
-        for name in ("roll", "mirror", "soft_targets", "quantized"):
-            if getattr(options, name):
-                parser.error(f"--{name} needs the features that --no_cache does without")
-    if options.command == "encode":
-        check_qps(options, parser)
-    with exit_on_error(parser.prog, RESUME_HINT if options.command == "train" else ""):
-        commands = {"train": _train, "test": _test, "predict": predict, "encode": encode}
-        return commands[options.command](description, options) or 0
-
-
-def console() -> int:
-    """`laser-jnd MODEL COMMAND ...`: what the six scripts do, for where they are not at hand."""
-    parser = Parser(
-        prog="laser-jnd",
-        description="Predict the levels at which people first notice compression.",
-        epilog="example:\n  laser-jnd MJLAT predict photo.jpg",
-    )
-    parser.add_argument("model", choices=MODELS, help="one of the six models")
-    rest = "its command and options; 'laser-jnd MJLAT --help' tells more"
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=rest)
-    options = parser.parse_args()
-    return main(options.model, options.arguments)
-
-
-def _test(description: Description, options: argparse.Namespace) -> None:
+def _test(options: argparse.Namespace) -> None:
+    description = options.description
     from ..data.split import read_test_split
     from ..models.weights import find_weights
 
@@ -94,7 +53,8 @@ def _test(description: Description, options: argparse.Namespace) -> None:
         )
 
 
-def _train(description: Description, options: argparse.Namespace) -> None:
+def _train(options: argparse.Namespace) -> None:
+    description = options.description
     from ..models.weights import find_weights
     from ..training.checkpoint import check_outputs, reserve
 
@@ -140,7 +100,7 @@ def _train(description: Description, options: argparse.Namespace) -> None:
     value = f"--jnd_value {suffix} " if suffix else ""
     say(f"best epoch: {best}")
     say(
-        f"next: python3 {description.name}.py test {value}--data_dir {options.data_dir} "
+        f"next: {program(description.name, 'test')} {value}--data_dir {options.data_dir} "
         f"--model_weights_path {checkpoints} --result_path results/"
     )
 
@@ -168,40 +128,67 @@ def _labels(root: Path) -> dict[str, str]:
     return {"codec": codec_by_order(read_split(root, "train", levels_needed=True)[1])}
 
 
-def _parser(description: Description) -> Parser:
-    script = f"{description.name}.py"
-    what = "the three JND levels" if description.multitask else "one JND level"
-    level = "" if description.multitask else "--jnd_value JND1 "
-    parser = Parser(
-        prog=script,
-        description=f"{description.title} predicts {what} of an image: "
+def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
+    """Give `commands` a model's name as a command, with the four that it has itself."""
+    parser = commands.add_parser(
+        description.name,
+        prog=program(description.name),
+        help=f"train, test, predict or encode with {description.title}",
+        description=f"{description.title} predicts {_predicted(description)} of an image: "
         "at which compression viewers first notice a difference.",
-        epilog=f"'python3 {script} test --help' tells more and shows an example; so for train.",
+        epilog=f"'{program(description.name, 'test')} --help' tells more and shows an example.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_commands(parser.add_subparsers(required=True, metavar="COMMAND"), description)
+
+
+def add_commands(commands: argparse._SubParsersAction, description: Description) -> None:
+    """Give `commands` the four commands of a model."""
+    for add in (_add_train, _add_test, add_predict, add_encode):
+        add(commands, description)
+    for name in ("train", "test", "predict", "encode"):
+        commands.choices[name].set_defaults(description=description)
+
+
+def _predicted(description: Description) -> str:
+    return "the three JND levels" if description.multitask else "one JND level"
+
+
+def _add_train(commands: argparse._SubParsersAction, description: Description) -> None:
+    level = "" if description.multitask else "--jnd_value JND1 "
     train = commands.add_parser(
         "train",
         help="train on your own dataset",
-        description=f"Train {description.title} to predict {what} of the images in DIR/train/\n"
-        "and pick the best epoch by those in DIR/valid/; both hold a JND-Levels.txt.",
-        epilog=f"example:\n  python3 {script} train {level}--data_dir data/ --checkpoint_path "
-        f"checkpoints/ --csv_log_path logs/ --{description.backbone_option} backbones/",
+        description=f"Train {description.title} to predict {_predicted(description)} of the\n"
+        "images in DIR/train/ and pick the best epoch by those in DIR/valid/; both hold a\n"
+        "JND-Levels.txt.",
+        epilog=f"example:\n  {program(description.name, 'train')} {level}--data_dir data/ "
+        f"--checkpoint_path checkpoints/ --csv_log_path logs/ --{description.backbone_option} "
+        "backbones/",
     )
+    _add_train_options(train, description)
+    train.set_defaults(run=_train, check=_check_train, go_on=RESUME_HINT)
+
+
+def _check_train(options: argparse.Namespace, parser: Parser) -> None:
+    for name in ("roll", "mirror", "soft_targets", "quantized"):
+        if options.no_cache and getattr(options, name):
+            parser.error(f"--{name} needs the features that --no_cache does without")
+
+
+def _add_test(commands: argparse._SubParsersAction, description: Description) -> None:
+    level = "" if description.multitask else "--jnd_value JND1 "
     test = commands.add_parser(
         "test",
         help="predict the levels of a folder of images",
-        description=f"Predict {what} of each image in DIR/test/, in natural order (img2 before\n"
-        "img10). With a DIR/test/JND-Levels.txt, measure the error too. Of up to 10 images, each\n"
-        "one's levels are printed; if DIR/manifest.csv says what a level is, they are also shown\n"
-        "beside themselves encoded at the first predicted level.",
-        epilog=f"example:\n  python3 {script} test {level}--data_dir data/ "
+        description=f"Predict {_predicted(description)} of each image in DIR/test/, in natural\n"
+        "order (img2 before img10). With a DIR/test/JND-Levels.txt, measure the error too. Of up\n"
+        "to 10 images, each one's levels are printed; if DIR/manifest.csv says what a level is,\n"
+        "they are also shown beside themselves encoded at the first predicted level.",
+        epilog=f"example:\n  {program(description.name, 'test')} {level}--data_dir data/ "
         "--model_weights_path weights/ --result_path results/",
     )
-    add_predict(commands, description)
-    add_encode(commands, description)
-    _add_train_options(train, description)
     _add_test_options(test, description)
-    return parser
+    test.set_defaults(run=_test)
 
 
 def _add_train_options(train: Parser, description: Description) -> None:
@@ -211,7 +198,7 @@ def _add_train_options(train: Parser, description: Description) -> None:
         train,
         "data_dir jnd_value checkpoint_path csv_log_path epochs batch_size learning_rate cosine "
         "flip weight_decay dropout batch_norm_momentum seed resume tensorboard precision",
-        jnd_value={"help": best} if description.multitask else {},
+        jnd_value={"help": best} if description.multitask else {"required": True},
         checkpoint_path=needed,
         csv_log_path=needed,
         epochs={"default": 300},
@@ -241,6 +228,7 @@ def _add_test_options(test: Parser, description: Description) -> None:
         test,
         f"data_dir {'jnd_value ' if level else ''}model_weights_path result_path batch_size "
         "skip_bad overwrite precision runtime no_model_cache",
+        jnd_value={"required": True},
         data_dir={"required": False, "default": bundled("samples")},
         model_weights_path={"default": bundled("weights"), "help": weights},
         batch_size={

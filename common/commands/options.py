@@ -1,17 +1,24 @@
-"""Command lines: parsers that teach, types that refuse, and the options that several take."""
+"""Command lines: the parser, types of arguments, and the options that several commands share."""
 
 import argparse
+import logging
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ..base.constants import LEVELS
 from ..base.errors import printable
+from ..models.descriptions import DEFAULT_MODEL, MODELS
 
 # As large as NumPy's and TensorFlow's seeds may be, and a float32.
 _LARGEST_SEED = 2**32 - 1
 _LEAST_FLOAT, _LARGEST_FLOAT = 1e-37, 3e38
+# Commands that `python3 -m common.NAME` starts under another name.
+_DOORS = {"backbone": "reconstruct"} | {
+    name: f"reconstruct {name}" for name in ("compress", "decompress", "entropy")
+}
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -23,13 +30,50 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 
 
 class Parser(argparse.ArgumentParser):
-    """An argparse parser whose help shows defaults and examples, and whose errors are one line."""
+    """An argparse parser whose help shows defaults and examples, and whose errors are one line.
 
-    def __init__(self, **options):
+    Parsed options tell their parser, so that checks can call its `error`, and the `log_level`.
+    """
+
+    def __init__(self, **options: Any):
         super().__init__(formatter_class=_Formatter, **options)
+        self.set_defaults(parser=self)
+        volume = self.add_mutually_exclusive_group()
+        # Without defaults, they may stand before a subcommand's name as well as after it.
+        level: dict[str, Any] = {"action": "store_const", "dest": "log_level"}
+        for name, const, help_text in (
+            ("quiet", logging.ERROR, "print nothing but results and errors"),
+            ("verbose", logging.DEBUG, "report details of what is done on stderr"),
+        ):
+            volume.add_argument(
+                f"--{name}", const=const, default=argparse.SUPPRESS, help=help_text, **level
+            )
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {printable(message)} (--help tells more)\n")
+
+
+def program(*words: str) -> str:
+    """Write a command of this project as the user who started this process would type it.
+
+    Args:
+        words: a command of `laser-jnd`, or the name of a model, and what follows it.
+    """
+    package = Path(__file__).parents[1]
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py" and started.absolute().parent == package:
+        start = f"python3 -m {package.name}"
+    elif started.stem == "laser-jnd" or package.name != "common":  # installed, without scripts
+        start = "laser-jnd"
+    elif words and words[0] in MODELS:
+        return " ".join((f"python3 {words[0]}.py", *words[1:]))
+    elif words:
+        return " ".join((f"python3 -m common.{_DOORS.get(words[0], words[0])}", *words[1:]))
+    else:
+        return "python3 -m common"
+    if words[:1] == (DEFAULT_MODEL,) and len(words) > 1:
+        words = words[1:]
+    return " ".join((start, *words))
 
 
 def bundled(folder: str) -> Path:
@@ -128,6 +172,7 @@ OPTIONS = {
     "dropout": _number(share, "share of the values before the dense layers left out", default=0.0),
     "epochs": _number(positive, "how often each frame is seen"),
     "flip": _flag("see each frame mirrored, too"),
+    "limit": _number(positive, "use only the first N inputs"),
     "jnd_value": {"choices": LEVELS, "help": "which level; no default"},
     "learning_rate": _number(positive_real, "of the optimizer, Adam"),
     "mirror": _flag("mirror half of what the backbones give, another half in every epoch"),

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..base.constants import HEIGHT, WIDTH
-from ..base.errors import RERUN_HINT, exit_on_error, say
-from .options import Parser, path, positive, seed
+from ..base.errors import RERUN_HINT, say
+from .options import path, positive, program, seed
 
-COMMAND = "common.prepare"
 LISTED = 10  # lines of one kind before the rest is only counted
 
 # What each command makes of what, and an example of its arguments.
@@ -30,14 +29,6 @@ COMMANDS = {
     ),
     "check": ("what is in a ROOT, and what is wrong with it", "data/"),
 }
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line; the exit code is 0, or 1 where `check` found errors."""
-    arguments = _parser().parse_args(argv)
-    making = arguments.command != "check"
-    with exit_on_error(f"{COMMAND} {arguments.command}", RERUN_HINT if making else ""):
-        return check(arguments) if arguments.command == "check" else make(arguments)
 
 
 def make(given: argparse.Namespace) -> int:
@@ -75,7 +66,7 @@ def make(given: argparse.Namespace) -> int:
     say(f"{given.out}: {len(rows)} frames ({counts})")
     say(f"mean levels ({about.codec}): {means}; {about.caption}")
     say(f"look at {given.out / CONTACT_SHEET}")
-    say(f"next: python3 -m {COMMAND} check {given.out}")
+    say(f"next: {program('prepare')} check {given.out}")
     return 0
 
 
@@ -102,17 +93,24 @@ def _say(kind: str, lines: list[str]) -> None:
         print(f"{kind}: ... and {len(lines) - LISTED} more", file=sys.stderr)
 
 
-def _parser() -> Parser:
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Give `commands` the command prepare, with subcommands of its own."""
     examples = {
-        name: f"  python3 -m {COMMAND} {name} {arguments}"
+        name: f"  {program('prepare')} {name} {arguments}"
         for name, (_, arguments) in COMMANDS.items()
     }
-    parser = Parser(
-        prog=f"python3 -m {COMMAND}",
+    parser = commands.add_parser(
+        "prepare",
+        prog=program("prepare"),
+        help="make a dataset from VideoSet, MCL-JCI or any pictures, or check one",
         description=__doc__,
         epilog="\n".join(["examples:", *examples.values()]),
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_subcommands(parser, examples)
+
+
+def _add_subcommands(parser: argparse.ArgumentParser, examples: dict[str, str]) -> None:
+    subcommands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, *parents: Any) -> Callable:
         summary = COMMANDS[name][0]
@@ -121,7 +119,12 @@ def _parser() -> Parser:
             "description": summary,
             "epilog": f"example:\n{examples[name]}",
         }
-        return commands.add_parser(name, parents=parents, **help_text).add_argument
+        parser = subcommands.add_parser(name, parents=parents, **help_text)
+        if name == "check":
+            parser.set_defaults(run=check)
+        else:
+            parser.set_defaults(run=make, go_on=RERUN_HINT)
+        return parser.add_argument
 
     of_all, of_viewers = _of_all(), argparse.ArgumentParser(add_help=False)
     help_text = "of the viewers' samples; sur75: 75 %% see no change yet"
@@ -151,7 +154,6 @@ def _parser() -> Parser:
     add("--vmaf", type=_thresholds, default="94.5,91.25,87", help=lowest)
 
     command("check")("root", type=path, metavar="ROOT", help="the folder to look at")
-    return parser
 
 
 def _of_all() -> argparse.ArgumentParser:
@@ -213,7 +215,3 @@ def _numbers(text: str, separator: str) -> list[float]:
         return [float(word) for word in text.split(separator)]
     except ValueError:
         return []
-
-
-if __name__ == "__main__":
-    sys.exit(main())

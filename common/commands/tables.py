@@ -3,33 +3,29 @@
 import argparse
 import contextlib
 import shlex
-import sys
 
-from ..base.errors import RERUN_HINT, exit_on_error, say
+from ..base.errors import RERUN_HINT, say
 from ..base.files import locked, make_writable
-from .options import Parser, add_options, path
+from .options import Parser, add_options, path, program
 
-COMMAND = "python3 -m common.tables"
+_OF_DATA = ("data_dir", "model_weights_path", "labels", "cache_dir")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Make what `arguments` (of the process, if None) ask for; the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    of_data = ("data_dir", "model_weights_path", "labels", "cache_dir")
+def run(options: argparse.Namespace) -> None:
+    """Write the tables that the options ask for."""
+    command = shlex.join([*program("tables").split(), *options.arguments])
+    (_complexity if options.complexity else _report)(options, command)
+
+
+def _check(options: argparse.Namespace, parser: Parser) -> None:
     if options.complexity:
-        for name in of_data:
+        for name in _OF_DATA:
             if getattr(options, name):
                 parser.error(f"--complexity needs no --{name}")
     else:
-        for name in (*of_data[:2], "out"):
+        for name in (*_OF_DATA[:2], "out"):
             if not getattr(options, name):
                 parser.error(f"--{name} is missing")
-    command = shlex.join([*COMMAND.split(), *arguments])
-    with exit_on_error(COMMAND, RERUN_HINT):
-        (_complexity if options.complexity else _report)(options, command)
-    return 0
 
 
 def _report(options: argparse.Namespace, command: str) -> None:
@@ -71,15 +67,19 @@ def _complexity(options: argparse.Namespace, command: str) -> None:
             write_tables([table], options.out, command, options.overwrite)
 
 
-def _parser() -> Parser:
-    parser = Parser(
-        prog=COMMAND,
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Give `commands` the command tables."""
+    start = program("tables")
+    parser = commands.add_parser(
+        "tables",
+        prog=start,
+        help="reproduce the paper's tables with your weights and data",
         description="Measure trained models on ROOT/test/ and write the paper's tables, plots and\n"
         "a page to look at, report.html. Encodes and predictions are kept, so that the\n"
         "same command takes an interrupted run up where it was.",
         epilog="examples:\n"
-        f"  {COMMAND} --data_dir data/ --model_weights_path weights/ --out tables/\n"
-        f"  {COMMAND} --complexity",
+        f"  {start} --data_dir data/ --model_weights_path weights/ --out tables/\n"
+        f"  {start} --complexity",
     )
     labels = "viewers' raw answers: VideoSet's folder of label CSVs, or MCL-JCI's workbook"
     cache = "for encodes and predictions; may be shared (default: cache/ in --out)"
@@ -97,8 +97,4 @@ def _parser() -> Parser:
     add("--labels", type=path, metavar="PATH", help=labels)
     alone = "only what the six models cost; needs no data and no weights"
     add("--complexity", action="store_true", help=alone)
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    parser.set_defaults(run=run, check=_check, go_on=RERUN_HINT)

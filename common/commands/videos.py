@@ -11,14 +11,15 @@ from ..base.constants import LEVELS
 from ..base.errors import UserError, say
 from ..base.files import check_regular, check_writable, locked
 from ..models.descriptions import Description
-from .options import add_options, bundled, path, positive
+from .options import add_options, bundled, path, positive, program
 
 # The start of the tables that `predict` writes.
 TABLE = re.compile(b"file,kind,width,height,")
 
 
-def predict(description: Description, options: argparse.Namespace) -> int:
+def predict(options: argparse.Namespace) -> int:
     """Print the levels of pictures and videos; 1 where some could not be read."""
+    description = options.description
     from ..models.weights import find_weights
 
     level = None if description.multitask else options.jnd_value
@@ -67,8 +68,9 @@ def _tell(document: dict, options: argparse.Namespace) -> None:
         write_csv(as_table(document), options.csv, TABLE, options.overwrite, float_format="%.3f")
 
 
-def encode(description: Description, options: argparse.Namespace) -> None:
+def encode(options: argparse.Namespace) -> None:
     """Encode a video at its predicted levels."""
+    description = options.description
     from ..models.weights import find_weights
 
     _check_output(options)
@@ -130,23 +132,24 @@ def _check_output(options: argparse.Namespace) -> None:
 def add_predict(commands: argparse._SubParsersAction, description: Description) -> None:
     """Give `commands` the command predict."""
     what, level = _what(description)
-    predict = commands.add_parser(
+    command = commands.add_parser(
         "predict",
         help="predict the levels of any pictures and videos",
         description=f"Predict {what} of each picture and video, of any size, and of each scene\n"
         "of a video. What cannot be read is left out, told on stderr, and the exit code is 1.",
-        epilog=f"example:\n  python3 {description.name}.py predict {level}photo.jpg clip.mp4 "
+        epilog=f"example:\n  {program(description.name, 'predict')} {level}photo.jpg clip.mp4 "
         "pictures/",
     )
-    add = predict.add_argument
+    command.set_defaults(run=predict)
+    add = command.add_argument
     add("inputs", type=path, nargs="+", metavar="PATH", help="picture, video, or folder of these")
-    _add_seeing(predict, description)
-    add_backbone_option(predict, description, help=backbones_in_testing(description))
+    _add_seeing(command, description)
+    add_backbone_option(command, description, help=backbones_in_testing(description))
     unit = "what levels are, where the weights do not tell, as the published ones"
     add("--unit", choices=("QP", "quality"), help=unit)
     add("--json", action="store_true", help="print a JSON document, and nothing else")
     add("--csv", type=path, metavar="FILE", help="write a table, too")
-    add_options(predict, "overwrite")
+    add_options(command, "overwrite")
     cluster = "of a Dask cluster, as tcp://HOST:PORT, whose workers predict"
     add("--scheduler", metavar="ADDRESS", help=cluster)
 
@@ -154,23 +157,24 @@ def add_predict(commands: argparse._SubParsersAction, description: Description) 
 def add_encode(commands: argparse._SubParsersAction, description: Description) -> None:
     """Give `commands` the command encode."""
     _, level = _what(description)
-    encode = commands.add_parser(
+    command = commands.add_parser(
         "encode",
         help="encode a video, each scene at its predicted level",
         description="Encode a video so that each scene has the QP of its predicted level. Sound,\n"
         "subtitles, metadata, frame times and colour tags stay as they are.",
-        epilog=f"example:\n  python3 {description.name}.py encode {level}clip.mp4 smaller.mp4",
+        epilog=f"example:\n  {program(description.name, 'encode')} {level}clip.mp4 smaller.mp4",
     )
-    add = encode.add_argument
+    command.set_defaults(run=encode, check=check_qps)
+    add = command.add_argument
     add("input", type=path, metavar="INPUT", help="a video")
     add(
         "output", type=path, metavar="OUTPUT", help="the video to write, such as out.mp4 or out.mkv"
     )
     if description.multitask:
         level_option = {"default": LEVELS[0], "help": "the level that scenes are encoded at"}
-        _add_seeing(encode, description, level_option)
+        _add_seeing(command, description, level_option)
     else:
-        _add_seeing(encode, description)
+        _add_seeing(command, description)
     add("--encoder", choices=("x264", "x265", "svtav1"), default="x264", help="of the video")
     finest = "finest QP that a scene may get"
     add("--min_qp", type=positive, default=1, metavar="N", help=finest)
@@ -221,7 +225,7 @@ def _add_seeing(
     add_options(
         command,
         f"{'jnd_value ' if needed else ''}model_weights_path precision runtime no_model_cache",
-        jnd_value=level or {},
+        jnd_value=level or {"required": True},
         precision={
             "choices": ("auto", "float32", "bfloat16"),
             "default": "auto",

@@ -51,3 +51,4 @@ MODELS = {
         Description("MJREC", "MJ-REC", "reconstruction", True, False, 1),
     )
 }
+DEFAULT_MODEL = "MJLAT"  # whose weights come with the project

@@ -1,0 +1,56 @@
+"""The whole program: `laser-jnd COMMAND`, the six scripts and the modules that start one command.
+
+Help needs the standard library alone: modules of commands import what takes long to load in `run`.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from ..base.errors import exit_on_error
+from ..models.descriptions import DEFAULT_MODEL, MODELS
+from . import backbone, compact, export, latents, model, prepare, tables
+from .options import Parser, program
+
+_ADDERS = (
+    prepare.add_parser,
+    backbone.add_parser,
+    latents.add_prior,
+    latents.add_compress,
+    latents.add_decompress,
+    tables.add_parser,
+    compact.add_parser,
+    export.add_parser,
+)
+
+
+def main(command: str | None = None, arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code.
+
+    0: done; 1: could not be done, told in one line on stderr; 2: the arguments are wrong.
+
+    Args:
+        command: the command that `arguments` are for; without one, their first word.
+        arguments: those of the process, if None.
+    """
+    words = [*filter(None, [command]), *(sys.argv[1:] if arguments is None else arguments)]
+    options = _parser().parse_args(words)
+    options.arguments = words[1:]
+    if check := getattr(options, "check", None):
+        check(options, options.parser)
+    with exit_on_error(options.parser.prog, getattr(options, "go_on", "")):
+        return options.run(options) or 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog=program(),
+        description="Predict the levels at which people first notice compression.",
+        epilog=f"example:\n  {program()} predict photo.jpg",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    model.add_commands(commands, MODELS[DEFAULT_MODEL])
+    for add in _ADDERS:
+        add(commands)
+    for description in MODELS.values():
+        model.add_parser(commands, description)
+    return parser
