@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from common.base.errors import UserError
-from common.evaluation.speed import in_own_process
+from common.evaluation.speed import run_in_own_process
 from tests.processes import REPO
 from tests.synthetic import picture
 
@@ -53,12 +53,12 @@ def test_in_bfloat16_keras_is_measured_in_both(command):
     assert len(ratios) == 1 + in_bfloat16
 
 
-def test_the_rival_in_bfloat16_computes_in_it():
+def test_keras_in_bfloat16_computes_in_it():
     from common.base.framework import tf
-    from tools import benchmark
+    from tools.comparison import predict_with_keras
 
     try:
-        assert benchmark._predict_keras("LAT", 1, "bfloat16") > 0
+        assert predict_with_keras("LAT", 1, "bfloat16") > 0
         assert tf.keras.mixed_precision.global_policy().name == "mixed_bfloat16"
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
@@ -73,18 +73,18 @@ def test_an_unknown_model_is_a_usage_error(command):
 
 def test_a_killed_measurement_is_told():
     with pytest.raises(UserError, match=r"measuring 9: killed"):
-        in_own_process(os._exit, 9)
+        run_in_own_process(os._exit, 9)
 
 
 def test_a_failed_measurement_ends_the_benchmark():
     with pytest.raises(SystemExit, match="no weights"):
-        in_own_process(sys.exit, "no weights")
+        run_in_own_process(sys.exit, "no weights")
 
 
 def test_memory_is_that_of_the_measured_process_alone():
     held = np.ones(10**9, np.uint8)
-    _, little = in_own_process(abs, -3)
-    _, more = in_own_process(operator.mul, b"x", 10**8)
+    _, little = run_in_own_process(abs, -3)
+    _, more = run_in_own_process(operator.mul, b"x", 10**8)
     assert little < 0.2
     assert 0.1 < more < 0.5
     assert held.all()
@@ -113,32 +113,19 @@ def test_it_ends_at_once_and_leaves_nothing(tmp_path, ending, code):
     assert not list(tmp_path.iterdir())
 
 
-def test_both_searches_for_labels_agree(command, tmp_path):
-    for number in range(2):
-        Image.fromarray(picture(number)).save(tmp_path / f"{number}.png")
-    finished = command("-m", "tools.benchmark", "labels", "--images", tmp_path, "--count", 2)
-    assert finished.returncode == 0, finished.stderr
-    rows = [line.split("|") for line in finished.stdout.splitlines()[-2:]]
-    together, singly = ([float(cell) for cell in row[2:-1]] for row in rows)
-    assert together[0] == singly[0] == 2  # frames
-    assert together[3] == singly[3] == 0  # levels apart
-    assert together[2] == pytest.approx(singly[1] / together[1], rel=0.1)
-
-
-@pytest.mark.parametrize("measure", ["views", "deliveries", "decisions", "label_searches"])
-def test_pictures_that_are_too_small_are_told(tmp_path, measure):
+@pytest.mark.parametrize("measure", ["views", "deliver", "decide"])
+def test_pictures_that_are_too_small_are_reported(tmp_path, measure):
     """Before anything is measured, and by the sizes that are needed."""
-    from tools import measuring
+    from tools.measuring import MEASURES
 
     for number in range(3):
         Image.fromarray(picture(number, 96, 160)).save(tmp_path / f"{number}.png")
     pictures = sorted(tmp_path.iterdir())
-    given = [pictures, 2] if measure == "label_searches" else [None, pictures, 2]
     with pytest.raises(UserError, match=r"0 of 3 pictures are at least \d+x\d+, but \d must be"):
-        getattr(measuring, measure)(*given)
+        MEASURES[measure](None, pictures, 2)
     pictures[1].write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"1\.png: cannot be read as an image"):
-        getattr(measuring, measure)(*given)
+        MEASURES[measure](None, pictures, 2)
 
 
 def test_contents_that_name_no_picture_are_told(tmp_path):

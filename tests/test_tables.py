@@ -12,7 +12,7 @@ from common.base.errors import UserError
 from common.base.files import write_arrays
 from common.commands.main import main
 from common.evaluation.report import complexity
-from common.evaluation.speed import Time
+from common.evaluation.speed import Cost
 from common.models.descriptions import MODELS
 from tests import golden
 from tests.conftest import STAND_IN
@@ -99,8 +99,8 @@ def test_costs_are_measured_anew_once_the_program_is_another(tmp_path, monkeypat
     for cpu_seconds, shown in ((1.25, 1.25), (2.5, 1.25), (2.5, 2.5)):
         if shown == 2.5:
             (tmp_path / "new.py").touch()
-        spent = Time(0.8, cpu_seconds), 3.5
-        monkeypatch.setattr(complexity, "prediction_cost", lambda *_, spent=spent: spent)
+        cost = Cost(0.8, cpu_seconds, 3.5)
+        monkeypatch.setattr(complexity, "measure_prediction", lambda *_, cost=cost: cost)
         table = complexity.complexity(["LAT"], cache=tmp_path / "cache")
         assert table.values.cpu_seconds.tolist() == [shown]
 
@@ -280,7 +280,7 @@ def test_multiply_accumulates_of_a_transposed_convolution_by_hand():
 
 def test_complexity_alone_counts_all_six(monkeypatch, capsys, tmp_path):
     # Only what is counted: measuring the largest takes minutes.
-    monkeypatch.setattr(complexity, "prediction_cost", lambda *_: (Time(0.8, 1.25), 3.5))
+    monkeypatch.setattr(complexity, "measure_prediction", lambda *_: Cost(0.8, 1.25, 3.5))
     assert main("tables", ["--complexity", "--out", str(tmp_path)]) == 0
     rows = pd.read_csv(tmp_path / "complexity.csv").set_index("model")
     assert rows.weights.to_dict() == WEIGHTS

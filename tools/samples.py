@@ -51,7 +51,7 @@ def find_large(pictures: Sequence[Path], width: int, height: int, least: int = 1
     return large
 
 
-def frames_of(pictures: Sequence[Path], width: int, height: int, count: int) -> list[np.ndarray]:
+def make_frames(pictures: Sequence[Path], width: int, height: int, count: int) -> list[np.ndarray]:
     """Make frames from the first `count` pictures that are large enough, RGB uint8.
 
     Each is the largest centred crop of that aspect ratio, downscaled to `width` x `height`.
@@ -70,7 +70,7 @@ def frames_of(pictures: Sequence[Path], width: int, height: int, count: int) -> 
     return frames
 
 
-def panned_clips(pictures: Sequence[Path], folder: Path, count: int) -> Iterator[Path]:
+def make_clips(pictures: Sequence[Path], folder: Path, count: int) -> Iterator[Path]:
     """Make clips of `CLIP_SECONDS` at 1280x720: a pan over one picture, a cut, a pan over another.
 
     They are lossless, from the first pictures that are at least `CLIP_LEAST` pixels wide.

@@ -23,4 +23,4 @@ done
     --cache_precision float16 --resume
 rm -f "$work/MJLAT.h5"
 run common.compact "$work/checkpoints/BestModel.h5" "$work/MJLAT.h5"
-run weights.card "$work/more" "$work/MJLAT.h5" "$work/cache"
+run tools.card "$work/more" "$work/MJLAT.h5" "$work/cache"

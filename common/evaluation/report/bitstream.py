@@ -23,7 +23,7 @@ from ...models.backbone import build_backbone
 from ...models.build import build_model
 from ...models.weights import read_weights
 from ..results import digest, kept
-from ..speed import machine
+from ..speed import describe_machine
 from .candidates import Candidate
 from .complexity import multiply_accumulates
 from .table import Table
@@ -67,8 +67,8 @@ def from_strings(split: Split, candidates: list[Candidate], cache: Path) -> list
         "Mean absolute errors of the levels predicted from pixels; from latents rounded as a "
         "decoder has them; from the range coder's strings; and from the picture that the first "
         "string decodes to. Multiply-accumulates per frame; CPU seconds per frame, from what is "
-        f"named to levels, the mean of {TIMED} frames, measured in this run on {machine()}; "
-        f"of these, what the range coder takes, which has no multiply-accumulates. {split.caption}",
+        f"named to levels, the mean of {TIMED} frames, measured in this run on "
+        f"{describe_machine()}; of these, what the range coder takes, which has no multiply-accumulates. {split.caption}",
         pd.DataFrame(rows),
         {
             "Model": "{model}",

@@ -17,7 +17,7 @@ from ...inference.runtime import AUTO, choose_runtime, fingerprint
 from ...models.build import build_model
 from ...models.descriptions import MODELS
 from ..results import kept
-from ..speed import machine, prediction_cost
+from ..speed import describe_machine, measure_prediction
 from .table import Table
 
 FRAMES = 2  # a pass
@@ -71,7 +71,7 @@ def complexity(
         "prediction, zeros of padding included; from strings they are the head's alone, since "
         "entropy decoding has none; peak memory, frames per second and CPU seconds per "
         "frame, from image files to levels in float32, each model in a process of its own, on "
-        f"{machine()}." + (f" {split.caption}" if split else ""),
+        f"{describe_machine()}." + (f" {split.caption}" if split else ""),
         pd.DataFrame(rows),
         {
             "Model": "{model}",
@@ -113,12 +113,11 @@ def _spent(name: str, cache: Path | None) -> np.ndarray:
         # By its newest file, the program; a slower or faster one is measured anew.
         newest = max(file.stat().st_mtime_ns for file in PROGRAM.rglob("*.py"))
         runtime = fingerprint(choose_runtime(AUTO, "float32"))
-        of = checksum([f"{machine()} {runtime} {newest}".encode()])[:32]
+        of = checksum([f"{describe_machine()} {runtime} {newest}".encode()])[:32]
         path = cache / "costs" / f"{name}-{of}.npz"
         if stored := kept(path, "spent"):
             return stored[0]
-    time, memory = prediction_cost(name, FRAMES, "float32")
-    spent = np.array([*time, memory])
+    spent = np.array(measure_prediction(name, FRAMES, "float32"))
     if cache:
         write_arrays(path, {"spent": spent}, overwrite=True)
     return spent

@@ -10,7 +10,7 @@ from ...base.files import atomic_write
 from ...base.framework import tf
 from ...data.split import Split
 from ..results import Results, check_results, clear_results, write_csv
-from ..speed import machine
+from ..speed import describe_machine
 from . import bitstream, paper
 from .candidates import Candidate
 from .coding import measured
@@ -88,7 +88,7 @@ def _facts(command: str, split: Split, candidates: list[Candidate]) -> dict[str,
     """Facts for the page: the command, the data and the machine."""
     return {
         "Command": command,
-        "Machine": machine(),
+        "Machine": describe_machine(),
         "Made": _now(),
         "Data": split.caption,
         "Weights": ", ".join(dict.fromkeys(str(candidate.file) for candidate in candidates)),
@@ -102,7 +102,7 @@ def write_tables(tables: list[Table], out: Path, command: str, overwrite: bool =
     clear_results(out, RESULTS, overwrite)
     for table in tables:
         write_csv(table.values, out / f"{table.name}.csv", float_format="%.6g")
-    made_by = f"Made by `{command}` on {machine()}, {_now()}."
+    made_by = f"Made by `{command}` on {describe_machine()}, {_now()}."
     with atomic_write(out / TABLES) as beside:
         text = "\n".join([*map(markdown, tables), made_by]) + "\n"
         beside.write_text(text, encoding="utf-8", errors="backslashreplace")
