@@ -55,8 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(
         prog=PROGRAM,
         description="Compare this project's speed with plain Keras, in float32 and, with\n"
-        "--precision bfloat16, in mixed_bfloat16 too (each measurement in a process of its own; weights are\n"
-        "random, frames are noise); or measure predictions on pictures by encoding them.",
+        "--precision bfloat16, in mixed_bfloat16 too (each measurement in a process of its own;\n"
+        "weights are random, frames are noise); or measure predictions on pictures by encoding them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMPARISONS:

@@ -68,7 +68,8 @@ def from_strings(split: Split, candidates: list[Candidate], cache: Path) -> list
         "decoder has them; from the range coder's strings; and from the picture that the first "
         "string decodes to. Multiply-accumulates per frame; CPU seconds per frame, from what is "
         f"named to levels, the mean of {TIMED} frames, measured in this run on "
-        f"{describe_machine()}; of these, what the range coder takes, which has no multiply-accumulates. {split.caption}",
+        f"{describe_machine()}; of these, what the range coder takes, which has no "
+        f"multiply-accumulates. {split.caption}",
         pd.DataFrame(rows),
         {
             "Model": "{model}",
