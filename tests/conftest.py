@@ -11,6 +11,7 @@ from PIL import Image
 
 from common.base.constants import QP
 from common.data.manifest import COLUMNS, write_manifest
+from common.models.labels import PROXY
 from tests import golden
 from tests.processes import REPO, run
 
@@ -124,12 +125,12 @@ def small_disk(tmp_path):
         subprocess.run(["umount", str(folder)], check=True)
 
 
-STAND_IN = "objective stand-in (VMAF below 94.5, 91.25, 87)"
+PROXY_LABELS = "proxy labels (VMAF below 94.5, 91.25, 87), not viewers' judgements"
 
 
 @pytest.fixture(scope="session")
 def labelled_root(tmp_path_factory) -> Path:
-    """The three seeded frames, of two contents, with levels that no viewer gave."""
+    """The three seeded frames, of two contents, with proxy labels."""
     folder = tmp_path_factory.mktemp("root")
     (folder / "test").mkdir()
     contents = [("a", (24, 30, 36)), ("a", (25, 31, 35)), ("b", (30, 34, 38))]
@@ -139,7 +140,8 @@ def labelled_root(tmp_path_factory) -> Path:
         file = f"test/{number}.png"
         Image.fromarray(frames[number][..., ::-1]).save(folder / file)
         named = {f"jnd{order}": str(level) for order, level in enumerate(levels, 1)}
-        told = {"file": file, "content": content, "codec": QP, "level_kind": STAND_IN}
+        told = {"file": file, "content": content, "codec": QP, "level_kind": PROXY}
+        told["thresholds"] = "94.5/91.25/87"
         rows.append({**dict.fromkeys(COLUMNS, ""), **told, **named})
     write_manifest(folder, rows)
     lines = [" ".join(map(str, levels)) for _, levels in contents]

@@ -236,9 +236,9 @@ def _write_images(folder: Path) -> list[Path]:
 
 
 def _images_reader(folder: Path) -> Callable[[Path], object]:
+    from common.data.frames import VIEWS
     from common.data.kinds import PICTURE, VIDEO, kind
     from common.data.pictures import read_picture
-    from common.data.views import VIEWS
 
     of_video = _videos_reader(folder)
 

@@ -475,7 +475,7 @@ def test_what_test_says_of_damaged_files(folder, coded, command, tmp_path):
     assert done.returncode == 0
     assert f"skipped {bad}" in done.stderr
     (tmp_path / "test" / "c.png").write_bytes(b"")
-    one_line(command(*given), 1, "pictures and coded pictures in it; keep them in two folders")
+    one_line(command(*given), 1, "pictures and bitstream files in it; keep them in two folders")
 
 
 def test_compress_says_what_is_missing(folder, root, tmp_path, capsys):
@@ -514,14 +514,14 @@ def test_usage_errors_need_no_tensorflow(command, no_tensorflow, arguments, said
 
 
 def test_the_table_from_the_bitstream(folder, root, tmp_path, monkeypatch):
-    from common.data.split import read_test_split
+    from common.data.split import read_split
     from common.evaluation.report import bitstream
     from common.evaluation.report.candidates import Candidate
     from common.evaluation.report.table import markdown
 
     file = folder / "LATJND1.h5"
     write_prior_of_lat(folder, entropy_file(file))
-    split = read_test_split(root, levels_needed=True)
+    split = read_split(root, "test", levels_needed=True)
     candidates = [Candidate(MODELS["LAT"], "JND1", file)]
     candidates.append(Candidate(MODELS["E2ELAT"], "JND1", folder / "E2ELATJND1.h5"))  # has none
     given = split, candidates, tmp_path

@@ -8,7 +8,7 @@ from PIL import Image
 
 from common.base.errors import UserError
 from common.commands.main import main
-from common.data.manifest import COLUMNS, provenance, write_manifest
+from common.data.manifest import COLUMNS, read_labels, write_manifest
 from common.datasets.checking import check
 
 LEVELS = {"train": [(25, 30, 34), (27, 31, 35), (29, 32, 33)], "test": [(26, 30, 35)]}
@@ -49,7 +49,7 @@ def test_a_good_folder(root):
     assert report.errors == []
     assert "test: 1 image with levels" in "\n".join(report.there)
     text = "\n".join(report.there)
-    assert "objective stand-in (VMAF below 1), not viewers' answers" in text
+    assert "proxy labels (VMAF below 1), not viewers' judgements" in text
     assert "train: 3 images with levels, 32x24; JND frames: JND1, JND2, JND3" in text
 
 
@@ -171,7 +171,7 @@ def test_what_may_be_meant_is_a_warning(root):
     assert "train: two equal levels in 1 rows, first train/0002.png" in text
     assert "jnd1train: 1 names differ from their images'" in text
     assert "no manifest.csv says who gave them" in report.there[0]
-    assert provenance(root) is None
+    assert read_labels(root) is None
 
 
 def test_quality_factors_must_fall(root):

@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from common.base.constants import QP
-from common.data.manifest import COLUMNS, VIEWERS, write_manifest
+from common.data.manifest import COLUMNS, write_manifest
 from common.models.descriptions import MODELS
+from common.models.labels import VIEWERS
 from tests import golden
 from tests.processes import PREDICTS, REPO, one_line, run
 

@@ -6,6 +6,7 @@ those that end otherwise.
 """
 
 import contextlib
+import functools
 import io
 import os
 import sys
@@ -22,9 +23,9 @@ from PIL import Image
 
 from common.base.constants import QP
 from common.base.errors import UserError
-from common.data.layout import read_split
-from common.data.manifest import COLUMNS, provenance, read_manifest, write_manifest
+from common.data.manifest import COLUMNS, read_labels, read_manifest, write_manifest
 from common.data.pictures import read_rgb
+from common.data.split import read_split
 from common.datasets.checking import check
 from common.datasets.viewers import read_mcl_jci, read_videoset
 from tests.damage import damaged
@@ -98,7 +99,8 @@ def write_images(root: Path) -> None:
 def read_folder(root: Path) -> None:
     """All that reads the manifest and the levels of a folder."""
     assert check(root).there
-    for read in (read_manifest, provenance, lambda root: read_split(root, "train")):
+    levels = functools.partial(read_split, name="train", with_manifest=False)
+    for read in (read_manifest, read_labels, levels):
         with contextlib.suppress(UserError):
             read(root)
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common.data.frames import resized
+from common.data.frames import resize
 from tests import golden
 from tests.processes import REPO, one_line, run
 
@@ -73,7 +73,7 @@ def test_pictures_of_any_size_are_resized_inside(tmp_path):
     pictures = [tmp_path / "frame.png"]
     Image.fromarray(np.ascontiguousarray(frame)).save(pictures[0])
     for kind, rgb in sizes.items():
-        for suffix, pixels in (("", rgb), ("_resized", resized(rgb))):
+        for suffix, pixels in (("", rgb), ("_resized", resize(rgb))):
             pictures.append(tmp_path / f"{kind}{suffix}.png")
             Image.fromarray(np.ascontiguousarray(pixels)).save(pictures[-1])
     levels = outside(tmp_path, tmp_path / "out", pictures).JND2
@@ -84,12 +84,12 @@ def test_pictures_of_any_size_are_resized_inside(tmp_path):
 
 def test_in_a_graph_it_resizes_as_outside():
     """But for one step of some pixels in two hundred: float32 is all that TensorFlow Lite has."""
-    from common.commands.export import resized as in_graph
+    from common.commands.export import resize as in_graph
 
     random = np.random.default_rng(0)
     for height, width in ((352, 640), (720, 1280), (333, 500), (1, 1), (2000, 3)):
         rgb = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
-        differs = np.abs(in_graph(rgb).numpy() - resized(rgb))
+        differs = np.abs(in_graph(rgb).numpy() - resize(rgb))
         assert differs.max() <= 1 and differs.mean() < 0.01
 
 

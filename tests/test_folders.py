@@ -12,9 +12,9 @@ from PIL import Image
 
 from common.base.errors import UserError
 from common.data.kinds import PICTURE
-from common.data.layout import read_jnd_frames, read_split
 from common.data.listing import describe_others, list_images
 from common.data.pictures import TRANSPARENT
+from common.data.split import read_jnd_frames, read_split
 from common.datasets.checking import check
 from common.inference.compression_files import to_compress
 from common.inference.inputs import find_inputs
@@ -71,17 +71,17 @@ def test_a_dataset_says_what_is_not_paired(tmp_path, capsys):
             Image.fromarray(rgb + np.uint8(number)).save(tmp_path / split / f"{number}.png")
     levels = tmp_path / "train" / "JND-Levels.txt"
     levels.write_text("25 30 35\n26 31 36\n")
-    images, _ = read_split(tmp_path, "train", True)
+    images = read_split(tmp_path, "train", levels_needed=True).images
     assert capsys.readouterr().err == ""
     (tmp_path / "train" / "2.xcf").write_bytes(b"another")
-    read_split(tmp_path, "train", True)
+    read_split(tmp_path, "train", levels_needed=True)
     rest = "left out: 1 file that is not a picture (.xcf)"
     assert capsys.readouterr().err == f"{tmp_path / 'train'}: {rest}\n"
     assert f"train: {rest}" in check(tmp_path).there
     levels.write_text("25 30 35\n26 31 36\n27 32 37\n")
     message = "JND-Levels.txt: 3 lines of levels for 2 images in .*train; left out: 1 file"
     with pytest.raises(UserError, match=message):
-        read_split(tmp_path, "train", True)
+        read_split(tmp_path, "train", levels_needed=True)
     (tmp_path / "jnd1train" / "1.png").rename(tmp_path / "jnd1train" / "1.txt")
     (tmp_path / "jnd1train" / "1.txt").write_text("no picture any more")
     message = r"1 JND frames for 2 images in .*; left out: 1 file that is not a picture \(\.txt\)"

@@ -8,7 +8,7 @@ from PIL import Image
 
 from common.base.constants import HEIGHT, WIDTH
 from common.base.errors import UserError
-from common.data.frames import decoded_frames, errors_in, frame_batches, raise_first
+from common.data.frames import batch_frames, decode_frames, raise_first
 from common.data.listing import list_images
 from common.data.pictures import read_rgb
 
@@ -141,8 +141,8 @@ def test_batches_are_frames_in_blue_green_red(tmp_path):
         _save(tmp_path / f"{number}.png", np.full((30, 50, 3), colour))
     batches = [
         (numbers.numpy().tolist(), frames.numpy())
-        for numbers, errors, frames in frame_batches(list_images(tmp_path), 2)
-        if not errors_in(errors)
+        for numbers, errors, frames in batch_frames(list_images(tmp_path), 2)
+        if not any(errors.numpy())
     ]
     assert [numbers for numbers, _ in batches] == [[0, 1], [2]]
     assert batches[0][1].shape == (2, HEIGHT, WIDTH, 3)
@@ -159,15 +159,15 @@ def test_bad_files_are_named(tmp_path):
     (tmp_path / "2.png").touch()
     (tmp_path / "3.bmp").write_text("no image")
     _save(tmp_path / "4.png", whole)
-    ((numbers, errors, frames),) = frame_batches(list_images(tmp_path), 8)
+    ((numbers, errors, frames),) = batch_frames(list_images(tmp_path), 8)
     assert [int(n) for n, error in zip(numbers, errors) if error == b""] == [0, 4]
-    bad = errors_in(errors)
+    bad = [error.decode() for error in errors.numpy() if error]
     assert not frames[1:4].numpy().any()
     with pytest.raises(UserError, match=r"1\.jpg"):
         raise_first(errors)
-    named = sorted(str(error).split(":")[0] for error in bad)
+    named = sorted(error.split(":")[0] for error in bad)
     assert named == [str(tmp_path / name) for name in ("1.jpg", "2.png", "3.bmp")]
-    assert all("cannot be read as an image" in str(error) for error in bad)
+    assert all("cannot be read as an image" in error for error in bad)
 
 
 def test_rows_come_in_the_given_order_and_bad_ones_are_named(tmp_path):
@@ -178,11 +178,11 @@ def test_rows_come_in_the_given_order_and_bad_ones_are_named(tmp_path):
         _save(image, np.full((HEIGHT, WIDTH, 3), colour))
         _save(target, np.full((HEIGHT, WIDTH, 3), colour[::-1]))
     targets[1] = tmp_path / "none.png"
-    rows = list(decoded_frames([images, targets], np.array([2, 1, 0])))
+    rows = list(decode_frames([images, targets], np.array([2, 1, 0])))
     assert [int(number) for number, *_ in rows] == [2, 1, 0]
-    bad = errors_in(rows.pop(1)[1])
+    bad = rows.pop(1)[1].numpy().decode()
     for number, error, frame, target in rows:
         assert error == b""
         assert np.all(frame == colours[int(number)][::-1])
         assert np.all(target == colours[int(number)])
-    assert [str(error) for error in bad] == [f"{tmp_path / 'none.png'}: no such file"]
+    assert bad == f"{tmp_path / 'none.png'}: no such file"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.base.errors import UserError
-from common.data.layout import read_levels, read_split
+from common.data.split import read_levels, read_split
 
 real = st.one_of(st.integers(1, 100), st.floats(1, 100, width=32))
 three = st.tuples(real, real, real).map(sorted)
@@ -114,8 +114,8 @@ def test_levels_of_a_split_are_optional(tmp_path):
     (tmp_path / "test" / "sub").mkdir(parents=True)
     for name in ("b.png", "sub/a.png"):
         (tmp_path / "test" / name).touch()
-    images, found = read_split(tmp_path, "test")
-    assert [image.name for image in images] == ["b.png", "a.png"]
-    assert found is None
+    split = read_split(tmp_path, "test")
+    assert [image.name for image in split.images] == ["b.png", "a.png"]
+    assert split.levels is None
     (tmp_path / "test" / "JND-Levels.txt").write_text("sub/a.png 1 2 3\nb.png 4 5 6\n")
-    assert read_split(tmp_path, "test")[1].tolist() == [[4, 5, 6], [1, 2, 3]]
+    assert read_split(tmp_path, "test").known_levels.tolist() == [[4, 5, 6], [1, 2, 3]]

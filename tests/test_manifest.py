@@ -1,4 +1,4 @@
-"""manifest.csv: as written, as a spreadsheet saves it, as it was before, and damaged."""
+"""manifest.csv: as written, as a spreadsheet saves it, as 0.9 wrote it, and damaged."""
 
 import csv
 
@@ -6,7 +6,8 @@ import pytest
 
 from common.base.constants import QP, QUALITY
 from common.base.errors import UserError
-from common.data.manifest import COLUMNS, read_manifest, write_manifest
+from common.data.manifest import COLUMNS, read_labels, read_manifest, write_manifest
+from common.models.labels import PROXY, VIEWERS, Labels
 
 FACTS = ("statistic", "label_size", "thresholds", "scores")
 
@@ -44,27 +45,38 @@ def test_a_spreadsheet_may_have_saved_it(tmp_path, delimiter):
     assert read_manifest(tmp_path) == rows
 
 
-@pytest.mark.parametrize(
-    ("level_kind", "levels_from", "facts"),
-    [  # as common.prepare wrote them when these two columns were all that told
-        ("viewers", "viewers' sur75, videoset_640x360, of 30/29/30 samples", "sur75 640x360 - -"),
-        ("viewers", "viewers' mean, MCL-JCI_JND_samples.xlsx, of 30/29/30 samples", "mean - - -"),
-        (
-            "objective stand-in (VMAF below 94.5, 91.25, 87)",
-            "lowest QPs below; VMAF there 94.31/90.80/86.52",
-            "- - 94.5/91.25/87 94.31/90.80/86.52",
-        ),
-        ("guessed", "by hand", "- - - -"),
-    ],
-)
-def test_old_ones_are_filled_in(tmp_path, level_kind, levels_from, facts):
-    old = [name for name in COLUMNS if name not in FACTS]
+def test_what_0_9_wrote_is_read_and_what_is_older_is_refused(tmp_path):
+    kind = "objective stand-in (VMAF below 94.5, 91.25, 87)"
+    write_manifest(tmp_path, [row(level_kind=kind, thresholds="94.5/91.25/87")])
+    labels = Labels(codec=QP, kind=PROXY, thresholds=(94.5, 91.25, 87))
+    assert read_labels(tmp_path) == labels
+    assert Labels.from_fields(labels.to_fields()) == labels
+    write_manifest(tmp_path, [row(**labels.to_fields())])
+    assert read_labels(tmp_path) == labels
     with (tmp_path / "manifest.csv").open("w", newline="") as file:
+        old = [name for name in COLUMNS if name not in FACTS]
         writer = csv.DictWriter(file, old, extrasaction="ignore")
         writer.writeheader()
-        writer.writerow(row(level_kind=level_kind, levels_from=levels_from))
-    read = read_manifest(tmp_path)[0]
-    assert [read[name] or "-" for name in FACTS] == facts.split()
+        writer.writerow(row(level_kind=kind))
+    with pytest.raises(UserError, match=r"no column statistic, .* prepare the dataset root anew"):
+        read_manifest(tmp_path)
+
+
+def test_labels_of_merged_roots_are_proxies_as_soon_as_some_are(tmp_path):
+    def merge(*rows):
+        write_manifest(tmp_path, [row(n, **fields) for n, fields in enumerate(rows)])
+        return read_labels(tmp_path)
+
+    viewers, proxy = {"level_kind": VIEWERS}, {"level_kind": PROXY, "thresholds": "95/90/85"}
+    assert not merge(viewers, viewers).is_proxy
+    assert merge(viewers, proxy) == Labels(codec=QP, kind=PROXY, thresholds=(95, 90, 85))
+    mixed = merge(proxy, {**proxy, "thresholds": "94/90/85"})
+    assert mixed.describe() == "proxy labels (VMAF), not viewers' judgements"
+    assert merge({"level_kind": "guessed"}).describe() == "guessed, not viewers' judgements"
+    with pytest.raises(UserError, match=r"should all be H\.264 QP or all JPEG quality"):
+        merge(viewers, {**viewers, "codec": QUALITY})
+    with pytest.raises(UserError, match="thresholds should be three VMAF"):
+        merge({**proxy, "thresholds": "high"})
 
 
 @pytest.mark.parametrize(

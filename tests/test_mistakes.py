@@ -198,11 +198,11 @@ def test_what_nobody_foresaw_is_one_line_with_details_in_a_file(tmp_path):
     program = (
         "from common.base.errors import exit_on_error\n"
         "with exit_on_error('the command'):\n"
-        "    from common.data.frames import resized\n"
-        "    resized(7)\n"
+        "    from common.data.frames import resize\n"
+        "    resize(7)\n"
     )
     env = {**HERE, "TMPDIR": str(tmp_path)}
     finished = run("-c", program, env=env)
     (details,) = tmp_path.iterdir()
-    one_line(finished, 1, "the command: error: AttributeError in resized, frames.py:", details)
+    one_line(finished, 1, "the command: error: AttributeError in resize, frames.py:", details)
     assert "Traceback" in details.read_text()

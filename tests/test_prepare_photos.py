@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data.manifest import provenance, read_manifest
+from common.data.manifest import read_labels, read_manifest
 from common.datasets.photos import boxes
 from tests.synthetic import (
     SCALE,
@@ -59,7 +59,7 @@ def test_photos(command, prepared):
     root, done = prepared
     assert done.returncode == 0, done.stderr
     assert "12 frames" in done.stdout
-    assert "objective stand-in (VMAF below 94.5, 91.25, 87), not viewers' answers" in done.stdout
+    assert "proxy labels (VMAF below 94.5, 91.25, 87), not viewers' judgements" in done.stdout
     assert "img8.png and sub/again.png show the same picture: kept in one split" in done.stderr
     rows = read_manifest(root)
     assert len(rows) == 12
@@ -71,16 +71,16 @@ def test_photos(command, prepared):
     clip = [row for row in rows if row["content"] == "clip.mp4"]
     assert [row["frame"] for row in clip] == ["0", "0", "5", "5"]
     for row in rows:
-        assert row["level_kind"].startswith("objective stand-in")
+        assert row["level_kind"] == "proxy"
         assert row["metric"].startswith("libvmaf")
         assert row["thresholds"] == "94.5/91.25/87"
         assert row["levels_from"] == f"lowest QPs below; VMAF there {row['scores']}"
         assert all(float(a) < b for a, b in zip(row["scores"].split("/"), (94.5, 91.25, 87)))
-    about = provenance(root)
-    assert (about.objective, about.codec) == (True, "H.264 QP")
+    about = read_labels(root)
+    assert (about.is_proxy, about.codec) == (True, "H.264 QP")
     checked = command("-m", "common.prepare", "check", root)
     assert checked.returncode == 0
-    assert "objective stand-in" in checked.stdout
+    assert "proxy labels (VMAF" in checked.stdout
     with Image.open(root / "contact_sheet.png") as sheet:
         assert sheet.width == 1960
 
@@ -162,7 +162,7 @@ def test_photos_at_the_models_size(command, pictures, tmp_path):
     row = read_manifest(root)[0]
     assert row["crop"] == "0,52,900,495"
     assert np.array_equal(pixels(root / row["file"]), np.asarray(expected))
-    assert "VMAF below 95, 90, 80" in row["level_kind"]
+    assert row["thresholds"] == "95/90/80"
 
 
 def test_killed_and_run_again_it_gives_the_same(command, prepared, pictures, tmp_path):

@@ -8,15 +8,16 @@ import openpyxl
 import pytest
 from PIL import Image
 
-from common.data.frames import resized
-from common.data.layout import read_split
+from common.data.frames import resize
 from common.data.listing import list_images
-from common.data.manifest import provenance, read_manifest
+from common.data.manifest import read_labels, read_manifest
+from common.data.split import read_split
 from tests.synthetic import ffmpeg, frame_of, moving, picture, pixels, write_clip
 
 
 def levels_of(root, split):
-    images, levels = read_split(root, split)
+    read = read_split(root, split)
+    images, levels = read.images, read.known_levels
     return {image.stem: row.tolist() for image, row in zip(images, levels)}
 
 
@@ -75,8 +76,8 @@ def test_videoset_frames_are_the_decodes_of_the_streams(command, videoset, tmp_p
             if stream.exists():
                 frame = pixels(root / folder / f"{name}.png")
                 assert np.array_equal(frame, frame_of(stream, number, 96, 64)), (folder, name)
-    about = provenance(root)
-    assert (about.objective, about.codec) == (False, "H.264 QP")
+    about = read_labels(root)
+    assert (about.is_proxy, about.codec) == (False, "H.264 QP")
     assert {(row["statistic"], row["label_size"]) for row in read_manifest(root)} == {
         ("sur75", "96x64")
     }
@@ -108,7 +109,7 @@ def test_videoset_frames_are_resized_as_the_models_see_them(command, videoset, t
     for path in list_images(root / "train"):
         clip, number = path.stem.split("_")
         source = frame_of(videoset / f"{clip}_96x64_5_qp_00.264", int(number), 96, 64)
-        assert np.array_equal(pixels(path), resized(source))
+        assert np.array_equal(pixels(path), resize(source))
 
 
 def test_videoset_tells_what_does_not_pair_and_goes_on(command, videoset, tmp_path):
@@ -178,7 +179,7 @@ def test_a_lookalike_of_videoset_from_real_clips_and_real_labels(command, shared
             stream = tmp_path / row[f"jnd{order}_frame"]
             assert f"_qp_{row[f'jnd{order}']}." in stream.name
             decoded = frame_of(stream, int(row["frame"]), 640, 360)
-            assert np.array_equal(pixels(root / f"jnd{order}{row['file']}"), resized(decoded))
+            assert np.array_equal(pixels(root / f"jnd{order}{row['file']}"), resize(decoded))
     assert command("-m", "common.prepare", "check", root).returncode == 0
 
 
@@ -220,8 +221,8 @@ def test_mcl_jci(command, mcl_jci, tmp_path):
         source.save(tmp_path / "coded.jpg", quality=quality)
         frame = pixels(root / f"jnd{order}test" / "ImageJND_SRC02.png")
         assert np.array_equal(frame, pixels(tmp_path / "coded.jpg"))
-    about = provenance(root)
-    assert (about.objective, about.codec) == (False, "JPEG quality")
+    about = read_labels(root)
+    assert (about.is_proxy, about.codec) == (False, "JPEG quality")
     assert {row["statistic"] for row in read_manifest(root)} == {"median"}
     checked = command("-m", "common.prepare", "check", root)
     assert checked.returncode == 0, checked.stderr

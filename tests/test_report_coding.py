@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from common.base.constants import QP, QUALITY
-from common.data.split import read_test_split
+from common.data.split import read_split
 from common.evaluation.report import paper
 from common.evaluation.report.coding import best_constant, encoded, measured, read_even
 from common.video import h264, jpeg
@@ -128,7 +128,7 @@ def split(request, tmp_path_factory):
     if request.param == QUALITY:
         rows = ["60 40 20", "50 30 15", "40 25 10"]
     (root / "test" / "JND-Levels.txt").write_text("\n".join(rows))
-    found = read_test_split(root, levels_needed=True)
+    found = read_split(root, "test", levels_needed=True)
     assert found.codec_name == request.param
     assert "each image counts as its own content" in found.caption
     return found

@@ -75,7 +75,7 @@ def test_loads_with_pictures_and_what_was_measured(open_page, labelled_root):
     )
     assert page.locator("section.tables").count() == 4
     for caption in page.locator("section.tables caption").all_inner_texts():
-        assert "not viewers' answers" in caption
+        assert "not viewers' judgements" in caption
     assert page.locator(".plots svg").count() == 9
     assert "common.tables --data_dir" in page.locator("#made").inner_text()
     assert str(labelled_root) in page.locator("header").inner_text()

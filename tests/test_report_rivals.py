@@ -7,9 +7,10 @@ from sklearn.linear_model import LinearRegression
 
 from common.base.constants import QP
 from common.data.gradients import gradient_percentiles
-from common.data.manifest import COLUMNS, STAND_IN, VIEWERS, write_manifest
-from common.data.split import read_test_split, read_train_split
+from common.data.manifest import COLUMNS, write_manifest
+from common.data.split import read_split, read_train_split
 from common.evaluation.report.rivals import rivals
+from common.models.labels import PROXY, VIEWERS
 from common.video import h264
 
 
@@ -48,7 +49,7 @@ def root(tmp_path):
             levels = [f"{20 + 4 * np.log(strength) + more:.3f}" for more in (0, 3, 6)]
             lines.append(" ".join(levels))
             named = dict(zip(("jnd1", "jnd2", "jnd3"), levels))
-            told = {"file": name, "content": f"{number // 2}", "codec": QP, "level_kind": STAND_IN}
+            told = {"file": name, "content": f"{number // 2}", "codec": QP, "level_kind": PROXY}
             rows.append({**dict.fromkeys(COLUMNS, ""), **told, **named})
         (tmp_path / split / "JND-Levels.txt").write_text("\n".join(lines))
     write_manifest(tmp_path, rows)
@@ -56,7 +57,7 @@ def root(tmp_path):
 
 
 def test_they_learn_what_follows_from_what_they_see(root, tmp_path):
-    train, test = read_train_split(root), read_test_split(root, levels_needed=True)
+    train, test = read_train_split(root), read_split(root, "test", levels_needed=True)
     assert (train.name, len(train.images), len(set(train.contents))) == ("train", 24, 12)
     predictions, cpu_seconds = rivals(train, test, tmp_path / "cache")
     gradients, encode = dict.fromkeys(title for title, _ in predictions)
@@ -72,7 +73,7 @@ def test_they_learn_what_follows_from_what_they_see(root, tmp_path):
 
 def test_one_encode_is_measured_by_ffmpeg_and_fitted_by_a_cubic(root, tmp_path):
     """The same cubic by scikit-learn's plain least squares, through the VMAF of the encoder's."""
-    train, test = read_train_split(root), read_test_split(root, levels_needed=True)
+    train, test = read_train_split(root), read_split(root, "test", levels_needed=True)
     predictions, _ = rivals(train, test, tmp_path / "cache")
     encode = list(predictions)[-1][0]
     qp = round(float(np.median(train.true("JND1"))))
@@ -91,8 +92,8 @@ def test_one_encode_is_measured_by_ffmpeg_and_fitted_by_a_cubic(root, tmp_path):
 
 def test_viewers_levels_are_asked_of_bits_and_psnr_too(root, tmp_path):
     text = (root / "manifest.csv").read_text()
-    (root / "manifest.csv").write_text(text.replace(STAND_IN, VIEWERS))
-    train, test = read_train_split(root), read_test_split(root, levels_needed=True)
+    (root / "manifest.csv").write_text(text.replace(PROXY, VIEWERS))
+    train, test = read_train_split(root), read_split(root, "test", levels_needed=True)
     predictions, _ = rivals(train, test, tmp_path / "cache")
     encode = list(predictions)[-1][0]
     assert encode.endswith("its bits, PSNR and VMAF")
@@ -101,7 +102,7 @@ def test_viewers_levels_are_asked_of_bits_and_psnr_too(root, tmp_path):
 
 
 def test_no_rivals_without_contents_to_learn_from(root, tmp_path):
-    train, test = read_train_split(root), read_test_split(root, levels_needed=True)
+    train, test = read_train_split(root), read_split(root, "test", levels_needed=True)
     few = train._replace(
         images=train.images[:8], levels=train.levels[:8], rows=train.rows[:8]
     )  # of 4 contents
@@ -111,7 +112,7 @@ def test_no_rivals_without_contents_to_learn_from(root, tmp_path):
 
 
 def test_gradients_are_kept(root, tmp_path):
-    train, test = read_train_split(root), read_test_split(root, levels_needed=True)
+    train, test = read_train_split(root), read_split(root, "test", levels_needed=True)
     first, _ = rivals(train, test, tmp_path)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")}
     assert len([path for path in files if "gradients" in path.parts]) == 30

@@ -7,11 +7,12 @@ from PIL import Image
 
 from common.base.constants import QP
 from common.base.errors import UserError
-from common.data.manifest import COLUMNS, VIEWERS
-from common.data.split import read_test_split
+from common.data.manifest import COLUMNS
+from common.data.split import read_split
 from common.datasets.viewers import read_videoset
 from common.evaluation.report.paper import prediction_error
 from common.evaluation.report.viewers import label_floor, read_viewers
+from common.models.labels import VIEWERS
 from tests.synthetic import picture
 
 
@@ -60,7 +61,7 @@ def write_told(root, *told):
 
 
 def test_the_floor_is_that_of_the_clips_in_test(shared, clips):
-    split = read_test_split(clips, levels_needed=True)
+    split = read_split(clips, "test", levels_needed=True)
     viewers = read_viewers(shared / "labels", split)
     samples, _ = read_videoset(shared / "labels", "1280x720")
     assert viewers == ([samples[7], samples[11]], "sur75")
@@ -71,14 +72,14 @@ def test_the_floor_is_that_of_the_clips_in_test(shared, clips):
 
 def test_the_manifests_columns_say_which_labels_and_what_was_made_of_them(shared, clips):
     write_told(clips, ("mean", "1280x720"), ("mean", "1280x720"))
-    viewers = read_viewers(shared / "labels", read_test_split(clips, levels_needed=True))
+    viewers = read_viewers(shared / "labels", read_split(clips, "test", levels_needed=True))
     assert viewers.statistic == "mean"
     assert len(viewers.samples) == 2
 
     write_told(clips, ("mean", "640x360"), ("mean", "640x360"))
     with pytest.raises(UserError, match=r"videoset_640x360_1st.csv"):
-        read_viewers(shared / "labels", read_test_split(clips, levels_needed=True))
+        read_viewers(shared / "labels", read_split(clips, "test", levels_needed=True))
 
     write_told(clips, ("mean", "1280x720"), ("median", "1280x720"))
     with pytest.raises(UserError, match=r"one statistic for all images .* 'mean' and 'median'"):
-        read_viewers(shared / "labels", read_test_split(clips, levels_needed=True))
+        read_viewers(shared / "labels", read_split(clips, "test", levels_needed=True))

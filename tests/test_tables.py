@@ -15,7 +15,7 @@ from common.evaluation.report import complexity
 from common.evaluation.speed import Cost
 from common.models.descriptions import MODELS
 from tests import golden
-from tests.conftest import STAND_IN
+from tests.conftest import PROXY_LABELS
 from tests.processes import PREDICTS, one_line, run
 
 # SPEC.md's.
@@ -56,7 +56,7 @@ def test_what_it_writes(report, labelled_root):
     )
 
     text = (out / "tables.md").read_text()
-    assert text.count(f"{STAND_IN}, not viewers' answers") == 4  # every table's caption
+    assert text.count(PROXY_LABELS) == 4  # every table's caption
     assert "3 frames of 2 contents" in text
     assert "Published" not in text  # those errors are against viewers
     assert f"python3 -m common.tables --data_dir {labelled_root}" in text
@@ -317,7 +317,12 @@ def test_a_table_as_text_and_on_the_page(tmp_path):
     assert len({len(line) for line in lines[4:]}) == 1
 
     levels = np.array([[25, 30, 35]], np.float32)
-    split = Split(tmp_path / "\udcff<b>", [tmp_path / "\udcff<b>/test/a.png"], levels, None, [])
+    split = Split(
+        root=tmp_path / "\udcff<b>",
+        images=[tmp_path / "\udcff<b>/test/a.png"],
+        levels=levels,
+        rows=[],
+    )
     frames = [{"name": "</script><b>", "miss": 1.0}]
     page = tmp_path / "report.html"
     plots = {plot: {} for plot in PLOTS}

@@ -20,7 +20,7 @@ from common.base.device import choose_device, use_precision
 from common.base.files import OUR_PNG, atomic_write, check_writable
 from common.base.framework import tf
 from common.commands.main import main
-from common.data.layout import LEVELS_FILE
+from common.data.split import LEVELS_FILE
 from common.evaluation.results import write_csv
 from common.evaluation.speed import (
     describe_processor,

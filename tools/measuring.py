@@ -16,8 +16,8 @@ from common.base.constants import HEIGHT, LEVELS, QP, WIDTH
 from common.base.errors import UserError
 from common.base.files import temporary_folder
 from common.base.progress import Progress
+from common.data.frames import VIEWS
 from common.data.pictures import read_rgb
-from common.data.views import VIEWS
 from common.datasets.objective import THRESHOLDS, find_levels, lowest_below
 from common.encoding.clips import encode_clip, vmaf_of_frames, windows
 from common.encoding.delivery import constant_of_equal_vmaf, deliver

@@ -8,7 +8,7 @@ from PIL import Image
 
 from common.base.errors import UserError
 from common.data.kinds import PICTURE
-from common.data.listing import list_files, tell_others
+from common.data.listing import list_files, report_others
 from common.data.pictures import read_rgb, read_size
 from common.data.text import read_text
 from common.video.ffmpeg import running
@@ -23,7 +23,7 @@ def find_pictures(folder: Path, contents: Path | None) -> list[Path]:
         UserError: there are none, or the file cannot be read.
     """
     pictures, others = list_files(folder, {PICTURE}, "pictures")
-    tell_others(others, {PICTURE})
+    report_others(others, {PICTURE})
     if contents:
         named = set(read_text(contents, "names of pictures, a line each").splitlines())
         pictures = [path for path in pictures if path.name in named]

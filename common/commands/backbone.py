@@ -17,8 +17,8 @@ from .options import Parser, add_options, path, positive_real, program
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ..data.layout import read_jnd_frames
     from ..data.listing import list_images
+    from ..data.split import read_jnd_frames
     from ..models.weights import find_weights
     from ..training.checkpoint import check_outputs, reserve
 
@@ -70,8 +70,8 @@ def _check_train(options: argparse.Namespace, parser: Parser) -> None:
 
 
 def _test(options: argparse.Namespace) -> None:
-    from ..data.layout import read_jnd_frames
     from ..data.listing import list_images
+    from ..data.split import read_jnd_frames
     from ..models.weights import find_weights
 
     images = list_images(options.data_dir / "test")

@@ -83,7 +83,7 @@ def export(description: Description, weights: Path, names: list[str], out: Path)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8, "rgb")])
     def levels(rgb: tf.Tensor) -> dict[str, tf.Tensor]:
-        frame = tf.reverse(resized(rgb), axis=[2])[tf.newaxis]
+        frame = tf.reverse(resize(rgb), axis=[2])[tf.newaxis]
         seen = tf.nest.flatten(parts.features(tf.cast(frame, tf.float32), training=False))
         if offsets:
             seen = [rounded_to(latent, offset) for latent, offset in zip(seen, offsets)]
@@ -112,8 +112,8 @@ def export(description: Description, weights: Path, names: list[str], out: Path)
             raise
 
 
-def resized(rgb: "tf.Tensor") -> "tf.Tensor":
-    """As `common.data.frames.resized`, in a graph: int32 [352, 640, 3] of uint8 [any, any, 3]."""
+def resize(rgb: "tf.Tensor") -> "tf.Tensor":
+    """As `common.data.frames.resize`, in a graph: int32 [352, 640, 3] of uint8 [any, any, 3]."""
     from ..base.framework import tf
 
     rgb = tf.cast(rgb, tf.int32)

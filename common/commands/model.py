@@ -25,12 +25,12 @@ _SPLITS = ("train", "valid")
 
 def _test(options: argparse.Namespace) -> None:
     description = options.description
-    from ..data.split import read_test_split
+    from ..data.split import read_split
     from ..models.weights import find_weights
 
     level = None if description.multitask else options.jnd_value
     latent = description.sees == "latent"
-    split = read_test_split(options.data_dir, levels_needed=False, coded=latent)
+    split = read_split(options.data_dir, "test", coded=latent)
     weights = find_weights(options.model_weights_path, description.weight_files(level))
     backbones = getattr(options, description.backbone_option)
     make_writable(options.result_path)
@@ -84,9 +84,9 @@ def _train(options: argparse.Namespace) -> None:
     )
     train, valid = (TrainingSplit(*split) for split in splits)
     if options.soft_targets:
-        from ..data.split import read_train_split
+        from ..data.split import read_split
 
-        train = train._replace(contents=read_train_split(options.data_dir).contents)
+        train = train._replace(contents=read_split(options.data_dir, "train").contents)
     with reserve(*outputs):
         what = settings, train, valid, files, TrainingFiles(*outputs)
         train_predictor(
@@ -109,23 +109,25 @@ def _training_split(
     description: Description, root: Path, name: str, predicted: Sequence[str]
 ) -> "tuple[list[Path], np.ndarray, list[Path] | None]":
     """Images, predicted levels and JND frames: the fields of TrainingSplit."""
-    from ..data.layout import read_jnd_frames, read_split
+    from ..data.split import read_jnd_frames, read_split
 
-    images, levels = read_split(root, name, levels_needed=True)
+    split = read_split(root, name, levels_needed=True, with_manifest=False)
     jnd_frames = None
     if description.end_to_end:
-        jnd_frames = read_jnd_frames(root, name, predicted[0], images)
-    return images, levels[:, [LEVELS.index(level) for level in predicted]], jnd_frames
+        jnd_frames = read_jnd_frames(root, name, predicted[0], split.images)
+    levels = split.known_levels[:, [LEVELS.index(level) for level in predicted]]
+    return split.images, levels, jnd_frames
 
 
 def _labels(root: Path) -> dict[str, str]:
-    """What the levels are, and who gave them if a manifest tells."""
-    from ..data.layout import read_split
-    from ..data.manifest import codec_by_order, provenance
+    """Read what the levels are from the manifest, or infer their codec, as fields for weights."""
+    from ..data.manifest import read_labels
+    from ..data.split import read_split
+    from ..models.labels import Labels
 
-    if help_text := provenance(root):
-        return help_text._asdict()
-    return {"codec": codec_by_order(read_split(root, "train", levels_needed=True)[1])}
+    if labels := read_labels(root):
+        return labels.to_fields()
+    return Labels(codec=read_split(root, "train", levels_needed=True).codec_name).to_fields()
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:

@@ -33,12 +33,12 @@ COMMANDS = {
 
 def make(given: argparse.Namespace) -> int:
     """Make a folder and say what is in it."""
-    from ..data.manifest import provenance, read_manifest
+    from ..data.manifest import read_labels, read_manifest
     from ..data.side_by_side import CONTACT_SHEET
+    from ..data.split import SPLITS
     from ..data.text import read_text
     from ..datasets import mcl_jci, photos, videoset
     from ..datasets.preparation import prepare
-    from ..datasets.splitting import SPLITS
 
     if given.scheduler:  # workers have working directories of their own
         for name in {"out", "images", "videos"} & vars(given).keys():
@@ -58,13 +58,13 @@ def make(given: argparse.Namespace) -> int:
     how = given.split, given.seed, test_contents, given.keep_size, given.scheduler
     notes = prepare(dataset, given.out, *how)
     _say("note", notes)
-    about, rows = provenance(given.out), read_manifest(given.out)
+    about, rows = read_labels(given.out), read_manifest(given.out)
     count = [row["split"] for row in rows].count
     counts = ", ".join(f"{split} {count(split)}" for split in SPLITS)
     levels = ([float(row[f"jnd{order}"]) for row in rows] for order in (1, 2, 3))
     means = ", ".join(f"{statistics.fmean(level):.1f}" for level in levels)
     say(f"{given.out}: {len(rows)} frames ({counts})")
-    say(f"mean levels ({about.codec}): {means}; {about.caption}")
+    say(f"mean levels ({about.codec}): {means}; {about.describe()}")
     say(f"look at {given.out / CONTACT_SHEET}")
     say(f"next: {program('prepare')} check {given.out}")
     return 0

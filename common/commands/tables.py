@@ -29,11 +29,11 @@ def _check(options: argparse.Namespace, parser: Parser) -> None:
 
 
 def _report(options: argparse.Namespace, command: str) -> None:
-    from ..data.split import read_test_split, read_train_split
+    from ..data.split import read_split, read_train_split
     from ..evaluation.report.candidates import find_candidates
     from ..evaluation.report.viewers import read_viewers
 
-    split = read_test_split(options.data_dir, levels_needed=True)
+    split = read_split(options.data_dir, "test", levels_needed=True)
     train = read_train_split(options.data_dir)
     split.codec.version()  # says where there is no encoder or no VMAF
     candidates = find_candidates(options.model_weights_path)

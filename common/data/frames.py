@@ -1,5 +1,6 @@
-"""Image files as the frames that the models see: 640x352, blue-green-red, 0 to 255."""
+"""Pictures as the models see them: 640x352 pixels, blue-green-red, 0 to 255."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,100 +14,146 @@ if TYPE_CHECKING:
     from ..base.framework import tf
 
 
-def resized(rgb: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """uint8 [height, width, 3] from uint8 [any, any, 3], as the published models see a frame.
+def resize(rgb: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """Resize uint8 [any, any, 3] to uint8 [height, width, 3], as the published models were fed.
 
-    Bilinear with half-pixel centres, no antialiasing, any aspect. In fixed point with 11-bit
-    weights and the truncations of OpenCV's 8-bit resize, which is what those models were fed: the
-    result is the same to the bit.
+    Bilinear with half-pixel centres, without antialiasing, whatever the aspect ratio. Computed in
+    fixed point with 11-bit weights and the truncations of OpenCV's 8-bit resize: the result is
+    bit-identical to OpenCV's.
     """
     if rgb.shape[:2] == (height, width):
         return rgb
-    top, bottom, above, below = _neighbours(rgb.shape[0], height)
-    left, right, before, after = _neighbours(rgb.shape[1], width)
+    top, bottom, above, below = _find_neighbours(rgb.shape[0], height)
+    left, right, before, after = _find_neighbours(rgb.shape[1], width)
 
-    def sampled(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def interpolate(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
         rows = rgb[rows].astype(np.int32)
         rows = (rows[:, left] * before[:, None] + rows[:, right] * after[:, None]) >> 4
         return rows * weights[:, None, None] >> 16
 
-    return ((sampled(top, above) + sampled(bottom, below) + 2) >> 2).astype(np.uint8)
+    return ((interpolate(top, above) + interpolate(bottom, below) + 2) >> 2).astype(np.uint8)
 
 
-def _neighbours(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Along one side, for each new pixel: its two old neighbours and their weights, 2048 in sum."""
+def _find_neighbours(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Find the two old neighbours of each new pixel along one side, and their weights of 2048."""
     at = ((np.arange(new) + 0.5) * (old / new) - 0.5).astype(np.float32)
     first = np.floor(at)
     weights = np.rint(np.stack([1 - (at - first), at - first]) * 2048)
-    neighbours = np.clip([first, first + 1], 0, old - 1)
-    return *neighbours.astype(np.int32), *weights.astype(np.int32)
+    before, after = np.clip([first, first + 1], 0, old - 1).astype(np.int32)
+    return before, after, *weights.astype(np.int32)
 
 
 def read_frame(path: Path) -> np.ndarray:
-    """What the models see: uint8 [352, 640, 3], blue-green-red; raises as `read_rgb`."""
-    return blue_first(resized(read_rgb(path)))
+    """Read an image as uint8 [352, 640, 3], blue-green-red; raises as `read_rgb`."""
+    return to_bgr(resize(read_rgb(path)))
 
 
-def blue_first(rgb: np.ndarray) -> np.ndarray:
-    """A copy of red-green-blue [..., 3] as blue-green-red, channel by channel.
+def to_bgr(rgb: np.ndarray) -> np.ndarray:
+    """Copy red-green-blue [..., 3] as blue-green-red.
 
-    What NumPy copies of `rgb[..., ::-1]`, value by value, takes four times as long.
+    Channel by channel: a copy of `rgb[..., ::-1]` takes four times as long.
     """
     return np.stack([rgb[..., channel] for channel in (2, 1, 0)], axis=-1)
 
 
-def decoded_frames(columns: list[list[Path]], order: np.ndarray) -> "tf.data.Dataset":
-    """The frames of each of `columns`, such as images and JND frames, row by row in `order`.
+def stretch(rgb: np.ndarray) -> list[np.ndarray]:
+    """Resize the whole picture whatever its aspect ratio, as the published models see it."""
+    return [resize(rgb)]
 
-    Elements (number int64 [], error string [], a frame uint8 [352, 640, 3], blue-green-red, a
-    column); a number is the place in a column, `order` int64 [any] holds such numbers. Decoded in
-    parallel and ahead of their use. Of a row that cannot be read, the error says why, and the
-    frames are black; else it is empty.
+
+def crop_centre(rgb: np.ndarray) -> list[np.ndarray]:
+    """Resize the largest centred crop that has the models' aspect ratio, 20:11."""
+    height, width = rgb.shape[:2]
+    across = min(width, height * WIDTH / HEIGHT)
+    sides = max(1, round(across * HEIGHT / WIDTH)), max(1, round(across))
+    top, left = (height - sides[0]) // 2, (width - sides[1]) // 2
+    return [resize(rgb[top : top + sides[0], left : left + sides[1]])]
+
+
+def crop_evenly(rgb: np.ndarray, along: int = 2) -> list[np.ndarray]:
+    """Cut `along` x `along` evenly spread crops of 640x352, or as few as cover the picture.
+
+    A picture that is narrower or lower is first enlarged, at its own aspect ratio.
+    """
+    scale = max(1, WIDTH / rgb.shape[1], HEIGHT / rgb.shape[0])
+    if scale > 1:
+        sides = (round(side * scale) for side in rgb.shape[:2])
+        rgb = resize(rgb, *map(max, sides, (HEIGHT, WIDTH)))
+    return [
+        rgb[top : top + HEIGHT, left : left + WIDTH]
+        for top in _choose_starts(rgb.shape[0], HEIGHT, along)
+        for left in _choose_starts(rgb.shape[1], WIDTH, along)
+    ]
+
+
+def _choose_starts(whole: int, part: int, most: int) -> Iterator[int]:
+    """Choose where parts start: they cover `whole`, or are centred in `most` equal shares of it."""
+    count = -(-whole // part)
+    if count <= most:
+        return (round(start) for start in np.linspace(0, whole - part, count))
+    share = whole / most
+    return (round(share * (number + 0.5) - part / 2) for number in range(most))
+
+
+# What a model is shown of a picture of another size, by the values of --view.
+VIEWS: dict[str, Callable[[np.ndarray], list[np.ndarray]]] = {
+    "cutouts": crop_evenly,
+    "centre": crop_centre,
+    "squashed": stretch,
+}
+
+
+def decode_frames(columns: list[list[Path]], order: np.ndarray) -> "tf.data.Dataset":
+    """Decode the frames of `columns`, such as images and JND frames, row by row in `order`.
+
+    Rows are decoded in parallel and ahead of their use.
+
+    Args:
+        order: indices into the columns, int64 [any].
+
+    Returns:
+        Elements (index int64 [], error string [], a frame uint8 [352, 640, 3], blue-green-red, per
+        column). If a row cannot be read, the error says why and its frames are black; otherwise
+        the error is empty.
     """
     from ..base.framework import tf
 
-    def read(number: int) -> tuple[bytes | np.ndarray, ...]:
-        paths = [column[number] for column in columns]
+    def read(index: int) -> tuple[bytes | np.ndarray, ...]:
+        paths = [column[index] for column in columns]
         try:
             frames, error = {path: read_frame(path) for path in set(paths)}, ""
         except UserError as bad:
             frames, error = dict.fromkeys(paths, np.zeros((HEIGHT, WIDTH, 3), np.uint8)), str(bad)
         return error.encode(errors="surrogateescape"), *(frames[path] for path in paths)
 
-    def row(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def make_row(index: "tf.Tensor") -> "tuple[tf.Tensor, ...]":
         kinds = [tf.string] + [tf.uint8] * len(columns)
-        error, *frames = tf.numpy_function(read, [number], kinds)
+        error, *frames = tf.numpy_function(read, [index], kinds)
         frames = [tf.ensure_shape(frame, (HEIGHT, WIDTH, 3)) for frame in frames]
-        return number, tf.ensure_shape(error, ()), *frames
+        return index, tf.ensure_shape(error, ()), *frames
 
     rows = tf.data.Dataset.from_tensor_slices(np.asarray(order, np.int64))
-    return rows.map(row, tf.data.AUTOTUNE, deterministic=True).with_options(untuned())
+    return rows.map(make_row, tf.data.AUTOTUNE, deterministic=True).with_options(untuned_options())
 
 
-def errors_in(errors: "tf.Tensor") -> list[UserError]:
-    """What is wrong with the rows of a batch of `decoded_frames`."""
-    messages = (error.decode(errors="surrogateescape") for error in np.ravel(errors.numpy()))
-    return [UserError(error) for error in messages if error]
+def batch_frames(images: list[Path], batch_size: int) -> "tf.data.Dataset":
+    """Make batches (indices, errors, frames), as `decode_frames`, of all `images` in order."""
+    from ..base.framework import tf
+
+    frames = decode_frames([images], np.arange(len(images)))
+    return frames.batch(min(batch_size, len(images))).prefetch(tf.data.AUTOTUNE)
 
 
 def raise_first(errors: "tf.Tensor") -> None:
-    """Raise the first of `errors_in`, if any."""
-    for error in errors_in(errors):
-        raise error
+    """Raise the first error of a row or batch of `decode_frames`, if any, as a `UserError`."""
+    if message := next(filter(None, np.ravel(errors.numpy())), b""):
+        raise UserError(message.decode(errors="surrogateescape"))
 
 
-def untuned() -> "tf.data.Options":
-    """Options of a dataset without tf.data's tuner: to end that can take seconds, every epoch."""
+def untuned_options() -> "tf.data.Options":
+    """Make dataset options without tf.data's tuner, which can take seconds to stop every epoch."""
     from ..base.framework import tf
 
     options = tf.data.Options()
     options.autotune.enabled = False
     return options
-
-
-def frame_batches(images: list[Path], batch_size: int) -> "tf.data.Dataset":
-    """Batches (numbers, errors, frames), as `decoded_frames`, of all `images` in their order."""
-    from ..base.framework import tf
-
-    frames = decoded_frames([images], np.arange(len(images)))
-    return frames.batch(min(batch_size, len(images))).prefetch(tf.data.AUTOTUNE)

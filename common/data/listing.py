@@ -1,8 +1,8 @@
-"""Listing of the pictures or videos below folders in natural order, and of the other files."""
+"""Listing of the pictures or videos below folders, in natural order, and of all other files."""
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -90,7 +90,7 @@ def list_images(folder: Path, coded: bool = False) -> list[Path]:
     """
     images = list_files(folder, {PICTURE, BITSTREAM} if coded else {PICTURE}, "images").files
     if len({bitstream.is_coded(path) for path in images}) > 1:
-        raise UserError(f"{folder}: pictures and coded pictures in it; keep them in two folders")
+        raise UserError(f"{folder}: pictures and bitstream files in it; keep them in two folders")
     return images
 
 
@@ -106,7 +106,7 @@ def describe_others(others: Sequence[Path], kinds: Collection[str]) -> str:
     return f"{files} {wanted} ({', '.join(map(readable, suffixes))})"
 
 
-def tell_others(others: Sequence[Path], kinds: Collection[str]) -> None:
+def report_others(others: Sequence[Path], kinds: Collection[str]) -> None:
     """Report on stderr the files that a command skips."""
     if others:
         report_skipped(describe_others(others, kinds))
@@ -116,3 +116,52 @@ def _count_suffixes(paths: Sequence[Path]) -> str:
     """Count the files with the most frequent suffixes, as "2 .heic and 1 .gif"."""
     kinds = Counter(path.suffix.lower() or "nameless" for path in paths).most_common(3)
     return " and ".join(f"{count} {readable(each)}" for each, count in kinds)
+
+
+class Inputs(NamedTuple):
+    """Files to process, and an error for each argument that names none."""
+
+    files: list[tuple[Path, Path]]  # each with its path relative to the argument that names it
+    errors: list[dict[str, str]]  # for JSON: `file` and `error`
+
+
+def find_files(paths: Sequence[Path], list_folder: Callable[[Path], list[Path]]) -> Inputs:
+    """Find the files at `paths` (files or folders), each once; report skipped ones on stderr.
+
+    Args:
+        list_folder: returns the files to use from a folder.
+
+    Raises:
+        UserError: there is no file at all.
+    """
+    files: dict[Path, Path] = {}
+    errors = []
+    for path in paths:
+        try:
+            for file, below in _find_at(path, list_folder):
+                files.setdefault(file, below)
+        except UserError as error:
+            errors.append((path, error))
+    if not files and len(errors) == 1:
+        raise errors[0][1]
+    for _, wrong in errors:
+        report_skipped(wrong)
+    if not files:
+        raise UserError(f"none of the {len(errors)} inputs can be read")
+    unread = [{"file": readable(path), "error": str(wrong)} for path, wrong in errors]
+    return Inputs(list(files.items()), unread)
+
+
+def _find_at(path: Path, list_folder: Callable[[Path], list[Path]]) -> list[tuple[Path, Path]]:
+    try:
+        path.stat()
+        if path.is_dir():
+            return [(file, file.relative_to(path)) for file in list_folder(path)]
+        if path.is_file() and path.is_relative_to("/dev"):
+            # /dev/stdin (a shell's `<`): programs that we start have another standard input.
+            path = path.resolve()
+        return [(path, Path(path.name))]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file or folder") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None

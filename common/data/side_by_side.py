@@ -9,8 +9,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..base.constants import SOFTWARE
 from ..base.files import atomic_write
+from ..models.labels import Labels
 from ..video import h264
-from .manifest import Provenance
 from .pictures import read_rgb
 
 CONTACT_SHEET = "contact_sheet.png"
@@ -75,7 +75,7 @@ def write_contact_sheet(root: Path, rows: list[dict[str, str]]) -> None:
             decibels = h264.measure(source, frame, ["psnr"])["psnr"]
             caption = f"JND{order}: {codec} {row[f'jnd{order}']}, {decibels:.1f} dB"
             shown[-1].append((caption, _middle(frame)))
-    kind = Provenance(rows[0]["level_kind"], codec).caption
+    kind = Labels.from_fields(rows[0]).describe()
     title = [
         f"Levels ({codec}): {kind}. {len(chosen)} of {len(rows)} frames.",
         "The middle 480 x 264 pixels, not scaled; PSNR is that of the whole frame.",

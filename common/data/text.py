@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def readable(path: os.PathLike | str) -> str:
-    r"""A file name as text, whatever the locale: UTF-8, and \xNN for what is not."""
+    r"""Decode a file name as UTF-8, whatever the locale, with \xNN for invalid bytes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -38,10 +38,10 @@ def _guard_cell(cell: Any) -> Any:
 
 
 def read_text(path: Path, holding: str) -> str:
-    """The text in a UTF-8 file, without the mark that Excel sets before it.
+    """Read a UTF-8 text file, without the byte order mark that Excel writes.
 
     Raises:
-        UserError: it cannot be read, or is no such text; told with what it should be `holding`.
+        UserError: it cannot be read or is not UTF-8; the message says what it should be `holding`.
     """
     try:
         check_regular(path)
@@ -52,14 +52,17 @@ def read_text(path: Path, holding: str) -> str:
         raise UserError(f"{path}: not a text file in UTF-8; it should hold {holding}") from None
 
 
-def read_table(path: Path, columns: Collection[str]) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file by the names in its first line, each with the number of its line.
+def read_table(
+    path: Path, columns: Collection[str], remedy: str = ""
+) -> list[tuple[int, dict[str, str]]]:
+    """Read the rows of a CSV file by the names in its first line, each with its line number.
 
-    Commas part the cells, or semicolons or tabs, as spreadsheets write them in some countries.
+    Cells are separated by commas or, as spreadsheets write them in some countries, by semicolons
+    or tabs.
 
     Raises:
-        UserError: it cannot be read, has no rows, lacks one of `columns`, or has a row of another
-            length.
+        UserError: it cannot be read, has no rows, lacks one of `columns` (the message ends with
+            `remedy`), or has a row of another length.
     """
     text = read_text(path, f"a table (CSV) with columns {', '.join(columns)}")
     separator = max(",;\t", key=text.partition("\n")[0].count)
@@ -70,7 +73,7 @@ def read_table(path: Path, columns: Collection[str]) -> list[tuple[int, dict[str
         raise UserError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
     missing = [name for name in columns if name not in (reader.fieldnames or ())]
     if missing:
-        raise UserError(f"{path}: no column {', '.join(missing)} in its first line")
+        raise UserError(f"{path}: no column {', '.join(missing)} in its first line{remedy}")
     if not rows:
         raise UserError(f"{path}: no rows in it")
     for line, row in rows:

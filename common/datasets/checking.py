@@ -11,11 +11,11 @@ import numpy as np
 from ..base.constants import HIDDEN, LEVELS, QP, SCALES
 from ..base.errors import UserError, as_result
 from ..base.parallel import parallel_map
-from ..data.layout import LEVELS_FILE, describe_left_out, read_levels
 from ..data.listing import list_images
-from ..data.manifest import MANIFEST, Provenance, codec_by_order, provenance, read_manifest
+from ..data.manifest import MANIFEST, read_labels, read_manifest
 from ..data.pictures import read_rgb
-from .splitting import SPLITS
+from ..data.split import LEVELS_FILE, SPLITS, describe_left_out, infer_codec, read_levels
+from ..models.labels import Labels
 
 BAR = 20  # characters of the histogram's longest bar
 
@@ -59,13 +59,13 @@ def check(root: Path) -> Report:
     known = [split for split in splits if split.levels is not None]
     if not splits:
         findings.append(("errors", f"{root}: no images in any of {', '.join(SPLITS)}"))
-    about = as_result(provenance, root)
-    if isinstance(about, Provenance):
-        findings.append(("there", f"levels: {about.codec}, {about.caption}"))
+    about = as_result(read_labels, root)
+    if isinstance(about, Labels):
+        findings.append(("there", f"levels: {about.codec}, {about.describe()}"))
         findings += _differences(root, splits)
         codec = about.codec
     else:
-        codec = codec_by_order(np.concatenate([split.levels for split in known])) if known else QP
+        codec = infer_codec(np.concatenate([split.levels for split in known])) if known else QP
         message = f"levels: {codec}, by their order; no {MANIFEST} says who gave them"
         findings.append(("there", message))
         if about or (root / HIDDEN).is_dir():

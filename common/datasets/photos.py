@@ -17,9 +17,9 @@ from ..base.errors import UserError, as_result
 from ..base.parallel import parallel_map
 from ..data.kinds import PICTURE, VIDEO, kind
 from ..data.listing import describe_others, list_files
-from ..data.manifest import STAND_IN
 from ..data.pictures import read_rgb
 from ..data.text import readable
+from ..models.labels import PROXY
 from ..video import h264
 from ..video.ffmpeg import binary
 from ..video.frames import read_frames
@@ -226,7 +226,7 @@ def _row(cut: Cut, variation: str, levels: list[Level], thresholds: list[float])
     row = {
         "crop": ",".join(map(str, cut.box)),
         "variation": variation,
-        "level_kind": f"{STAND_IN} (VMAF below {', '.join(limits)})",
+        "level_kind": PROXY,
         "levels_from": f"lowest QPs below; VMAF there {scores}",
         "thresholds": "/".join(limits),
         "scores": scores,

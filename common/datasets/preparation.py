@@ -22,15 +22,15 @@ from ..base.constants import HIDDEN
 from ..base.errors import UserError
 from ..base.files import atomic_write, checksum, locked, make_writable, remove_stale
 from ..base.parallel import cluster_map, parallel_map
-from ..data.frames import resized
+from ..data.frames import resize
 from ..data.kinds import PICTURE, kind
-from ..data.layout import LEVELS_FILE
 from ..data.listing import files_below, natural_key
-from ..data.manifest import COLUMNS, LEVEL_COLUMNS, impossible_level, write_manifest
+from ..data.manifest import COLUMNS, LEVEL_COLUMNS, find_impossible_level, write_manifest
 from ..data.side_by_side import write_contact_sheet
+from ..data.split import LEVELS_FILE, SPLITS
 from ..video import h264
 from ..video.frame_codecs import whole
-from .splitting import SPLITS, split_contents
+from .splitting import split_contents
 
 # Frames that one worker makes before it takes more: the picture or clip is opened once for them.
 PORTION = 8
@@ -187,7 +187,7 @@ def _record(root: Path, name: str, file: str) -> dict[str, str] | None:
     """The record of a frame; None where it is missing or damaged, or an image of it is missing."""
     try:
         row = json.loads((root / HIDDEN / "frames" / f"{name}.json").read_bytes())
-        sound = RECORDED <= row.keys() <= set(COLUMNS) and not impossible_level(row)
+        sound = RECORDED <= row.keys() <= set(COLUMNS) and not find_impossible_level(row)
         sound = sound and row["file"] == file == f"{row['split']}/{name}.png"
     except (FileNotFoundError, AttributeError, TypeError, ValueError):
         return None
@@ -238,7 +238,7 @@ def _make(
             if isinstance(frame, UserError):
                 notes.append(f"{frame}; left out")
                 continue
-            images = frame.images if keep_size else [resized(image) for image in frame.images]
+            images = frame.images if keep_size else [resize(image) for image in frame.images]
             file = f"{split}/{frame.name}.png"
             for path, image in zip(_images(root, file), images):
                 with atomic_write(path, overwrite=True) as beside:

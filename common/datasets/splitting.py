@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from ..base.errors import UserError
+from ..data.split import SPLITS
 
-SPLITS = ("train", "valid", "test")
 THUMBNAIL = (16, 16)
 # Correlation of thumbnails. Of 108 photographs the most alike two that differ reach 0.85; the two
 # pairs that are the same photograph, from two collections, reach 1.00.

@@ -11,8 +11,8 @@ import numpy as np
 from ..base.constants import QP, QUALITY, SCALES
 from ..base.errors import UserError
 from ..base.files import check_regular
-from ..data.manifest import VIEWERS
 from ..data.text import read_table
+from ..models.labels import VIEWERS
 
 # One picture: for each of JND1, JND2, JND3 the level at which each viewer saw a change.
 Samples = tuple[list, list, list]

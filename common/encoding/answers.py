@@ -12,6 +12,7 @@ from ..base.errors import UserError, printable, say
 from ..data.text import readable
 from ..inference.answers import NOT_TOLD, of_video
 from ..inference.predictor import Predictor
+from ..models.labels import Labels
 from ..models.weights import labels_of
 from ..video.ffmpeg import binary
 from ..video.probe import probe
@@ -71,7 +72,7 @@ def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
     document = {
         "model": predictor.description.title,
         "weights": readable(predictor.weights),
-        "labels": labels.get("level_kind", NOT_TOLD),
+        "labels": Labels.from_fields(labels).describe() or NOT_TOLD,
         "input": readable(path),
         "output": readable(target),
         "level": wish.level,

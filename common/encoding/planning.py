@@ -5,7 +5,6 @@ predicted level ─ start ─ trial encodes of the scene's middle ─ VMAF ─ Q
                what the level stands for, or x264's at the level ┘
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from ..base.constants import LEVELS
 from ..base.files import temporary_folder
+from ..models.labels import Labels
 from ..video.frame_codecs import whole
 from ..video.scenes import Scene
 from .clips import LEAST_MEASURED, WINDOW, encode_clip, packet_bytes, vmaf_of_frames, windows
@@ -55,8 +55,8 @@ class Trial(NamedTuple):
 
 def threshold_of(labels: dict[str, str], level: str) -> float | None:
     """The VMAF that `level` stands for in labels that no viewer gave; None for viewers' labels."""
-    match = re.search(r"VMAF below ([\d., ]+)", labels.get("level_kind", ""))
-    return float(match[1].split(",")[LEVELS.index(level)]) if match else None
+    thresholds = Labels.from_fields(labels).thresholds
+    return thresholds[LEVELS.index(level)] if thresholds else None
 
 
 def plan(

@@ -19,7 +19,7 @@ from ..base.device import choose_device
 from ..base.errors import printable, say
 from ..base.framework import tf
 from ..codec.entropy_model import build_coder, build_prior, entropy_file, read_prior
-from ..data.frames import decoded_frames, raise_first
+from ..data.frames import decode_frames, raise_first
 from ..data.side_by_side import write_side_by_side
 from ..data.text import readable
 from ..models.backbone import build_backbone
@@ -52,7 +52,7 @@ def evaluate_backbone(
     reconstruct = _reconstruction(weights_file)
     rows: list[dict[str, Any]] = []
     shown: list[list[tuple[str, np.ndarray]]] = []
-    pairs = decoded_frames([images, jnd_frames or images], np.arange(len(images)))
+    pairs = decode_frames([images, jnd_frames or images], np.arange(len(images)))
     for number, error, frame, jnd_frame in tqdm(
         pairs, total=len(images), unit="frame", disable=None
     ):

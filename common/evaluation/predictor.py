@@ -62,10 +62,10 @@ def evaluate_predictor(
         }
         errors = pd.DataFrame(errors).T
         write_csv(errors.rename_axis("level").reset_index(), metrics, float_format="%.6g")
-        print(_error_lines(errors, "contents" if split.provenance else "images"))
-        if split.stand_in:
-            say(f"Labels: {split.stand_in}.")
-    if split.provenance and not split.coded:
+        print(_error_lines(errors, "contents" if split.labels else "images"))
+        if split.proxy_labels:
+            say(f"Labels: {split.proxy_labels}.")
+    if split.labels and not split.coded:
         _write_frames(frames, split, few, names[0])
         say(f"each image beside itself encoded at the predicted {names[0]}: {frames}")
 
@@ -159,5 +159,5 @@ def _write_frames(path: Path, split: Split, table: pd.DataFrame, level: str) -> 
         rows.append([(row.image, frame), (caption, seen)])
     title = [f"Left: the image. Right: encoded at the predicted {level}, as a whole number."]
     if f"{level}_label" in table:
-        title.append(f"True levels: {split.provenance.caption}.")
+        title.append(f"True levels: {split.labels.describe()}.")
     write_side_by_side(path, rows, title)

@@ -18,6 +18,7 @@ from ..base.parallel import cluster_map
 from ..codec.bitstream import is_coded, read_coded
 from ..data.kinds import BITSTREAM, PICTURE, VIDEO, kind
 from ..data.text import readable
+from ..models.labels import Labels
 from ..models.weights import labels_of
 from ..video.frame_codecs import CODECS
 from ..video.frames import read_frames
@@ -95,7 +96,7 @@ def _about(predictor: Predictor, view: str, unit: str | None) -> dict[str, Any]:
         "weights": readable(predictor.weights),
         "codec": codec or NOT_TOLD,
         "unit": CODECS[codec].unit if codec in CODECS else unit or NOT_TOLD,
-        "labels": labels.get("level_kind", NOT_TOLD),
+        "labels": Labels.from_fields(labels).describe() or NOT_TOLD,
         "view": view,
         "inputs": [],
         "errors": [],

@@ -23,10 +23,10 @@ from ..codec.bitstream import (
 from ..codec.decoding import decoded
 from ..codec.entropy_model import build_coder, build_prior, prior_checksum, read_prior
 from ..codec.sources import Source
+from ..data.frames import VIEWS
 from ..data.pictures import read_rgb
 from ..data.side_by_side import png_software
 from ..data.text import readable
-from ..data.views import VIEWS
 from .compression_files import CODED
 from .runtime import AUTO, choose_runtime, load_analysis
 

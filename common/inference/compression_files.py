@@ -9,11 +9,10 @@ from typing import NamedTuple
 from ..base.errors import UserError, report_skipped
 from ..base.files import OUR_PNG, atomic_write, check_writable
 from ..codec.bitstream import SUFFIX
-from ..data.inputs import Inputs, find_files
 from ..data.kinds import BITSTREAM, PICTURE
-from ..data.layout import LEVELS_FILE
-from ..data.listing import list_files, tell_others
+from ..data.listing import Inputs, find_files, list_files, report_others
 from ..data.manifest import MANIFEST
+from ..data.split import LEVELS_FILE
 from ..data.text import readable
 
 CODED = re.compile(b"LASeRJND")  # the start of a bitstream file
@@ -37,7 +36,7 @@ def to_compress(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
 
     def listed(folder: Path) -> list[Path]:
         files, others = list_files(folder, {PICTURE}, "images")
-        tell_others([path for path in others if path.name != LEVELS_FILE], {PICTURE})
+        report_others([path for path in others if path.name != LEVELS_FILE], {PICTURE})
         return files
 
     return _pairs(find_files(paths, listed), lambda name: name + SUFFIX, out, CODED, overwrite)

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from ..data.inputs import Inputs, find_files
 from ..data.kinds import BITSTREAM, PICTURE, VIDEO
-from ..data.listing import list_files, tell_others
+from ..data.listing import Inputs, find_files, list_files, report_others
 
 
 def find_inputs(paths: list[Path], coded: bool = False) -> Inputs:
@@ -24,5 +23,5 @@ def find_inputs(paths: list[Path], coded: bool = False) -> Inputs:
         return files
 
     inputs = find_files(paths, listed)
-    tell_others(list(dict.fromkeys(left_out)), kinds)
+    report_others(list(dict.fromkeys(left_out)), kinds)
     return inputs

@@ -17,9 +17,8 @@ import numpy as np
 from ..base.constants import LEVELS
 from ..base.errors import UserError
 from ..codec.bitstream import is_coded, read_coded
-from ..data.frames import blue_first, resized
+from ..data.frames import VIEWS, resize, to_bgr
 from ..data.pictures import Picture, read_picture
-from ..data.views import VIEWS
 from ..models.descriptions import MODELS, Description
 from ..models.weights import find_weights
 from .cache import default_folder
@@ -96,7 +95,7 @@ class Predictor:
         if not len(rgb):
             return np.zeros((0, len(self.names)), np.float32)
         batch = rgb.reshape(-1, *rgb.shape[-3:])
-        levels = self._levels(blue_first(np.stack([resized(frame) for frame in batch])))
+        levels = self._levels(to_bgr(np.stack([resize(frame) for frame in batch])))
         return levels.reshape(*rgb.shape[:-3], -1)
 
     def predict(
@@ -210,5 +209,5 @@ def _check_frames(rgb: np.ndarray, dimensions: Collection[int]) -> np.ndarray:
 
 def _show(picture: Picture, view: str) -> Shown:
     height, width, _ = picture.rgb.shape
-    frames = np.stack([blue_first(part) for part in VIEWS[view](picture.rgb)])
+    frames = np.stack([to_bgr(part) for part in VIEWS[view](picture.rgb)])
     return Shown(height, width, frames, picture.notes)

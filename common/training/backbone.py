@@ -31,7 +31,7 @@ from ..codec.entropy_model import (
     read_prior,
     write_prior,
 )
-from ..data.frames import decoded_frames, raise_first
+from ..data.frames import decode_frames, raise_first
 from ..models.backbone import Backbone, build_backbone
 from ..models.wavelets import initialise_as_wavelets
 from ..models.weights import read_weights, write_weights
@@ -238,7 +238,7 @@ def _crops(settings: BackboneSettings, pairs: Pairs, epoch: int) -> tf.data.Data
         both = tf.image.stateless_random_flip_left_right(both, seed + 1)
         return place, error, both[..., :3], both[..., 3:]
 
-    crops = decoded_frames(list(pairs), order).map(crop, tf.data.AUTOTUNE)
+    crops = decode_frames(list(pairs), order).map(crop, tf.data.AUTOTUNE)
     return crops.batch(min(settings.batch_size, len(order))).prefetch(tf.data.AUTOTUNE)
 
 
@@ -247,7 +247,7 @@ def _validate(training: _Training, pairs: Pairs, step: Callable) -> dict[str, fl
     offset = np.zeros(LATENT_FILTERS, np.float32)
     if training.settings.distortion_weight:
         offset = quantization_offset(training.prior)
-    frames = decoded_frames(list(pairs), np.arange(len(pairs.images)))
+    frames = decode_frames(list(pairs), np.arange(len(pairs.images)))
     measured = []
     for _, errors, *pair in frames.batch(1).prefetch(tf.data.AUTOTUNE):
         raise_first(errors)

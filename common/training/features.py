@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ..base.files import atomic_write, checksum, locked
 from ..base.framework import tf
-from ..data.frames import frame_batches, raise_first
+from ..data.frames import batch_frames, raise_first
 
 
 def cached_features(
@@ -63,7 +63,7 @@ def _compute(
             header = {"descr": kind.str, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
         with tqdm(total=len(images), desc="features", unit="frame", disable=None) as progress:
-            for _, errors, frames in frame_batches(images, 1):
+            for _, errors, frames in batch_frames(images, 1):
                 raise_first(errors)
                 frames = frames[:, :, ::-1] if mirrored else frames
                 for file, output in zip(files, run(tf.cast(frames, tf.float32))):

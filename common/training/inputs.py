@@ -8,7 +8,7 @@ import numpy as np
 from ..base.framework import tf
 from ..base.parallel import parallel_map
 from ..codec.entropy_model import rounded_to
-from ..data.frames import decoded_frames, read_frame, untuned
+from ..data.frames import decode_frames, read_frame, untuned_options
 from ..models.build import JND_FRAME
 from .features import cached_features
 
@@ -24,7 +24,7 @@ class TrainingSplit(NamedTuple):
 
     @property
     def frames(self) -> list[list[Path]]:
-        """Columns for `decoded_frames`."""
+        """Columns for `decode_frames`."""
         return [self.images, *([self.jnd_frames] if self.jnd_frames else [])]
 
 
@@ -105,9 +105,9 @@ def training_batches(
         data = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
         data = data.map(_gathering(features, straight, moves), tf.data.AUTOTUNE)
     else:
-        data = decoded_frames(split.frames, order).map(whole).batch(batch_size)
+        data = decode_frames(split.frames, order).map(whole).batch(batch_size)
     data = data.map(batch, tf.data.AUTOTUNE).prefetch(2)
-    options = untuned()
+    options = untuned_options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return data.with_options(options)
 

@@ -196,6 +196,6 @@ def _differences(at_levels: pd.DataFrame, at_true: pd.DataFrame, split: Split) -
 
 
 def _published(figure: str, split: Split, title: str, level: str) -> float:
-    comparable = split.codec_name == QP and not split.stand_in
+    comparable = split.codec_name == QP and not split.proxy_labels
     known = title in PUBLISHED_FOR and level == "JND1" and comparable
     return PUBLISHED[figure] if known else np.nan

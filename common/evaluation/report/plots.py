@@ -85,8 +85,8 @@ def write_plots(
         with matplotlib.rc_context(STYLE):
             figure = draw(Level(split.true(level), of_models, bits_per_pixel, split.codec.unit))
             figure.suptitle(level, x=0.02, ha="left", fontsize=11, fontweight="bold")
-            if split.stand_in:
-                caption = textwrap.fill(f"Levels: {split.stand_in}", 56)
+            if split.proxy_labels:
+                caption = textwrap.fill(f"Levels: {split.proxy_labels}", 56)
                 figure.supxlabel(caption, x=0.02, ha="left", fontsize=7)
             for suffix, metadata in _METADATA.items():
                 with atomic_write(path.with_suffix(suffix)) as beside:

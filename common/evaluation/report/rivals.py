@@ -7,6 +7,7 @@ Each is fitted on ROOT/train, as a model is, and measured on ROOT/test. How stro
 is chosen by cross-validation over train's contents.
 """
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +52,7 @@ def rivals(train: Split | None, test: Split, cache: Path) -> Rivals:
     if not train or len(set(train.contents)) < FOLDS:
         return answers
     trial = test.codec.nearest(np.median(train.true("JND1")))
-    of_encodes = "VMAF" if test.stand_in else "bits, PSNR and VMAF"
+    of_encodes = "VMAF" if test.proxy_labels else "bits, PSNR and VMAF"
     squares = FunctionTransformer(lambda values: np.hstack([values, values**2]))
     cubic = PolynomialFeatures(3, include_bias=False)
 
@@ -62,7 +63,7 @@ def rivals(train: Split | None, test: Split, cache: Path) -> Rivals:
         trials = measured(split, trial, folder, f"{split.name}, one trial encode")
         columns = (
             [trials.vmaf]
-            if test.stand_in
+            if test.proxy_labels
             else [np.log(trials.bits_per_pixel), trials.psnr, trials.vmaf]
         )
         return np.stack(columns, axis=1)
@@ -96,7 +97,7 @@ def _kept(image: Path, cache: Path) -> np.ndarray:
 
 def _cpu_seconds(features: Callable[[Split, Path], np.ndarray], split: Split) -> float:
     """What `features` of a frame takes, from its file on, where nothing is kept."""
-    few = split._replace(images=split.images[:TIMED])
+    few = dataclasses.replace(split, images=split.images[:TIMED])
     with temporary_folder() as empty:
         before = sum(os.times()[:4])
         features(few, empty)

@@ -1,0 +1,48 @@
+"""What JND levels are: the codec they belong to, and whether viewers or VMAF gave them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+VIEWERS, PROXY = "viewers", "proxy"
+# How versions up to 0.9 wrote the kind of proxy labels.
+_PROXY_OF_0_9 = re.compile(r"objective stand-in \(VMAF below ([\d., ]+)\)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """What the levels of a dataset are, or those that a model was trained on."""
+
+    codec: str  # `constants.QP` or `constants.QUALITY`
+    kind: str = ""  # VIEWERS, PROXY, another word in someone's own manifest; empty if unknown
+    thresholds: tuple[float, ...] = ()  # VMAF below which JND1 to JND3 lie, for proxy labels
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, str]) -> "Labels":
+        """Read the record from a manifest's row or a weight file's attributes."""
+        kind, thresholds = fields.get("level_kind", ""), fields.get("thresholds", "")
+        if match := _PROXY_OF_0_9.fullmatch(kind):
+            kind, thresholds = PROXY, match[1].replace(", ", "/")
+        numbers = tuple(map(float, thresholds.split("/"))) if thresholds else ()
+        return cls(codec=fields.get("codec", ""), kind=kind, thresholds=numbers)
+
+    def to_fields(self) -> dict[str, str]:
+        """Make the fields that `from_fields` reads; those that are empty are left out."""
+        thresholds = "/".join(f"{threshold:g}" for threshold in self.thresholds)
+        fields = {"codec": self.codec, "level_kind": self.kind, "thresholds": thresholds}
+        return {name: text for name, text in fields.items() if text}
+
+    @property
+    def is_proxy(self) -> bool:
+        """Whether something other than viewers gave these labels."""
+        return self.kind not in (VIEWERS, "")
+
+    def describe(self) -> str:
+        """Describe who gave these labels, for readers of a table or report; empty if unknown."""
+        if not self.is_proxy:
+            return "viewers' judgements" if self.kind else ""
+        kind = self.kind
+        if kind == PROXY:
+            limits = ", ".join(f"{threshold:g}" for threshold in self.thresholds)
+            kind = f"proxy labels (VMAF{f' below {limits}' if limits else ''})"
+        return f"{kind}, not viewers' judgements"
