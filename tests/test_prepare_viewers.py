@@ -62,7 +62,7 @@ def test_videoset_frames_are_the_decodes_of_the_streams(command, videoset, tmp_p
     done = prepare_videoset(command, videoset, root, "--keep_size", "--split", "0/0/100")
     assert (done.returncode, done.stderr) == (0, "")
     assert "6 frames (train 0, valid 0, test 6)" in done.stdout
-    assert "mean levels (H.264 QP): 21.0, 29.0, 35.5; viewers' levels" in done.stdout
+    assert "mean levels (H.264 QP): 21.0, 29.0, 35.5; viewers' judgements" in done.stdout
     expected = {
         f"videoSRC{clip:03d}_{number:04d}": levels
         for clip, levels in ((1, [20, 28, 35]), (2, [22, 30, 36]))

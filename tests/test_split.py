@@ -59,7 +59,7 @@ def test_an_image_that_the_manifest_does_not_know_is_named(labelled_root, tmp_pa
     shutil.copytree(labelled_root, tmp_path, dirs_exist_ok=True)
     (tmp_path / "test" / "JND-Levels.txt").unlink()
     shutil.copy(tmp_path / "test" / "0.png", tmp_path / "test" / "stray.png")
-    with pytest.raises(UserError, match=r"manifest.csv: no row for test/stray.png; take"):
+    with pytest.raises(UserError, match=r"manifest.csv: no row for test/stray.png; remove"):
         read_split(tmp_path, "test")
 
 
