@@ -51,7 +51,7 @@ def test_it_tells_each_image_and_the_errors(tested):
     mean = next(line for line in said.splitlines() if line.startswith("mean")).split()
     assert float(mean[1]) == pytest.approx(errors.mean_absolute_error.mean(), abs=0.006)
     assert float(mean[2]) == pytest.approx(errors.median_label_error.mean(), abs=0.006)
-    assert "not viewers' answers" in said
+    assert "not viewers' judgements" in said
 
 
 def test_the_picture_shows_each_image_beside_itself_at_jnd1(tested):

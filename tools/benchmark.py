@@ -56,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
         prog=PROGRAM,
         description="Compare this project's speed with plain Keras, in float32 and, with\n"
         "--precision bfloat16, in mixed_bfloat16 too (each measurement in a process of its own;\n"
-        "weights are random, frames are noise); or measure predictions on pictures by encoding them.",
+        "weights are random, frames are noise); or measure predictions on pictures by encoding\n"
+        "them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMPARISONS:
