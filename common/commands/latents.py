@@ -36,7 +36,9 @@ def check(options: argparse.Namespace, parser: Parser) -> None:
         parser.error("--target is missing: Img, JND1, JND2 or JND3")
     if model and not multitask and (len(options.target) > 1 or options.target == [IMAGE]):
         parser.error(f"--model {model} needs one --target: JND1, JND2 or JND3")
-    if hasattr(options, "inputs") and bool(options.inputs) == bool(options.data_dir):
+    if {"inputs", "data_dir"} <= vars(options).keys() and bool(options.inputs) == bool(
+        options.data_dir
+    ):
         parser.error("either PATHs or --data_dir ROOT is needed")
 
 
