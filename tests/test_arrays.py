@@ -7,8 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from common.base.arrays import read_arrays
-from common.base.files import write_arrays
+from common.base.arrays import read_arrays, write_arrays
 from common.evaluation.results import kept
 from tests.damage import damaged
 

@@ -203,10 +203,10 @@ def test_labels_of_qualities_are_refused(in_process, weights, clip, tmp_path):
 
 
 def test_two_runs_with_one_output(in_process, weights, clip, tmp_path):
-    from common.base.files import locked
+    from common.base.temporary import lock
 
     out = tmp_path / "out.mkv"
-    with locked(out):
+    with lock(out):
         one_line(encode(in_process, weights, clip, out, "--no_verify"), 1, out, "another run")
     assert encode(in_process, weights, clip, out, "--no_verify").returncode == 0
 

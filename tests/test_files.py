@@ -13,24 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.base import files
+from common.base import temporary
 from common.base.errors import UserError
-from common.base.files import (
-    atomic_write,
-    check_regular,
-    check_writable,
-    locked,
-    remove_stale,
-    temporary_folder,
-)
+from common.base.files import atomic_write, check_regular, check_writable
+from common.base.temporary import lock, remove_stale, temporary_folder
 from tests.processes import REPO
 
 OURS = re.compile(b"image,JND1")
 HOLD = """
 import sys, time
 from pathlib import Path
-from common.base.files import locked, temporary_folder
-with temporary_folder(Path(sys.argv[1])) as folder, locked(Path(sys.argv[1], "target")):
+from common.base.temporary import lock, temporary_folder
+with temporary_folder(Path(sys.argv[1])) as folder, lock(Path(sys.argv[1], "target")):
     (folder / "sub").mkdir()
     (folder / "sub" / "half").write_text("x")
     print(folder, flush=True)
@@ -187,14 +181,14 @@ def test_what_a_kill_leaves_goes_and_the_living_stay(holder, tmp_path):
         assert own.is_dir() and folder.is_dir()
     with (
         pytest.raises(UserError, match="target: another run is at work in it"),
-        locked(tmp_path / "target", wait=False),
+        lock(tmp_path / "target"),
     ):
         pass
     assert len(names(tmp_path)) == 2
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert len(names(tmp_path)) == 2
-    files._swept.discard(tmp_path)
+    temporary._swept.discard(tmp_path)
     write(tmp_path / "a")
     assert names(tmp_path) == ["a"]
 
@@ -213,30 +207,22 @@ def test_a_folder_without_a_lock_is_stale_if_empty_or_after_a_minute(tmp_path):
     assert not folder.exists()
 
 
-def test_what_older_versions_left_goes_and_a_users_own_stays(tmp_path):
-    (tmp_path / ".o.partial-427de56c.mkv").touch()
-    (tmp_path / ".o [1080p].partial-427de56c").touch()
-    (tmp_path / ".o [1080p].scenes-a1b2c3d_").mkdir()
-    (tmp_path / ".o.scenes-a1b2c3d_").mkdir()
-    (tmp_path / ".o.scenes-a1b2c3d_" / "lock").touch()
-    own = ["o.partial-427de56c.mkv", ".o.partial-427.mkv", ".laser-jnd-notes.txt", ".o.scenes-full"]
-    for name in own[:-1]:
-        (tmp_path / name).touch()
-    (tmp_path / ".o.scenes-original").mkdir()
-    (tmp_path / ".o.scenes-original" / "a").touch()
-    own[-1] = ".o.scenes-original"
+def test_what_only_looks_like_ours_stays(tmp_path):
+    (tmp_path / ".laser-jnd-notes.txt").touch()
+    (tmp_path / ".laser-jnd-x").mkdir()
+    (tmp_path / ".laser-jnd-abcdefgh").touch()
     remove_stale(tmp_path)
-    assert names(tmp_path) == sorted(own)
+    assert names(tmp_path) == [".laser-jnd-abcdefgh", ".laser-jnd-notes.txt", ".laser-jnd-x"]
 
 
 def test_a_lock_waits_and_leaves_nothing(tmp_path):
     order = []
 
     def second():
-        with locked(tmp_path / "a"):
+        with lock(tmp_path / "a", wait=True):
             order.append("second")
 
-    with pytest.raises(FileNotFoundError), locked(tmp_path / "a"):
+    with pytest.raises(FileNotFoundError), lock(tmp_path / "a"):
         thread = threading.Thread(target=second)
         thread.start()
         time.sleep(0.2)

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from common.base.arrays import write_arrays
 from common.base.errors import UserError
-from common.base.files import write_arrays
 from common.base.parallel import count_cores
 from common.data.frames import read_rgb
 from common.inference import cache

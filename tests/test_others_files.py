@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from common.base.errors import UserError, printable
-from common.base.files import locked
+from common.base.temporary import lock
 from common.codec.bitstream import read_coded
 from common.codec.entropy_model import build_prior, find_prior
 from common.codec.entropy_model import read_prior as read_entropy_model
@@ -230,12 +230,12 @@ def test_a_second_run_on_the_same_target_is_told_at_once(
         path = tmp_path / target
         if target in ("tables", "c"):
             path.mkdir()
-        with locked(path):
+        with lock(path):
             lines = [line for line in run(path) if not line.startswith("Running on")]
         (line,) = lines
         assert f"{path}: another run is at work in it" in line
     training = reserve(tmp_path / "best.h5", tmp_path / "logs.csv")
-    with locked(tmp_path / "logs.csv"), pytest.raises(UserError, match="another run"), training:
+    with lock(tmp_path / "logs.csv"), pytest.raises(UserError, match="another run"), training:
         pass
 
 

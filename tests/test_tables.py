@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from common.base.arrays import write_arrays
 from common.base.errors import UserError
-from common.base.files import write_arrays
 from common.commands.main import main
 from common.evaluation.report import complexity
 from common.evaluation.speed import Cost

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from common.base.errors import exit_on_error
-from common.base.files import locked
+from common.base.temporary import lock
 from common.commands.options import Parser, add_options, bundled, path, positive
 from common.models.descriptions import MODELS
 
@@ -99,7 +99,7 @@ def _compare(options: argparse.Namespace) -> None:
         compare(*asked)
         return
     check_table(options.save, options.overwrite)
-    with locked(options.save, wait=False):
+    with lock(options.save):
         write_table(compare(*asked), options.save, options.overwrite)
 
 

@@ -14,8 +14,8 @@ import pandas as pd
 
 from common.base.constants import HEIGHT, LEVELS, QP, WIDTH
 from common.base.errors import UserError
-from common.base.files import temporary_folder
 from common.base.progress import Progress
+from common.base.temporary import temporary_folder
 from common.data.frames import VIEWS
 from common.data.pictures import read_rgb
 from common.datasets.objective import THRESHOLDS, find_levels, lowest_below

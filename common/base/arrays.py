@@ -1,14 +1,33 @@
-"""Safe reading of `np.savez` files: each is read completely or rejected."""
+"""Files of arrays (`np.savez`): each is written completely, and read completely or rejected."""
 
+import io
 import math
+import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 
+from .files import atomic_write
+
 _KINDS = "biufU"  # booleans, integers, floats, text: never objects, which could run code
+
+
+def write_arrays(
+    path: Path,
+    arrays: Mapping[str, Any],
+    ours: re.Pattern[bytes] | None = None,
+    overwrite: bool | None = False,
+) -> None:
+    """Write `arrays` as a file for `np.load`; `ours` and `overwrite` are as in `atomic_write`."""
+    # NumPy's own writing keeps the file open, and complains a second time, when the disk is full.
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    with atomic_write(path, ours, overwrite) as temporary:
+        temporary.write_bytes(file.getbuffer())
 
 
 def read_arrays(path: Path, most_bytes: int) -> dict[str, np.ndarray]:

@@ -15,10 +15,10 @@ from typing import Any, Union
 
 import numpy as np
 
-from ..base.arrays import read_arrays
+from ..base.arrays import read_arrays, write_arrays
 from ..base.constants import ENTROPY_SUFFIX, LATENT_FILTERS
 from ..base.errors import UserError
-from ..base.files import check_regular, checksum, write_arrays
+from ..base.files import check_regular, checksum
 from ..base.framework import tf
 from .density import NoisyDeepFactorized
 from .range_coding import Coder, constriction_coder, tensorflow_compression_coder

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ..base.constants import HEIGHT
 from ..base.errors import RESUME_HINT, say
-from ..base.files import locked, make_writable
+from ..base.files import make_writable
+from ..base.temporary import lock
 from .latents import (
     IMAGE,
     TARGETS,
@@ -82,7 +83,7 @@ def _test(options: argparse.Namespace) -> None:
     make_writable(options.result_path)
     from ..evaluation.backbone import evaluate_backbone
 
-    with locked(options.result_path / f"{options.target}Reconstruction.png", wait=False):
+    with lock(options.result_path / f"{options.target}Reconstruction.png"):
         evaluate_backbone(
             options.target,
             options.data_dir / "test",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.constants import ENTROPY_SUFFIX, LATENT_FILTERS, LEVELS
 from ..base.errors import UserError, say
-from ..base.files import atomic_write, check_writable, locked
+from ..base.files import atomic_write, check_writable
+from ..base.temporary import lock
 from ..models.descriptions import MODELS
 from .options import add_options, path, program
 
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
     inputs = [source, *priors]
     for written in [target, *(_copy_path(prior, source, target) for prior in priors)]:
         check_writable(written, overwrite=overwrite, inputs=inputs)
-    with locked(target, wait=False):
+    with lock(target):
         compact(source, target, overwrite)
         if priors:
             _copy_priors(source, target, overwrite)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..base.constants import HEIGHT, LEVELS, WIDTH
 from ..base.errors import UserError, say
-from ..base.files import atomic_write, check_regular, check_writable, locked, temporary_folder
+from ..base.files import atomic_write, check_regular, check_writable
+from ..base.temporary import lock, temporary_folder
 from ..models.descriptions import MODELS, Description
 from .options import path, program
 
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
     check_regular(options.weights)
     check_writable(options.out)
     names = list(LEVELS) if description.multitask else [level or "JND"]
-    with locked(options.out, wait=False):
+    with lock(options.out):
         export(description, options.weights, names, options.out)
     say(f"{options.out}: {description.title}, RGB uint8 to {', '.join(names)}")
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from ..base.constants import LEVELS
 from ..base.errors import say
-from ..base.files import locked, make_writable
+from ..base.files import make_writable
+from ..base.temporary import lock
 from ..models.descriptions import MODELS, Description
 from .options import Parser, add_options, bundled, path, program
 
@@ -67,7 +68,7 @@ def compress(options: argparse.Namespace) -> int:
     root, out, overwrite = options.data_dir, options.out, options.overwrite
     backbones = _find(options)
     make_writable(out)
-    with locked(out, wait=False):
+    with lock(out):
         paths, below = ([root / "test"], out / "test") if root else (options.inputs, out)
         inputs, errors = to_compress(paths, below, overwrite)
         labels = labels_to_copy(root, out, overwrite) if root else []
@@ -85,7 +86,7 @@ def decompress(options: argparse.Namespace) -> int:
 
     backbones = _find(options)
     make_writable(options.out)
-    with locked(options.out, wait=False):
+    with lock(options.out):
         inputs, errors = to_decompress(options.inputs, options.out, options.overwrite)
         from ..codec.sources import read_sources
         from ..inference.compression import decompress

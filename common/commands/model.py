@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..base.constants import LEVELS
 from ..base.errors import RESUME_HINT, say
-from ..base.files import locked, make_writable
+from ..base.files import make_writable
+from ..base.temporary import lock
 from ..models.descriptions import Description
 from .options import Parser, add_options, bundled, program
 from .videos import (
@@ -38,7 +39,7 @@ def _test(options: argparse.Namespace) -> None:
     from ..evaluation.predictor import evaluate_predictor
     from ..inference.predictor import Predictor
 
-    with locked(results, wait=False):
+    with lock(results):
         evaluate_predictor(
             Predictor(
                 *(description.name, weights, level, options.precision, backbones),

@@ -5,7 +5,8 @@ import contextlib
 import shlex
 
 from ..base.errors import RERUN_HINT, say
-from ..base.files import locked, make_writable
+from ..base.files import make_writable
+from ..base.temporary import lock
 from .options import Parser, add_options, path, program
 
 _OF_DATA = ("data_dir", "model_weights_path", "labels", "cache_dir")
@@ -44,7 +45,7 @@ def _report(options: argparse.Namespace, command: str) -> None:
     from ..evaluation.report.making import PAGE, TABLES, make_report
     from ..evaluation.report.table import markdown
 
-    with locked(options.out, wait=False):
+    with lock(options.out):
         how = options.out, cache, command, options.overwrite
         errors = make_report(split, train, candidates, viewers, *how)
     print(markdown(errors))
@@ -60,7 +61,7 @@ def _complexity(options: argparse.Namespace, command: str) -> None:
     with contextlib.ExitStack() as stack:
         if options.out:
             check_results(options.out, RESULTS, options.overwrite)
-            stack.enter_context(locked(options.out, wait=False))
+            stack.enter_context(lock(options.out))
         table = complexity()
         print(markdown(table))
         if options.out:

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..base.constants import LEVELS
 from ..base.errors import UserError, say
-from ..base.files import check_regular, check_writable, locked
+from ..base.files import check_regular, check_writable
+from ..base.temporary import lock
 from ..models.descriptions import Description
 from .options import add_options, bundled, path, positive, program
 
@@ -45,7 +46,7 @@ def predict(options: argparse.Namespace) -> int:
         at_work = backbones and backbones.absolute(), runtime, not options.no_model_cache
         workers = Workers(options.scheduler, (*named, precision, *at_work))
     how = options.view, options.frames_per_scene, options.unit
-    with locked(options.csv, wait=False) if options.csv else contextlib.nullcontext():
+    with lock(options.csv) if options.csv else contextlib.nullcontext():
         document = answer(predictor, inputs, *how, workers)
         document["errors"][:0] = found.errors
         _tell(document, options)
@@ -88,7 +89,7 @@ def encode(options: argparse.Namespace) -> None:
         model_cache=not options.no_model_cache,
     )
     # If two runs share an OUTPUT, the second fails at once, not when its work is done.
-    alone = contextlib.nullcontext() if options.dry_run else locked(options.output, wait=False)
+    alone = contextlib.nullcontext() if options.dry_run else lock(options.output)
     with alone:
         document = answers.encode(predictor, options.input, options.output, wish)
     print(json.dumps(document, indent=2) if options.json else answers.as_lines(document))

@@ -20,8 +20,9 @@ from PIL import Image
 
 from ..base.constants import HIDDEN
 from ..base.errors import UserError
-from ..base.files import atomic_write, checksum, locked, make_writable, remove_stale
+from ..base.files import atomic_write, checksum, make_writable
 from ..base.parallel import cluster_map, parallel_map
+from ..base.temporary import lock, remove_stale
 from ..data.frames import resize
 from ..data.kinds import PICTURE, kind
 from ..data.listing import files_below, natural_key
@@ -151,7 +152,7 @@ def _begun(root: Path, options: dict[str, Any]) -> Iterator[None]:
     if root.exists() and not hidden.is_dir() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root}: exists and was not made by common.prepare; give a new --out")
     make_writable(hidden)
-    with locked(root, wait=False):
+    with lock(root):
         _check_options(root, options)
         yield
 

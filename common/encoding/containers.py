@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..base.errors import UserError
-from ..base.files import temporary_folder
+from ..base.temporary import temporary_folder
 from ..video.ffmpeg import running, source
 from ..video.probe import Stream, Video
 from ..video.scenes import Scene

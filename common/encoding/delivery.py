@@ -9,7 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ..base.errors import UserError
-from ..base.files import atomic_write, temporary_folder
+from ..base.files import atomic_write
+from ..base.temporary import temporary_folder
 from .clips import encode_scenes, vmaf_of_frames
 from .containers import find_container, join
 from .encoders import ENCODERS

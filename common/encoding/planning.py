@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..base.constants import LEVELS
-from ..base.files import temporary_folder
+from ..base.temporary import temporary_folder
 from ..models.labels import Labels
 from ..video.frame_codecs import whole
 from ..video.scenes import Scene

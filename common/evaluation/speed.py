@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from ..base.constants import HEIGHT, WIDTH
 from ..base.errors import UserError
-from ..base.files import temporary_folder
+from ..base.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from ..inference.predictor import Predictor

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from ..base.arrays import read_arrays
+from ..base.arrays import read_arrays, write_arrays
 from ..base.errors import UserError, say
-from ..base.files import check_regular, write_arrays
+from ..base.files import check_regular
 
 # Limit for all models together; the largest takes 104 MB.
 MOST_BYTES = 10**9

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..base.constants import HEIGHT, WIDTH
-from ..base.files import checksum, temporary_folder
+from ..base.files import checksum
+from ..base.temporary import temporary_folder
 from ..models.descriptions import Description
 from .cache import load_or_make
 from .runtime import Runtime

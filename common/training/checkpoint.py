@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..base.arrays import write_arrays
 from ..base.constants import ENTROPY_SUFFIX
 from ..base.errors import UserError, say
-from ..base.files import OUR_PNG, check_regular, check_writable, checksum, locked, write_arrays
+from ..base.files import OUR_PNG, check_regular, check_writable, checksum
+from ..base.temporary import lock
 
 if TYPE_CHECKING:
     from ..base.framework import tf
@@ -61,7 +63,7 @@ def reserve(*files: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if "TF_CONFIG" not in os.environ:  # several workers share one training
             for path in files:
-                stack.enter_context(locked(path, wait=False))
+                stack.enter_context(lock(path))
         yield
 
 

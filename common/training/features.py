@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..base.files import atomic_write, checksum, locked
+from ..base.files import atomic_write, checksum
 from ..base.framework import tf
+from ..base.temporary import lock
 from ..data.frames import batch_frames, raise_first
 
 
@@ -37,7 +38,7 @@ def cached_features(
     shapes = [(len(images), *output.shape[1:]) for output in backbones.outputs]
     paths = [cache_dir / f"{key}-{number}.npy" for number in range(len(shapes))]
     kept = _storage_dtype(precision)
-    with locked(cache_dir / key):
+    with lock(cache_dir / key, wait=True):
         if not all(_is_complete(path, shape, kept) for path, shape in zip(paths, shapes)):
             _compute(backbones, images, paths, shapes, mirrored, precision)
     return paths

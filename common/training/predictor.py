@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from ..base.constants import LEVELS
 from ..base.device import choose_device, choose_strategy, use_precision, writes_files
-from ..base.files import temporary_folder
 from ..base.framework import tf
+from ..base.temporary import temporary_folder
 from ..models.backbone import build_backbone
 from ..models.build import JND_FRAME, Parts, build_model, start_from
 from ..models.descriptions import MODELS

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from ...base.arrays import write_arrays
 from ...base.constants import HEIGHT, LEVELS, WIDTH
-from ...base.files import checksum, write_arrays
+from ...base.files import checksum
 from ...base.framework import tf
 from ...codec.entropy_model import build_coder, build_prior, entropy_file, read_prior
 from ...codec.range_coding import Coder

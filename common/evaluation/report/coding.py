@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ...base.files import checksum, write_arrays
+from ...base.arrays import write_arrays
+from ...base.files import checksum
 from ...base.parallel import parallel_map
 from ...data.pictures import read_rgb
 from ...data.split import Split

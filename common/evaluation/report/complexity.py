@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ...base.files import checksum, write_arrays
+from ...base.arrays import write_arrays
+from ...base.files import checksum
 from ...base.framework import layers, tf
 from ...data.split import Split
 from ...inference.runtime import AUTO, choose_runtime, fingerprint

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ...base.arrays import write_arrays
 from ...base.constants import LEVELS
 from ...base.errors import UserError, report_skipped
-from ...base.files import write_arrays
 from ...inference.predictor import Predictor
 from ..results import digest, kept
 from .candidates import Candidate

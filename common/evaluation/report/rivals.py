@@ -19,9 +19,10 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
 
+from ...base.arrays import write_arrays
 from ...base.constants import LEVELS
-from ...base.files import temporary_folder, write_arrays
 from ...base.parallel import parallel_map
+from ...base.temporary import temporary_folder
 from ...data.frames import read_frame
 from ...data.gradients import gradient_percentiles
 from ...data.split import Split
