@@ -116,7 +116,7 @@ def test_levels_and_frames_are_chosen_by_keys_and_the_worst_comes_first(open_pag
     misses = [float(text.split()[0]) for text in page.locator(".frames b").all_inner_texts()]
     assert len(misses) == 3
     assert misses == sorted(misses, reverse=True)
-    assert f"missed by {misses[0]:.2f}" in page.locator(".panel p").inner_text()
+    assert f"mean error {misses[0]:.2f}" in page.locator(".panel p").inner_text()
 
     page.locator("fieldset input").first.focus()
     coded = page.locator(".coded").get_attribute("src")

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common.base.arrays import write_arrays
 from common.base.errors import UserError
 from common.commands.main import main
 from common.evaluation.report import complexity
@@ -101,7 +100,7 @@ def test_costs_are_measured_anew_once_the_program_is_another(tmp_path, monkeypat
             (tmp_path / "new.py").touch()
         cost = Cost(0.8, cpu_seconds, 3.5)
         monkeypatch.setattr(complexity, "measure_prediction", lambda *_, cost=cost: cost)
-        table = complexity.complexity(["LAT"], cache=tmp_path / "cache")
+        table = complexity.measure_complexity(["LAT"], cache=tmp_path / "cache")
         assert table.values.cpu_seconds.tolist() == [shown]
 
 
@@ -146,28 +145,8 @@ def test_damaged_predictions_are_made_again(labelled_root, tmp_path):
     assert {path: path.read_bytes() for path in cache.rglob("*.npz")} == whole
 
 
-def test_a_kept_file_is_whole_or_not_taken(tmp_path):
-    """Whatever is cut off or changed in it: what was written, or nothing."""
-    from common.evaluation.results import kept
-
-    random, path = np.random.default_rng(0), tmp_path / "kept.npz"
-    written = {"levels": np.array([25.5, 30, 36], np.float32), "pixels": np.array(7)}
-    write_arrays(path, written)
-    whole = path.read_bytes()
-    assert not kept(tmp_path / "none.npz", "levels")
-    for _ in range(300):
-        damaged = bytearray(whole)
-        for place in random.integers(len(whole), size=random.integers(1, 4)):
-            damaged[place] = random.integers(256)
-        path.write_bytes(
-            damaged[: random.integers(len(whole))] if random.random() < 0.3 else damaged
-        )
-        found = kept(path, *written)
-        assert found is None or all(map(np.array_equal, found, written.values()))
-
-
 def test_nothing_of_other_runs_stays_beside_the_tables(tmp_path, monkeypatch):
-    from common.evaluation.report import making
+    from common.evaluation.report import build
     from common.evaluation.report.table import Table
 
     plots = [f"error_distribution_JND{order}.{kind}" for order in (1, 3) for kind in ("png", "svg")]
@@ -177,18 +156,18 @@ def test_nothing_of_other_runs_stays_beside_the_tables(tmp_path, monkeypatch):
         (tmp_path / name).write_text("old")
     made = Table("bitrate", "Title", "Caption.", pd.DataFrame({"a": [1.0]}), {"A": "{a:.1f}"})
     with monkeypatch.context() as patched:
-        patched.setattr(making, "write_csv", lambda *_, **__: 1 / 0)  # killed before the first
+        patched.setattr(build, "write_csv", lambda *_, **__: 1 / 0)  # killed before the first
         with pytest.raises(ZeroDivisionError):
-            making.write_tables([made], tmp_path, "command", overwrite=True)
+            build.write_tables([made], tmp_path, "command", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
-    making.write_tables([made], tmp_path, "command", overwrite=True)
+    build.write_tables([made], tmp_path, "command", overwrite=True)
     new = ["bitrate.csv", "tables.md"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*new, *others])
     assert {(tmp_path / name).read_text() for name in others} == {"old"}
 
 
 def test_every_file_it_writes_is_one_that_it_removes(report):
-    from common.evaluation.report.making import RESULTS
+    from common.evaluation.report.build import RESULTS
 
     written = {path.name for path in report[1].iterdir()} - {"cache"}
     # Of these weights there is no entropy model, so nothing is told of the bitstream.
@@ -242,7 +221,7 @@ def test_complexity_is_measured(report):
 
 def test_multiply_accumulates_of_lat_by_hand():
     from common.base.framework import tf
-    from common.evaluation.report.complexity import multiply_accumulates
+    from common.evaluation.report.complexity import count_multiply_accumulates
     from common.models.build import build_model
 
     # Positions x 5x5 x channels in x channels out; each of four halves the 352x640 frame.
@@ -257,15 +236,15 @@ def test_multiply_accumulates_of_lat_by_hand():
     attention = sum(2 * (c * (c // 8) + (c // 8) * c) for c in (64, 128, 256, 512))
     dense = 5 * 10 * 512 * 256 + 256 * 128 + 128 * 1
     lat = build_model(MODELS["LAT"])
-    counts = multiply_accumulates(lat.whole)
+    counts = count_multiply_accumulates(lat.whole)
     assert counts == {"Conv2D": analysis + head, "Dense": attention + dense}
     # The same layers are in other models, too, and a forward pass runs the graph.
     lat.predicting(tf.zeros((1, 352, 640, 3)))
-    assert sum(multiply_accumulates(lat.predicting).values()) == 8_783_669_376
+    assert sum(count_multiply_accumulates(lat.predicting).values()) == 8_783_669_376
 
 
 def test_multiply_accumulates_of_a_transposed_convolution_by_hand():
-    from common.evaluation.report.complexity import multiply_accumulates
+    from common.evaluation.report.complexity import count_multiply_accumulates
     from common.models.backbone import build_backbone
 
     # Each value of what goes in meets 5x5 weights for each channel that comes out.
@@ -275,7 +254,7 @@ def test_multiply_accumulates_of_a_transposed_convolution_by_hand():
         + 88 * 160 * 25 * 128 * 128
         + 176 * 320 * 25 * 128 * 3
     )
-    assert multiply_accumulates(build_backbone().whole)["Conv2DTranspose"] == synthesis
+    assert count_multiply_accumulates(build_backbone().whole)["Conv2DTranspose"] == synthesis
 
 
 def test_complexity_alone_counts_all_six(monkeypatch, capsys, tmp_path):
@@ -323,7 +302,7 @@ def test_a_table_as_text_and_on_the_page(tmp_path):
         levels=levels,
         rows=[],
     )
-    frames = [{"name": "</script><b>", "miss": 1.0}]
+    frames = [{"name": "</script><b>", "error": 1.0}]
     page = tmp_path / "report.html"
     plots = {plot: {} for plot in PLOTS}
     write_page(page, split, "C<D>", [table], plots, frames, {"Command": "<b>"})

@@ -4,6 +4,7 @@ ROOT is the dataset that weights/make.sh prepares as more/, from photographs who
 the name of their collection.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -12,9 +13,9 @@ import pandas as pd
 
 from common.base.constants import LEVELS
 from common.base.errors import UserError
-from common.data.split import Split, read_test_split, read_train_split
+from common.data.split import Split, read_split
 from common.evaluation.metrics import bootstrap_interval
-from common.evaluation.report.rivals import rivals
+from common.evaluation.report.baselines import predict_baselines
 from common.inference.predictor import Predictor
 
 MODEL, CONSTANT = "MJ-LAT", "always train's median"
@@ -23,7 +24,7 @@ _FIRST = "_000.png"  # the end of the name of a photograph's first crop
 
 def main(root: Path, weights: Path, cache: Path) -> None:
     """Print all tables as Markdown, and write the levels of each held-out frame to held_out.csv."""
-    train, test = read_train_split(root), read_test_split(root, levels_needed=True)
+    train, test = (read_split(root, name, levels_needed=True) for name in ("train", "test"))
     levels = predict_held_out(train, test, weights, cache)
     first = np.array([name.endswith(_FIRST) for name in test.names])
     collections = np.array([content.split("_")[0] for content in test.contents])
@@ -36,7 +37,7 @@ def main(root: Path, weights: Path, cache: Path) -> None:
     rising = bool((np.diff(levels[MODEL], axis=1) > 0).all())
     print(f"JND1 < JND2 < JND3 on all frames: {rising}")
     print(f"Error on train's first crops: {train_ratio(train, weights):.3f} of their median's")
-    true = pd.DataFrame(test.levels, columns=[f"{level}_label" for level in LEVELS])
+    true = pd.DataFrame(test.known_levels, columns=[f"{level}_label" for level in LEVELS])
     table = true.join(pd.DataFrame(levels[MODEL], columns=LEVELS))
     table.insert(0, "image", test.names)
     table.insert(1, "content", test.contents)
@@ -50,18 +51,22 @@ def predict_held_out(
 ) -> dict[str, np.ndarray]:
     """Predict the levels [frames, 3] of `test` by the model, the baselines and train's median."""
     levels = {MODEL: _predict(weights, test)}
-    baselines = rivals(train, test, cache).predictions
+    baselines = predict_baselines(train, test, cache).predictions
     for title in dict.fromkeys(title for title, _ in baselines):
         levels[title] = np.stack([baselines[title, level] for level in LEVELS], axis=1)
-    levels[CONSTANT] = np.tile(np.median(train.levels, axis=0), (len(test.images), 1))
+    levels[CONSTANT] = np.tile(np.median(train.known_levels, axis=0), (len(test.images), 1))
     return levels
 
 
 def train_ratio(train: Split, weights: Path) -> float:
     """Compute the error on the first crops of `train`, as a fraction of their median's error."""
     first = [index for index, name in enumerate(train.names) if name.endswith(_FIRST)]
-    levels = _predict(weights, train._replace(images=[train.images[index] for index in first]))
-    return float(np.abs(levels - train.levels[first]).mean() / median_error(train.levels[first]))
+    levels = _predict(
+        weights, dataclasses.replace(train, images=[train.images[index] for index in first])
+    )
+    return float(
+        np.abs(levels - train.known_levels[first]).mean() / median_error(train.known_levels[first])
+    )
 
 
 def error_table(
@@ -102,7 +107,7 @@ def _print_errors(
     """Print the errors of the frames where `chosen` [frames] is true."""
     contents = test.contents[chosen]
     of_chosen = {name: predicted[chosen] for name, predicted in levels.items()}
-    table = error_table(test.levels[chosen], of_chosen, contents)
+    table = error_table(test.known_levels[chosen], of_chosen, contents)
     print(f"\n{title}: {chosen.sum()} frames of {len(set(contents))} photographs\n")
     print(table.to_markdown(index=False, floatfmt=".2f"), flush=True)
 

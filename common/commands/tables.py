@@ -42,19 +42,19 @@ def _report(options: argparse.Namespace, command: str) -> None:
     cache = options.cache_dir or options.out / "cache"
     for folder in (options.out, cache):
         make_writable(folder)
-    from ..evaluation.report.making import PAGE, TABLES, make_report
+    from ..evaluation.report.build import PAGE, TABLES, build_report
     from ..evaluation.report.table import markdown
 
     with lock(options.out):
         how = options.out, cache, command, options.overwrite
-        errors = make_report(split, train, candidates, viewers, *how)
+        errors = build_report(split, train, candidates, viewers, *how)
     print(markdown(errors))
     say(f"tables: {options.out / TABLES}")
     say(f"look at {options.out / PAGE}")
 
 
 def _complexity(options: argparse.Namespace, command: str) -> None:
-    from ..evaluation.report.making import RESULTS, complexity, write_tables
+    from ..evaluation.report.build import RESULTS, measure_complexity, write_tables
     from ..evaluation.report.table import markdown
     from ..evaluation.results import check_results
 
@@ -62,7 +62,7 @@ def _complexity(options: argparse.Namespace, command: str) -> None:
         if options.out:
             check_results(options.out, RESULTS, options.overwrite)
             stack.enter_context(lock(options.out))
-        table = complexity()
+        table = measure_complexity()
         print(markdown(table))
         if options.out:
             write_tables([table], options.out, command, options.overwrite)

@@ -1,19 +1,19 @@
-"""How far predicted levels are from the true ones, and how sure that is."""
+"""Errors of predicted levels, with confidence intervals."""
 
 import numpy as np
 from scipy import stats
 
-# Draws at a time, so that they take a megabyte rather than, of many contents, gigabytes.
-_AT_A_TIME = 10**5
+# Draws per batch of the bootstrap: they take a megabyte rather than gigabytes for many contents.
+_BATCH = 10**5
 
 
 def bootstrap_interval(
     values: np.ndarray, contents: np.ndarray, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """The percentile-bootstrap confidence interval of the mean of `values` [frames].
+    """Compute the percentile-bootstrap confidence interval of the mean of `values` [frames].
 
     Whole contents [frames] are drawn, since frames of one clip are not independent; a longer clip
-    weighs by its frames. NaN for a single content, of which no spread can be told.
+    has more weight. The interval is NaN for a single content, whose spread is unknown.
 
     Source: Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8.
     """
@@ -25,7 +25,7 @@ def bootstrap_interval(
         (sums, frames),
         lambda sums, frames, axis: sums.sum(axis) / frames.sum(axis),
         n_resamples=10_000,
-        batch=max(1, _AT_A_TIME // len(sums)),
+        batch=max(1, _BATCH // len(sums)),
         vectorized=True,
         paired=True,
         confidence_level=confidence,
@@ -36,7 +36,10 @@ def bootstrap_interval(
 
 
 def mean_with_interval(name: str, values: np.ndarray, contents: np.ndarray) -> dict[str, float]:
-    """Mean of `values` [frames] and its 95 % interval: `name`, `name`_low, `name`_high."""
+    """Compute the mean of `values` [frames] and its 95 % interval, as columns of a table.
+
+    The columns are `name`, `name`_low and `name`_high.
+    """
     low, high = bootstrap_interval(values, contents)
     return {name: float(np.mean(values)), f"{name}_low": low, f"{name}_high": high}
 
@@ -44,24 +47,24 @@ def mean_with_interval(name: str, values: np.ndarray, contents: np.ndarray) -> d
 def prediction_errors(
     predicted: np.ndarray, true: np.ndarray, contents: np.ndarray
 ) -> dict[str, float]:
-    """Errors of one level's predictions [frames], in the levels' own unit (QP or quality).
+    """Compute the errors of one level's predictions [frames], as columns of a table.
 
-    Beside them the error of always answering the median of `true`, which any model has to beat.
-    The rank correlation is Spearman's; NaN where all predictions or all levels are equal.
+    Errors are in the unit of the levels, QP or JPEG quality. They come with the error of always
+    answering the median of `true`, which any model has to beat. The rank correlation is Spearman's,
+    and NaN where all predictions or all levels are equal.
     """
     errors = np.abs(predicted - true)
     median = np.median(true)
-    baseline = float(np.abs(true - median).mean())
+    median_error = float(np.abs(true - median).mean())
     varied = np.ptp(predicted) > 0 and np.ptp(true) > 0
-    correlation = stats.spearmanr(predicted, true)[0] if varied else np.nan
     return {
         "frames": len(errors),
         "contents": len(set(contents)),
         **mean_with_interval("mean_absolute_error", errors, contents),
         "median_error": float(np.median(errors)),
         "percentile_90_error": float(np.percentile(errors, 90)),
-        "rank_correlation": float(correlation),
+        "rank_correlation": float(stats.spearmanr(predicted, true)[0]) if varied else np.nan,
         "median_label": float(median),
-        "median_label_error": baseline,
-        "fraction_of_median_label_error": errors.mean() / baseline if baseline else np.nan,
+        "median_label_error": median_error,
+        "fraction_of_median_label_error": errors.mean() / median_error if median_error else np.nan,
     }

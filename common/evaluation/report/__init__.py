@@ -1,1 +1,1 @@
-"""The paper's tables: from a test split and trained models to figures, plots and a page."""
+"""The report that `tables` writes: the paper's tables, plots and a page, of a test split."""

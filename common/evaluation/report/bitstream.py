@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from ...base.arrays import write_arrays
 from ...base.constants import HEIGHT, LEVELS, WIDTH
 from ...base.files import checksum
 from ...base.framework import tf
+from ...base.progress import Progress
 from ...codec.entropy_model import build_coder, build_prior, entropy_file, read_prior
 from ...codec.range_coding import Coder
 from ...codec.sources import Source, read_sources
@@ -23,10 +22,10 @@ from ...inference.runtime import load_analysis
 from ...models.backbone import build_backbone
 from ...models.build import build_model
 from ...models.weights import read_weights
-from ..results import digest, kept
+from ..cache import cache_file, fetch
 from ..speed import describe_machine
 from .candidates import Candidate
-from .complexity import multiply_accumulates
+from .complexity import count_multiply_accumulates
 from .table import Table
 
 # What a head may see, and frames whose times are taken, anew in every run, after a first.
@@ -97,7 +96,7 @@ def _rows(split: Split, candidate: Candidate, cache: Path) -> list[dict]:
     seconds, decoding = _times(split, codec)
     model = build_model(candidate.description)
     parts = model.predicting, model.head, build_backbone().synthesis
-    whole, head, synthesis = (sum(multiply_accumulates(part).values()) for part in parts)
+    whole, head, synthesis = (count_multiply_accumulates(part).total() for part in parts)
     counts = {PIXELS: whole, ROUNDED: whole, STRINGS: head, DECODED: synthesis + whole}
     rows = []
     for number, way in enumerate(WAYS):
@@ -150,18 +149,14 @@ def _kept_levels(
     split: Split, candidate: Candidate, codec: _Codec, cache: Path
 ) -> tuple[np.ndarray, np.ndarray]:
     """Levels [images, ways, levels] and bits per pixel [images, backbones]."""
-    own = [candidate.file, *_priors(candidate)]
-    kind = checksum([*map(Path.read_bytes, own), bytes([bool(codec.synthesise)])])[:32]
-    folder = cache / "strings" / f"{candidate.description.name}-{kind}"
+    weights = checksum(map(Path.read_bytes, [candidate.file, *_priors(candidate)]))
+    inputs = candidate.description.name, weights, bool(codec.synthesise)
     levels, bits = [], []
-    for image in tqdm(split.images, "from strings", unit="frame", disable=None, leave=False):
-        path = folder / f"{digest(image)}.npz"
-        stored = kept(path, "levels", "bits")
-        if not stored:
-            stored = [*_levels(codec, read_frame(image))]
-            write_arrays(path, {"levels": stored[0], "bits": stored[1]}, overwrite=True)
-        levels.append(stored[0])
-        bits.append(stored[1])
+    for image in Progress(split.images, "from strings", unit="frame"):
+        file = cache_file(cache, "strings", *inputs, image)
+        of_image = fetch(file, ("levels", "bits"), lambda: _levels(codec, read_frame(image)))  # noqa: B023
+        levels.append(of_image[0])
+        bits.append(of_image[1])
     return np.stack(levels), np.stack(bits)
 
 

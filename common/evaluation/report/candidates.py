@@ -1,4 +1,4 @@
-"""Which of the six models there are weights of."""
+"""The weight files that may hold one of the six models."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -19,43 +19,41 @@ class Candidate(NamedTuple):
 
     @property
     def certain(self) -> bool:
-        """Its name says which model it is; a BestModel.h5 may be any."""
+        """Whether its name says which model it is; a BestModel.h5 may be any."""
         return self.file.name == self.description.weight_files(self.level)[0]
 
 
 def find_candidates(path: Path) -> list[Candidate]:
-    """The weight files at `path`, a folder or one file, model by model and level by level.
+    """Find the weight files at `path`, a folder or one file, model by model and level by level.
 
-    A model's published name goes before the one that training writes, as in `test`. A folder that
-    has none itself may hold folders that have some, as trainings leave them.
+    A model's published name goes before the one that training writes, as in `test`. Without files
+    in the folder itself, those in its subfolders count, as several trainings leave them.
 
     Raises:
-        UserError: there is none; the message names what was looked for.
+        UserError: there is none; the message names the files that were looked for.
     """
     if path.is_file():
-        candidates = _in_folder(path.parent, path.name)
+        candidates = _find_in(path.parent, path.name)
     else:
-        below = sorted(each for each in path.glob("*") if each.is_dir())
-        candidates = _in_folder(path) or [each for folder in below for each in _in_folder(folder)]
+        subfolders = sorted(each for each in path.glob("*") if each.is_dir())
+        candidates = _find_in(path) or [each for below in subfolders for each in _find_in(below)]
     if not candidates:
-        wanted = ", ".join(
-            dict.fromkeys(name for model in MODELS.values() for name in _usual(model))
+        names = dict.fromkeys(
+            name
+            for model in MODELS.values()
+            for name in model.weight_files(None if model.multitask else "JNDk")
         )
         what = "is none of" if path.is_file() else "has none of" if path.is_dir() else "no folder"
-        raise UserError(f"{path}: {what} {wanted}; train a model, or {PUBLISHED}")
+        raise UserError(f"{path}: {what} {', '.join(names)}; train a model, or {PUBLISHED}")
     return candidates
 
 
-def _usual(model: Description) -> list[str]:
-    return model.weight_files(None if model.multitask else "JNDk")
-
-
-def _in_folder(folder: Path, only: str | None = None) -> list[Candidate]:
-    """The weight files that lie in `folder` itself, or of these the one that is called `only`."""
+def _find_in(folder: Path, only: str | None = None) -> list[Candidate]:
+    """Find the weight files in `folder` itself, or just the one that is called `only`."""
     candidates = []
     for model in MODELS.values():
         for level in (None,) if model.multitask else LEVELS:
             names = [name for name in model.weight_files(level) if only in (None, name)]
-            there = [folder / name for name in names if (folder / name).is_file()]
-            candidates += [Candidate(model, level, file) for file in there[:1]]
+            files = [folder / name for name in names if (folder / name).is_file()]
+            candidates += [Candidate(model, level, file) for file in files[:1]]
     return candidates

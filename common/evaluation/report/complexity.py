@@ -1,4 +1,4 @@
-"""What a prediction costs: weights, multiply-accumulates, memory and time."""
+"""The cost of a prediction: weights, multiply-accumulates, memory and time."""
 
 import math
 from collections import Counter
@@ -8,26 +8,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from ...base.arrays import write_arrays
-from ...base.files import checksum
 from ...base.framework import layers, tf
+from ...base.progress import Progress
 from ...data.split import Split
 from ...inference.runtime import AUTO, choose_runtime, fingerprint
 from ...models.build import build_model
 from ...models.descriptions import MODELS
-from ..results import kept
-from ..speed import describe_machine, measure_prediction
+from ..cache import cache_file, fetch
+from ..speed import Cost, describe_machine, measure_prediction
 from .table import Table
 
-FRAMES = 2  # a pass
+FRAMES = 2  # per pass
 PROGRAM = Path(__file__).parents[2]
 TITLES = [model.title for model in MODELS.values()]
 
 
-def multiply_accumulates(model: tf.keras.Model) -> Counter[str]:
-    """Multiply-accumulates of one frame, from the Keras graph, by layer kind.
+def count_multiply_accumulates(model: tf.keras.Model) -> Counter[str]:
+    """Count the multiply-accumulates of one frame, from the Keras graph, by layer kind.
 
     `Conv2D` and `Conv2DTranspose`: each product of a kernel's weight with a value, those with the
     zeros of 'same' padding included; `Dense`: one per weight and use. A layer that the graph uses
@@ -35,45 +33,44 @@ def multiply_accumulates(model: tf.keras.Model) -> Counter[str]:
     """
     counts: Counter[str] = Counter()
     # A layer itself also knows its uses in other models.
-    for described in model.get_config()["layers"]:
-        layer, uses = model.get_layer(described["name"]), len(described["inbound_nodes"])
+    for config in model.get_config()["layers"]:
+        layer, uses = model.get_layer(config["name"]), len(config["inbound_nodes"])
         if isinstance(layer, layers.Dense):
-            places = math.prod(layer.output_shape[1:-1])
-        elif isinstance(layer, layers.Conv2D):  # which Keras's transposed one is, too
-            # A kernel is placed at each position of what it makes, or, transposed, takes.
+            positions = math.prod(layer.output_shape[1:-1])
+        elif isinstance(layer, layers.Conv2D):  # also the base class of Conv2DTranspose
+            # A kernel is applied at each position of the output or, transposed, of the input.
             transposed = isinstance(layer, layers.Conv2DTranspose)
-            placed = layer.input_shape if transposed else layer.output_shape
-            places = math.prod(placed[1:3])
+            shape = layer.input_shape if transposed else layer.output_shape
+            positions = math.prod(shape[1:3])
         else:
             continue
-        counts[type(layer).__name__] += uses * places * math.prod(layer.kernel.shape)
+        counts[type(layer).__name__] += uses * positions * math.prod(layer.kernel.shape)
     return counts
 
 
-def complexity(
+def measure_complexity(
     titles: Container[str] = TITLES, split: Split | None = None, cache: Path | None = None
 ) -> Table:
-    """Measure the cost of a prediction on this machine, a row per model with one of the `titles`.
+    """Measure the cost of a prediction on this machine: a row per model with one of the `titles`.
 
-    Weights counts all in the file; multiply-accumulates only those of prediction, without E2E-LAT's
-    JND frame. Peak memory (GB), frames/s and CPU seconds are measured in a separate process that
-    predicts image files with random weights, and are the best of three passes. They are kept in
-    `cache`, if given, until the machine, the runtime or this program changes. `split` is only
-    mentioned in the caption.
+    Memory and times are measured in a separate process that predicts image files with random
+    weights, and are the best of three passes. They are kept in `cache`, if given, until the
+    machine, the runtime or this program changes. `split` is only mentioned in the caption.
     """
-    choose_runtime(AUTO, "float32")  # prints its choice once
+    choose_runtime(AUTO, "float32")  # reports its choice once
     names = [name for name, model in MODELS.items() if model.title in titles]
-    with tqdm(names, "complexity", unit="model", disable=None, leave=False) as progress:
-        rows = [_row(name, cache) for name in progress]
+    caption = (
+        "Weights: all in the file. Multiply-accumulates: per frame and layer kind, from the graph "
+        "of a prediction (without E2E-LAT's JND frame), zeros of padding included; from strings, "
+        "the head's alone, since entropy decoding has none. Peak memory, frames per second and CPU "
+        "seconds per frame: from image files to levels in float32, each model in a separate "
+        f"process, on {describe_machine()}."
+    )
     return Table(
         "complexity",
         "Complexity",
-        "Weights in the file; multiply-accumulates per frame by layer kind, from the graph of a "
-        "prediction, zeros of padding included; from strings they are the head's alone, since "
-        "entropy decoding has none; peak memory, frames per second and CPU seconds per "
-        "frame, from image files to levels in float32, each model in a process of its own, on "
-        f"{describe_machine()}." + (f" {split.caption}" if split else ""),
-        pd.DataFrame(rows),
+        f"{caption} {split.caption}" if split else caption,
+        pd.DataFrame([_row(name, cache) for name in Progress(names, "complexity", unit="model")]),
         {
             "Model": "{model}",
             "Weights": "{weights:,}",
@@ -90,35 +87,29 @@ def complexity(
 
 
 def _row(name: str, cache: Path | None) -> dict[str, Any]:
-    """What a prediction of the model `name` costs."""
-    model = build_model(MODELS[name])
-    counts, head = map(multiply_accumulates, (model.predicting, model.head))
-    seconds, cpu_seconds, memory = _spent(name, cache)
+    description, model = MODELS[name], build_model(MODELS[name])
+    counts, head = map(count_multiply_accumulates, (model.predicting, model.head))
+    cost = _measure_cost(name, cache)
     return {
-        "model": MODELS[name].title,
+        "model": description.title,
         "weights": model.whole.count_params(),
         "conv": counts["Conv2D"],
         "conv_transpose": counts["Conv2DTranspose"],
         "dense": counts["Dense"],
-        "multiply_accumulates": sum(counts.values()),
-        "from_strings": sum(head.values()) if MODELS[name].sees == "latent" else np.nan,
-        "peak_memory_gb": memory,
-        "frames_per_second": 1 / seconds,
-        "cpu_seconds": cpu_seconds,
+        "multiply_accumulates": counts.total(),
+        "from_strings": head.total() if description.sees == "latent" else np.nan,
+        "peak_memory_gb": cost.gigabytes,
+        "frames_per_second": 1 / cost.seconds,
+        "cpu_seconds": cost.cpu_seconds,
     }
 
 
-def _spent(name: str, cache: Path | None) -> np.ndarray:
-    """Seconds and CPU seconds per frame, and gigabytes, of predicting with the model `name`."""
-    if cache:
-        # By its newest file, the program; a slower or faster one is measured anew.
-        newest = max(file.stat().st_mtime_ns for file in PROGRAM.rglob("*.py"))
-        runtime = fingerprint(choose_runtime(AUTO, "float32"))
-        of = checksum([f"{describe_machine()} {runtime} {newest}".encode()])[:32]
-        path = cache / "costs" / f"{name}-{of}.npz"
-        if stored := kept(path, "spent"):
-            return stored[0]
-    spent = np.array(measure_prediction(name, FRAMES, "float32"))
-    if cache:
-        write_arrays(path, {"spent": spent}, overwrite=True)
-    return spent
+def _measure_cost(name: str, cache: Path | None) -> Cost:
+    if not cache:
+        return measure_prediction(name, FRAMES, "float32")
+    # The time of the newest file stands for the program, which may have become slower or faster.
+    newest = max(file.stat().st_mtime_ns for file in PROGRAM.rglob("*.py"))
+    runtime = fingerprint(choose_runtime(AUTO, "float32"))
+    file = cache_file(cache, "costs", name, describe_machine(), runtime, newest)
+    cost = fetch(file, Cost._fields, lambda: measure_prediction(name, FRAMES, "float32"))
+    return Cost(*map(float, cost))

@@ -15,8 +15,8 @@ from ...base.errors import printable
 from ...base.files import atomic_write
 from ...base.parallel import parallel_map
 from ...data.split import Split
-from .coding import encoded, read_even
-from .plots import INK
+from .encodes import encode_image, read_even
+from .plots import INK, PLOTS
 from .predictions import Predictions
 from .table import Table
 
@@ -30,17 +30,17 @@ def write_page(
     model: str,
     tables: list[Table],
     plots: dict[str, dict[str, Path]],
-    frames: list[dict],
+    gallery: list[dict],
     facts: dict[str, str],
 ) -> None:
     """Write the page.
 
     Args:
-        model: title of the one whose mean errors stand large at the top, and whose `frames`, as
-            `gallery` gives them, are shown.
+        model: title of the model whose mean errors are at the top, and whose `gallery`, from
+            `make_gallery`, is shown.
         tables: the prediction errors first.
         plots: SVG files by level, by the plot's name.
-        facts: what was run where, by name.
+        facts: the circumstances of the run, by name.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
@@ -55,23 +55,24 @@ def write_page(
         model=model,
         errors=errors[errors.model == model].to_dict("records"),
         tables=tables,
-        plots=plots,
-        drawing=_drawing,
-        frames=frames,
+        plots=PLOTS,
+        files=plots,
+        read_drawing=_read_drawing,
+        frames=gallery,
         facts=facts,
     )
-    with atomic_write(path) as beside:
-        beside.write_text(page, encoding="utf-8", errors="backslashreplace")
+    with atomic_write(path) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
-def _drawing(file: Path) -> Markup:
-    """The SVG element of a file, its ink in the page's colour of text."""
+def _read_drawing(file: Path) -> Markup:
+    """Read the SVG element of a file, with its ink replaced by the page's colour of text."""
     text = file.read_text(encoding="utf-8")
     return Markup(text[text.index("<svg") :].replace(INK, "currentColor"))
 
 
-def best_model(errors: pd.DataFrame) -> str:
-    """The model to show: of those with the most levels, the one with the least mean error.
+def choose_model(errors: pd.DataFrame) -> str:
+    """Choose the model to show: of those with the most levels, the one with the least mean error.
 
     Args:
         errors: the values of the table of prediction errors.
@@ -81,45 +82,45 @@ def best_model(errors: pd.DataFrame) -> str:
     return error[levels == levels.max()].idxmin()
 
 
-def gallery(split: Split, predictions: Predictions, title: str, cache: Path) -> list[dict]:
-    """What the page shows of the `SHOWN` frames whose levels the model `title` misses by most.
+def make_gallery(split: Split, predictions: Predictions, title: str, cache: Path) -> list[dict]:
+    """Describe, for the page's JSON, the `SHOWN` frames with the largest errors of model `title`.
 
-    A dict a frame, for JSON: name, miss (mean over levels), source (a lossless picture as a data
-    URI) and levels: per level name, predicted, true, coded, bits, psnr, vmaf, picture. Of frames
-    larger than 640x352 the pictures show the middle, pixel for pixel.
+    Each has a name, its error (the mean over levels), a source (a lossless picture as a data URI)
+    and levels: per level name, predicted, true, coded, bits, psnr, vmaf, picture. Of frames larger
+    than 640x352 the pictures show the middle, pixel for pixel.
     """
     levels = [level for level in LEVELS if (title, level) in predictions]
     errors = [np.abs(predictions[title, level] - split.true(level)) for level in levels]
-    misses = np.mean(errors, axis=0)
+    means = np.mean(errors, axis=0)
 
-    def at_level(number: int, level: str) -> dict:
-        predicted = float(predictions[title, level][number])
+    def describe_level(index: int, level: str) -> dict:
+        predicted = float(predictions[title, level][index])
         coded = split.codec.nearest(predicted)
-        encode = encoded(split.images[number], coded, split.codec, cache)
+        encode = encode_image(split.images[index], coded, split.codec, cache)
         return {
             "name": level,
             "predicted": predicted,
-            "true": float(split.true(level)[number]),
+            "true": float(split.true(level)[index]),
             "coded": coded,
             "bits": encode.bits,
             "psnr": encode.psnr,
             "vmaf": encode.vmaf,
-            "picture": _picture(split.codec.decode(encode.stream)),
+            "picture": _data_uri(split.codec.decode(encode.stream)),
         }
 
-    def shown(number: int) -> dict:
+    def describe(index: int) -> dict:
         return {
-            "name": printable(Path(split.names[number]).with_suffix("")),
-            "miss": float(misses[number]),
-            "source": _picture(read_even(split.images[number])),
-            "levels": [at_level(number, level) for level in levels],
+            "name": printable(Path(split.names[index]).with_suffix("")),
+            "error": float(means[index]),
+            "source": _data_uri(read_even(split.images[index])),
+            "levels": [describe_level(index, level) for level in levels],
         }
 
-    return parallel_map(shown, np.argsort(-misses, kind="stable")[:SHOWN], "gallery")
+    return parallel_map(describe, np.argsort(-means, kind="stable")[:SHOWN], "gallery")
 
 
-def _picture(rgb: np.ndarray) -> str:
-    """The middle of a frame, without loss, as a data URI."""
+def _data_uri(rgb: np.ndarray) -> str:
+    """Encode the middle of a frame losslessly as a data URI."""
     top, left = (max(0, (side - most) // 2) for side, most in zip(rgb.shape, (HEIGHT, WIDTH)))
     file = io.BytesIO()
     middle = Image.fromarray(rgb[top : top + HEIGHT, left : left + WIDTH])

@@ -1,4 +1,4 @@
-"""The paper's tables: prediction error, quality error, bitrate, complexity."""
+"""The paper's tables: prediction error, quality error and bitrate."""
 
 import functools
 from pathlib import Path
@@ -11,7 +11,7 @@ from ...base.constants import LEVELS, QP
 from ...data.split import Split
 from ...models.descriptions import MODELS
 from ..metrics import mean_with_interval, prediction_errors
-from .coding import METRICS, best_constant, measured
+from .encodes import METRICS, find_best_constant, measure_encodes
 from .predictions import Predictions, of_level
 from .table import Table
 from .viewers import Viewers, label_floor
@@ -19,12 +19,12 @@ from .viewers import Viewers, label_floor
 # Mean absolute errors that the paper gives for JND1 on VideoSet: QP, and dB of PSNR.
 PUBLISHED = {"mean_absolute_error": 1.57, "psnr_error": 0.72}
 PUBLISHED_FOR = [model.title for model in MODELS.values() if model.multitask]
-BASELINE = "median label"
+MEDIAN = "median label"
 INTERVALS = "Intervals are 95 %, by bootstrap over contents."
-RIVALS = (
-    "Rivals, where the data have a train split: ridge regressions fitted on it, by percentiles of "
-    "gradients and by how near one trial encode comes; a model has to beat those, too. CPU seconds "
-    "are those of a frame, from its file on."
+BASELINES = (
+    "Baselines, if the dataset has a train split, are ridge regressions fitted on it: on "
+    "percentiles of gradients, and on the quality of one trial encode; a model has to beat those, "
+    "too. CPU seconds are per frame, from its file on."
 )
 
 
@@ -34,16 +34,16 @@ def prediction_error(
     viewers: Viewers | None,
     cpu_seconds: dict[str, float],
 ) -> Table:
-    """How far each model's levels are from the true ones, beside what they must be compared with.
+    """Tabulate the errors of predicted levels, with everything that they must be compared with.
 
     Args:
-        predictions: of the models, and of rivals without a network.
-        viewers: without them the label floor is not known.
-        cpu_seconds: per frame by title, of those where it was measured.
+        predictions: of the models, and of baselines without a network.
+        viewers: without them the label floor is unknown.
+        cpu_seconds: per frame by title, where it was measured.
     """
     unit = split.codec.unit
     floor, floors = _label_floors(split, viewers)
-    rows = [
+    values = pd.DataFrame(
         {
             "model": title,
             "level": level,
@@ -53,16 +53,16 @@ def prediction_error(
             "cpu_seconds": cpu_seconds.get(title, np.nan),
         }
         for (title, level), predicted in predictions.items()
-    ]
-    published = any(pd.notna(row["published"]) for row in rows)
+    )
+    published = values.published.notna().any()
     note = "Published: on VideoSet's viewers, other frames than these. " if published else ""
     return Table(
         "prediction_error",
         "Prediction error",
         f"Absolute error in {unit}, and Spearman's rank correlation. Compare with always answering "
-        f"the median label; of that error, 'fraction' is what the model leaves. "
-        f"{RIVALS} {floor} {note}{INTERVALS} {split.caption}",
-        pd.DataFrame(rows),
+        f"the median label: 'fraction' is the model's mean error divided by the median label's. "
+        f"{BASELINES} {floor} {note}{INTERVALS} {split.caption}",
+        values,
         {
             "Model": "{model}",
             "Level": "{level}",
@@ -81,66 +81,65 @@ def prediction_error(
 
 
 def _label_floors(split: Split, viewers: Viewers | None) -> tuple[str, dict[str, float]]:
-    """The floor of each level, and what it is, in a sentence."""
+    """Compute the floor of each level, and explain it in a sentence."""
     if not viewers:
-        return "The labels' own uncertainty is not known here: --labels gives it.", {}
+        return "The uncertainty of the labels is unknown without --labels.", {}
     floors = {
         level: label_floor(samples, viewers.statistic, split.codec_name != QP)
         for level, samples in zip(LEVELS, zip(*viewers.samples))
     }
     contents = f"{len(viewers.samples)} contents"
-    moved = f"how far the labels move when the viewers are resampled ({contents})"
-    return f"Label floor: {moved}.", floors
+    return (
+        f"Label floor: how far the labels move when viewers are resampled ({contents}).",
+        floors,
+    )
 
 
 def quality_error(split: Split, predictions: Predictions, cache: Path) -> Table:
-    """How far the quality of frames coded at predicted levels is from that at the true ones."""
+    """Tabulate how far the quality at predicted levels is from the quality at the true ones."""
     rows = []
     for level in dict.fromkeys(level for _, level in predictions):
-        at_true = measured(split, split.true(level), cache, f"true {level}")
-        rows += [
-            {
-                "model": title,
-                "level": level,
-                **_differences(measured(split, levels, cache, f"{title} {level}"), at_true, split),
-                "published": _published("psnr_error", split, title, level),
-            }
-            for title, levels in _with_baseline(split, predictions, level).items()
-        ]
+        at_true = measure_encodes(split, split.true(level), cache, f"true {level}")
+        for title, levels in _with_median(split, predictions, level).items():
+            at_levels = measure_encodes(split, levels, cache, f"{title} {level}")
+            row: dict[str, Any] = {"model": title, "level": level}
+            for metric in METRICS:
+                differences = (at_levels[metric] - at_true[metric]).abs().to_numpy()
+                row |= mean_with_interval(f"{metric}_error", differences, split.contents)
+            rows.append({**row, "published": _published("psnr_error", split, title, level)})
     values = pd.DataFrame(rows)
-    shown = {
-        "Model": "{model}",
-        "Level": "{level}",
-        "PSNR, dB": "{psnr_error:.2f} ({psnr_error_low:.2f} to {psnr_error_high:.2f})",
-        "SSIM": "{ssim_error:.4f} ({ssim_error_low:.4f} to {ssim_error_high:.4f})",
-        "VMAF": "{vmaf_error:.2f} ({vmaf_error_low:.2f} to {vmaf_error_high:.2f})",
-        **({"Published, dB": "{published:.2f}"} if values.published.notna().any() else {}),
-    }
     return Table(
         "quality_error",
         "Quality error",
         "Absolute difference between each frame coded at the predicted level and at the true one, "
         "both rounded to whole levels: mean and interval. Compare with coding at the median label. "
-        f"PSNR and SSIM are those of luma. {split.codec.version()}. {INTERVALS} {split.caption}",
+        f"PSNR and SSIM are of luma. {split.codec.version()}. {INTERVALS} {split.caption}",
         values,
-        shown,
+        {
+            "Model": "{model}",
+            "Level": "{level}",
+            "PSNR, dB": "{psnr_error:.2f} ({psnr_error_low:.2f} to {psnr_error_high:.2f})",
+            "SSIM": "{ssim_error:.4f} ({ssim_error_low:.4f} to {ssim_error_high:.4f})",
+            "VMAF": "{vmaf_error:.2f} ({vmaf_error_low:.2f} to {vmaf_error_high:.2f})",
+            **({"Published, dB": "{published:.2f}"} if values.published.notna().any() else {}),
+        },
     )
 
 
 def bitrate(split: Split, predictions: Predictions, cache: Path) -> Table:
-    """What coding at predicted JND1 levels saves, and how many frames it spoils."""
+    """Tabulate how many bits predicted JND1 levels save, and how many frames are coded too far."""
     codec, unit = split.codec, split.codec.unit
-    true, coded = split.true("JND1"), np.vectorize(codec.nearest)
-    true_bits = measured(split, true, cache, "true JND1").bits.mean()
+    true, nearest = split.true("JND1"), np.vectorize(codec.nearest)
+    true_bits = measure_encodes(split, true, cache, "true JND1").bits.mean()
 
     @functools.cache
-    def of_constant(level: int) -> pd.DataFrame:
-        return measured(split, level, cache, f"{unit} {level}")
+    def measure_constant(level: int) -> pd.DataFrame:
+        return measure_encodes(split, level, cache, f"{unit} {level}")
 
-    def row(title: str, levels: np.ndarray | float) -> dict[str, Any]:
-        mean = measured(split, levels, cache, f"{title} JND1").mean()
-        constant, constant_bits = best_constant(of_constant, mean.vmaf, codec.levels)
-        excess = codec.coarser_by(coded(levels), coded(true))
+    def row(title: str, levels: np.ndarray) -> dict[str, Any]:
+        mean = measure_encodes(split, levels, cache, f"{title} JND1").mean()
+        constant, constant_bits = find_best_constant(measure_constant, mean.vmaf, codec.levels)
+        excess = codec.coarser_by(nearest(levels), nearest(true))
         excess = pd.Series(excess[excess > 0], dtype=float)
         return {
             "levels": title,
@@ -155,10 +154,10 @@ def bitrate(split: Split, predictions: Predictions, cache: Path) -> Table:
             "largest_excess": excess.max(),
         }
 
-    of_titles = {**_with_baseline(split, predictions, "JND1"), "true levels": true}
+    of_titles = {**_with_median(split, predictions, "JND1"), "true levels": true}
     return Table(
         "bitrate",
-        "What it is good for",
+        "Bits saved",
         f"Frames coded at each predictor's JND1 level, against the one constant {unit} for all "
         "frames with the same average VMAF (interpolated between whole levels), and against the "
         "true JND1; negative saves bits. Noticed: frames coded coarser than their true JND1, where "
@@ -179,20 +178,10 @@ def bitrate(split: Split, predictions: Predictions, cache: Path) -> Table:
     )
 
 
-def _with_baseline(split: Split, predictions: Predictions, level: str) -> dict[str, np.ndarray]:
-    """Each model's levels by its title, and last the one median label for all frames."""
-    return {**of_level(predictions, level), BASELINE: np.median(split.true(level))}
-
-
-def _differences(at_levels: pd.DataFrame, at_true: pd.DataFrame, split: Split) -> dict[str, float]:
-    differences = (at_levels - at_true).abs()
-    return {
-        name: value
-        for metric in METRICS
-        for name, value in mean_with_interval(
-            f"{metric}_error", differences[metric].to_numpy(), split.contents
-        ).items()
-    }
+def _with_median(split: Split, predictions: Predictions, level: str) -> dict[str, np.ndarray]:
+    """Select each model's levels by its title, and last the one median label for all frames."""
+    true = split.true(level)
+    return {**of_level(predictions, level), MEDIAN: np.full_like(true, np.median(true))}
 
 
 def _published(figure: str, split: Split, title: str, level: str) -> float:

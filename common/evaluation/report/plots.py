@@ -1,8 +1,9 @@
-"""The plots: predicted against true levels, how errors spread, and what they depend on."""
+"""The plots: predicted against true levels, the distribution of errors, errors by complexity."""
 
 import itertools
 import re
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,33 +18,25 @@ from ...data.split import Split
 from ...models.descriptions import MODELS
 from .predictions import Predictions, of_level
 
-# Text and axes. The page puts its own colour of text in its place, light or dark.
+# Text and axes. The page replaces it by its own colour of text, light or dark.
 INK = "#1d2126"
-# Near those of Okabe and Ito, 2008, told apart by colour-blind readers; seen on light and dark.
-COLOURS = dict(
-    zip(
-        (model.title for model in MODELS.values()),
-        ("#2f86c8", "#dd6a2c", "#1fa57c", "#c06c9c", "#c99000", "#5bb2dd"),
-    )
-)
+# Close to the palette of Okabe and Ito, 2008, which colour-blind readers can tell apart; visible on
+# light and dark backgrounds.
+_PALETTE = itertools.cycle(("#2f86c8", "#dd6a2c", "#1fa57c", "#c06c9c", "#c99000", "#5bb2dd"))
+COLOURS = dict(zip((model.title for model in MODELS.values()), _PALETTE))
 STYLE: Any = {
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
+    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "text.color"), INK),
+    **dict.fromkeys(("legend.labelcolor", "xtick.color", "ytick.color"), INK),
     "axes.labelsize": 10,
     "axes.linewidth": 0.7,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlecolor": INK,
     "axes.titlelocation": "left",
     "axes.titlesize": 10.5,
     "font.size": 9.5,
     "legend.frameon": False,
-    "legend.labelcolor": INK,
     "savefig.dpi": 200,
     "svg.hashsalt": "tables",  # the same plot gives the same file
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
 }
 LINE: dict[str, Any] = {"color": INK, "linewidth": 0.8, "alpha": 0.5}
 PANEL = 3.4  # inches per side
@@ -55,7 +48,7 @@ _OURS = {
 
 
 class Level(NamedTuple):
-    """What is drawn of a level."""
+    """The data of one level to draw."""
 
     true: np.ndarray
     """Levels [images]."""
@@ -64,6 +57,15 @@ class Level(NamedTuple):
     bits_per_pixel: np.ndarray
     """[images], of all frames coded at the same level."""
     unit: str
+
+
+class Plot(NamedTuple):
+    """A kind of plot, drawn for each level."""
+
+    draw: Callable[[Level], Figure]
+    title: str
+    caption: str
+    """The explanation on the page."""
 
 
 def write_plots(
@@ -79,24 +81,24 @@ def write_plots(
     """
     written: dict[str, dict[str, Path]] = {name: {} for name in PLOTS}
     levels = [level for level in LEVELS if of_level(predictions, level)]
-    for (name, draw), level in itertools.product(PLOTS.items(), levels):
+    for (name, plot), level in itertools.product(PLOTS.items(), levels):
         path = folder / f"{name}_{level}.svg"
-        of_models = of_level(predictions, level)
+        models = of_level(predictions, level)
         with matplotlib.rc_context(STYLE):
-            figure = draw(Level(split.true(level), of_models, bits_per_pixel, split.codec.unit))
+            figure = plot.draw(Level(split.true(level), models, bits_per_pixel, split.codec.unit))
             figure.suptitle(level, x=0.02, ha="left", fontsize=11, fontweight="bold")
             if split.proxy_labels:
                 caption = textwrap.fill(f"Levels: {split.proxy_labels}", 56)
                 figure.supxlabel(caption, x=0.02, ha="left", fontsize=7)
             for suffix, metadata in _METADATA.items():
-                with atomic_write(path.with_suffix(suffix)) as beside:
-                    figure.savefig(beside, metadata=metadata, transparent=suffix == ".svg")
+                with atomic_write(path.with_suffix(suffix)) as temporary:
+                    figure.savefig(temporary, metadata=metadata, transparent=suffix == ".svg")
         written[name][level] = path
     return written
 
 
-def _predicted_against_true(level: Level) -> Figure:
-    figure = _points(level.true, level.models, f"true {level.unit}", f"predicted {level.unit}")
+def _draw_predicted_against_true(level: Level) -> Figure:
+    figure = _draw_points(level.true, level.models, f"true {level.unit}", f"predicted {level.unit}")
     for axes, predicted in zip(figure.axes, level.models.values()):
         both = np.concatenate([level.true, predicted])
         ends = both.min() - 1, both.max() + 1
@@ -107,11 +109,11 @@ def _predicted_against_true(level: Level) -> Figure:
     return figure
 
 
-def _error_distribution(level: Level) -> Figure:
+def _draw_error_distribution(level: Level) -> Figure:
     figure = Figure((PANEL, PANEL), layout="constrained")
     axes = figure.subplots()
-    median = np.abs(level.true - np.median(level.true))
-    axes.ecdf(median, color=INK, linestyle="--", linewidth=1, label="median label")
+    median_errors = np.abs(level.true - np.median(level.true))
+    axes.ecdf(median_errors, color=INK, linestyle="--", linewidth=1, label="median label")
     for title, predicted in level.models.items():
         errors = np.abs(predicted - level.true)
         axes.ecdf(errors, color=COLOURS[title], linewidth=1.8, label=title)
@@ -121,31 +123,45 @@ def _error_distribution(level: Level) -> Figure:
     return figure
 
 
-def _error_against_complexity(level: Level) -> Figure:
+def _draw_error_against_complexity(level: Level) -> Figure:
     errors = {title: predicted - level.true for title, predicted in level.models.items()}
     label = f"predicted - true {level.unit}"
-    figure = _points(level.bits_per_pixel, errors, "bits per pixel", label)
+    figure = _draw_points(level.bits_per_pixel, errors, "bits per pixel", label)
     for axes in figure.axes:
         axes.axhline(0, **LINE)
         axes.set(xlim=(0, None))
     return figure
 
 
-def _points(x: np.ndarray, of_models: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
-    """A panel of points for each model, by its title, one below the other."""
-    figure = Figure((PANEL, PANEL * len(of_models)), layout="constrained")
-    panels = figure.subplots(len(of_models), squeeze=False)[:, 0]
-    for axes, (title, y) in zip(panels, of_models.items()):
+def _draw_points(x: np.ndarray, models: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
+    """Draw a panel of points for each model, by its title, one below the other."""
+    figure = Figure((PANEL, PANEL * len(models)), layout="constrained")
+    panels = figure.subplots(len(models), squeeze=False)[:, 0]
+    for axes, (title, y) in zip(panels, models.items()):
         axes.scatter(x, y, 20, COLOURS[title], alpha=0.75, linewidths=0)
         axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     return figure
 
 
-# By what their files' names begin with; the page says what they show.
+# By the start of their files' names.
 PLOTS = {
-    "predicted_against_true": _predicted_against_true,
-    "error_distribution": _error_distribution,
-    "error_against_complexity": _error_against_complexity,
+    "predicted_against_true": Plot(
+        _draw_predicted_against_true,
+        "Predicted against true levels",
+        "Each point is a frame; points on the line are predicted exactly.",
+    ),
+    "error_distribution": Plot(
+        _draw_error_distribution,
+        "Distribution of errors",
+        "The share of frames with at most that absolute error. Dashed: always answering the "
+        "median label.",
+    ),
+    "error_against_complexity": Plot(
+        _draw_error_against_complexity,
+        "Error against content complexity",
+        "Signed error over the bits per pixel that a frame takes at the median JND1 label, the "
+        "same level for all frames.",
+    ),
 }
 FILES = {
     f"{plot}_{level}{suffix}": ours

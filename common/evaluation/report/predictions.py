@@ -1,15 +1,15 @@
-"""The levels that each model predicts for the test split, kept between runs frame by frame."""
+"""The levels that each model predicts for the test split."""
 
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from ...base.arrays import write_arrays
 from ...base.constants import LEVELS
 from ...base.errors import UserError, report_skipped
+from ...base.files import checksum
+from ...base.progress import Progress
 from ...inference.predictor import Predictor
-from ..results import digest, kept
+from ..cache import cache_file, load, store
 from .candidates import Candidate
 
 # Predicted levels [images] by model title and level, in the order of the paper's tables.
@@ -17,17 +17,17 @@ Predictions = dict[tuple[str, str], np.ndarray]
 
 
 def of_level(predictions: Predictions, level: str) -> dict[str, np.ndarray]:
-    """The levels [images] of each model that predicts `level`, by its title."""
+    """Select the predictions [images] of `level`, by model title."""
     return {title: levels for (title, name), levels in predictions.items() if name == level}
 
 
 def predict_all(
     candidates: list[Candidate], images: list[Path], cache: Path
 ) -> tuple[Predictions, list[Candidate]]:
-    """What the candidates that hold their model's weights predict for `images`; and these.
+    """Predict the levels of `images` with each candidate, and return those that were used, too.
 
-    A BestModel.h5 may be any model's: it is passed over where it holds another, and told on stderr
-    where it fits none, or is a second one of its model.
+    A BestModel.h5 may hold any model: as a candidate for another model it is skipped. A file that
+    fits no model, or is a second one of its model, is reported on stderr.
 
     Raises:
         UserError: a file is damaged or named after another model than it holds, an image cannot be
@@ -35,47 +35,53 @@ def predict_all(
     """
     predictions: Predictions = {}
     misfits: dict[Path, UserError] = {}
-    fitting: list[Candidate] = []
-    known: set[Path] = set()
-    digests = [digest(image) for image in images]
+    used: list[Candidate] = []
+    fitting: set[Path] = set()
     for candidate in candidates:
-        folder = cache / "levels" / f"{candidate.description.name}-{digest(candidate.file)}"
-        stored = {image: folder / f"{name}.npz" for image, name in zip(images, digests)}
-        missing = [image for image in images if not kept(stored[image], "levels")]
-        if missing:
-            try:
-                predictor = Predictor(candidate.description.name, candidate.file, candidate.level)
-            except UserError as misfit:
-                if candidate.certain:
-                    raise
-                misfits[candidate.file] = misfit
-                continue
-            _predict(predictor, missing, stored)
-        known.add(candidate.file)
-        names = [candidate.level] if candidate.level else LEVELS
-        if (candidate.description.title, names[0]) in predictions:
-            message = f"a second {candidate.description.title} for {names[0]}"
-            report_skipped(f"{candidate.file}: {message}")
+        try:
+            levels = _predict(candidate, images, cache)
+        except _MisfitError as misfit:
+            if candidate.certain:
+                raise
+            misfits[candidate.file] = misfit
             continue
-        fitting.append(candidate)
-        levels = np.array([kept(stored[image], "levels")[0] for image in images])
-        for number, level in enumerate(names):
-            predictions[candidate.description.title, level] = levels[:, number]
-    alone = [error for file, error in misfits.items() if file not in known]
+        fitting.add(candidate.file)
+        title = candidate.description.title
+        names = [candidate.level] if candidate.level else LEVELS
+        if (title, names[0]) in predictions:
+            report_skipped(f"{candidate.file}: a second {title} for {names[0]}")
+            continue
+        used.append(candidate)
+        predictions |= {(title, name): levels[:, index] for index, name in enumerate(names)}
+    unknown = [error for file, error in misfits.items() if file not in fitting]
     if not predictions:
-        raise alone[0]
-    for error in alone:
+        raise unknown[0]
+    for error in unknown:
         report_skipped(error)
-    return predictions, fitting
+    return predictions, used
 
 
-def _predict(predictor: Predictor, images: list[Path], stored: dict[Path, Path]) -> None:
-    """Write the levels of each image to its place in `stored`, one by one."""
-    title = predictor.description.title
-    doing = title if predictor.description.multitask else f"{title} {predictor.names[0]}"
-    with tqdm(desc=doing, total=len(images), unit="frame", disable=None, leave=False) as progress:
-        for image, prediction in zip(images, predictor.predict(images)):
+class _MisfitError(UserError):
+    """A weight file that does not hold the candidate's model."""
+
+
+def _predict(candidate: Candidate, images: list[Path], cache: Path) -> np.ndarray:
+    """Predict levels [images, levels], as far as they are not in the cache."""
+    description = candidate.description
+    weights = checksum([candidate.file.read_bytes()])
+    files = [cache_file(cache, "levels", description.name, weights, image) for image in images]
+    found = [load(file, ["levels"]) for file in files]
+    missing = [index for index, arrays in enumerate(found) if arrays is None]
+    if missing:
+        try:
+            predictor = Predictor(description.name, candidate.file, candidate.level)
+        except UserError as misfit:
+            raise _MisfitError(misfit) from None
+        predicted = predictor.predict([images[index] for index in missing])
+        desc = " ".join(filter(None, [description.title, candidate.level]))
+        progress = Progress(predicted, desc, len(missing), unit="frame")
+        for prediction, index in zip(progress, missing):
             if isinstance(prediction, UserError):
                 raise prediction
-            write_arrays(stored[image], {"levels": prediction.levels}, overwrite=True)
-            progress.update()
+            found[index] = store(files[index], ["levels"], [prediction.levels])
+    return np.array([arrays[0] for arrays in found if arrays])

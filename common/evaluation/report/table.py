@@ -1,4 +1,4 @@
-"""A table with its caption, and how its values are shown."""
+"""A table with its caption, and the way its values are shown."""
 
 from string import Formatter
 from typing import Any, NamedTuple
@@ -9,10 +9,10 @@ ABSENT = "\u2013"  # a dash
 
 
 class Table(NamedTuple):
-    """Values, and how they are shown."""
+    """Values, and the way they are shown."""
 
     name: str
-    """Of its CSV file, without suffix."""
+    """Name of its CSV file, without suffix."""
     title: str
     caption: str
     values: pd.DataFrame
@@ -21,27 +21,27 @@ class Table(NamedTuple):
 
     @property
     def cells(self) -> list[list[str]]:
-        """The rows as they are shown; what is not known is a dash."""
+        """The rows as they are shown; unknown values are dashes."""
         rows = self.values.to_dict("records")
-        return [[_cell(template, row) for template in self.shown.values()] for row in rows]
+        return [[_format(template, row) for template in self.shown.values()] for row in rows]
 
     @property
     def kinds(self) -> list[str]:
-        """What each column holds: "text" or "number"."""
+        """The kind of each column: "text" or "number"."""
         names = [template.strip("{}") for template in self.shown.values()]
-        numeric = pd.api.types.is_numeric_dtype
-        words = [name in self.values and not numeric(self.values[name]) for name in names]
+        is_number = pd.api.types.is_numeric_dtype
+        words = [name in self.values and not is_number(self.values[name]) for name in names]
         return ["text" if word else "number" for word in words]
 
 
-def _cell(template: str, row: dict[str, Any]) -> str:
+def _format(template: str, row: dict[str, Any]) -> str:
     names = [name for _, name, _, _ in Formatter().parse(template) if name]
     known = all(pd.notna(row[name]) for name in names)
     return template.format_map(row) if known else ABSENT
 
 
 def markdown(table: Table) -> str:
-    """Title, caption, and a pipe table."""
+    """Write title, caption, and a pipe table."""
     cells = pd.DataFrame(table.cells, columns=list(table.shown)).replace(r"\|", r"\\|", regex=True)
     sides = ["left" if kind == "text" else "right" for kind in table.kinds]
     # Numbers are formatted already: tabulate would drop their last zeros.

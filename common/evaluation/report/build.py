@@ -1,6 +1,7 @@
 """From a test split and weight files to the folder of tables, plots and the page."""
 
 import datetime
+import logging
 import re
 from pathlib import Path
 
@@ -12,19 +13,19 @@ from ...data.split import Split
 from ..results import Results, check_results, clear_results, write_csv
 from ..speed import describe_machine
 from . import bitstream, paper
+from .baselines import predict_baselines
 from .candidates import Candidate
-from .coding import measured
-from .complexity import complexity
-from .page import best_model, gallery, write_page
+from .complexity import measure_complexity
+from .encodes import measure_encodes
+from .page import choose_model, make_gallery, write_page
 from .plots import FILES, write_plots
 from .predictions import predict_all
-from .rivals import rivals
 from .table import Table, markdown
 from .viewers import Viewers
 
 TABLES, PAGE = "tables.md", "report.html"
 RESULTS: Results = {
-    TABLES: re.compile(b"## (Prediction error\n\nAbsolute|Complexity\n\nWeights in)"),
+    TABLES: re.compile(b"## (Prediction error\n\nAbsolute|Complexity\n\nWeights)"),
     PAGE: re.compile(
         rb"<!DOCTYPE html>.{0,500}?name=\"generator\" content=\"LASeR-JND\"", re.DOTALL
     ),
@@ -35,9 +36,10 @@ RESULTS: Results = {
     "bitstream.csv": re.compile(b"JND1,JND2,JND3,model,"),
     **FILES,
 }
+_log = logging.getLogger(__name__)
 
 
-def make_report(
+def build_report(
     split: Split,
     train: Split | None,
     candidates: list[Candidate],
@@ -49,14 +51,13 @@ def make_report(
 ) -> Table:
     """Measure the candidates on `split`, write everything to `out`, and return the errors.
 
-    Each prediction, encode and cost is kept in `cache`, so an interrupted run continues where it
-    stopped, and runs may share the cache. Only the times of the baselines and strings are measured
-    again.
+    Predictions, encodes and costs are kept in `cache`, which runs may share, so an interrupted run
+    continues where it stopped. Only the times of baselines and strings are measured again.
 
     Args:
-        train: training split of the baselines without a network; None: leave those out.
+        train: training split of the baselines without a network; None: no baselines.
         command: the command that the user ran, to be recorded in the files.
-        overwrite: also replace files in `out` that this program did not make.
+        overwrite: also replace files in `out` that this program did not write.
 
     Raises:
         UserError: as `check_results` or `predict_all`, or an image cannot be read.
@@ -64,48 +65,51 @@ def make_report(
     check_results(out, RESULTS, overwrite)
     predictions, candidates = predict_all(candidates, split.images, cache)
     titles = {title for title, _ in predictions}
-    costs = complexity(titles, split, cache)
-    simple = rivals(train, split, cache)
-    cpu_seconds = dict(zip(costs.values.model, costs.values.cpu_seconds)) | simple.cpu_seconds
+    costs = measure_complexity(titles, split, cache)
+    baselines = predict_baselines(train, split, cache)
+    cpu_seconds = dict(zip(costs.values.model, costs.values.cpu_seconds)) | baselines.cpu_seconds
+    of_all = predictions | baselines.predictions
     tables = [
-        paper.prediction_error(split, predictions | simple.predictions, viewers, cpu_seconds),
+        paper.prediction_error(split, of_all, viewers, cpu_seconds),
         paper.quality_error(split, predictions, cache),
         paper.bitrate(split, predictions, cache),
         costs,
+        *bitstream.from_strings(split, candidates, cache),
     ]
-    tables += bitstream.from_strings(split, candidates, cache)
-    at_median = measured(split, np.median(split.true("JND1")), cache, "median JND1")
+    at_median = measure_encodes(split, np.median(split.true("JND1")), cache, "median JND1")
     errors = tables[0].values
-    best = best_model(errors[errors.model.isin(titles)])
-    frames = gallery(split, predictions, best, cache)
+    model = choose_model(errors[errors.model.isin(titles)])
+    gallery = make_gallery(split, predictions, model, cache)
+    _log.info("writing %s", out)
     write_tables(tables, out, command, overwrite)
     plots = write_plots(out, split, predictions, at_median.bits_per_pixel.to_numpy())
-    write_page(out / PAGE, split, best, tables, plots, frames, _facts(command, split, candidates))
+    facts = _facts(command, split, candidates)
+    write_page(out / PAGE, split, model, tables, plots, gallery, facts)
     return tables[0]
 
 
 def _facts(command: str, split: Split, candidates: list[Candidate]) -> dict[str, str]:
-    """Facts for the page: the command, the data and the machine."""
+    """List facts for the page: the command, the data and the machine."""
     return {
         "Command": command,
         "Machine": describe_machine(),
-        "Made": _now(),
+        "Date": _now(),
         "Data": split.caption,
         "Weights": ", ".join(dict.fromkeys(str(candidate.file) for candidate in candidates)),
-        "Coded and measured by": split.codec.version(),
-        "Predicted by": f"TensorFlow {tf.__version__}",
+        "Encoded and measured with": split.codec.version(),
+        "Predicted with": f"TensorFlow {tf.__version__}",
     }
 
 
 def write_tables(tables: list[Table], out: Path, command: str, overwrite: bool = False) -> None:
-    """Write tables.md, and each table's CSV, to the folder `out`, where no other result stays."""
+    """Write tables.md and a CSV file per table to `out`, and remove all earlier results there."""
     clear_results(out, RESULTS, overwrite)
     for table in tables:
         write_csv(table.values, out / f"{table.name}.csv", float_format="%.6g")
     made_by = f"Made by `{command}` on {describe_machine()}, {_now()}."
-    with atomic_write(out / TABLES) as beside:
+    with atomic_write(out / TABLES) as temporary:
         text = "\n".join([*map(markdown, tables), made_by]) + "\n"
-        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _now() -> str:

@@ -1,4 +1,6 @@
-"""The rivals without a network: what they see, by hand, and what they learn, where it is known."""
+"""The baselines without a network: what they see, by hand, and what they learn, where it is known."""
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from common.base.constants import QP
 from common.data.gradients import gradient_percentiles
 from common.data.manifest import COLUMNS, write_manifest
 from common.data.split import read_split, read_train_split
-from common.evaluation.report.rivals import rivals
+from common.evaluation.report.baselines import predict_baselines
 from common.models.labels import PROXY, VIEWERS
 from common.video import h264
 
@@ -59,10 +61,10 @@ def root(tmp_path):
 def test_they_learn_what_follows_from_what_they_see(root, tmp_path):
     train, test = read_train_split(root), read_split(root, "test", levels_needed=True)
     assert (train.name, len(train.images), len(set(train.contents))) == ("train", 24, 12)
-    predictions, cpu_seconds = rivals(train, test, tmp_path / "cache")
+    predictions, cpu_seconds = predict_baselines(train, test, tmp_path / "cache")
     gradients, encode = dict.fromkeys(title for title, _ in predictions)
     trial = round(float(np.median(train.true("JND1"))))
-    assert encode == f"rival: one encode at {trial}, its VMAF"
+    assert encode == f"baseline: one encode at {trial}, its VMAF"
     for order, level in enumerate(("JND1", "JND2", "JND3")):
         assert predictions[gradients, level] == pytest.approx(test.levels[:, order], abs=0.7)
         assert predictions[encode, level].shape == (6,)
@@ -74,7 +76,7 @@ def test_they_learn_what_follows_from_what_they_see(root, tmp_path):
 def test_one_encode_is_measured_by_ffmpeg_and_fitted_by_a_cubic(root, tmp_path):
     """The same cubic by scikit-learn's plain least squares, through the VMAF of the encoder's."""
     train, test = read_train_split(root), read_split(root, "test", levels_needed=True)
-    predictions, _ = rivals(train, test, tmp_path / "cache")
+    predictions, _ = predict_baselines(train, test, tmp_path / "cache")
     encode = list(predictions)[-1][0]
     qp = round(float(np.median(train.true("JND1"))))
 
@@ -94,29 +96,28 @@ def test_viewers_levels_are_asked_of_bits_and_psnr_too(root, tmp_path):
     text = (root / "manifest.csv").read_text()
     (root / "manifest.csv").write_text(text.replace(PROXY, VIEWERS))
     train, test = read_train_split(root), read_split(root, "test", levels_needed=True)
-    predictions, _ = rivals(train, test, tmp_path / "cache")
+    predictions, _ = predict_baselines(train, test, tmp_path / "cache")
     encode = list(predictions)[-1][0]
     assert encode.endswith("its bits, PSNR and VMAF")
     # The bits that noise takes tell its strength.
     assert predictions[encode, "JND2"] == pytest.approx(test.true("JND2"), abs=0.7)
 
 
-def test_no_rivals_without_contents_to_learn_from(root, tmp_path):
+def test_no_baselines_without_contents_to_learn_from(root, tmp_path):
     train, test = read_train_split(root), read_split(root, "test", levels_needed=True)
-    few = train._replace(
-        images=train.images[:8], levels=train.levels[:8], rows=train.rows[:8]
-    )  # of 4 contents
-    assert rivals(few, test, tmp_path) == rivals(None, test, tmp_path) == ({}, {})
+    few = {"images": train.images[:8], "levels": train.levels[:8], "rows": train.rows[:8]}
+    for each in (None, dataclasses.replace(train, **few)):  # 4 contents
+        assert predict_baselines(each, test, tmp_path) == ({}, {})
     (root / "train" / "JND-Levels.txt").unlink()
     assert read_train_split(root) is None
 
 
 def test_gradients_are_kept(root, tmp_path):
     train, test = read_train_split(root), read_split(root, "test", levels_needed=True)
-    first, _ = rivals(train, test, tmp_path)
+    first, _ = predict_baselines(train, test, tmp_path)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")}
     assert len([path for path in files if "gradients" in path.parts]) == 30
-    again, _ = rivals(train, test, tmp_path)
+    again, _ = predict_baselines(train, test, tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")} == files
     for key, levels in first.items():
         assert again[key].tolist() == levels.tolist()

@@ -11,7 +11,12 @@ from PIL import Image
 from common.base.constants import QP, QUALITY
 from common.data.split import read_split
 from common.evaluation.report import paper
-from common.evaluation.report.coding import best_constant, encoded, measured, read_even
+from common.evaluation.report.encodes import (
+    encode_image,
+    find_best_constant,
+    measure_encodes,
+    read_even,
+)
 from common.video import h264, jpeg
 from common.video.frame_codecs import CODECS
 from tests.synthetic import picture
@@ -36,7 +41,7 @@ def saved(frame, path):
 
 def test_an_encode_is_the_codecs_and_is_made_once(frame, image, tmp_path):
     codec = CODECS[QP]
-    encode = encoded(image, 30, codec, tmp_path)
+    encode = encode_image(image, 30, codec, tmp_path)
     stream = h264.encode(frame, 30)
     assert encode.stream == stream
     assert encode.bits == 8 * len(stream)
@@ -45,13 +50,15 @@ def test_an_encode_is_the_codecs_and_is_made_once(frame, image, tmp_path):
     assert encode[3:] == pytest.approx((expected["psnr"], expected["ssim"], expected["vmaf"]))
 
     never = codec._replace(encode=None, measure=None)
-    assert encoded(image, 30, never, tmp_path) == encode
+    assert encode_image(image, 30, never, tmp_path) == encode
     flipped = saved(frame[:, ::-1], tmp_path / "flipped.png")
     # Another level, frame, or version of the tools is another encode.
     for other in (
-        lambda: encoded(image, 31, never, tmp_path),
-        lambda: encoded(flipped, 30, never, tmp_path),
-        lambda: encoded(image, 30, never._replace(version=lambda: "x264 of tomorrow"), tmp_path),
+        lambda: encode_image(image, 31, never, tmp_path),
+        lambda: encode_image(flipped, 30, never, tmp_path),
+        lambda: encode_image(
+            image, 30, never._replace(version=lambda: "x264 of tomorrow"), tmp_path
+        ),
     ):
         with pytest.raises(TypeError):
             other()
@@ -62,17 +69,17 @@ def test_a_killed_encode_leaves_nothing(image, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        encoded(image, 30, CODECS[QP]._replace(measure=killed), tmp_path)
+        encode_image(image, 30, CODECS[QP]._replace(measure=killed), tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [image]
 
 
 def test_what_lost_nothing_has_a_number(tmp_path):
     flat = saved(np.full((*SIZE, 3), 128, np.uint8), tmp_path / "flat.png")
-    assert encoded(flat, 30, CODECS[QP], tmp_path).psnr == 100
+    assert encode_image(flat, 30, CODECS[QP], tmp_path).psnr == 100
 
 
 def test_jpeg_is_pillows_in_420(frame, image, tmp_path):
-    encode = encoded(image, 60, CODECS[QUALITY], tmp_path)
+    encode = encode_image(image, 60, CODECS[QUALITY], tmp_path)
     file = io.BytesIO()
     Image.fromarray(frame).save(file, "JPEG", quality=60, subsampling=2)  # 2 is 4:2:0
     assert encode.stream == file.getvalue()
@@ -107,14 +114,14 @@ def test_the_best_constant_level(levels):
         bits = 1000 * 2 ** (-index / 6)
         return pd.DataFrame({"vmaf": [99.0 - index, 101.0 - index], "bits": [bits / 2, bits * 1.5]})
 
-    level, bits = best_constant(of_constant, 100 - 20.25, levels)
+    level, bits = find_best_constant(of_constant, 100 - 20.25, levels)
     assert level == pytest.approx(levels[20] + 0.25 * levels.step)
     assert bits == pytest.approx(1000 * 2 ** (-20.25 / 6))
-    assert best_constant(of_constant, 80.0, levels) == pytest.approx(
+    assert find_best_constant(of_constant, 80.0, levels) == pytest.approx(
         (levels[20], 1000 * 2 ** (-20 / 6))
     )
-    assert best_constant(of_constant, 100.5, levels)[0] == levels[0]
-    assert best_constant(of_constant, 0.0, levels)[0] == levels[-1]
+    assert find_best_constant(of_constant, 100.5, levels)[0] == levels[0]
+    assert find_best_constant(of_constant, 0.0, levels)[0] == levels[-1]
 
 
 @pytest.fixture(scope="module", params=[QP, QUALITY])
@@ -175,7 +182,7 @@ def test_quality_and_bitrate_tables(split, tmp_path):
     # The constant's neighbours have the mean VMAF on either side.
     constant = row.constant
     sides = [
-        measured(split, [int(side)] * 3, tmp_path, "").vmaf.mean()
+        measure_encodes(split, [int(side)] * 3, tmp_path, "").vmaf.mean()
         for side in (np.floor(constant), np.ceil(constant))
     ]
     assert min(sides) <= row.vmaf <= max(sides)
@@ -202,27 +209,27 @@ def test_the_cache_takes_names_from_content_alone(frame, tmp_path):
     Image.fromarray(frame).save(tmp_path / "a.png")
     Image.fromarray(frame).save(tmp_path / "b.png")
     cache = tmp_path / "cache"
-    encoded(tmp_path / "a.png", 30, CODECS[QP], cache)
+    encode_image(tmp_path / "a.png", 30, CODECS[QP], cache)
     before = {path: os.stat(path).st_mtime_ns for path in cache.rglob("*.npz")}
-    encoded(tmp_path / "b.png", 30, CODECS[QP], cache)
+    encode_image(tmp_path / "b.png", 30, CODECS[QP], cache)
     assert {path: os.stat(path).st_mtime_ns for path in cache.rglob("*.npz")} == before
     assert len(before) == 1
 
 
 def test_a_damaged_encode_is_made_again(image, tmp_path):
-    first = encoded(image, 30, CODECS[QP], tmp_path)
+    first = encode_image(image, 30, CODECS[QP], tmp_path)
     (path,) = tmp_path.rglob("*.npz")
     whole = path.read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], whole.replace(b"vmaf", b"xxxx")):
         path.write_bytes(damaged)
-        assert encoded(image, 30, CODECS[QP], tmp_path) == first
+        assert encode_image(image, 30, CODECS[QP], tmp_path) == first
         assert path.read_bytes() == whole
 
 
 def test_several_runs_share_a_cache(image, tmp_path):
     import multiprocessing
 
-    first = encoded(image, 30, CODECS[QP], tmp_path / "alone")
+    first = encode_image(image, 30, CODECS[QP], tmp_path / "alone")
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         given = [(image, 30, tmp_path / "shared")] * 6
         assert pool.starmap(_encoded, given) == [first] * 6
@@ -231,4 +238,4 @@ def test_several_runs_share_a_cache(image, tmp_path):
 
 
 def _encoded(image, level, cache):
-    return encoded(image, level, CODECS[QP], cache)
+    return encode_image(image, level, CODECS[QP], cache)

@@ -1,0 +1,95 @@
+"""Baselines without a network; a model that does not beat them is of no use.
+
+    frame ─┬─ gradients at three scales ─ percentiles ─┐
+           └─ one trial encode ─ its quality and bits ─┴─ ridge regression ─ JND1 JND2 JND3
+
+Each is fitted on ROOT/train, as a model is, and measured on ROOT/test. The strength of the
+regularization is chosen by cross-validation over train's contents.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
+
+from ...base.constants import LEVELS
+from ...base.parallel import parallel_map
+from ...base.temporary import temporary_folder
+from ...data.frames import read_frame
+from ...data.gradients import gradient_percentiles
+from ...data.split import Split
+from ..cache import cache_file, fetch
+from .encodes import measure_encodes
+from .predictions import Predictions
+
+FOLDS = 5  # and the least number of contents in train
+TIMED = 4  # frames
+
+
+class Baselines(NamedTuple):
+    """The baselines' predictions for the test split, and their CPU seconds per frame by title."""
+
+    predictions: Predictions
+    cpu_seconds: dict[str, float]
+
+
+def predict_baselines(train: Split | None, test: Split, cache: Path) -> Baselines:
+    """Fit the baselines on `train` and predict `test`; there are none without `FOLDS` contents.
+
+    Raises:
+        UserError: an image cannot be read.
+    """
+    baselines = Baselines({}, {})
+    if not train or len(set(train.contents)) < FOLDS:
+        return baselines
+    trial = test.codec.nearest(np.median(train.true("JND1")))
+    numbers = ["vmaf"] if test.proxy_labels else ["bits_per_pixel", "psnr", "vmaf"]
+    names = "VMAF" if test.proxy_labels else "bits, PSNR and VMAF"
+
+    def measure_trial(split: Split, cache: Path) -> np.ndarray:
+        trials = measure_encodes(split, trial, cache, f"{split.name}, one trial encode")
+        return trials.assign(bits_per_pixel=np.log(trials.bits_per_pixel))[numbers].to_numpy()
+
+    squares = FunctionTransformer(lambda values: np.hstack([values, values**2]))
+    cubic = PolynomialFeatures(3, include_bias=False)
+    for title, measure, expand in (
+        ("baseline: gradients", _gradients, squares),
+        (f"baseline: one encode at {trial}, its {names}", measure_trial, cubic),
+    ):
+        model = GridSearchCV(
+            make_pipeline(StandardScaler(), expand, StandardScaler(), Ridge()),
+            {"ridge__alpha": np.logspace(-3, 5, 17)},
+            scoring="neg_mean_absolute_error",
+            cv=GroupKFold(FOLDS),
+        )
+        model.fit(measure(train, cache), train.known_levels, groups=train.contents)
+        predicted = model.predict(measure(test, cache)).T
+        baselines.predictions.update(zip(((title, level) for level in LEVELS), predicted))
+        baselines.cpu_seconds[title] = _time_features(measure, test)
+    return baselines
+
+
+def _gradients(split: Split, cache: Path) -> np.ndarray:
+    """Compute `gradient_percentiles` [images, 44], as far as they are not in the cache."""
+
+    def compute(image: Path) -> np.ndarray:
+        file = cache_file(cache, "gradients", image)
+        return fetch(file, ["percentiles"], lambda: [gradient_percentiles(read_frame(image))])[0]
+
+    return np.array(parallel_map(compute, split.images, f"{split.name}, gradients"))
+
+
+def _time_features(measure: Callable[[Split, Path], np.ndarray], split: Split) -> float:
+    """Measure the CPU seconds per frame, from image file to features, with an empty cache."""
+    few = dataclasses.replace(split, images=split.images[:TIMED])
+    with temporary_folder() as empty:
+        before = sum(os.times()[:4])
+        measure(few, empty)
+        return (sum(os.times()[:4]) - before) / len(few.images)

@@ -1,0 +1,116 @@
+"""Frames encoded at predicted levels and measured, to tell what the levels are worth."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ...base.parallel import parallel_map
+from ...data.pictures import read_rgb
+from ...data.split import Split
+from ...datasets.objective import lowest_below
+from ...video import h264
+from ...video.frame_codecs import Codec
+from ..cache import cache_file, fetch
+
+METRICS = ("psnr", "ssim", "vmaf")
+# PSNR of a lossless frame is infinite; differences need a number.
+LOSSLESS_DB = 100.0
+
+
+class Encode(NamedTuple):
+    """A frame encoded at a level: its stream, size and quality."""
+
+    stream: bytes
+    bits: int
+    bits_per_pixel: float
+    psnr: float
+    """dB, of luma."""
+    ssim: float
+    vmaf: float
+
+
+def read_even(image: Path) -> np.ndarray:
+    """Read the RGB pixels of an image without an odd last row or column, as 4:2:0 requires.
+
+    Raises:
+        UserError: the image cannot be read.
+    """
+    rgb = read_rgb(image)
+    height, width = (side // 2 * 2 for side in rgb.shape[:2])
+    return np.ascontiguousarray(rgb[:height, :width])
+
+
+def encode_image(image: Path, level: int, codec: Codec, cache: Path) -> Encode:
+    """Encode an image at a level and measure it, or take both from the `cache`.
+
+    Raises:
+        UserError: as `read_even`.
+    """
+
+    def compute() -> tuple[Any, ...]:
+        rgb = read_even(image)
+        stream = codec.encode(rgb, level)
+        measures = codec.measure(rgb, stream)
+        pixels = rgb.shape[0] * rgb.shape[1]
+        return np.frombuffer(stream, np.uint8), pixels, *(measures[each] for each in METRICS)
+
+    file = cache_file(cache, "encodes", codec.version(), level, image)
+    data, *numbers = fetch(file, ("stream", "pixels", *METRICS), compute)
+    stream, (pixels, psnr, ssim, vmaf) = data.tobytes(), map(float, numbers)
+    bits = h264.bits(stream)
+    return Encode(stream, bits, bits / pixels, min(psnr, LOSSLESS_DB), ssim, vmaf)
+
+
+def measure_encodes(
+    split: Split, levels: np.ndarray | float, cache: Path, desc: str
+) -> pd.DataFrame:
+    """Encode the images of `split` and measure them: a row per image, a column per number.
+
+    Args:
+        levels: [images], or one for all; rounded to levels that the codec has.
+        desc: names the levels in the progress.
+    """
+
+    def measure(pair: tuple[Path, float]) -> tuple[float, ...]:
+        image, level = pair
+        return encode_image(image, split.codec.nearest(level), split.codec, cache)[1:]
+
+    pairs = zip(split.images, np.broadcast_to(levels, len(split.images)))
+    rows = parallel_map(measure, pairs, f"encoding, {desc}")
+    return pd.DataFrame(rows, columns=list(Encode._fields[1:]))
+
+
+def find_best_constant(
+    measure: Callable[[int], pd.DataFrame], vmaf: float, levels: range
+) -> tuple[float, float]:
+    """Find the one level for all frames with the mean VMAF `vmaf`, and its mean bits per frame.
+
+    Whole levels seldom give exactly that VMAF. Bisection finds the coarsest one whose mean VMAF
+    reaches it; between that and the next coarser one, the level and the logarithm of the mean bits
+    are interpolated linearly over the mean VMAF. If no level reaches it, the result is the finest.
+
+    Args:
+        measure: gives `measure_encodes` of all frames at one level.
+        levels: all levels, from the finest to the coarsest.
+    """
+    means: dict[int, pd.Series] = {}
+
+    def mean(index: int) -> pd.Series:
+        if index not in means:
+            means[index] = measure(coarsest_first[index]).mean()
+        return means[index]
+
+    coarsest_first = levels[::-1]
+    # `lowest_below` looks for values below a bound, and here they must be at least `vmaf`.
+    bound = np.nextafter(-vmaf, np.inf)
+    index = lowest_below(lambda index: -mean(index).vmaf, bound, 0, len(levels) - 1)
+    if not index:
+        index = len(levels) - 1 if index is None else 0
+        return float(coarsest_first[index]), float(mean(index).bits)
+    finer, coarser = mean(index), mean(index - 1)
+    share = (finer.vmaf - vmaf) / (finer.vmaf - coarser.vmaf)
+    level = coarsest_first[index] + share * levels.step
+    return float(level), float(finer.bits ** (1 - share) * coarser.bits**share)
