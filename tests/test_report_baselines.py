@@ -1,4 +1,4 @@
-"""The baselines without a network: what they see, by hand, and what they learn, where it is known."""
+"""The baselines without a network: their features by hand, and what they learn of known levels."""
 
 import dataclasses
 

@@ -4,7 +4,6 @@ ROOT is the dataset that weights/make.sh prepares as more/, from photographs who
 the name of their collection.
 """
 
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def predict_held_out(
     train: Split, test: Split, weights: Path, cache: Path
 ) -> dict[str, np.ndarray]:
     """Predict the levels [frames, 3] of `test` by the model, the baselines and train's median."""
-    levels = {MODEL: _predict(weights, test)}
+    levels = {MODEL: _predict(weights, test.images)}
     baselines = predict_baselines(train, test, cache).predictions
     for title in dict.fromkeys(title for title, _ in baselines):
         levels[title] = np.stack([baselines[title, level] for level in LEVELS], axis=1)
@@ -61,12 +60,9 @@ def predict_held_out(
 def train_ratio(train: Split, weights: Path) -> float:
     """Compute the error on the first crops of `train`, as a fraction of their median's error."""
     first = [index for index, name in enumerate(train.names) if name.endswith(_FIRST)]
-    levels = _predict(
-        weights, dataclasses.replace(train, images=[train.images[index] for index in first])
-    )
-    return float(
-        np.abs(levels - train.known_levels[first]).mean() / median_error(train.known_levels[first])
-    )
+    images = [train.images[index] for index in first]
+    levels, true = _predict(weights, images), train.known_levels[first]
+    return float(np.abs(levels - true).mean() / median_error(true))
 
 
 def error_table(
@@ -92,9 +88,9 @@ def median_error(levels: np.ndarray) -> float:
     return float(np.abs(levels - np.median(levels, axis=0)).mean())
 
 
-def _predict(weights: Path, split: Split) -> np.ndarray:
+def _predict(weights: Path, images: list[Path]) -> np.ndarray:
     levels = []
-    for prediction in Predictor("MJLAT", weights).predict(split.images):
+    for prediction in Predictor("MJLAT", weights).predict(images):
         if isinstance(prediction, UserError):
             raise prediction
         levels.append(prediction.levels)
