@@ -1,4 +1,4 @@
-"""Progress where there is no terminal: a line at the start, and then one per minute."""
+"""Progress where there is no terminal: a line after ten seconds, and then one per minute."""
 
 import logging
 
@@ -6,19 +6,20 @@ from common.base import progress
 from common.base.progress import Progress
 
 
-def test_a_line_at_the_start_and_one_per_minute(caplog, monkeypatch):
+def test_short_work_logs_nothing_and_long_work_a_line_per_minute(caplog, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     with caplog.at_level(logging.INFO):
+        for _ in Progress(range(3), "short"):
+            now[0] += 3
         for _ in Progress(range(8), "encoding", unit="frame"):
             now[0] += 25
         with Progress(desc="training", total=200, unit="step") as bar:
             now[0] += 70
             bar.update(90)
     assert caplog.messages == [
-        "encoding: 8 frames",
-        "encoding: 3 of 8 frames",
-        "encoding: 6 of 8 frames",
-        "training: 200 steps",
+        "encoding: 1 of 8 frames",
+        "encoding: 4 of 8 frames",
+        "encoding: 7 of 8 frames",
         "training: 90 of 200 steps",
     ]

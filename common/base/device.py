@@ -3,8 +3,8 @@
 import ctypes.util
 import functools
 import importlib.util
+import logging
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .framework import tf
 
+_log = logging.getLogger(__name__)
 # Blackwell. No cuDNN 8 has convolutions for it.
 _FIRST_OF_CUDNN_9 = (10, 0)
 
@@ -21,14 +22,14 @@ def choose_device(precision: str) -> tuple[str, str]:
     """Set TensorFlow up; returns 'GPU' or 'CPU', and the precision to compute in.
 
     A visible CUDA GPU is used, with memory taken as needed. A CPU computes in the `precision`
-    asked for ('float32' or 'bfloat16') only if it has arithmetic for it. One line on stderr says
-    what was chosen, once.
+    asked for ('float32' or 'bfloat16') only if it has arithmetic for it. The choice is logged once.
     """
     if names := describe_gpus():
-        print(f"Running on {names[0]} in {precision}.", *names[1:], sep="\n", file=sys.stderr)
+        for line in (f"Running on {names[0]} in {precision}.", *names[1:]):
+            _log.info(line)
         return "GPU", precision
     precision, remark = cpu_precision(precision)
-    print(f"Running on the CPU in {precision}.{remark_on_libraries()}{remark}", file=sys.stderr)
+    _log.info("Running on the CPU in %s.%s%s", precision, remark_on_libraries(), remark)
     return "CPU", precision
 
 

@@ -1,7 +1,8 @@
-"""What goes wrong, and how a command says so: in one line, whatever it is."""
+"""Errors: each becomes one line for the user and an exit code, whatever goes wrong."""
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import signal
@@ -13,23 +14,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# Signals that ask a program to end, and the exit codes that shells give for them.
+# How to continue after an interruption.
+RESUME_HINT = "--resume goes on after the last whole epoch"
+RERUN_HINT = "the same command goes on"
+# Signals that ask a program to end; shells give 128 + their number as the exit code.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LONGEST = 300  # characters of an error that nobody foresaw
+_LONGEST = 300  # characters of an unforeseen error's message
 # Control characters, which could move a terminal's cursor or reorder text, and lone surrogates.
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
-
-
-# What takes an interrupted command up again.
-RESUME_HINT = "--resume goes on after the last whole epoch"
-RERUN_HINT = "the same command goes on"
+_log = logging.getLogger(__name__)
 
 
 class UserError(Exception):
-    """One line: what is wrong, where, and what to do about it."""
+    """An error that the user can mend, such as a missing or damaged file.
+
+    Its text is one line: what is wrong, where, and what to do about it. Functions of this package
+    raise it for whatever is wrong with their input; commands print it and exit with code 1.
+    """
 
 
 def printable(text: object) -> str:
@@ -49,52 +53,52 @@ def say(line: object, **options: Any) -> None:
 
 
 def report_skipped(error: object) -> None:
-    """Report on stderr that an input is skipped, and why."""
-    say(f"left out: {error}", file=sys.stderr)
+    """Log that an input is skipped, and why."""
+    _log.error("left out: %s", error)
 
 
 def as_result(function: Callable, *arguments: object) -> Any:
-    """What `function` gives, or the UserError that tells why it gives nothing."""
+    """Call a function and return its result or the UserError that it raises."""
     try:
         return function(*arguments)
     except UserError as error:
         return error
 
 
-class _AskedToEndError(BaseException):
-    """Ctrl-C or a signal: not an error, so nothing that handles errors may hold it up."""
+class _Interrupted(BaseException):
+    """Ctrl-C or a signal: not an Exception, so that nothing that handles errors delays the end."""
 
 
 @contextlib.contextmanager
-def exit_on_error(command: str, go_on: str = "") -> Iterator[None]:
+def exit_on_error(command: str, hint: str = "") -> Iterator[None]:
     """Turn whatever ends `command` early into one line on stderr and an exit code.
 
-    What a user can mend gives 1, Ctrl-C 130, SIGTERM 143; `go_on` says what takes an interrupted
-    command up again. Of what nobody foresaw, the details go to
-    a file that the line names.
+    The code is 1 after an error, 130 after Ctrl-C and 143 after SIGTERM. The traceback of an error
+    that nobody foresaw goes to a file that the line names. `hint` says how an interrupted command
+    is continued.
     """
-    _open_streams()
-    with _ended_by_signals() as asked:
+    _harden_streams()
+    with _catch_signals() as caught:
         try:
             yield
             sys.stdout.flush()
         except SystemExit:
             raise
         except BaseException as error:
-            if asked or isinstance(error, KeyboardInterrupt):  # whatever came of it on its way
-                hint = f"; {go_on}" if go_on else ""
-                print(f"{command}: interrupted{hint}", file=sys.stderr)
-                sys.exit(128 + (asked or [signal.SIGINT])[0])
+            # After a signal, `error` may be whatever it became on its way up.
+            if caught or isinstance(error, KeyboardInterrupt):
+                print(f"{command}: interrupted{hint and f'; {hint}'}", file=sys.stderr)
+                sys.exit(128 + (caught or [signal.SIGINT])[0])
             if isinstance(error, BrokenPipeError):
-                # The reader of our output went away (`... | head`): nothing to say, nor to flush.
+                # The reader of our output is gone (`... | head`): nothing to report nor to flush.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             else:
-                say(f"{command}: error: {_told(error)}", file=sys.stderr)
+                say(f"{command}: error: {_describe(error)}", file=sys.stderr)
             sys.exit(1)
 
 
-def _open_streams() -> None:
-    """Let printing fail neither where a stream is closed nor at what an encoding lacks."""
+def _harden_streams() -> None:
+    """Make printing work on closed streams and for characters that the encoding lacks."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -104,73 +108,68 @@ def _open_streams() -> None:
 
 
 @contextlib.contextmanager
-def _ended_by_signals() -> Iterator[list[int]]:
+def _catch_signals() -> Iterator[list[int]]:
     """Let the first signal that asks the process to end clean up, undisturbed by a second one.
 
-    Gives a list that the signal will be in.
+    Yields a list that will contain the signal.
     """
     # What the process was started to ignore, as by nohup, it goes on ignoring.
     heard = [each for each in _ENDING if signal.getsignal(each) is not signal.SIG_IGN]
     if threading.current_thread() is not threading.main_thread():
         heard = []
-    asked: list[int] = []
+    caught: list[int] = []
 
     def end(number: int, _: object) -> None:
         for each in heard:
             signal.signal(each, signal.SIG_IGN)
-        asked.append(number)
-        raise _AskedToEndError
+        caught.append(number)
+        raise _Interrupted
 
     def end_later(lost: "sys.UnraisableHookArgs") -> None:
-        # Python drops what is raised in a callback, as in h5py's: once more, when it is over.
-        if isinstance(lost.exc_value, _AskedToEndError):
+        # Python drops what is raised in a callback, such as h5py's: raise it again after it.
+        if isinstance(lost.exc_value, _Interrupted):
             signal.setitimer(signal.ITIMER_REAL, 0.01)
         else:
             hook_before(lost)
 
     hook_before = sys.unraisablehook
-    before = {each: signal.signal(each, end) for each in [*heard, *[signal.SIGALRM][: len(heard)]]}
+    handled = [*heard, signal.SIGALRM] if heard else []
+    before = {each: signal.signal(each, end) for each in handled}
     sys.unraisablehook = end_later
     try:
-        yield asked
+        yield caught
     finally:
         sys.unraisablehook = hook_before
-        if not asked:  # else what is left to do is to exit
+        if not caught:  # otherwise the process is about to exit
             for each, handler in before.items():
                 signal.signal(each, handler)
 
 
-def _told(error: BaseException) -> str:
-    """What a person can make of an error."""
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith(
-        __package__.split(".")[0]
-    ):
-        return f"the package {error.name} is missing: pip install -r requirements.txt"
-    # TensorFlow's is told by its name, since it may not be loaded.
+def _describe(error: BaseException) -> str:
+    """Describe an error, and what to do about it, to the user."""
+    match error:
+        case UserError():
+            return str(error)
+        case ModuleNotFoundError(name=str(name)) if name.split(".")[0] != _PACKAGE.name:
+            return f"the package {name} is missing: pip install -r requirements.txt"
+        case OSError(errno=errno.ENOSPC, filename=None, strerror=reason):
+            where = f"{tempfile.gettempdir()}, or the folder that is written to"
+            return f"{where}: {reason}; set TMPDIR to another folder for temporary files"
+        case OSError(filename=file, strerror=str(reason)):
+            return f"{file or 'reading or writing'}: {reason}"
+    # TensorFlow's is recognised by its name, since TensorFlow may not be loaded.
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return "not enough memory; a smaller --batch_size, or smaller frames, take less"
-    if isinstance(error, OSError) and error.strerror:
-        if error.errno == errno.ENOSPC and not error.filename:
-            where = f"{tempfile.gettempdir()}, or the folder that is written to"
-            return f"{where}: {error.strerror}; set TMPDIR to another folder for temporary files"
-        return f"{error.filename or 'reading or writing'}: {error.strerror}"
-    message = " ".join(str(error).split())[:_LONGEST]
-    return f"{type(error).__name__} in {_where(error)}: {message} ({_details(error)})"
-
-
-def _where(error: BaseException) -> str:
-    """The innermost function of this project that the error went through."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
-    frame = (ours or frames)[-1]
-    return f"{frame.name}, {Path(frame.filename).name}"
+    name, file = (ours or frames)[-1].name, Path((ours or frames)[-1].filename).name
+    message = " ".join(str(error).split())[:_LONGEST]
+    return f"{type(error).__name__} in {name}, {file}: {message} ({_write_details(error)})"
 
 
-def _details(error: BaseException) -> str:
-    """Write the traceback to a file, and say where it is."""
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+def _write_details(error: BaseException) -> str:
+    """Write the traceback to a file, and tell where it is."""
+    text = "".join(traceback.format_exception(error))
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="laser-jnd-", suffix=".txt", delete=False, errors="backslashreplace"
@@ -179,6 +178,3 @@ def _details(error: BaseException) -> str:
     except OSError:
         return "the details could not be written"
     return f"details: {file.name}"
-
-
-tried, reported, say_left_out = as_result, exit_on_error, report_skipped  # until all say so

@@ -1,4 +1,4 @@
-"""The same work on many things, over all cores, or over the machines of a Dask cluster."""
+"""The same work on many items: over all cores, or over the machines of a Dask cluster."""
 
 import contextlib
 import importlib
@@ -12,25 +12,38 @@ import psutil
 from .errors import UserError
 from .progress import Progress
 
-_SECONDS = 10  # that a scheduler and its first worker have to answer
+_SECONDS = 10  # for a scheduler and its first worker to answer
+
+
+def count_cores() -> int:
+    """Count the cores available to this process, or all cores if the system does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def parallel_map(
-    function: Callable, things: Iterable, doing: str, sizes: Sequence[int] | None = None
+    function: Callable, items: Iterable, desc: str, sizes: Sequence[int] | None = None
 ) -> list:
-    """`function` of each thing, in their order, with a progress bar on a terminal.
+    """Call `function` on each item in threads; returns the results in order.
 
-    The bar counts things or, where there are `sizes`, what they hold.
+    Threads are enough, since ffmpeg and libraries that release Python's lock do the work, and they
+    die with a killed program, unlike processes. The first error or signal ends all: child processes
+    are killed, and threads clean up behind themselves.
 
-    Threads, since the work is done by ffmpeg and by libraries that let go of Python's lock; and
-    since threads die with a killed program where processes would stay. The first error or signal
-    ends it: programs that are at work are killed, and threads clean up behind themselves.
+    Args:
+        desc: the progress bar's description.
+        sizes: what each item counts on the bar, if not 1.
     """
     with ThreadPoolExecutor(count_cores()) as pool:
-        futures = [pool.submit(function, thing) for thing in things]
+        futures = [pool.submit(function, item) for item in items]
+        sizes = sizes or [1] * len(futures)
         try:
-            with _bar(doing, held := sizes or [1] * len(futures)) as bar:
-                return [_counted(bar, each.result(), size) for each, size in zip(futures, held)]
+            with Progress(desc=desc, total=sum(sizes)) as bar:
+                for future, size in zip(futures, sizes):
+                    future.result()
+                    bar.update(size)
+            return [future.result() for future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             while not all(future.done() for future in futures):
@@ -41,37 +54,23 @@ def parallel_map(
             raise
 
 
-def count_cores() -> int:
-    """Count the cores available to this process, or all cores if the system does not say."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def _bar(doing: str, sizes: Sequence[int]) -> Progress:
-    return Progress(desc=doing, total=sum(sizes))
-
-
-def _counted(bar: Progress, result: object, size: int) -> object:
-    bar.update(size)
-    return result
-
-
 def cluster_map(
     scheduler: str,
-    seen: Callable[[], dict],
+    fingerprint: Callable[[], dict],
     function: Callable,
-    things: Iterable,
-    doing: str,
+    items: Iterable,
+    desc: str,
     sizes: Sequence[int] | None = None,
 ) -> list:
-    """As `parallel_map`, by the workers of the Dask scheduler at an address (tcp://HOST:PORT).
+    """Do as `parallel_map` on the workers of the Dask scheduler at an address (tcp://HOST:PORT).
 
-    What a killed worker had at hand, another one does.
+    Another worker takes over what a killed one was working on.
 
     Args:
-        seen: gives what must be the same here and for each worker, by its name, in a few words.
+        fingerprint: describes, by name, what must match here and on every worker.
 
     Raises:
-        UserError: Dask is not installed, no scheduler or worker answers, or `seen` differs.
+        UserError: Dask is not installed, no scheduler or worker answers, or a fingerprint differs.
     """
     try:
         import distributed
@@ -84,24 +83,21 @@ def cluster_map(
     with client:
         try:
             client.wait_for_workers(1, timeout=_SECONDS)
-        except distributed.TimeoutError:  # Python's own only from 3.11 on
+        except TimeoutError:
             raise UserError(f"{scheduler}: it has no workers") from None
         try:
             client.run_on_scheduler(importlib.import_module, __name__)
         except ModuleNotFoundError as error:
             raise UserError(f"{scheduler}: {error}; start it in a clone of this project") from None
-        ours = seen()
-        for worker, theirs in client.run(seen, on_error="return").items():
+        ours = fingerprint()
+        for worker, theirs in client.run(fingerprint, on_error="return").items():
             if isinstance(theirs, Exception):
                 raise UserError(f"worker {worker}: {theirs}")
             for name in (name for name in ours if theirs[name] != ours[name]):
                 raise UserError(f"worker {worker}: {name} is {theirs[name]}, not {ours[name]}")
-        futures = client.map(function, list(things), pure=False)
-        held = dict(zip((future.key for future in futures), sizes or [1] * len(futures)))
-        with _bar(doing, list(held.values())) as bar:
+        futures = client.map(function, list(items), pure=False)
+        counts = dict(zip((future.key for future in futures), sizes or [1] * len(futures)))
+        with Progress(desc=desc, total=sum(counts.values())) as bar:
             for future in distributed.as_completed(futures):
-                bar.update(held[future.key])
+                bar.update(counts[future.key])
         return client.gather(futures)
-
-
-in_parallel, on_cluster = parallel_map, cluster_map  # until all say so

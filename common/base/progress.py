@@ -7,12 +7,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-_SECONDS = 60  # between two lines
+_FIRST, _SECONDS = 10, 60  # until the first line, and between two lines: short work prints none
 _log = logging.getLogger(__name__)
 
 
 class Progress(tqdm):
-    """A tqdm bar on a terminal; elsewhere a line at the start and one per minute, at level INFO."""
+    """A tqdm bar on a terminal; elsewhere lines in the log, at level INFO.
+
+    The first line comes after ten seconds, then one comes per minute.
+    """
 
     def __init__(
         self,
@@ -24,9 +27,9 @@ class Progress(tqdm):
         if total is None and isinstance(items, Sized):
             total = len(items)
         super().__init__(items, desc, total, unit=unit, leave=False, disable=None)
-        self._name, self._unit, self._last_line = desc, unit, time.monotonic()
+        self._name, self._unit, self._next_line = desc, unit, time.monotonic() + _FIRST
         if self.disable:
-            _log.info("%s: %s %ss", desc, "some" if total is None else total, unit)
+            _log.debug("%s: %s %ss", desc, "some" if total is None else total, unit)
 
     def __iter__(self) -> Iterator[Any]:
         if not self.disable:
@@ -41,7 +44,7 @@ class Progress(tqdm):
         if not self.disable:
             return super().update(n)
         self.n += n
-        if time.monotonic() - self._last_line >= _SECONDS:
-            self._last_line = time.monotonic()
+        if time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + _SECONDS
             _log.info("%s: %s of %s %ss", self._name, self.n, self.total, self._unit)
         return None

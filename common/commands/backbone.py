@@ -158,7 +158,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     name = {"dest": "distortion_weight", "metavar": "X"}
     add("--lambda", type=positive_real, default=0.01, help=weight, **name)
     add("--no_rate", action="store_true", help="the loss is the mean squared error alone")
-    training.set_defaults(run=_train, check=_check_train, go_on=RESUME_HINT)
+    training.set_defaults(run=_train, check=_check_train, hint=RESUME_HINT)
     side = "side of the random crops, a multiple of 16 in pixels"
     training.add_argument("--crop", type=_crop_side, default=256, metavar="N", help=side)
 

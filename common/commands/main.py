@@ -3,10 +3,12 @@
 Help needs the standard library alone: modules of commands import what takes long to load in `run`.
 """
 
+import contextlib
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from ..base.errors import exit_on_error
+from ..base.errors import exit_on_error, printable
 from ..models.descriptions import DEFAULT_MODEL, MODELS
 from . import backbone, compact, export, latents, model, prepare, tables
 from .options import Parser, program
@@ -37,8 +39,29 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
     options.arguments = words[1:]
     if check := getattr(options, "check", None):
         check(options, options.parser)
-    with exit_on_error(options.parser.prog, getattr(options, "go_on", "")):
+    level = getattr(options, "log_level", logging.INFO)
+    with exit_on_error(options.parser.prog, getattr(options, "hint", "")), _log_to_stderr(level):
         return options.run(options) or 0
+
+
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(record.getMessage())
+
+
+@contextlib.contextmanager
+def _log_to_stderr(level: int) -> Iterator[None]:
+    """Print what this package logs on stderr, from `level` on, as plain lines."""
+    logger, handler = logging.getLogger(__package__.split(".")[0]), logging.StreamHandler()
+    handler.setFormatter(_Line())
+    logger.addHandler(handler)
+    level_before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(level_before)
+        logger.removeHandler(handler)
 
 
 def _parser() -> Parser:

@@ -169,7 +169,7 @@ def _add_train(commands: argparse._SubParsersAction, description: Description) -
         "backbones/",
     )
     _add_train_options(train, description)
-    train.set_defaults(run=_train, check=_check_train, go_on=RESUME_HINT)
+    train.set_defaults(run=_train, check=_check_train, hint=RESUME_HINT)
 
 
 def _check_train(options: argparse.Namespace, parser: Parser) -> None:

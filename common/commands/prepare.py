@@ -123,7 +123,7 @@ def _add_subcommands(parser: argparse.ArgumentParser, examples: dict[str, str]) 
         if name == "check":
             parser.set_defaults(run=check)
         else:
-            parser.set_defaults(run=make, go_on=RERUN_HINT)
+            parser.set_defaults(run=make, hint=RERUN_HINT)
         return parser.add_argument
 
     of_all, of_viewers = _of_all(), argparse.ArgumentParser(add_help=False)

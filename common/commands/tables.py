@@ -98,4 +98,4 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add("--labels", type=path, metavar="PATH", help=labels)
     alone = "only what the six models cost; needs no data and no weights"
     add("--complexity", action="store_true", help=alone)
-    parser.set_defaults(run=run, check=_check, go_on=RERUN_HINT)
+    parser.set_defaults(run=run, check=_check, hint=RERUN_HINT)
