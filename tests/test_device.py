@@ -1,6 +1,7 @@
 """Which processor is good for what, and what is said of it."""
 
 import importlib.util
+import logging
 import re
 from pathlib import Path
 
@@ -88,14 +89,14 @@ def test_processors_that_have_bfloat16(flags, has_it):
         (("openvino", "auto"), True, True, True, ("openvino", "bfloat16"), "with OpenVINO in"),
     ],
 )
-def test_what_predicts_where(asked, gpu, installed, has_it, expected, said, monkeypatch, capsys):
+def test_what_predicts_where(asked, gpu, installed, has_it, expected, said, monkeypatch, caplog):
     monkeypatch.setattr(runtime, "has_cuda", lambda: gpu)
     monkeypatch.setattr(runtime, "describe_gpus", lambda: ["A100"] if gpu else [])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: installed or None)
     monkeypatch.setattr(device, "multiplies_bfloat16", lambda flags: has_it)
-    assert runtime.choose_runtime.__wrapped__(*asked) == expected
-    (line,) = capsys.readouterr().err.splitlines()
-    assert said in line
+    with caplog.at_level(logging.INFO):
+        assert runtime.choose_runtime.__wrapped__(*asked) == expected
+    assert said in caplog.text
 
 
 def test_openvino_that_is_not_installed_is_missed_where_it_is_asked_for(monkeypatch):

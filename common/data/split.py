@@ -6,8 +6,8 @@ ROOT/
   manifest.csv                optional (see `manifest`)
 """
 
+import logging
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from .kinds import BITSTREAM, PICTURE
 from .listing import describe_others, list_images, sort_files
 from .manifest import MANIFEST, read_labels, read_manifest
 from .text import read_text, readable
+
+_log = logging.getLogger(__name__)
 
 SPLITS = ("train", "valid", "test")
 LEVELS_FILE = "JND-Levels.txt"
@@ -118,7 +120,7 @@ def read_split(
     folder = root / name
     images = list_images(folder, coded)
     if left_out := describe_left_out(folder):
-        print(f"{folder}: {left_out}", file=sys.stderr)
+        _log.warning("%s: %s", folder, left_out)
     path = folder / LEVELS_FILE
     levels = read_levels(path, images) if levels_needed or path.exists() else None
     labels = read_labels(root) if with_manifest else None

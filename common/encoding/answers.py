@@ -1,14 +1,14 @@
 """`encode`: from a video to another one, and what is told of it."""
 
+import logging
 import shlex
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ..base.constants import QP, QUALITY
-from ..base.errors import UserError, printable, say
+from ..base.errors import UserError, printable
 from ..data.text import readable
 from ..inference.answers import NOT_TOLD, of_video
 from ..inference.predictor import Predictor
@@ -22,6 +22,8 @@ from .delivery import constant_of_equal_vmaf, deliver
 from .encoders import ENCODERS, check_available
 from .planning import Planned, is_measurable, plan, threshold_of
 from .raw import RawVideo, choose_raw
+
+_log = logging.getLogger(__name__)
 
 
 class Wish(NamedTuple):
@@ -59,7 +61,7 @@ def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
     if wish.verify and not is_measurable(raw):
         notes.append(f"frames of {raw.width}x{raw.height} are too small for VMAF: no trial encodes")
     for note in notes:
-        say(f"note: {note}", file=sys.stderr)
+        _log.warning("note: %s", note)
     rows = of_video(predictor, video, wish.view, wish.frames_per_scene, QP)["scenes"]
     scenes = [
         Scene(row["first_frame"], row["last_frame"] + 1, row["start"], row["end"]) for row in rows

@@ -1,6 +1,6 @@
 """What `test` of a predictor makes: levels of images, and errors where the true ones are known."""
 
-import sys
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from ..inference.predictor import Predictor
 from ..video import h264
 from .metrics import prediction_errors
 from .results import OF_PREDICTOR, check_results, clear_results, write_csv
+
+_log = logging.getLogger(__name__)
 
 # So many images are told one by one: of more, those that are missed by most, or the first.
 FEW = 10
@@ -88,7 +90,7 @@ def _predicted(predictor: Predictor, split: Split, batch_size: int, skip_bad: bo
             else:
                 raise UserError(f"{prediction}; --skip_bad goes on without such images")
     for error in bad:
-        say(f"skipped {error}", file=sys.stderr)
+        _log.error("skipped %s", error)
     table = pd.DataFrame(levels, columns=predictor.names)
     if split.levels is not None:
         for name in predictor.names:

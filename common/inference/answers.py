@@ -1,7 +1,7 @@
 """The levels of pictures and videos, as a document, as lines to read, and as a table."""
 
 import functools
-import sys
+import logging
 import threading
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..base.constants import QUALITY
-from ..base.errors import UserError, printable, report_skipped, say
+from ..base.errors import UserError, printable, report_skipped
 from ..base.files import check_regular, checksum
 from ..base.parallel import cluster_map
 from ..codec.bitstream import is_coded, read_coded
@@ -27,6 +27,8 @@ from ..video.scenes import find_scenes
 from .pipeline import Prediction
 from .predictor import Predictor
 from .runtime import Choice, choose_runtime, fingerprint
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +82,7 @@ def answer(
         if "error" in entry:
             report_skipped(entry["error"])
         for note in entry.get("notes", ()):
-            say(f"{path}: {note}", file=sys.stderr)
+            _log.warning("%s: %s", path, note)
         document["errors" if "error" in entry else "inputs"].append(
             {"file": readable(path), **entry}
         )

@@ -1,8 +1,8 @@
 """Cache of converted models in the user's cache folder."""
 
 import contextlib
+import logging
 import os
-import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ import numpy as np
 import platformdirs
 
 from ..base.arrays import read_arrays, write_arrays
-from ..base.errors import UserError, say
+from ..base.errors import UserError
 from ..base.files import check_regular
+
+_log = logging.getLogger(__name__)
 
 # Limit for all models together; the largest takes 104 MB.
 MOST_BYTES = 10**9
@@ -46,7 +48,7 @@ def load_or_make(
         write_arrays(path, {"name": name, **arrays}, overwrite=True)
         _make_room(folder)
     except (OSError, UserError) as error:
-        say(f"{folder}: the converted model is not kept ({error})", file=sys.stderr)
+        _log.warning("%s: the converted model is not kept (%s)", folder, error)
     return arrays
 
 

@@ -3,7 +3,7 @@
 import functools
 import importlib.metadata
 import importlib.util
-import sys
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +13,8 @@ import numpy as np
 from ..base.device import cpu_precision, describe_gpus, has_cuda, remark_on_libraries
 from ..base.errors import UserError
 from ..models.descriptions import Description
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from ..base.framework import tf
@@ -44,7 +46,7 @@ class Choice(NamedTuple):
 
 @functools.cache
 def choose_runtime(runtime: str, precision: str, /) -> Choice:
-    """Choose the runtime and the precision; one line on stderr says which, once.
+    """Choose the runtime and the precision, and log the choice once.
 
     "auto" is Keras on a CUDA GPU, OpenVINO on a CPU if it is installed. A `precision` of "auto" is
     bfloat16 if OpenVINO runs on a processor with bfloat16 arithmetic.
@@ -62,7 +64,8 @@ def choose_runtime(runtime: str, precision: str, /) -> Choice:
         if (runtime == KERAS or has_cuda()) and (names := describe_gpus()):
             precision = "float32" if precision == AUTO else precision
             line = f"Running on {names[0]} with Keras in {precision}."
-            print(line, *names[1:], sep="\n", file=sys.stderr)
+            for each in (line, *names[1:]):
+                _log.info(each)
             return Choice(KERAS, precision)
         remark = remark_on_libraries()
     installed = importlib.util.find_spec("openvino") is not None
@@ -75,7 +78,7 @@ def choose_runtime(runtime: str, precision: str, /) -> Choice:
         precision = "float32"  # in bfloat16 its levels stray further than OpenVINO's
     precision, of_precision = cpu_precision(precision)
     title = {KERAS: "Keras", OPENVINO: "OpenVINO"}[runtime]
-    print(f"Running on the CPU with {title} in {precision}.{remark}{of_precision}", file=sys.stderr)
+    _log.info("Running on the CPU with %s in %s.%s%s", title, precision, remark, of_precision)
     return Choice(runtime, precision)
 
 
