@@ -42,28 +42,28 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def test_pictures_and_videos_are_taken_by_what_they_are(folder, capsys):
+def test_pictures_and_videos_are_taken_by_what_they_are(folder, caplog):
     taken = ["1.png", "2.jfif", "3.JPE", "4", "5.avif", "6.gif", "7.ppm"]
     assert [path.name for path in list_images(folder)] == taken
     found = find_inputs([folder, folder]).files
     assert [path.name for path, _ in found] == [*taken, "8.gif", "9.MTS"]
     rest = "5 files that are neither pictures nor videos (.db, .txt, .svg, no suffix)"
-    assert capsys.readouterr().err == f"left out: {rest}\n"
+    assert caplog.messages[-1] == f"left out: {rest}"
     work = to_compress([folder], folder / "out", overwrite=False)
     assert [path.name for path, _ in work.pairs] == taken
     rest = "7 files that are not pictures (.db, .gif, .mts, .txt, .svg, no suffix)"
-    assert capsys.readouterr().err == f"left out: {rest}\n"
+    assert caplog.messages[-1] == f"left out: {rest}"
 
 
-def test_nothing_is_said_where_nothing_is_left_out(folder, capsys):
+def test_nothing_is_said_where_nothing_is_left_out(folder, caplog):
     for name in ("a.txt", "b.db", "c.DB", "d.svg", "e"):
         (folder / name).unlink()
     assert len(find_inputs([folder]).files) == 9
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
     assert describe_others([Path("a.db")], {PICTURE}) == "1 file that is not a picture (.db)"
 
 
-def test_a_dataset_says_what_is_not_paired(tmp_path, capsys):
+def test_a_dataset_says_what_is_not_paired(tmp_path, caplog):
     for split in ("train", "jnd1train"):
         (tmp_path / split).mkdir()
         for number in range(2):
@@ -72,11 +72,11 @@ def test_a_dataset_says_what_is_not_paired(tmp_path, capsys):
     levels = tmp_path / "train" / "JND-Levels.txt"
     levels.write_text("25 30 35\n26 31 36\n")
     images = read_split(tmp_path, "train", levels_needed=True).images
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
     (tmp_path / "train" / "2.xcf").write_bytes(b"another")
     read_split(tmp_path, "train", levels_needed=True)
     rest = "left out: 1 file that is not a picture (.xcf)"
-    assert capsys.readouterr().err == f"{tmp_path / 'train'}: {rest}\n"
+    assert caplog.messages == [f"{tmp_path / 'train'}: {rest}"]
     assert f"train: {rest}" in check(tmp_path).there
     levels.write_text("25 30 35\n26 31 36\n27 32 37\n")
     message = "JND-Levels.txt: 3 lines of levels for 2 images in .*train; left out: 1 file"
@@ -108,9 +108,9 @@ def test_predict_tells_what_may_surprise(in_process, weights, tmp_path):
     assert done.returncode == 1 and "c.txt: neither a picture nor a video" in done.stderr
 
 
-def test_pipes_and_dangling_links_are_counted(tmp_path, capsys):
+def test_pipes_and_dangling_links_are_counted(tmp_path, caplog):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     os.mkfifo(tmp_path / "p.png")
     (tmp_path / "d.png").symlink_to("nowhere")
     assert [path.name for path, _ in find_inputs([tmp_path]).files] == ["a.png"]
-    assert "left out: 2 files" in capsys.readouterr().err
+    assert "left out: 2 files" in caplog.text

@@ -1,5 +1,6 @@
 """Listing of the pictures or videos below folders, in natural order, and of all other files."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -14,6 +15,8 @@ from ..base.errors import UserError, report_skipped
 from ..codec import bitstream
 from .kinds import BITSTREAM, PICTURE, VIDEO, kind
 from .text import readable
+
+_log = logging.getLogger(__name__)
 
 _natural = natsort_keygen(alg=order.PATH | order.IGNORECASE)
 _MOST_SUFFIXES = 8  # named in a message
@@ -109,7 +112,7 @@ def describe_others(others: Sequence[Path], kinds: Collection[str]) -> str:
 def report_others(others: Sequence[Path], kinds: Collection[str]) -> None:
     """Report on stderr the files that a command skips."""
     if others:
-        report_skipped(describe_others(others, kinds))
+        _log.warning("left out: %s", describe_others(others, kinds))
 
 
 def _count_suffixes(paths: Sequence[Path]) -> str:
