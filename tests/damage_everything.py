@@ -288,7 +288,7 @@ def _videos_reader(_: Path) -> Callable[[Path], object]:
         if kind(path) != VIDEO:
             raise UserError(f"{path}: no video")
         video = probe(path)
-        numbers = [number for scene in find_scenes(video) for number in scene.sampled(3)]
+        numbers = [number for scene in find_scenes(video) for number in scene.sample(3)]
         return len([frame.shape for frame in read_frames(video, numbers)])
 
     return read

@@ -141,15 +141,6 @@ def test_nothing_is_overwritten_unasked(in_process, weights, clip, tmp_path):
     assert sorted(each.name for each in tmp_path.iterdir() if each.name[0] == ".") == []
 
 
-def test_the_commands_of_a_dry_run_make_the_same_video(in_process, weights, clip, tmp_path):
-    out, by_hand = tmp_path / "out.mp4", tmp_path / "by_hand.mp4"
-    done = encode(in_process, weights, clip, by_hand, "--dry_run", "--no_verify")
-    for command in json.loads(done.stdout)["commands"]:
-        subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True)
-    assert encode(in_process, weights, clip, out, "--no_verify").returncode == 0
-    assert pixels(out) == pixels(by_hand)
-
-
 def test_trials_correct_what_misses_the_wanted_vmaf(clip):
     raw = choose_raw(probe(clip), "x264")
     scenes = find_scenes(raw.video)

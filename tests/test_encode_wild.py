@@ -236,7 +236,7 @@ def test_more_scenes_than_one_ffmpeg_cuts(tmp_path, monkeypatch):
     scenes = [Scene(first, end, first / 25, end / 25) for first, end in itertools.pairwise(firsts)]
     told = []
     parts = encode_scenes(raw, scenes, [1] * 8, ENCODERS["x264"], tmp_path, told.append)
-    assert len(parts) == 8 and told[-1] == 30
+    assert len(parts) == 8 and sum(told) == 30
     for part, scene in zip(parts, scenes):
         assert len(pixels(part)) == scene.end - scene.first
     join(raw, parts, scenes, tmp_path / "out.mkv", CONTAINERS[".mkv"])

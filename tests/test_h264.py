@@ -8,7 +8,8 @@ import pytest
 
 from common.base.errors import UserError
 from common.video import ffmpeg as ffmpeg_program
-from common.video import h264
+from common.video import h264, quality
+from common.video.probe import first_of_each_second, probe
 from tests.synthetic import fake_ffmpeg, ffmpeg, moving, picture, write_clip
 
 SIZE = (144, 256)
@@ -50,19 +51,19 @@ def test_each_of_several_is_as_if_coded_and_measured_alone(frame):
     every = [30, *range(h264.FINEST_OF_EACH, 52, 3), *range(51, h264.FINEST_OF_EACH, -3)]
     frames, qps = [frame, frame[::-1].copy(), 255 - frame], [every, [27], [40, 22, 31]]
     coded = h264.encode_each(frames, qps)
-    measured = h264.vmaf_of_each(frames, coded)
+    measured = quality.score_streams(frames, coded)
     assert [*map(len, coded)] == [*map(len, measured)] == [*map(len, qps)]
     for one, *of_frame in zip(frames, qps, coded, measured):
         for qp, stream, vmaf in zip(*of_frame):
             alone = h264.encode(one, qp)
             assert np.array_equal(h264.decode(stream), h264.decode(alone)), qp
-            assert vmaf == h264.measure(one, alone, ["vmaf"])["vmaf"], qp
+            assert vmaf == quality.measure(one, alone, ["vmaf"])["vmaf"], qp
     with pytest.raises(ValueError, match="from 4 on, not 3"):
         h264.encode_each([frame], [[20, 3]])
 
 
 def test_coarser_costs_fewer_bits(frame):
-    sizes = [h264.bits(h264.encode(frame, qp)) for qp in (10, 20, 30, 40, 50)]
+    sizes = [len(h264.encode(frame, qp)) for qp in (10, 20, 30, 40, 50)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > 10 * sizes[-1]
 
@@ -71,7 +72,7 @@ def test_six_steps_of_qp_double_the_quantizer():
     # Uniform noise, finely quantized: the error's power grows fourfold, by 6 dB.
     noise = np.random.default_rng(0).integers(0, 256, (*SIZE, 1), dtype=np.uint8).repeat(3, axis=2)
     fine, coarse = (
-        h264.measure(noise, h264.encode(noise, qp), ["psnr"])["psnr"] for qp in (20, 26)
+        quality.measure(noise, h264.encode(noise, qp), ["psnr"])["psnr"] for qp in (20, 26)
     )
     assert fine - coarse == pytest.approx(6.02, abs=0.5)
 
@@ -110,7 +111,7 @@ def test_decode_returns_rows_columns_and_channels_in_order():
 def test_psnr_is_that_of_luma(frame):
     stream, lossless = h264.encode(frame, 34), h264.encode(frame, 0)
     error = np.mean((luma(stream) - luma(lossless)) ** 2)
-    measured = h264.measure(frame, stream, ["psnr"])["psnr"]
+    measured = quality.measure(frame, stream, ["psnr"])["psnr"]
     assert measured == pytest.approx(10 * np.log10(255**2 / error), abs=1e-3)
 
 
@@ -123,7 +124,7 @@ def test_vmaf_and_ssim_are_those_of_ffmpeg_run_on_files(frame, tmp_path):
     scoring = f"libvmaf=log_fmt=json:log_path={log}:feature=name=float_ssim"
     ffmpeg(*both, "-lavfi", scoring, "-f", "null", "-")
     scores = json.loads(log.read_text())["pooled_metrics"]
-    measured = h264.measure(frame, stream)
+    measured = quality.measure(frame, stream)
     assert measured["vmaf"] == pytest.approx(scores["vmaf"]["mean"], abs=1e-4)
     # libvmaf's SSIM is of another window than ffmpeg's.
     assert measured["ssim"] == pytest.approx(scores["float_ssim"]["mean"], abs=0.03)
@@ -131,15 +132,15 @@ def test_vmaf_and_ssim_are_those_of_ffmpeg_run_on_files(frame, tmp_path):
 
 def test_a_frame_and_its_stream_measure_alike(frame):
     stream = h264.encode(frame, 30)
-    by_stream = h264.measure(frame, stream)
-    by_frame = h264.measure(frame, h264.decode(stream))
+    by_stream = quality.measure(frame, stream)
+    by_frame = quality.measure(frame, h264.decode(stream))
     assert by_frame["psnr"] == pytest.approx(by_stream["psnr"], abs=0.2)
-    assert h264.measure(frame, frame, ["psnr", "ssim"]) == {"psnr": float("inf"), "ssim": 1.0}
+    assert quality.measure(frame, frame, ["psnr", "ssim"]) == {"psnr": float("inf"), "ssim": 1.0}
 
 
 def test_odd_sizes_can_be_measured():
     odd = picture(2, 75, 101)
-    assert h264.measure(odd, odd, ["psnr"])["psnr"] == float("inf")
+    assert quality.measure(odd, odd, ["psnr"])["psnr"] == float("inf")
 
 
 @pytest.fixture(scope="module")
@@ -162,14 +163,15 @@ def test_a_reencoded_clip_keeps_its_frames(clip):
 
 
 def test_inspect_counts_and_times(clip):
-    found = h264.inspect(clip)
-    assert (found.width, found.height) == (64, 48)
-    assert found.times == pytest.approx([number / 5 for number in range(12)])
-    assert h264.first_of_each_second(found.times) == [0, 5, 10]
+    found = probe(clip)
+    assert (found.look.width, found.look.height) == (64, 48)
+    assert found.frames == 12
+    assert found.times == pytest.approx([number / 5 for number in range(13)])
+    assert first_of_each_second(found.times[:-1]) == [0, 5, 10]
 
 
 def test_first_of_each_second_by_hand():
-    assert h264.first_of_each_second([0.0, 0.4, 0.99999, 1.2, 3.5, 3.9]) == [0, 2, 4]
+    assert first_of_each_second([0.0, 0.4, 0.99999, 1.2, 3.5, 3.9]) == [0, 2, 4]
 
 
 def test_a_clip_that_is_too_short_says_so(clip):
@@ -188,11 +190,11 @@ def test_what_is_no_video_says_so(tmp_path, clip):
     path = tmp_path / "words.mp4"
     path.write_text("not a video")
     with pytest.raises(UserError, match=r"words\.mp4: cannot be read as a video"):
-        h264.inspect(path)
+        probe(path)
     with pytest.raises(UserError, match=r"words\.mp4: cannot be read as a video"):
         list(h264.frames(path, [0]))
-    with pytest.raises(UserError, match="cannot be read as a video"):
-        h264.inspect(tmp_path / "absent.mp4")
+    with pytest.raises(UserError, match=r"absent\.mp4: no such file"):
+        probe(tmp_path / "absent.mp4")
 
 
 def test_a_damaged_stream_is_not_patched_over(tmp_path):
@@ -202,7 +204,7 @@ def test_a_damaged_stream_is_not_patched_over(tmp_path):
     data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
     path.write_bytes(data)
     with pytest.raises(UserError, match="cannot be read as a video"):
-        h264.inspect(path)
+        probe(path)
 
 
 @pytest.fixture
@@ -211,7 +213,7 @@ def fresh():
 
     def forget():
         ffmpeg_program.binary.cache_clear()
-        ffmpeg_program.lacking.cache_clear()
+        ffmpeg_program.find_missing.cache_clear()
 
     forget()
     yield
@@ -238,6 +240,6 @@ def test_the_systems_ffmpeg_is_taken_only_if_it_can_do_both(tmp_path, monkeypatc
     poor = fake_ffmpeg(tmp_path, encoders=" V....D libx264 H.264")
     assert ffmpeg_program.binary() != str(poor)
     ffmpeg_program.binary.cache_clear()
-    ffmpeg_program.lacking.cache_clear()
+    ffmpeg_program.find_missing.cache_clear()
     rich = fake_ffmpeg(tmp_path, " V....D libx264 H.264", " .. libvmaf VV->V")
     assert ffmpeg_program.binary() == str(rich)

@@ -16,7 +16,7 @@ from common.datasets.objective import (
     find_levels_of_each,
     lowest_below,
 )
-from common.video import h264
+from common.video import h264, quality
 from tests.synthetic import picture
 
 
@@ -50,7 +50,7 @@ def test_begins_at_the_finest_allowed():
 
 def sweep(rgb):
     def vmaf(qp):
-        return h264.measure(rgb, h264.encode(rgb, qp), ["vmaf"])["vmaf"]
+        return quality.measure(rgb, h264.encode(rgb, qp), ["vmaf"])["vmaf"]
 
     with ThreadPoolExecutor(2) as pool:
         scores = list(pool.map(vmaf, range(52)))

@@ -174,7 +174,7 @@ def test_the_centre_keeps_its_shape():
     ("frames", "count", "sampled"), [(10, 3, [1, 5, 8]), (2, 3, [0, 1]), (1, 1, [0]), (9, 1, [4])]
 )
 def test_sampled_frames(frames, count, sampled):
-    numbers = Scene(100, 100 + frames, 0, 1).sampled(count)
+    numbers = Scene(100, 100 + frames, 0, 1).sample(count)
     assert numbers == [100 + number for number in sampled]
 
 
@@ -190,8 +190,7 @@ def test_a_flash_is_no_scene(tmp_path):
          "-pix_fmt", "yuv420p", "-qp", "10", tmp_path / "flash.mp4"], check=True,
     )  # fmt: skip
     scenes = find_scenes(probe(tmp_path / "flash.mp4"))
-    assert len(scenes) <= 2 and scenes[-1].end == 52
-    assert all(scene.end_seconds - scene.start_seconds >= 0.5 for scene in scenes)
+    assert [(scene.first, scene.end) for scene in scenes] == [(0, 52)]
 
 
 def test_memory_stays_level(weights, tmp_path):

@@ -13,7 +13,7 @@ from common.data.manifest import COLUMNS, write_manifest
 from common.data.split import read_split, read_train_split
 from common.evaluation.report.baselines import predict_baselines
 from common.models.labels import PROXY, VIEWERS
-from common.video import h264
+from common.video import h264, quality
 
 
 def test_a_slope_has_its_own_gradient():
@@ -82,7 +82,7 @@ def test_one_encode_is_measured_by_ffmpeg_and_fitted_by_a_cubic(root, tmp_path):
 
     def vmaf(split):
         frames = [np.asarray(Image.open(image)) for image in split.images]
-        return np.array([h264.measure(rgb, h264.encode(rgb, qp))["vmaf"] for rgb in frames])
+        return np.array([quality.measure(rgb, h264.encode(rgb, qp))["vmaf"] for rgb in frames])
 
     seen, asked = vmaf(train), vmaf(test)
     centre, spread = seen.mean(), seen.std()

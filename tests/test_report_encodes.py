@@ -17,7 +17,7 @@ from common.evaluation.report.encodes import (
     measure_encodes,
     read_even,
 )
-from common.video import h264, jpeg
+from common.video import h264, jpeg, quality
 from common.video.frame_codecs import CODECS
 from tests.synthetic import picture
 
@@ -45,7 +45,7 @@ def test_an_encode_is_the_codecs_and_is_made_once(frame, image, tmp_path):
     stream = h264.encode(frame, 30)
     assert encode.stream == stream
     assert encode.bits == 8 * len(stream)
-    expected = h264.measure(frame, stream)
+    expected = quality.measure(frame, stream)
     assert encode.bits_per_pixel == 8 * len(stream) / (144 * 256)
     assert encode[3:] == pytest.approx((expected["psnr"], expected["ssim"], expected["vmaf"]))
 
@@ -85,7 +85,7 @@ def test_jpeg_is_pillows_in_420(frame, image, tmp_path):
     assert encode.stream == file.getvalue()
     shown = np.asarray(Image.open(file))
     assert np.array_equal(jpeg.decode(encode.stream), shown)
-    assert encode.psnr == pytest.approx(h264.measure(frame, shown, ["psnr"])["psnr"])
+    assert encode.psnr == pytest.approx(quality.measure(frame, shown, ["psnr"])["psnr"])
 
 
 def test_directions():

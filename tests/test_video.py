@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common.base.errors import UserError
-from common.video.ffmpeg import binary, reason
+from common.video.ffmpeg import binary, find_reason
 from common.video.frames import read_frames
 from common.video.pixel_formats import choose_coded, describe
 from common.video.probe import probe
@@ -54,7 +54,7 @@ def test_two_thousand_scenes_and_ten_thousand_frames(many_scenes):
     assert [(scene.first, scene.end) for scene in scenes] == [
         (first, first + 5) for first in range(0, 10_000, 5)
     ]
-    numbers = [number for scene in scenes for number in scene.sampled(5)]
+    numbers = [number for scene in scenes for number in scene.sample(5)]
     assert numbers == [*range(10_000)]
     for number, frame in zip(numbers, read_frames(video, numbers)):
         found = frame[3::6, 4::8].mean(axis=-1)  # the middles of the blocks
@@ -145,9 +145,9 @@ def test_pixel_formats_by_their_own_description(
 
 def test_scenes_are_sampled_and_tried_in_their_middles():
     scene = Scene(10, 22, 0, 1)
-    assert scene.sampled(3) == [12, 16, 20]
-    assert scene.middle(4) == [14, 15, 16, 17]
-    assert scene.middle(99) == [*range(10, 22)]
+    assert scene.sample(3) == [12, 16, 20]
+    assert scene.middle(4) == range(14, 18)
+    assert scene.middle(99) == range(10, 22)
 
 
 # What is no video, or none to be opened
@@ -191,7 +191,7 @@ def test_why_a_video_cannot_be_read(tmp_path):
         "middle.ts": (data[:564] + data[188 * (packets // 7) :], "begins between two key frames"),
         "zeros.ts": (data[: len(data) // 2] + bytes(3000) + data[len(data) // 2 + 3000 :],
                      "damaged 0.[89] s after its start"),
-        "words.mp4": (b"hello", "its content is that of no video"),
+        "words.mp4": (b"hello", "its content is not that of a video"),
         "empty.mp4": (b"", "it is empty"),
     }  # fmt: skip
     for name, (content, why) in cases.items():
@@ -211,9 +211,9 @@ def test_the_reason_is_the_first_line_that_is_no_consequence():
 [vist#0:0/h264 @ 0x55] [dec:h264 @ 0x56] Error submitting packet to decoder: Invalid data
 [out#0/null @ 0x55] Nothing was written into output file
 Conversion failed!"""
-    assert reason(said) == "error while decoding MB 15 7, bytestream -8"
-    assert reason(b"Conversion failed!\n") == "Conversion failed!"
-    assert reason(b"") == ""
+    assert find_reason(said) == "error while decoding MB 15 7, bytestream -8"
+    assert find_reason(b"Conversion failed!\n") == "Conversion failed!"
+    assert find_reason(b"") == ""
 
 
 @pytest.mark.parametrize("sizes", [("176x320", "320x176", "176x320"), ("320x240", "320x176")])

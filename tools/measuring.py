@@ -19,15 +19,16 @@ from common.base.temporary import temporary_folder
 from common.data.frames import VIEWS
 from common.data.pictures import read_rgb
 from common.datasets.objective import THRESHOLDS, find_levels, lowest_below
-from common.encoding.clips import encode_clip, vmaf_of_frames, windows
-from common.encoding.delivery import constant_of_equal_vmaf, deliver
+from common.encoding.clips import encode_clip, encode_scenes, windows
+from common.encoding.delivery import deliver
 from common.encoding.encoders import ENCODERS
-from common.encoding.planning import plan
-from common.encoding.raw import choose_raw
+from common.encoding.planning import Planned, plan
+from common.encoding.raw import RawVideo, choose_raw
 from common.inference.answers import of_video
 from common.inference.predictor import Predictor
 from common.video import h264
 from common.video.probe import probe
+from common.video.quality import score_streams, score_video
 from common.video.scenes import Scene
 from tools.samples import find_large, make_clips, make_frames
 
@@ -66,7 +67,7 @@ def _predict_frame(predictor: Predictor, frame: np.ndarray) -> np.ndarray:
 def _adjust_frame(frame: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Adjust levels by one run of x264 at the predicted QPs, interpolating VMAF between them."""
     qps = sorted({int(np.clip(round(float(level)), 4, 51)) for level in levels})
-    (scores,) = h264.vmaf_of_each([frame], h264.encode_each([frame], [qps]))
+    (scores,) = score_streams([frame], h264.encode_each([frame], [qps]))
     losses = np.maximum.accumulate(np.log(np.maximum(100 - np.array(scores), 0.01)))
     targets = np.log(100 - np.array(THRESHOLDS))
     slope = (losses[-1] - losses[0]) / (qps[-1] - qps[0]) if len(qps) > 1 else 0.11
@@ -113,7 +114,7 @@ def find_clip_level(clip: Path, threshold: float = THRESHOLDS[0]) -> int:
         if qp not in scores:
             coded = folder / "trial.nut"
             encode_clip(clip, coded, ENCODERS["x264"], qp, raw, f"{raw.graph},{raw.tags}")
-            scores[qp] = float(np.mean(vmaf_of_frames(coded, clip, raw.video.frames, raw)))
+            scores[qp] = float(np.mean(score_video(coded, clip, raw.video.frames, raw.graph)))
         return scores[qp]
 
     with temporary_folder() as folder:
@@ -208,7 +209,7 @@ def measure_delivery(predictor: Predictor, clip: Path) -> dict:
             row |= {f"{name}, MB": size / 1e6, f"{name}, worst VMAF": min(vmaf)}
             row[f"{name}, QPs"] = "/".join(str(each.qp) for each in planned)
         mean = float(np.average(vmaf, weights=_scene_lengths(video)))
-        qp, size = constant_of_equal_vmaf(raw, planned, "x264", mean)
+        qp, size = find_constant_qp(raw, planned, "x264", mean)
         row |= {"one QP": qp, "one QP, MB": size / 1e6}
         true = [find_clip_level(part) for part in windows(raw, scenes, folder, length=None)]
         best = [each._replace(qp=level) for each, level in zip(planned, true)]
@@ -216,6 +217,41 @@ def measure_delivery(predictor: Predictor, clip: Path) -> dict:
         row |= {"true levels": "/".join(map(str, true)), "true levels, MB": size / 1e6}
         row["true levels, worst VMAF"] = min(vmaf)
     return row
+
+
+def find_constant_qp(
+    raw: RawVideo, planned: Sequence[Planned], name: str, vmaf: float
+) -> tuple[float, float]:
+    """Find the constant QP whose mean VMAF over the video is `vmaf`, and the bytes of its pictures.
+
+    Both are interpolated between two neighbouring QPs, the bytes by their logarithm.
+
+    Raises:
+        UserError: the video cannot be read or encoded.
+    """
+    whole = [planned[0].scene._replace(end=planned[-1].scene.end)]
+    frames, coarsest = whole[0].end, ENCODERS[name].coarsest
+    known: dict[int, tuple[float, int]] = {}
+    qp = round(
+        float(
+            np.average(
+                [each.qp for each in planned], weights=[each.scene.frames for each in planned]
+            )
+        )
+    )
+    with temporary_folder() as folder:
+        while qp not in known:
+            place = folder / str(qp)
+            place.mkdir()
+            (coded,) = encode_scenes(raw, whole, [qp], ENCODERS[name], place, lambda _: None)
+            of_frames = score_video(coded, raw.video.path, frames, raw.graph)
+            known[qp] = float(np.mean(of_frames)), coded.stat().st_size
+            qp = min(max(qp + (1 if known[qp][0] > vmaf else -1), 1), coarsest)
+    qps = sorted(known)
+    scores = np.maximum.accumulate([known[qp][0] for qp in qps[::-1]])
+    sizes = np.log([known[qp][1] for qp in qps[::-1]])
+    at = np.interp(vmaf, scores, qps[::-1])
+    return float(at), float(np.exp(np.interp(vmaf, scores, sizes)))
 
 
 MEASURES = {"decide": measure_decisions, "views": measure_views, "deliver": measure_deliveries}

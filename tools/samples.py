@@ -11,7 +11,7 @@ from common.data.kinds import PICTURE
 from common.data.listing import list_files, report_others
 from common.data.pictures import read_rgb, read_size
 from common.data.text import read_text
-from common.video.ffmpeg import running
+from common.video.ffmpeg import run
 
 CLIP_SECONDS, CLIP_WIDTH, CLIP_HEIGHT, CLIP_LEAST = 5, 1280, 720, 1500
 
@@ -93,6 +93,5 @@ def make_clips(pictures: Sequence[Path], folder: Path, count: int) -> Iterator[P
         ]
         graph = f"{';'.join(pans)};[a][b]concat=n=2"
         lossless = ("-c:v", "libx264", "-qp", 0, "-preset", "ultrafast")
-        with running([*inputs, "-filter_complex", graph, *lossless, clip]):
-            pass
+        run([*inputs, "-filter_complex", graph, *lossless, clip])
         yield clip

@@ -183,11 +183,7 @@ def add_encode(commands: argparse._SubParsersAction, description: Description) -
     add("--max_qp", type=positive, metavar="N", help=coarsest)
     trials = "take the predictions as they are, without a trial encode of each scene's middle"
     add("--no_verify", action="store_true", help=trials)
-    compare = (
-        "also find the one constant QP of the same VMAF, by encoding the whole video some times"
-    )
-    add("--compare", action="store_true", help=compare)
-    dry = "say what would be done, and by which commands, and encode nothing but trials"
+    dry = "print the plan and the expected size, and encode nothing but trials"
     add("--dry_run", action="store_true", help=dry)
     add("--json", action="store_true", help="print a JSON document, and nothing else")
     add("--overwrite", action="store_true", help="replace OUTPUT where it is there; never INPUT")

@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 from ..base.constants import SOFTWARE
 from ..base.files import atomic_write
 from ..models.labels import Labels
-from ..video import h264
+from ..video import quality
 from .pictures import read_rgb
 
 CONTACT_SHEET = "contact_sheet.png"
@@ -72,7 +72,7 @@ def write_contact_sheet(root: Path, rows: list[dict[str, str]]) -> None:
         shown.append([(row["file"], _middle(source))])
         for order in (1, 2, 3):
             frame = read_rgb(root / f"jnd{order}{row['file']}")
-            decibels = h264.measure(source, frame, ["psnr"])["psnr"]
+            decibels = quality.measure(source, frame, ["psnr"])["psnr"]
             caption = f"JND{order}: {codec} {row[f'jnd{order}']}, {decibels:.1f} dB"
             shown[-1].append((caption, _middle(frame)))
     kind = Labels.from_fields(rows[0]).describe()

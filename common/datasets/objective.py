@@ -11,7 +11,7 @@ import numpy as np
 
 from ..base.constants import COARSEST_QP
 from ..base.errors import UserError, as_result
-from ..video import h264
+from ..video import h264, quality
 
 THRESHOLDS = (94.5, 91.25, 87.0)
 
@@ -91,7 +91,7 @@ def _measured(frames: Sequence[np.ndarray], asked: list[list[int]]) -> list[list
     levels: list[list[Level]] = [[] for _ in frames]
 
     def measure(places: list[int], qps: list[list[int]], streams: list[list[bytes]]) -> None:
-        scores = h264.vmaf_of_each([frames[place] for place in places], streams)
+        scores = quality.score_streams([frames[place] for place in places], streams)
         for place, *of_frame in zip(places, qps, streams, scores):
             levels[place] += [Level(*each) for each in zip(*of_frame)]
 

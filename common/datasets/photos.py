@@ -23,7 +23,8 @@ from ..models.labels import PROXY
 from ..video import h264
 from ..video.ffmpeg import binary
 from ..video.frames import read_frames
-from ..video.probe import Video, probe
+from ..video.probe import Video, first_of_each_second, probe
+from ..video.quality import metric, versions
 from .objective import Level, find_levels_of_each
 from .preparation import Content, Dataset, Frame, level_columns
 from .splitting import alike, thumbnail
@@ -91,7 +92,7 @@ def dataset(
     if vary:  # else these are left out, so that folders begun before there were any can be gone on
         options |= {"vary": vary, "vary_splits": [*vary_splits]}
     options["inputs"] = [(name, path.stat().st_size) for name, path in zip(names, paths)]
-    options["tools"] = h264.versions()
+    options["tools"] = versions()
     return Dataset(groups, options, notes + _shared(groups), vary_splits)
 
 
@@ -158,7 +159,7 @@ def _look(path: Path) -> tuple[Video | None, list[int], tuple[int, ...], np.ndar
     if len({look[:2] for _, look in video.looks}) > 1:
         raise UserError(f"{path}: its frame size changes")
     rgb = next(read_frames(video, [0]))
-    return video, h264.first_of_each_second(video.times[:-1]), rgb.shape, thumbnail(rgb)
+    return video, first_of_each_second(video.times[:-1]), rgb.shape, thumbnail(rgb)
 
 
 def _content(
@@ -230,7 +231,7 @@ def _row(cut: Cut, variation: str, levels: list[Level], thresholds: list[float])
         "levels_from": f"lowest QPs below; VMAF there {scores}",
         "thresholds": "/".join(limits),
         "scores": scores,
-        "metric": h264.metric(),
+        "metric": metric(),
     }
     qps, origin = [level.qp for level in levels], "frame encoded by x264 at QP {}".format
     return row | level_columns(qps, QP, h264.encoder(), origin)

@@ -29,8 +29,8 @@ from ..data.listing import files_below, natural_key
 from ..data.manifest import COLUMNS, LEVEL_COLUMNS, find_impossible_level, write_manifest
 from ..data.side_by_side import write_contact_sheet
 from ..data.split import LEVELS_FILE, SPLITS
-from ..video import h264
 from ..video.frame_codecs import whole
+from ..video.quality import versions
 from .splitting import split_contents
 
 # Frames that one worker makes before it takes more: the picture or clip is opened once for them.
@@ -259,7 +259,7 @@ def _make(
 def _seen(root: Path) -> dict[str, Any]:
     """What frames depend on beside what they are made from, for workers to compare."""
     begun = root / HIDDEN / "options.json"
-    return {"ffmpeg": h264.versions(), str(begun): checksum([begun.read_bytes()])[:16]}
+    return {"ffmpeg": versions(), str(begun): checksum([begun.read_bytes()])[:16]}
 
 
 def _write_tables(root: Path, rows: list[dict[str, str]]) -> None:

@@ -12,6 +12,8 @@ from ..data.kinds import VIDEO
 from ..data.listing import list_files
 from ..video import h264
 from ..video.frame_codecs import whole
+from ..video.probe import probe
+from ..video.quality import versions
 from .preparation import Content, Dataset, Frame, level_columns, listed
 from .viewers import Samples, aggregate, answer_columns, read_videoset
 
@@ -69,7 +71,7 @@ def dataset(
     files = [(path.name, path.stat().st_size) for clip in usable for path in clip.streams.values()]
     options: dict[str, Any] = {"command": "videoset", "size": size, "label_size": label_size}
     options |= {"statistic": statistic, "frames": frames or "first of each second"}
-    options |= {"inputs": (files, samples), "tools": h264.versions()}
+    options |= {"inputs": (files, samples), "tools": versions()}
     return Dataset(groups, options, notes)
 
 
@@ -93,12 +95,13 @@ def _clips(videos: Path, size: str) -> dict[int, Clip]:
 def _frame_numbers(clip: Clip, size: str, frames: list[int] | None) -> list[int]:
     """Which frames to take of a clip."""
     source = clip.streams[0]
-    width, height, times = h264.inspect(source, clip.framerate)
-    if f"{width}x{height}" != size:
-        raise UserError(f"{source}: holds {width}x{height} pictures, not {size}")
-    if frames and max(frames) >= len(times):
-        raise UserError(f"{source}: has {len(times)} frames; frame {max(frames)} was asked for")
-    return sorted(frames) if frames else list(range(0, len(times), clip.framerate))
+    video = probe(source, clip.framerate)
+    found = f"{video.look.width}x{video.look.height}"
+    if found != size:
+        raise UserError(f"{source}: holds {found} pictures, not {size}")
+    if frames and max(frames) >= video.frames:
+        raise UserError(f"{source}: has {video.frames} frames; frame {max(frames)} was asked for")
+    return sorted(frames) if frames else list(range(0, video.frames, clip.framerate))
 
 
 def _content(

@@ -1,7 +1,6 @@
 """`encode`: from a video to another one, and what is told of it."""
 
 import logging
-import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +13,10 @@ from ..inference.answers import NOT_TOLD, of_video
 from ..inference.predictor import Predictor
 from ..models.labels import Labels
 from ..models.weights import labels_of
-from ..video.ffmpeg import binary
 from ..video.probe import probe
 from ..video.scenes import Scene
 from .containers import check_container
-from .delivery import constant_of_equal_vmaf, deliver
+from .delivery import deliver
 from .encoders import ENCODERS, check_available
 from .planning import Planned, is_measurable, plan, threshold_of
 from .raw import RawVideo, choose_raw
@@ -36,7 +34,6 @@ class Wish(NamedTuple):
     view: str  # a key of `VIEWS`
     frames_per_scene: int
     verify: bool  # try scenes first, correct what misses the level's VMAF, and measure the whole
-    compare: bool  # also find the one constant QP of equal VMAF
     dry_run: bool  # encode nothing but trials
     overwrite: bool  # replace an existing file
 
@@ -86,7 +83,7 @@ def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
         "scenes": rows,
     }
     if wish.dry_run:
-        return {**document, "commands": _commands(raw, target, planned, wish.encoder)}
+        return document
     return {**document, **_delivered(raw, target, planned, wish, rows)}
 
 
@@ -94,7 +91,7 @@ def _delivered(
     raw: RawVideo, target: Path, planned: list[Planned], wish: Wish, rows: list[dict]
 ) -> dict:
     """Encode as planned; sizes and VMAF, the scenes' in their `rows`."""
-    measure = (wish.verify or wish.compare) and is_measurable(raw)
+    measure = wish.verify and is_measurable(raw)
     size, vmaf = deliver(raw, target, planned, wish.encoder, measure, wish.overwrite)
     sizes: dict[str, float] = {"output_bytes": size}
     if vmaf:
@@ -102,9 +99,6 @@ def _delivered(
             row["vmaf"] = round(each, 2)
         lengths = [each.scene.end - each.scene.first for each in planned]
         sizes["vmaf"] = round(float(np.average(vmaf, weights=lengths)), 2)
-        if wish.compare:
-            qp, taken = constant_of_equal_vmaf(raw, planned, wish.encoder, sizes["vmaf"])
-            sizes |= {"constant_qp": round(qp, 2), "constant_qp_picture_bytes": round(taken)}
     return sizes
 
 
@@ -126,24 +120,6 @@ def _told(each: Planned) -> dict:
     }
 
 
-def _commands(raw: RawVideo, target: Path, planned: list[Planned], encoder: str) -> list[str]:
-    """What does the same by hand: a command per scene, and one that joins them."""
-    commands, program, path = [], binary("libvmaf"), raw.video.path
-    for number, each in enumerate(planned):
-        options = ENCODERS[encoder].options(each.qp, raw.pixel_format.depth, raw.mastering).items()
-        words = [program, "-ss", each.scene.start_seconds, "-i", path, "-map", "0:V:0"]
-        words += ["-frames:v", each.scene.end - each.scene.first, "-vf", f"{raw.graph},{raw.tags}"]
-        words += ["-fps_mode", "passthrough", "-enc_time_base", "demux"]
-        words += ["-pix_fmt", raw.pixel_format.name, "-c:v", ENCODERS[encoder].library]
-        words += [word for name, value in options for word in (f"-{name}", value)]
-        commands.append(shlex.join(map(str, [*words, f"scene{number:05d}.nut"])))
-    files = " ".join(f"scene{number:05d}.nut" for number in range(len(planned)))
-    commands.append(f"printf 'file %s\\n' {files} > scenes.txt")
-    joined = [program, "-f", "concat", "-i", "scenes.txt", "-i", path, "-map", "0:v:0"]
-    joined += ["-map", "1", "-map", "-1:V:0", "-c", "copy", target]
-    return [*commands, shlex.join(map(str, joined))]
-
-
 def as_lines(told: dict) -> str:
     """What a person reads: a line per scene, then sizes."""
     lines = [f"{'seconds':>15} {told['level']:>7} {'QP':>4} {'VMAF':>7}"]
@@ -153,12 +129,11 @@ def as_lines(told: dict) -> str:
         note = "  corrected by trials" if row["corrected"] else ""
         times = f"{row['start']:.1f} to {row['end']:.1f}"
         lines.append(f"{times:>15} {row['level']:7.1f} {row['qp']:4d} {shown}{note}")
-    if "commands" in told:
-        size = told["expected_picture_bytes"]
-        lines += [f"Pictures: about {size / 1e6:.1f} MB expected."] if size else []
-        return "\n".join([*lines, "By hand:", *told["commands"]])
-    before, after = told["input_bytes"], told["output_bytes"]
     expected = told["expected_picture_bytes"]
+    if "output_bytes" not in told:
+        lines += [f"Pictures: about {expected / 1e6:.1f} MB expected."] if expected else []
+        return "\n".join(lines)
+    before, after = told["input_bytes"], told["output_bytes"]
     less = f", pictures expected {expected / 1e6:.2f}" if expected else ""
     lines.append(
         f"{printable(told['output'])}: {after / 1e6:.2f} MB{less}; the input has "
@@ -167,8 +142,5 @@ def as_lines(told: dict) -> str:
     if "vmaf" in told:
         wanted = f", the level stands for {told['vmaf_wanted']:g}" if told["vmaf_wanted"] else ""
         lines.append(f"VMAF {told['vmaf']:.1f}{wanted}.")
-    if "constant_qp" in told:
-        taken = told["constant_qp_picture_bytes"]
-        lines.append(f"One QP of equal VMAF, {told['constant_qp']:.1f}: {taken / 1e6:.2f} MB.")
     lines.append(printable(f"Labels: {told['labels']}. Weights: {told['weights']}."))
     return "\n".join(lines)

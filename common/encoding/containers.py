@@ -5,7 +5,6 @@ container's own format if it does not accept theirs.
 """
 
 import re
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ import numpy as np
 
 from ..base.errors import UserError
 from ..base.temporary import temporary_folder
-from ..video.ffmpeg import running, source
+from ..video.ffmpeg import input_arguments, run
 from ..video.probe import Stream, Video
 from ..video.scenes import Scene
 from .encoders import ENCODERS
@@ -87,13 +86,19 @@ def check_container(raw: RawVideo, target: Path, encoder: str) -> list[str]:
         part = folder / "trial.nut"
         # Encode a short stream of the same size and format, for its headers.
         frame = f"color=s={raw.width}x{raw.height}:r=25:d={_TRIAL_SECONDS}"
-        options = ENCODERS[encoder].options(30, raw.pixel_format.depth, raw.mastering).items()
-        words = ["-f", "lavfi", "-i", frame, "-vf", raw.tags, "-pix_fmt", raw.pixel_format.name]
-        words += ["-c:v", ENCODERS[encoder].library]
-        words += [word for name, value in options for word in (f"-{name}", value)]
+        words: list[object] = [
+            "-f",
+            "lavfi",
+            "-i",
+            frame,
+            "-vf",
+            raw.tags,
+            "-pix_fmt",
+            raw.pixel_format.name,
+        ]
+        words += ENCODERS[encoder].arguments(30, raw.pixel_format.depth, raw.mastering)
         try:
-            with running([*words, "-f", "nut", f"file:{part}"]):
-                pass
+            run([*words, "-f", "nut", f"file:{part}"])
         except RuntimeError as error:
             message = f"{encoder} cannot encode {raw.width}x{raw.height} pixels ({error})"
             raise UserError(f"{raw.video.path}: {message}") from None
@@ -165,8 +170,8 @@ def join(
         lines += [f"file {part.name}", f"duration {scene.end_seconds - scene.start_seconds:.9f}"]
     listed = parts[0].with_name("parts.txt")
     listed.write_text("\n".join(lines))
-    words = ["-itsoffset", video.start, "-f", "concat", "-i", f"file:{listed}"]
-    words += [*limit, *source(video.path), "-map", "0:v:0"]
+    words: list[object] = ["-itsoffset", video.start, "-f", "concat", "-i", f"file:{listed}"]
+    words += [*limit, *input_arguments(video.path), "-map", "0:v:0"]
     own, kept = _video_stream(video), _kept_streams(video, container)
     attached = [each for each in video.streams if each.cover and container.covers == "attachment"]
     for stream in kept:
@@ -184,8 +189,7 @@ def join(
     words += ["-copy_unknown", *limit, "-f", container.muxer, f"file:{target}"]
     # In some formats time begins with the first stream in use, so the old video stream is mapped.
     words += ["-map", f"1:{own.number}", "-c", "copy", *limit, "-f", "null", "-"]
-    with running(words):
-        pass
+    run(words)
 
 
 def _video_stream(video: Video) -> Stream:
@@ -223,10 +227,9 @@ def _hold_last(video: Video, last: Scene, container: Container) -> list[object]:
 
 def _read_statistics(video: Video, stream: Stream) -> list[str]:
     """Read the names of those tags of a stream that describe its coded data."""
-    words = [*source(video.path), "-map", f"0:{stream.number}", "-c", "copy", "-t", 0]
+    words = [*input_arguments(video.path), "-map", f"0:{stream.number}", "-c", "copy", "-t", 0]
     try:
-        with running([*words, "-f", "ffmetadata", "-"], stdout=subprocess.PIPE) as process:
-            text = process.stdout.read().decode(errors="replace")
+        text = run([*words, "-f", "ffmetadata", "-"]).decode(errors="replace")
     except RuntimeError:
         return []
     lines = text.partition("[STREAM]")[2].partition("\n[")[0].splitlines()
@@ -243,9 +246,8 @@ def _attach(
     for number, stream in enumerate(covers, first):
         name, mime = _PICTURES.get(stream.codec, (f"cover.{stream.codec}", f"image/{stream.codec}"))
         copy = ["-map", f"0:{stream.number}", "-c", "copy", "-frames:v", 1, "-f", "image2pipe", "-"]
-        with running([*source(video.path), *copy], stdout=subprocess.PIPE) as process:
-            picture = folder / f"{number}{Path(name).suffix}"
-            picture.write_bytes(process.stdout.read())
+        picture = folder / f"{number}{Path(name).suffix}"
+        picture.write_bytes(run([*input_arguments(video.path), *copy]))
         words += ["-attach", picture, f"-metadata:s:t:{number}", f"filename={name}"]
         words += [f"-metadata:s:t:{number}", f"mimetype={mime}"]
     return words

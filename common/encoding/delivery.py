@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ..base.errors import UserError
 from ..base.files import atomic_write
+from ..base.progress import Progress
 from ..base.temporary import temporary_folder
-from .clips import encode_scenes, vmaf_of_frames
+from ..video.quality import score_video
+from .clips import encode_scenes
 from .containers import find_container, join
 from .encoders import ENCODERS
 from .planning import FAR_BELOW, Planned
@@ -43,14 +44,11 @@ def deliver(
         folder = stack.enter_context(temporary_folder(target.absolute().parent))
         beside = stack.enter_context(atomic_write(target, overwrite=overwrite))
         try:
-            with tqdm(total=scenes[-1].end, desc=name, unit="frame", disable=None) as bar:
-                parts = encode_scenes(
-                    raw, scenes, qps, ENCODERS[name], folder,
-                    lambda done: bar.update(done - bar.n),
-                )  # fmt: skip
+            with Progress(desc=name, total=scenes[-1].end, unit="frame") as bar:
+                parts = encode_scenes(raw, scenes, qps, ENCODERS[name], folder, bar.update)
             join(raw, parts, scenes, beside, container)
             if measure:
-                of_frames = vmaf_of_frames(beside, raw.video.path, scenes[-1].end, raw)
+                of_frames = score_video(beside, raw.video.path, scenes[-1].end, raw.graph)
                 vmaf = [float(np.mean(of_frames[each.first : each.end])) for each in scenes]
                 _check_promise(target, planned, vmaf)
         except RuntimeError as error:
@@ -74,36 +72,3 @@ def _check_promise(target: Path, planned: Sequence[Planned], vmaf: Sequence[floa
                 f"VMAF {measured:.1f} where {each.promised:.1f} was promised, so its pictures are "
                 "not those of the input; --no_verify writes it anyway"
             )
-
-
-def constant_of_equal_vmaf(
-    raw: RawVideo, planned: Sequence[Planned], name: str, vmaf: float
-) -> tuple[float, float]:
-    """The one constant QP whose mean VMAF over the video is `vmaf`, and the bytes of its pictures.
-
-    Between two QPs that are one apart, both go by a line, bytes by their logarithm.
-
-    Raises:
-        UserError: the video cannot be read or encoded.
-    """
-    whole = [planned[0].scene._replace(end=planned[-1].scene.end)]
-    frames, coarsest = whole[0].end, ENCODERS[name].coarsest
-    known: dict[int, tuple[float, int]] = {}
-    qp = round(float(np.average([e.qp for e in planned], weights=[_length(e) for e in planned])))
-    with temporary_folder() as folder:
-        while qp not in known:
-            place = folder / str(qp)
-            place.mkdir()
-            (coded,) = encode_scenes(raw, whole, [qp], ENCODERS[name], place, lambda _: None)
-            of_frames = vmaf_of_frames(coded, raw.video.path, frames, raw)
-            known[qp] = float(np.mean(of_frames)), coded.stat().st_size
-            qp = min(max(qp + (1 if known[qp][0] > vmaf else -1), 1), coarsest)
-    qps = sorted(known)
-    scores = np.maximum.accumulate([known[qp][0] for qp in qps[::-1]])
-    sizes = np.log([known[qp][1] for qp in qps[::-1]])
-    at = np.interp(vmaf, scores, qps[::-1])
-    return float(at), float(np.exp(np.interp(vmaf, scores, sizes)))
-
-
-def _length(planned: Planned) -> int:
-    return planned.scene.end - planned.scene.first

@@ -26,7 +26,7 @@ class Mastering(NamedTuple):
 
 
 class Encoder(NamedTuple):
-    """An encoder that ffmpeg has."""
+    """An encoder of ffmpeg."""
 
     library: str
     coarsest: int  # QP; the finest is 1, since 0 is another mode, without any loss
@@ -34,9 +34,15 @@ class Encoder(NamedTuple):
     # From QP, bit depth of the coded video and mastering metadata to options of ffmpeg.
     options: Callable[[int, int, Mastering | None], dict[str, Any]]
 
-    def start(self, level: float) -> float:
-        """The QP to try first for an H.264 QP."""
+    def first_qp(self, level: float) -> float:
+        """Convert an H.264 QP to the QP to try first."""
         return level * self.steps
+
+    def arguments(self, qp: int, depth: int, mastering: Mastering | None) -> list[object]:
+        """Make the arguments of ffmpeg that encode at a QP; `depth` is in bits per value."""
+        options = self.options(qp, depth, mastering).items()
+        given = [word for name, value in options for word in (f"-{name}", value)]
+        return ["-c:v", self.library, *given]
 
 
 def find_mastering(side_data: Sequence[str]) -> Mastering | None:
@@ -107,10 +113,12 @@ ENCODERS = {
 
 @functools.cache
 def check_available(name: str) -> None:
-    """Raises:
-    UserError: the ffmpeg in use was built without that encoder.
+    """Check that the ffmpeg in use has an encoder.
+
+    Raises:
+        UserError: it was built without it.
     """
     library = ENCODERS[name].library
-    listed = run([binary("libvmaf"), "-hide_banner", "-encoders"]).stdout.decode()
+    listed = run(["-encoders"]).decode()
     if f" {library} " not in listed:
         raise UserError(f"{binary()} was built without {library}: choose another --encoder")

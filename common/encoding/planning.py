@@ -16,8 +16,9 @@ from ..base.constants import LEVELS
 from ..base.temporary import temporary_folder
 from ..models.labels import Labels
 from ..video.frame_codecs import whole
+from ..video.quality import score_video
 from ..video.scenes import Scene
-from .clips import LEAST_MEASURED, WINDOW, encode_clip, packet_bytes, vmaf_of_frames, windows
+from .clips import WINDOW, encode_clip, packet_bytes, windows
 from .encoders import ENCODERS, Encoder
 from .raw import RawVideo
 
@@ -29,6 +30,8 @@ FAR_BELOW, _MOST_CORRECTIONS = 10, 8
 # By how much log(100 - VMAF), which is nearly linear in the QP, rises per QP of H.264, until two
 # trials tell.
 _RISE = 0.09
+# libvmaf crashes on some pictures with a side of fewer pixels.
+_LEAST_MEASURED = 32
 # Frames from one intra frame to the next, unless a scene ends: x264's and x265's default.
 KEYFRAMES_APART = 250
 
@@ -84,7 +87,7 @@ def plan(
         UserError: the video cannot be read.
     """
     encoder, x264 = ENCODERS[name], ENCODERS["x264"]
-    starts = [_within(allowed, encoder.start(level)) for level in levels]
+    starts = [_within(allowed, encoder.first_qp(level)) for level in levels]
     if (not verify and encoder is x264) or not is_measurable(raw):
         return [
             Planned(scene, level, qp, None, False, None)
@@ -133,7 +136,7 @@ def _plan_scene(
 
 def is_measurable(raw: RawVideo) -> bool:
     """Whether the frames are large enough for VMAF."""
-    return min(raw.width, raw.height) >= LEAST_MEASURED
+    return min(raw.width, raw.height) >= _LEAST_MEASURED
 
 
 def _try(part: Path, encoder: Encoder, qp: int, length: int, raw: RawVideo) -> Trial:
@@ -143,7 +146,7 @@ def _try(part: Path, encoder: Encoder, qp: int, length: int, raw: RawVideo) -> T
     intra, *inter = packet_bytes(coded)
     intras = -(-length // KEYFRAMES_APART)
     size = intras * intra + (length - intras) * float(np.mean(inter or [intra]))
-    scores = vmaf_of_frames(coded, part, min(WINDOW, length), None)
+    scores = score_video(coded, part, min(WINDOW, length))
     return Trial(qp, float(np.mean(scores)), size)
 
 

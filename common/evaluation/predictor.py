@@ -13,7 +13,7 @@ from ..data.frames import read_frame
 from ..data.side_by_side import write_side_by_side
 from ..data.split import Split
 from ..inference.predictor import Predictor
-from ..video import h264
+from ..video.quality import measure
 from .metrics import prediction_errors
 from .results import OF_PREDICTOR, check_results, clear_results, write_csv
 
@@ -155,8 +155,8 @@ def _write_frames(path: Path, split: Split, table: pd.DataFrame, level: str) -> 
         if f"{level}_label" in row:
             caption += f" (true: {row[f'{level}_label']:g})"
         seen = codec.decode(stream)
-        decibels = h264.measure(frame, seen, ["psnr"])["psnr"]
-        rate = h264.bits(stream) / (HEIGHT * WIDTH)
+        decibels = measure(frame, seen, ["psnr"])["psnr"]
+        rate = 8 * len(stream) / (HEIGHT * WIDTH)
         caption += f", {rate:.2f} bits per pixel, {decibels:.1f} dB"
         rows.append([(row.image, frame), (caption, seen)])
     title = [f"Left: the image. Right: encoded at the predicted {level}, as a whole number."]

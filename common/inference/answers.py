@@ -188,7 +188,7 @@ def of_video(
         UserError: it cannot be read to its end.
     """
     scenes = find_scenes(video)
-    numbers = [scene.sampled(frames_per_scene) for scene in scenes]
+    numbers = [scene.sample(frames_per_scene) for scene in scenes]
     frames = read_frames(video, [number for each in numbers for number in each])
     predictions = predictor.predict_frames(frames, view)
     levels, rows = [], []

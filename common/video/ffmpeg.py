@@ -1,8 +1,9 @@
-"""The ffmpeg program: which one, how it is run, and what it says where it fails."""
+"""The ffmpeg program: which one is used, how it is run, and why it failed."""
 
 import contextlib
 import ctypes
 import functools
+import io
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import ffmpeg
 import imageio_ffmpeg
@@ -22,15 +23,15 @@ _PURPOSES = {"libx264": "encoding frames (x264)", "libvmaf": "measuring VMAF"}
 # Demuxers of video containers and elementary streams. Playlists, manifests and file lists (DASH,
 # HLS, concat ...) must stay out: an uploaded one could make us read any file that it names.
 # Still pictures are read through Pillow.
-DEMUXERS = (
+_DEMUXERS = (
     "mov matroska avi mpegts mpeg mpegvideo flv live_flv asf ogg mxf gxf rm wtv nut dv nsv ivf "
     "obu av1 h261 h263 h264 hevc vvc evc m4v vc1 dirac cavsvideo avs2 avs3 dnxhd mjpeg mjpeg_2000 "
     "yuv4mpegpipe gif apng webp_anim"
 )
-LIMITS = {"protocol_whitelist": "file,pipe,fd", "format_whitelist": DEMUXERS.replace(" ", ",")}
+_LIMITS = {"protocol_whitelist": "file,pipe,fd", "format_whitelist": _DEMUXERS.replace(" ", ",")}
 _QUIET = ("-hide_banner", "-nostats", "-nostdin", "-y")
 _DIE_WITH_PARENT = 1  # Linux's PR_SET_PDEATHSIG
-_C = ctypes.CDLL(None)
+_PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
 # Messages of ffmpeg that only follow from an error in an earlier line.
 _CONSEQUENCES = re.compile(
     r"Error (submitting|processing|while|opening|parsing|initializing|sending|reinitializing)"
@@ -42,16 +43,16 @@ _CONSEQUENCES = re.compile(
 
 @functools.cache
 def binary(needs: str | None = None) -> str:
-    """Path of the ffmpeg to use, with x264 (`libx264`) or VMAF (`libvmaf`) where that is needed.
+    """Find the ffmpeg to use: one with x264 (`libx264`) or VMAF (`libvmaf`) if that is needed.
 
-    The one that IMAGEIO_FFMPEG_EXE names where it is set; else the system's, if it can do both;
-    else the one that comes with imageio-ffmpeg.
+    It is the one that IMAGEIO_FFMPEG_EXE names, if that is set; otherwise the system's, if it has
+    both; otherwise the one that comes with imageio-ffmpeg.
 
     Raises:
         UserError: there is none, or it lacks what is needed.
     """
     system = shutil.which("ffmpeg")
-    if system and "IMAGEIO_FFMPEG_EXE" not in os.environ and not lacking(system):
+    if system and "IMAGEIO_FFMPEG_EXE" not in os.environ and not find_missing(system):
         return system
     try:
         path = imageio_ffmpeg.get_ffmpeg_exe()
@@ -59,7 +60,8 @@ def binary(needs: str | None = None) -> str:
         if not system:
             raise UserError("no ffmpeg found: pip install imageio-ffmpeg brings one") from None
         path = system
-    if needs in lacking(path):
+    missing = find_missing(path)  # also checks that it runs
+    if needs and needs in missing:
         raise UserError(
             f"{path} was built without {needs}, which {_PURPOSES[needs]} needs: "
             "pip install imageio-ffmpeg brings an ffmpeg that has it"
@@ -68,120 +70,135 @@ def binary(needs: str | None = None) -> str:
 
 
 @functools.cache
-def lacking(path: str) -> tuple[str, ...]:
-    """Which of x264 and VMAF an ffmpeg was built without."""
+def find_missing(path: str) -> tuple[str, ...]:
+    """Find which of x264 and VMAF an ffmpeg was built without."""
     try:
-        encoders = run([path, "-hide_banner", "-encoders"]).stdout
-        filters = run([path, "-hide_banner", "-filters"]).stdout
+        encoders, filters = (run([what], program=path) for what in ("-encoders", "-filters"))
     except (OSError, RuntimeError) as error:
         raise UserError(f"{path}: does not run as ffmpeg ({error})") from None
     has = {"libx264": b" libx264 " in encoders, "libvmaf": b" libvmaf " in filters}
-    return tuple(name for name, there in has.items() if not there)
+    return tuple(name for name, present in has.items() if not present)
 
 
-def opened(path: Path, framerate: int | None = None):
-    """The pictures of a file, for a graph: no sound, and an error where a packet is damaged."""
+def input_arguments(path: Path, strict: bool = False) -> list[object]:
+    """Make the arguments that open a file as a video, and as nothing else.
+
+    Args:
+        strict: stop at the first error in the file.
+    """
+    words: list[object] = ["-err_detect", "explode", "-xerror"] if strict else []
+    words += [word for name, value in _LIMITS.items() for word in (f"-{name}", value)]
+    # The protocol is named so that no file name can be taken for another one (concat:, http:).
+    return [*words, "-i", f"file:{path}"]
+
+
+def input_graph(path: Path, framerate: int | None = None):
+    """Open the pictures of a file for an ffmpeg-python graph; damage in them is an error."""
     options: dict[str, Any] = {"framerate": framerate} if framerate else {}
-    # The protocol is named, so that no file name can be taken for another one (concat:, http:).
-    # ffmpeg-python wants text, and file names are bytes: `command` makes them bytes again.
+    # ffmpeg-python wants text but file names are bytes: `graph_arguments` makes them bytes again.
     name = os.fsencode(path).decode("latin-1")
-    options |= {"err_detect": "explode", "threads": 1, "reinit_filter": 0, **LIMITS}
+    options |= {"err_detect": "explode", "threads": 1, "reinit_filter": 0, **_LIMITS}
     return ffmpeg.input(f"file:{name}", **options)["v:0"]
 
 
-def command(graph, needs: str | None = None, loglevel: str = "error") -> list[str | bytes]:
-    """What to run for a graph that ends in an output; any error in its input ends it."""
-    graph = graph.global_args("-hide_banner", "-nostats", "-loglevel", loglevel, "-xerror")
-    return [binary(needs), *(word.encode("latin-1") for word in ffmpeg.get_args(graph))]
-
-
-def source(path: Path) -> list[str]:
-    """Arguments that make a file an input of ffmpeg, which may read it as a video only."""
-    limits = [word for name, value in LIMITS.items() for word in (f"-{name}", value)]
-    return [*limits, "-i", f"file:{path}"]
-
-
-def run(command: list, data: bytes = b"", passed: tuple[int, ...] = ()):
-    """Run a command of ffmpeg to its end, with `data` as its input and these descriptors open.
-
-    Returns:
-        The result of `subprocess.run`.
-
-    Raises:
-        RuntimeError: ffmpeg failed; the message is its reason.
-    """
-    done = subprocess.run(command, input=data, capture_output=True, pass_fds=passed)
-    if done.returncode:
-        raise RuntimeError(reason(done.stderr) or f"ffmpeg ended with {done.returncode}")
-    return done
-
-
-def output(graph, data: bytes = b"", needs: str | None = None, source: Path | None = None) -> bytes:
-    """What ffmpeg writes to its pipe for a graph.
-
-    Raises:
-        UserError: it cannot read the file `source`.
-        RuntimeError: it failed at something else.
-    """
-    try:
-        return run(command(graph, needs), data).stdout
-    except RuntimeError as error:
-        if source is None:
-            raise
-        raise UserError(f"{source}: cannot be read as a video ({error})") from None
+def graph_arguments(graph) -> list[object]:
+    """Make the arguments for an ffmpeg-python graph that ends in an output."""
+    return ["-xerror", *(word.encode("latin-1") for word in ffmpeg.get_args(graph))]
 
 
 @contextlib.contextmanager
-def running(
-    words: Sequence[object], loglevel: str = "error", **pipes: Any
-) -> Iterator[subprocess.Popen]:
+def start(
+    words: Sequence[object],
+    loglevel: str = "error",
+    needs: str | None = None,
+    *,
+    program: str | None = None,
+    errors: IO[bytes] | None = None,
+    **pipes: Any,
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run ffmpeg with these arguments; it is killed if the block ends early or this process dies.
+
+    Args:
+        needs: as for `binary`, which finds the program unless `program` is given.
+        errors: an open file for its messages.
+        pipes: further arguments of `subprocess.Popen`.
 
     Raises:
         RuntimeError: it failed; the message is its reason, unless `pipes` take its stderr.
     """
-    given = [os.fsencode(str(word)) for word in words]
-    command: list[str | bytes] = [binary("libvmaf"), *_QUIET, "-loglevel", loglevel, *given]
-    with unnamed() as errors:
+    command = [program or binary(needs), *_QUIET, "-loglevel", loglevel, *words]
+    given = [word if isinstance(word, bytes) else os.fsencode(str(word)) for word in command]
+    with contextlib.ExitStack() as stack:
+        errors = errors or stack.enter_context(unnamed_file())
+        process: subprocess.Popen[bytes]
         pipes = {"stdin": subprocess.DEVNULL, "stderr": errors, **pipes}
-        with subprocess.Popen(command, preexec_fn=_die_with_parent, **pipes) as process:
-            try:
-                yield process
-                if process.stdin:
-                    with contextlib.suppress(BrokenPipeError):  # its own error follows
-                        process.stdin.close()
-                process.wait()
-            finally:
-                process.kill()
-        if process.returncode:
+        process = stack.enter_context(subprocess.Popen(given, preexec_fn=_end_with_us, **pipes))
+        # Registered last and so run first: a reader that stops early must not wait for ffmpeg.
+        stack.callback(process.kill)
+        yield process
+        if process.stdin:
+            with contextlib.suppress(BrokenPipeError):  # ffmpeg's own error follows
+                process.stdin.close()
+        if process.wait():
             errors.seek(0)
-            raise RuntimeError(reason(errors.read()) or f"ended with {process.returncode}")
+            raise RuntimeError(find_reason(errors.read()) or f"ended with {process.returncode}")
 
 
-def _die_with_parent() -> None:
+def _end_with_us() -> None:
     # ffmpeg ends with this process, even if that is killed by SIGKILL.
-    with contextlib.suppress(AttributeError):
-        _C.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    if _PRCTL:
+        _PRCTL(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
-def reason(said: bytes) -> str:
-    """Find why ffmpeg failed: the first line of its output that does not follow from another.
+@contextlib.contextmanager
+def open_reader(
+    words: Sequence[object], stream: str = "stdout", **options: Any
+) -> Iterator[io.BufferedReader]:
+    """Run ffmpeg, and read what it writes to its `stream`: stdout or stderr. See `start`."""
+    with start(words, **{**options, stream: subprocess.PIPE}) as process:
+        yield getattr(process, stream)
+
+
+@contextlib.contextmanager
+def open_writer(words: Sequence[object], **options: Any) -> Iterator[io.BufferedWriter]:
+    """Run ffmpeg, and write what it reads from its stdin. See `start`."""
+    with start(words, **{**options, "stdin": subprocess.PIPE}) as process:
+        yield cast(io.BufferedWriter, process.stdin)
+
+
+def run(words: Sequence[object], data: bytes = b"", **options: Any) -> bytes:
+    """Run ffmpeg to its end with `data` as its input; return what it writes. See `start`."""
+    with unnamed_file(data) as file, open_reader(words, stdin=file, **options) as output:
+        return output.read()
+
+
+@contextlib.contextmanager
+def report_unreadable(name: object) -> Iterator[None]:
+    """Report that ffmpeg failed as a UserError: the file `name` cannot be read as a video."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise UserError(f"{name}: cannot be read as a video ({error})") from None
+
+
+def find_reason(log: bytes) -> str:
+    """Find why ffmpeg failed: the first line of its log that does not follow from another.
 
     Names and addresses of components, such as [h264 @ 0x55...], are removed.
     """
     lines = [
         re.sub(r"\[[^\]]*\] ?", "", line).strip()
-        for line in said.decode(errors="replace").splitlines()
+        for line in log.decode(errors="replace").splitlines()
     ]
     lines = [line for line in lines if line]
     if any("Format not on whitelist" in line or "misdetection" in line for line in lines):
-        return "its content is that of no video"
+        return "its content is not that of a video"
     causes = [line for line in lines if not _CONSEQUENCES.match(line)]
     return (causes or lines or [""])[0]
 
 
-def unnamed(data: bytes = b"") -> IO[bytes]:
-    """An open file without a name, so that nothing is left behind however the program ends."""
+def unnamed_file(data: bytes = b"") -> IO[bytes]:
+    """Open a temporary file without a name, so that a killed program leaves nothing behind."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
     file.write(data)
     file.seek(0)

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..base.constants import QP, QUALITY, SCALES
-from . import h264, jpeg
+from . import h264, jpeg, quality
 
 
 def whole(level: float) -> int:
-    """The QP or quality factor nearest to a level; a half goes up."""
+    """Round a level to the nearest QP or quality factor; a half is rounded up."""
     return math.floor(level + 0.5)
 
 
@@ -22,26 +22,29 @@ class Codec(NamedTuple):
     levels: range  # from the finest to the coarsest
     encode: Callable[[np.ndarray, int], bytes]
     decode: Callable[[bytes], np.ndarray]
-    measure: Callable[[np.ndarray, bytes], dict[str, float]]  # a stream and its frame
-    version: Callable[[], str]  # names and versions of what encodes and what measures
+    measure: Callable[[np.ndarray, bytes], dict[str, float]]  # of a frame and its stream
+    encoder: Callable[[], str]  # its name and version
+
+    def version(self) -> str:
+        """Name the encoder and the metric with their versions."""
+        return f"{self.encoder()}, {quality.metric()}"
 
     def nearest(self, level: float) -> int:
-        """The level that can be coded."""
+        """Round a level to the nearest one that can be coded."""
         return min(max(whole(level), min(self.levels)), max(self.levels))
 
     def coarser_by(self, level: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """How many steps `level` is coarser than `other`; negative where it is finer."""
+        """Count by how many steps `level` is coarser than `other`; negative if it is finer."""
         return (level - other) * self.levels.step
 
 
 def _measure_jpeg(rgb: np.ndarray, stream: bytes) -> dict[str, float]:
-    return h264.measure(rgb, jpeg.decode(stream))
+    return quality.measure(rgb, jpeg.decode(stream))
 
 
-def _version(encoder: Callable[[], str]) -> Callable[[], str]:
-    return lambda: f"{encoder()}, {h264.metric()}"
-
-
-_H264 = SCALES[QP], h264.encode, h264.decode, h264.measure, _version(h264.encoder)
-_JPEG = SCALES[QUALITY], jpeg.encode, jpeg.decode, _measure_jpeg, _version(jpeg.encoder)
-CODECS = {QP: Codec("QP", *_H264), QUALITY: Codec("quality", *_JPEG)}
+_H264 = h264.encode, h264.decode, quality.measure, h264.encoder
+_JPEG = jpeg.encode, jpeg.decode, _measure_jpeg, jpeg.encoder
+CODECS = {
+    QP: Codec("QP", SCALES[QP], *_H264),
+    QUALITY: Codec("quality", SCALES[QUALITY], *_JPEG),
+}

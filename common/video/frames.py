@@ -7,13 +7,12 @@ from 0 again when size or colours change, and its arguments would grow with the 
 import contextlib
 import fcntl
 import itertools
-import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from ..base.errors import UserError
-from .ffmpeg import running, source, unnamed
+from .ffmpeg import input_arguments, open_reader, report_unreadable, run
 from .h264 import SCALER
 from .probe import Look, Video
 
@@ -29,7 +28,7 @@ _BATCH, _PIPE = 2**25, 2**20
 
 
 def read_frames(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
-    """Frames of a video by number, from 0, in rising order: RGB, uint8 [height, width, 3] each.
+    """Yield frames of a video by number, from 0, in rising order: RGB, uint8 [height, width, 3].
 
     Each has its own size, and is converted by its own matrix and range (BT.601 if untagged).
 
@@ -57,7 +56,7 @@ def _read_planar(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
     size = planar_bytes(video.look.pixel_format, video.look.width, video.look.height)
     sizes = (size for _ in range(video.frames))
     waiting: list[bytes] = []
-    before: Look | None = None
+    before = video.look
     for number, data in read_raw(video, ["-pix_fmt", video.look.pixel_format], sizes, numbers):
         look = video.look_at(number)
         if waiting and (look != before or len(waiting) * size >= _BATCH):
@@ -70,7 +69,7 @@ def _read_planar(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
 
 
 def planar_bytes(pixel_format: str, width: int, height: int) -> int:
-    """Size in bytes of a frame in one of the planar formats, which are read unconverted."""
+    """Compute the size in bytes of a frame in one of the planar formats."""
     chroma, width_of_value = _PLANAR[pixel_format]
     across = -(-width // 2) if chroma in ("420", "422") else width
     down = -(-height // 2) if chroma == "420" else height
@@ -78,16 +77,13 @@ def planar_bytes(pixel_format: str, width: int, height: int) -> int:
     return values * width_of_value
 
 
-def _convert(look: Look | None, frames: Sequence[bytes]) -> Iterator[np.ndarray]:
+def _convert(look: Look, frames: Sequence[bytes]) -> Iterator[np.ndarray]:
     """Convert raw frames of this look to RGB."""
-    assert look
     tags = colour_tags(look)
     words = ["-f", "rawvideo", "-pix_fmt", look.pixel_format, "-s", f"{look.width}x{look.height}"]
     graph = f"{tags},scale=flags={SCALER},format=rgb24"
-    with unnamed(b"".join(frames)) as raw:
-        words += ["-i", "pipe:0", "-vf", graph, "-f", "rawvideo", "-"]
-        with running(words, stdin=raw, stdout=subprocess.PIPE) as process:
-            data = process.stdout.read()
+    words += ["-i", "pipe:0", "-vf", graph, "-f", "rawvideo", "-"]
+    data = run(words, b"".join(frames))
     yield from np.frombuffer(data, np.uint8).reshape(-1, look.height, look.width, 3)
 
 
@@ -124,24 +120,21 @@ def read_raw(
     """
     if not numbers:
         return
-    given = ["-err_detect", "explode", "-xerror", "-reinit_filter", int(reinit)]
-    given += [*source(video.path), "-map", "0:V:0", *words, "-fps_mode", "passthrough"]
+    given = ["-reinit_filter", int(reinit), *input_arguments(video.path, strict=True)]
+    given += ["-map", "0:V:0", *words, "-fps_mode", "passthrough"]
     given += ["-frames:v", numbers[-1] + 1, "-f", "rawvideo", "-"]
     wanted = iter(numbers)
     number = next(wanted)
     buffer = bytearray()
-    try:
-        with running(given, stdout=subprocess.PIPE) as process:
-            with contextlib.suppress(OSError, AttributeError):
-                fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE)
-            for at, size in enumerate(itertools.islice(sizes, numbers[-1] + 1)):
-                buffer = buffer if len(buffer) == size else bytearray(size)
-                if process.stdout.readinto(buffer) < size:  # type: ignore[attr-defined]
-                    break
-                if at == number:
-                    yield number, bytes(buffer)
-                    number = next(wanted, -1)
-    except RuntimeError as error:
-        raise UserError(f"{video.path}: cannot be read as a video ({error})") from None
+    with report_unreadable(video.path), open_reader(given) as output:
+        with contextlib.suppress(OSError, AttributeError):
+            fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _PIPE)
+        for at, size in enumerate(itertools.islice(sizes, numbers[-1] + 1)):
+            buffer = buffer if len(buffer) == size else bytearray(size)
+            if output.readinto(buffer) < size:
+                break
+            if at == number:
+                yield number, bytes(buffer)
+                number = next(wanted, -1)
     if number >= 0:
         raise UserError(f"{video.path}: ends before frame {number}")

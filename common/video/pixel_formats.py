@@ -4,7 +4,7 @@ import functools
 import re
 from typing import NamedTuple
 
-from .ffmpeg import binary, run
+from .ffmpeg import run
 
 # Names of RGB formats, which ffmpeg's table does not mark; palettes hold RGB.
 _RGB = re.compile(r"x2rgb|x2bgr|[0ax]?rgb|[0ax]?bgr|gbr|pal8|bayer|xyz")
@@ -40,8 +40,8 @@ def describe(name: str) -> PixelFormat:
 
 @functools.cache
 def _table() -> dict[str, tuple[int, int, int]]:
-    """Components, bits per pixel and maximum bits per value of each pixel format."""
-    listed = run([binary(), "-hide_banner", "-pix_fmts"]).stdout.decode()
+    """List components, bits per pixel and maximum bits per value of each pixel format."""
+    listed = run(["-pix_fmts"]).decode()
     rows = re.findall(r"^[IOHPB.]{5} (\S+) +(\d) +(\d+) +([\d-]+)$", listed, re.M)
     return {
         name: (int(components), int(bits), max(map(int, depths.split("-"))))
@@ -51,9 +51,9 @@ def _table() -> dict[str, tuple[int, int, int]]:
 
 @functools.cache
 def supported_by(library: str) -> tuple[str, ...]:
-    """Pixel formats that an encoder of ffmpeg accepts."""
-    told = run([binary("libvmaf"), "-hide_banner", "-h", f"encoder={library}"]).stdout.decode()
-    listed = re.search(r"Supported pixel formats: (.*)", told)
+    """List the pixel formats that an encoder of ffmpeg accepts."""
+    text = run(["-h", f"encoder={library}"]).decode()
+    listed = re.search(r"Supported pixel formats: (.*)", text)
     return tuple(listed[1].split()) if listed else ("yuv420p",)
 
 

@@ -1,18 +1,18 @@
 """Probing of video files by decoding them once from end to end, so that damage is found."""
 
 import re
-import subprocess
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from ..base.errors import UserError
 from ..base.files import check_regular
-from .ffmpeg import binary, reason, running, source
+from .cuts import HEIGHT, THUMBNAILS, WIDTH, find_cuts
+from .ffmpeg import binary, find_reason, input_arguments, open_reader, run, unnamed_file
 
-# Width at which cuts are detected, and scdet's threshold (0 to 100): its default.
-_WIDTH, _HEIGHT, _CUT = 320, 180, 10
 # Duration of a frame in seconds if the file does not state it.
 _FRAME_SECONDS = 0.04
 _FRAME = re.compile(
@@ -33,7 +33,7 @@ _DISPOSITIONS = re.compile(
 _DOLBY_VISION = re.compile(r" {4,}(DOVI configuration record:.*)")
 _CUT_SHORT = "File ended prematurely"  # only a warning in ffmpeg
 _UNKNOWN = ("unknown", "unspecified", "reserved", "N/A")
-_WORDS_KEPT = 200  # lines of ffmpeg's output kept, to find the reason of a failure
+_LINES_KEPT = 200  # of ffmpeg's log, to find the reason of a failure
 
 
 class Look(NamedTuple):
@@ -58,6 +58,11 @@ class Stream(NamedTuple):
     codec: str
     cover: bool  # a cover picture, not a video
     dispositions: list[str]  # default, forced ...
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is a video, and not a cover picture."""
+        return self.kind == "Video" and not self.cover
 
 
 class Video(NamedTuple):
@@ -88,8 +93,18 @@ class Video(NamedTuple):
         return next(look for first, look in reversed(self.looks) if first <= number)
 
 
-def probe(path: Path) -> Video:
-    """Decode a video and describe its contents; memory grows by only a few bytes per frame.
+def first_of_each_second(times: Sequence[float]) -> list[int]:
+    """Select the first frame at or after each of 0, 1, 2 ... seconds; a second may have none."""
+    # Time stamps are ticks of any length: 0.9999 of a second is one second.
+    seconds = np.maximum.accumulate((np.array(times) + 1e-3).astype(int))
+    return np.unique(seconds, return_index=True)[1].tolist()
+
+
+def probe(path: Path, framerate: int | None = None) -> Video:
+    """Decode a video and describe its contents; memory grows by only some bytes per frame.
+
+    Args:
+        framerate: frames per second of a bare H.264 stream that does not state it.
 
     Raises:
         UserError: the file cannot be read as a video from its first frame to its last.
@@ -101,42 +116,42 @@ def probe(path: Path) -> Video:
                 raise UserError(f"{path}: cannot be read as a video (it is empty)")
     except OSError as error:
         raise UserError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    # The graph is not rebuilt when frames change: that would restart counting and cut detection.
-    words = ["-err_detect", "explode", "-xerror", "-reinit_filter", 0, *source(path)]
-    graph = (
-        f"showinfo=checksum=0,scale={_WIDTH}:{_HEIGHT}:flags=fast_bilinear,scdet=threshold={_CUT}"
-    )
-    words += ["-map", "0:V:0", "-vf", f"{graph},metadata=print"]
-    words += ["-fps_mode", "passthrough", "-f", "null", "-"]
+    # The graph is not rebuilt when frames change, which would restart the count.
+    words: list[object] = ["-reinit_filter", 0]
+    words += ["-framerate", framerate] if framerate else []
+    words += [*input_arguments(path, strict=True), "-map", "0:V:0"]
+    words += ["-vf", f"showinfo=checksum=0,{THUMBNAILS}", "-fps_mode", "passthrough"]
+    words += ["-f", "rawvideo", "-"]
     # All streams are mapped, since in some formats time begins with the first one in use.
     words += ["-map", 0, "-c", "copy", "-copy_unknown", "-f", "null", "-"]
-    found = _Found()
-    said: deque[str] = deque(maxlen=_WORDS_KEPT)
-    try:
-        with running(words, "info", stderr=subprocess.PIPE) as process:
-            for line in process.stderr:
-                text = line.decode(errors="replace").rstrip("\n")
-                if not found.hear(text):
-                    said.append(text)
-    except RuntimeError:
-        told = reason("\n".join(_errors(said)).encode())
-        raise UserError(f"{path}: cannot be read as a video ({_why(path, found, told)})") from None
-    if not found.times:
-        raise UserError(f"{path}: cannot be read as a video (no frames in it)")
-    if not any(each.kind == "Video" and not each.cover for each in found.streams.values()):
-        raise UserError(f"{path}: {binary()} lists its streams in an unknown format; update it")
-    if any(_CUT_SHORT in line for line in said):
-        raise UserError(f"{path}: cannot be read as a video (cut short: its end is missing)")
-    return found.video(path)
+    found, log = _Found(), deque[str](maxlen=_LINES_KEPT)
+    with unnamed_file() as thumbnails:
+        try:
+            with open_reader(words, "stderr", loglevel="info", stdout=thumbnails) as messages:
+                for line in messages:
+                    text = line.decode(errors="replace").rstrip("\n")
+                    if not found.parse(text):
+                        log.append(text)
+        except RuntimeError:
+            why = _explain(path, found, find_reason("\n".join(_errors(log)).encode()))
+            raise UserError(f"{path}: cannot be read as a video ({why})") from None
+        if not found.times:
+            raise UserError(f"{path}: cannot be read as a video (no frames in it)")
+        if not any(each.is_video for each in found.streams.values()):
+            raise UserError(f"{path}: {binary()} lists its streams in an unknown format; update it")
+        if any(_CUT_SHORT in line for line in log):
+            raise UserError(f"{path}: cannot be read as a video (cut short: its end is missing)")
+        thumbnails.seek(0)
+        pixels = np.frombuffer(thumbnails.read(), np.uint8).reshape(-1, HEIGHT * WIDTH)
+    return found.video(path, find_cuts(pixels, found.times))
 
 
 class _Found:
     """Contents of a video, collected from the output of ffmpeg."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.looks: list[tuple[int, Look]] = []
         self.times: list[float] = []
-        self.cuts: list[int] = []
         self.interlaced: int | None = None
         self.side_data: list[str] = []
         self.streams: dict[int, Stream] = {}
@@ -144,15 +159,12 @@ class _Found:
         self.duration = 0.0
         self._frame: dict[str, str] = {}
 
-    def hear(self, line: str) -> bool:
+    def parse(self, line: str) -> bool:
         """Parse a line of ffmpeg's output; False if it says nothing about the video's contents."""
         if match := _FRAME.search(line):
             self._add_frame(match.groupdict())
         elif match := _COLOURS.search(line):
             self._add_look(match.groupdict())
-        elif line.startswith(("[Parsed_metadata", "[Parsed_scdet")):
-            if "lavfi.scd.time" in line:
-                self.cuts.append(len(self.times) - 1)
         elif line.startswith("[Parsed_showinfo"):
             if "side data - " in line and len(self.times) < 2:
                 self.side_data.append(line.split("side data - ")[-1].strip())
@@ -187,7 +199,8 @@ class _Found:
         if not self.looks or self.looks[-1][1] != look:
             self.looks.append((len(self.times) - 1, look))
 
-    def video(self, path: Path) -> Video:
+    def video(self, path: Path, cuts: list[int]) -> Video:
+        """Describe the video, after its last frame was parsed."""
         first, count = self.times[0], len(self.times)
         times = [time - first for time in self.times]
         # If the duration of the last frame is not stated, it is the average of all others.
@@ -196,7 +209,7 @@ class _Found:
             path=path,
             looks=self.looks,
             times=[*times, times[-1] + last],
-            cuts=self.cuts,
+            cuts=cuts,
             start=first,
             interlaced=self.interlaced,
             side_data=self.side_data,
@@ -218,39 +231,36 @@ def _reduce(aspect: str) -> str:
     return "1/1" if across == down or "0" in (across, down) else aspect
 
 
-def _errors(said: deque[str]) -> Iterator[str]:
-    """Lines that may be a reason, without ffmpeg's descriptions of inputs and outputs."""
-    return (line for line in said if line and not line.startswith((" ", "Input", "Output", "frame=",
+def _errors(log: Iterable[str]) -> Iterator[str]:
+    """Select the lines that may be a reason, not a description of an input or output."""
+    return (line for line in log if line and not line.startswith((" ", "Input", "Output", "frame=",
             "Stream mapping", "Press")) and not line.startswith("[out#"))  # fmt: skip
 
 
-def _why(path: Path, found: _Found, told: str) -> str:
+def _explain(path: Path, found: _Found, reason: str) -> str:
     """Explain why a video cannot be read, and what helps."""
-    if "Packet corrupt" in told:
+    if "Packet corrupt" in reason:
         remedy = "ffmpeg -i INPUT -map 0 -c copy OUTPUT.mkv goes on without them"
         return f"packets are missing, or their counters jump; {remedy}"
     if found.times:
-        return f"damaged {found.times[-1] - found.times[0]:.1f} s after its start: {told}"
+        return f"damaged {found.times[-1] - found.times[0]:.1f} s after its start: {reason}"
     streams = found.streams.values()
-    if streams and not any(each.kind == "Video" and not each.cover for each in streams):
-        return "no video in it, but " + " and ".join(
-            dict.fromkeys("a cover picture" if each.cover else each.kind.lower()
-                          for each in streams)
-        )  # fmt: skip
+    if streams and not any(each.is_video for each in streams):
+        kinds = ["a cover picture" if each.cover else each.kind.lower() for each in streams]
+        return "no video in it, but " + " and ".join(dict.fromkeys(kinds))
     if streams and _starts_between_key_frames(path):
         return (
             "it begins between two key frames; ffmpeg -i INPUT -map 0 -c copy OUTPUT cuts it at "
             "the first one"
         )
-    return told
+    return reason
 
 
 def _starts_between_key_frames(path: Path) -> bool:
     """Whether the container says that the first packet of the video is not a key frame."""
-    words = [*source(path), "-map", "0:V:0", "-c", "copy", "-copyinkf", "-frames:v", 1]
+    words = [*input_arguments(path), "-map", "0:V:0", "-c", "copy", "-copyinkf", "-frames:v", 1]
     try:
-        with running([*words, "-f", "framecrc", "-"], stdout=subprocess.PIPE) as process:
-            listed = process.stdout.read().decode()
+        listed = run([*words, "-f", "framecrc", "-"]).decode()
     except RuntimeError:
         return False
     return any("F=0x" in line for line in listed.splitlines() if not line.startswith("#"))

@@ -11,7 +11,6 @@ from ...base.parallel import parallel_map
 from ...data.pictures import read_rgb
 from ...data.split import Split
 from ...datasets.objective import lowest_below
-from ...video import h264
 from ...video.frame_codecs import Codec
 from ..cache import cache_file, fetch
 
@@ -60,7 +59,7 @@ def encode_image(image: Path, level: int, codec: Codec, cache: Path) -> Encode:
     file = cache_file(cache, "encodes", codec.version(), level, image)
     data, *numbers = fetch(file, ("stream", "pixels", *METRICS), compute)
     stream, (pixels, psnr, ssim, vmaf) = data.tobytes(), map(float, numbers)
-    bits = h264.bits(stream)
+    bits = 8 * len(stream)
     return Encode(stream, bits, bits / pixels, min(psnr, LOSSLESS_DB), ssim, vmaf)
 
 

@@ -1,0 +1,72 @@
+"""Cuts between scenes, found by the differences between thumbnails of neighbouring frames.
+
+A cut changes the picture by more than the movement around it. A flash does so, too, but the picture
+before it returns. A picture that follows black begins a scene, which finds fades; dissolves are not
+found. docs/encode.md compares this with ffmpeg's scdet and PySceneDetect.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+WIDTH, HEIGHT = 16, 9  # pixels of a thumbnail
+# Two steps: the first is fast, and the second averages.
+THUMBNAILS = f"scale=320:180:flags=fast_bilinear,scale={WIDTH}:{HEIGHT}:flags=area,format=gray"
+_SHORT = 0.5  # seconds that a flash, or the beginning of a fade, takes at most
+# A cut changes grey levels (0 to 255) by at least this on average, and by so many times what
+# the frames around change by.
+_LEAST_JUMP, _TIMES_AROUND, _AROUND = 6, 2.5, 3
+# After a flash, the picture differs from that before it by less than this part of the jump.
+_ALIKE = 0.5
+_BLACK = 32  # no grey level of a black frame is higher
+
+
+def find_cuts(thumbnails: np.ndarray, times: Sequence[float]) -> list[int]:
+    """Find the frames that begin a scene, except the first one.
+
+    Args:
+        thumbnails: uint8 [frames, pixels], as the filters `THUMBNAILS` make them.
+        times: seconds at which the frames are shown.
+    """
+    jumps = np.array([0.0, *(_difference(old, new) for old, new in pairwise(thumbnails))])
+    black = [bool(each.max() < _BLACK) for each in thumbnails]
+    cuts, returned = [], 0
+    for number in range(1, len(thumbnails)):
+        if number <= returned:
+            continue
+        after_black = black[number - 1] and not black[number]
+        if after_black:
+            later = bisect_left(times, times[number] + _SHORT, number + 1, len(thumbnails)) - 1
+            after_black = _difference(thumbnails[later], thumbnails[number - 1]) >= _LEAST_JUMP
+        if not after_black and not _is_jump(jumps, number):
+            continue
+        if back := _find_return(thumbnails, times, number, jumps[number]):
+            returned = back
+        else:
+            cuts.append(number)
+    return cuts
+
+
+def _difference(thumbnail: np.ndarray, other: np.ndarray) -> float:
+    """Average the absolute differences of the pixels."""
+    return float(np.abs(np.subtract(thumbnail, other, dtype=np.int16)).mean())
+
+
+def _is_jump(jumps: np.ndarray, number: int) -> bool:
+    around = [*jumps[max(number - _AROUND, 1) : number], *jumps[number + 1 : number + 1 + _AROUND]]
+    usual = float(np.mean(around or [0]))
+    return jumps[number] >= max(_LEAST_JUMP, _TIMES_AROUND * usual)
+
+
+def _find_return(
+    thumbnails: np.ndarray, times: Sequence[float], cut: int, jump: float
+) -> int | None:
+    """Find the frame soon after a flash that looks like the one before it; None: it is a cut."""
+    for number in range(cut + 1, len(thumbnails)):
+        if times[number] - times[cut] >= _SHORT:
+            break
+        if _difference(thumbnails[number], thumbnails[cut - 1]) < _ALIKE * jump:
+            return number
+    return None

@@ -1,0 +1,144 @@
+"""PSNR, SSIM and VMAF of frames and of videos.
+
+They are taken between 4:2:0 frames. PSNR (dB) and SSIM are those of luma, as is VMAF, which uses
+libvmaf's default model. Each frame is scored as a still, also within a video: VMAF's motion
+feature, which raises the scores of moving pictures, is forced to zero.
+"""
+
+import functools
+import itertools
+import json
+import os
+import re
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import ffmpeg
+import numpy as np
+
+from ..base.constants import HEIGHT, WIDTH
+from ..base.errors import UserError
+from .ffmpeg import graph_arguments, input_arguments, run, start, unnamed_file
+from .h264 import ffmpeg_version, repeat_frames, stream_input, x264_version, yuv_input
+
+_STILL = "version=vmaf_v0.6.1:motion.motion_force_zero=true"
+_LOG = {"log_fmt": "json", "log_path": "/dev/stdout"}
+# What ffmpeg's metric filters print at the end of a run.
+_SCORES = {"psnr": r"PSNR y:(\S+)", "ssim": r"SSIM Y:(\S+)", "vmaf": r"VMAF score: (\S+)"}
+
+
+def measure(
+    reference: np.ndarray, distorted: np.ndarray | bytes, metrics: Collection[str] = tuple(_SCORES)
+) -> dict[str, float]:
+    """Measure PSNR (dB, inf if equal), SSIM (up to 1) and VMAF (up to 100) of a frame.
+
+    Args:
+        reference: RGB, uint8 [height, width, 3].
+        distorted: a frame of the same size, or the H.264 stream of one, as `h264.encode` makes it.
+    """
+    data = distorted if isinstance(distorted, bytes) else distorted.tobytes()
+    with (
+        unnamed_file(data) as file,
+        unnamed_file(reference.tobytes()) as frame,
+        unnamed_file() as messages,
+    ):
+        path, fds = f"/dev/fd/{file.fileno()}", (file.fileno(),)
+        compared = (
+            stream_input(path) if isinstance(distorted, bytes) else yuv_input(distorted, path)
+        )
+        compared = compared.filter("setpts", "PTS-STARTPTS")
+        references = yuv_input(reference).filter_multi_output("split", len(metrics))
+        # Each metric filter hands its first input on to the next.
+        for number, metric in enumerate(metrics):
+            name = "libvmaf" if metric == "vmaf" else metric
+            compared = ffmpeg.filter([compared, references[number]], name)
+        words = _measuring_arguments(compared)
+        needs = "libvmaf" if "vmaf" in metrics else None
+        with start(words, "info", needs, errors=messages, stdin=frame, pass_fds=fds):
+            pass
+        messages.seek(0)
+        log = messages.read().decode(errors="replace")
+    fields = {metric: re.findall(_SCORES[metric], log) for metric in metrics}
+    if not all(fields.values()):
+        raise RuntimeError(f"ffmpeg gave no {', '.join(metrics)}: {log[-500:]}")
+    return {metric: float(found[0]) for metric, found in fields.items()}
+
+
+def score_streams(
+    references: Sequence[np.ndarray], streams: Sequence[Sequence[bytes]]
+) -> list[list[float]]:
+    """Measure the VMAF of several H.264 streams of each of some frames of one size, in one run.
+
+    The scores are those of `measure`. A lossless stream (QP 0) must be the only one: ffmpeg decodes
+    lossy ones after it wrongly.
+    """
+    frames = b"".join(frame.tobytes() for frame in references)
+    with unnamed_file(b"".join(itertools.chain(*streams))) as file:
+        repeated = repeat_frames(yuv_input(references[0]), [*map(len, streams)])
+        pair = [
+            video.filter("settb", "1/25").filter("setpts", "N")
+            for video in (stream_input(f"/dev/fd/{file.fileno()}"), repeated)
+        ]
+        words = _measuring_arguments(ffmpeg.filter(pair, "libvmaf", model=_STILL, **_LOG))
+        scores = iter(_read_vmaf(words, frames, pass_fds=(file.fileno(),)))
+    return [[*itertools.islice(scores, len(of_frame))] for of_frame in streams]
+
+
+def score_video(distorted: Path, reference: Path, count: int, graph: str = "null") -> list[float]:
+    """Measure the VMAF of each frame of a video, in 8-bit 4:2:0.
+
+    Args:
+        count: the number of frames.
+        graph: filters of ffmpeg that convert the frames of the reference to those encoded.
+
+    Raises:
+        RuntimeError: ffmpeg failed, or the number of frames is not `count`.
+    """
+    each = "settb=1/1000,setpts=N,setparams=range=tv"
+    pair = f"[0:V:0]{each},format=yuv420p[a];[1:V:0]settb=1/1000,setpts=N,{graph},{each}"
+    log = ":".join(f"{name}={value}" for name, value in _LOG.items())
+    still = _STILL.replace(":", r"\\:")  # escaped because the graph is given as text
+    vmaf = f"libvmaf={log}:n_threads={os.cpu_count()}:model={still}"
+    words: list[object] = ["-reinit_filter", 0, *input_arguments(distorted)]
+    words += ["-reinit_filter", 0, *input_arguments(reference)]
+    words += ["-lavfi", f"{pair},format=yuv420p[b];[a][b]{vmaf}", "-f", "null", "-"]
+    scores = _read_vmaf(words)
+    if len(scores) != count:
+        raise RuntimeError(f"{len(scores)} frames in place of {count}")
+    return scores
+
+
+def _measuring_arguments(measured) -> list[object]:
+    graph = measured.output("pipe:", format="null")
+    return graph_arguments(graph.global_args("-filter_complex_threads", "1"))
+
+
+def _read_vmaf(words: Sequence[object], data: bytes = b"", **options: object) -> list[float]:
+    """Run ffmpeg with libvmaf's log on stdout, and read the VMAF of each frame."""
+    log = run(words, data, needs="libvmaf", **options)
+    return [frame["metrics"]["vmaf"] for frame in json.loads(log)["frames"]]
+
+
+@functools.cache
+def metric() -> str:
+    """Name the VMAF that is measured here, with libvmaf's version.
+
+    Raises:
+        UserError: this ffmpeg was built without libvmaf.
+    """
+    grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    pair = yuv_input(grey).filter_multi_output("split")
+    words = _measuring_arguments(ffmpeg.filter([pair[0], pair[1]], "libvmaf", **_LOG))
+    log = json.loads(run(words, grey.tobytes(), needs="libvmaf"))
+    return f"libvmaf {log.get('version', 'of unknown version')}, vmaf_v0.6.1"
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Find the versions of the tools: `ffmpeg`, and `x264` and `vmaf` if it has them."""
+    found = {"ffmpeg": ffmpeg_version()}
+    with suppress(UserError):
+        found["x264"] = x264_version()
+        found["vmaf"] = metric()
+    return found
