@@ -57,7 +57,7 @@ def test_an_encode_is_the_codecs_and_is_made_once(frame, image, tmp_path):
         lambda: encode_image(image, 31, never, tmp_path),
         lambda: encode_image(flipped, 30, never, tmp_path),
         lambda: encode_image(
-            image, 30, never._replace(version=lambda: "x264 of tomorrow"), tmp_path
+            image, 30, never._replace(encoder=lambda: "x264 of tomorrow"), tmp_path
         ),
     ):
         with pytest.raises(TypeError):
