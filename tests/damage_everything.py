@@ -53,27 +53,27 @@ class Kind(NamedTuple):
 def _write_weights(folder: Path) -> list[Path]:
     import h5py
 
-    from common.commands.compact import compact
-    from common.models.weights import write_sum
+    from common.models.compact import compact
+    from common.models.hdf5 import write_checksum
 
     whole, small = folder / "summed.h5", folder / "compact.h5"
     golden.write_weights("Backbone", whole)
     with h5py.File(whole, "a") as file:
-        write_sum(whole, file)
+        write_checksum(whole, file)
     compact(whole, small)
     return [whole, small]
 
 
 def _weights_reader(_: Path) -> Callable[[Path], object]:
     from common.models.backbone import build_backbone
-    from common.models.weights import labels_of, offsets_of, read_weights
+    from common.models.weights import read_weights
 
     model = build_backbone().whole
 
     def read(path: Path) -> object:
-        read_weights(model, path)
+        weight_file = read_weights(model, path)
         values = zlib.crc32(b"".join(each.tobytes() for each in model.get_weights()))
-        return values, str(labels_of(path)), str(offsets_of(path))
+        return values, str(weight_file.labels), str(weight_file.offsets)
 
     return read
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from common.base.errors import UserError
-from common.commands.compact import compact
 from common.commands.main import main
+from common.models.compact import compact
+from common.models.labels import PROXY, Labels
 from tests import golden
 from tests.processes import REPO, one_line, run
 
@@ -25,16 +26,16 @@ def whole(tmp_path_factory):
 
 def test_what_the_levels_are_travels_with_the_weights(whole, tmp_path):
     from common.models.backbone import build_backbone
-    from common.models.weights import labels_of, write_weights
+    from common.models.weights import read_weight_file, write_weights
 
     model = build_backbone().whole
-    told = {"codec": "H.264 QP", "level_kind": "objective stand-in \u2264 94.5"}
-    write_weights(model, tmp_path / "large.h5", told)
+    labels = Labels(codec="H.264 QP", kind=PROXY, thresholds=(94.5, 91.25, 87))
+    write_weights(model, tmp_path / "large.h5", labels)
     compact(tmp_path / "large.h5", tmp_path / "small.h5")
     for name in ("large.h5", "small.h5"):
-        assert labels_of(tmp_path / name) == told
+        assert read_weight_file(tmp_path / name).labels == labels
         build_backbone().whole.load_weights(tmp_path / name)  # plain Keras passes over them
-    assert labels_of(whole) == {}
+    assert read_weight_file(whole).labels == Labels()
 
 
 def test_it_rounds_as_it_says(tmp_path):

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from common.base.errors import UserError
-from common.commands.compact import compact
-from common.models.weights import check_sum, finite, opened, weight_sets, write_sum
+from common.models.compact import compact
+from common.models.hdf5 import write_checksum
+from common.models.weights import read_weight_file
 from tests import golden
 from tests.damage import damaged
 from tests.processes import REPO
@@ -37,7 +38,7 @@ def weight_file(request, tmp_path_factory) -> Path:
     if request.param == "summed":
         shutil.copy(folder / "plain.h5", folder / "summed.h5")
         with h5py.File(folder / "summed.h5", "a") as file:
-            write_sum(folder / "summed.h5", file)
+            write_checksum(folder / "summed.h5", file)
     if request.param == "compact":
         compact(folder / "plain.h5", folder / "compact.h5")
     return folder / f"{request.param}.h5"
@@ -76,12 +77,10 @@ def read(path: Path) -> int:
     """A checksum of the weights in a file, which has compared them with its own.
 
     Raises:
-        UserError: as `read_weights`.
+        UserError: as `read_weight_file`.
     """
-    with opened(path) as file:
-        values = [finite(path, each) for _, sets in weight_sets(path, file) for each in sets]
-        check_sum(path, file, values)
-        return zlib.crc32(b"".join(each.tobytes() for each in values))
+    layers = read_weight_file(path).layers
+    return zlib.crc32(b"".join(each.tobytes() for _, values in layers for each in values))
 
 
 # Reads the files that it is told of, one at a time; what hangs or takes too much memory ends it.

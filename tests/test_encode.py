@@ -13,7 +13,7 @@ import pytest
 
 from common.encoding.planning import plan, threshold_of
 from common.encoding.raw import choose_raw
-from common.models.weights import _LABELS
+from common.models.labels import VIEWERS, Labels
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes
 from tests.processes import REPO, one_line
@@ -144,8 +144,8 @@ def test_nothing_is_overwritten_unasked(in_process, weights, clip, tmp_path):
 def test_trials_correct_what_misses_the_wanted_vmaf(clip):
     raw = choose_raw(probe(clip), "x264")
     scenes = find_scenes(raw.video)
-    assert threshold_of({"level_kind": STAND_IN}, "JND2") == 91.25
-    assert threshold_of({"level_kind": "viewers"}, "JND1") is None
+    assert threshold_of(Labels.from_fields({"level_kind": STAND_IN}), "JND2") == 91.25
+    assert threshold_of(Labels(kind=VIEWERS), "JND1") is None
     allowed = range(1, 52)
     coarse = plan(raw, scenes[:1], [44.0], "x264", allowed, 94.5, True)[0]
     fine = plan(raw, scenes[:1], [coarse.qp + 0.2], "x264", allowed, 94.5, True)[0]
@@ -189,7 +189,7 @@ def test_labels_of_qualities_are_refused(in_process, weights, clip, tmp_path):
     of_jpeg = tmp_path / "LATJND1.h5"
     of_jpeg.write_bytes(weights.read_bytes())
     with h5py.File(of_jpeg, "a") as file:
-        file.attrs[_LABELS + "codec"] = "JPEG quality"
+        file.attrs["labels_codec"] = "JPEG quality"
     one_line(encode(in_process, of_jpeg, clip, tmp_path / "out.mp4"), 1, of_jpeg, "need QPs")
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common.data.frames import resize
+from common.base.framework import tf
+from common.data.frames import VIEWS, resize
 from tests import golden
 from tests.processes import REPO, one_line, run
 
@@ -64,9 +65,10 @@ def test_the_default_model_gives_the_levels_of_test(name, tmp_path):
 
 
 def test_pictures_of_any_size_are_resized_inside(tmp_path):
-    """As outside: the levels of a picture are those of it resized."""
+    """As outside: the levels of a picture are those of it resized; alone or in a batch."""
     golden.write_weights("LAT", tmp_path / "LATJND2.h5")
-    done = run("-m", "common.export", tmp_path / "LATJND2.h5", tmp_path / "out")
+    how = "--view", "squashed"  # as it was called up to 0.9
+    done = run("-m", "common.export", tmp_path / "LATJND2.h5", tmp_path / "out", *how)
     assert done.returncode == 0, done.stderr
     frame = golden.frames(1)[0][..., ::-1]
     sizes = {"large": np.kron(frame, np.ones((2, 3, 1), np.uint8)), "odd": frame[:201, :333]}
@@ -80,17 +82,22 @@ def test_pictures_of_any_size_are_resized_inside(tmp_path):
     assert levels[0] == pytest.approx(golden.EXPECTED["LAT"]["levels"][0][0], rel=1e-3)
     assert levels[1] == pytest.approx(levels[2], abs=0.05)
     assert levels[3] == pytest.approx(levels[4], abs=0.05)
+    batch = tf.saved_model.load(str(tmp_path / "out")).signatures["batch"]
+    found = batch(rgb=tf.constant(np.stack([sizes["large"]] * 2)))["JND2"].numpy()
+    assert found == pytest.approx([levels[1]] * 2, abs=1e-3)
 
 
-def test_in_a_graph_it_resizes_as_outside():
-    """But for one step of some pixels in two hundred: float32 is all that TensorFlow Lite has."""
-    from common.commands.export import resize as in_graph
+def test_the_graph_crops_and_resizes_as_predict_does():
+    """But for the truncations of its fixed point."""
+    from common.inference import export
 
     random = np.random.default_rng(0)
-    for height, width in ((352, 640), (720, 1280), (333, 500), (1, 1), (2000, 3)):
+    for height, width in ((352, 640), (720, 1280), (333, 500), (1, 1), (2000, 3), (411, 710)):
         rgb = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
-        differs = np.abs(in_graph(rgb).numpy() - resize(rgb))
-        assert differs.max() <= 1 and differs.mean() < 0.01
+        batch = rgb[np.newaxis]
+        for frames, view in ((batch, "stretched"), (export.crop_centre(batch), "centre")):
+            differs = np.abs(export.resize(frames)[0].numpy().astype(int) - VIEWS[view](rgb)[0])
+            assert differs.max() <= 1 and differs.mean() < 0.15
 
 
 def test_mistakes_are_one_line(tmp_path):
@@ -102,6 +109,6 @@ def test_mistakes_are_one_line(tmp_path):
         one_line(run("-m", "common.export", weights, out), code, *said)
         assert not out.exists()
 
-    failing(tmp_path / "BestModel.h5", 2, "BestModel.h5 does not tell the model: --model does")
+    failing(tmp_path / "BestModel.h5", 2, "BestModel.h5 does not name the model: add --model")
     failing(tmp_path / "MJLAT.h5", 1, tmp_path / "MJLAT.h5", "no such file")
     failing(tmp_path / "LATJND1.h5", 1, tmp_path / "LATJND1.h5", "holds another model")

@@ -89,10 +89,10 @@ def test_many_threads_get_what_one_gets(weights):
 
 def test_kernels_rounded_to_bfloat16_keep_their_sums():
     from common.base.framework import tf
-    from common.inference.keras import _on_grid
+    from common.inference.keras import _round_kernel
 
     kernel = np.random.default_rng(0).standard_normal((5, 5, 4, 4)).astype(np.float32)
-    rounded = _on_grid(kernel)
+    rounded = _round_kernel(kernel)
     assert np.array_equal(rounded, rounded.astype(tf.bfloat16.as_numpy_dtype).astype(np.float32))
     # bfloat16 has 8 significant bits: a tap is off by 2^-8 of itself at most, and so is the sum.
     assert np.abs(rounded - kernel).max() <= 2**-7 * np.abs(kernel).max()

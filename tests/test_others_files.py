@@ -22,7 +22,7 @@ from common.commands import main as commands
 from common.data.frames import read_rgb
 from common.data.text import guard_cells, read_text
 from common.inference.predictor import Predictor
-from common.models.weights import find_weights, labels_of
+from common.models.weights import find_weights, read_weight_file
 from common.training.checkpoint import read_state, reserve
 from tests import golden
 from tests.processes import REPO, one_line
@@ -308,7 +308,7 @@ def _read_entropy_model(path):
     [
         read_rgb,
         read_coded,
-        labels_of,
+        read_weight_file,
         _read_entropy_model,
         lambda path: read_state(path, {}, []),
         lambda path: read_text(path, "levels"),

@@ -22,7 +22,7 @@ from common.base.framework import tf
 from common.models.backbone import build_backbone
 from common.models.build import build_model
 from common.models.descriptions import MODELS
-from common.models.weights import labels_of, write_weights
+from common.models.weights import read_weight_file, write_weights
 from tests import golden
 from tests.processes import REPO
 
@@ -198,7 +198,7 @@ def test_killed_and_resumed_is_as_undisturbed(more, in_process, data, backbones,
         for name in a.files:
             assert np.array_equal(a[name], b[name]), name
     _same(tmp_path / "a/c/BestModelJND1.h5", tmp_path / "b/c/BestModelJND1.h5")
-    assert labels_of(tmp_path / "b/c/BestModelJND1.h5")["codec"] == QP
+    assert read_weight_file(tmp_path / "b/c/BestModelJND1.h5").labels.codec == QP
 
     # Neither begun anew over the old, nor resumed with other settings.
     refused = in_process(*arguments)

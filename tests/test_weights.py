@@ -11,7 +11,9 @@ from common.base.framework import tf
 from common.models.backbone import build_backbone
 from common.models.build import build_model
 from common.models.descriptions import MODELS
-from common.models.weights import find_weights, read_weights, weight_sets, write_weights
+from common.models.hdf5 import list_weights
+from common.models.labels import Labels
+from common.models.weights import find_weights, read_weights, write_weights
 from tests import golden
 
 pytestmark = pytest.mark.tensorflow
@@ -107,11 +109,11 @@ def test_one_changed_bit_is_noticed(tmp_path):
     """In any weight, or in what the file tells of levels and rounding; files without a sum pass."""
     path, model = tmp_path / "ImgReconstruction.h5", build_backbone().whole
     offsets = [np.linspace(-0.5, 0.5, 192, dtype=np.float32)]
-    write_weights(model, path, {"codec": "H.264 QP"}, offsets)
+    write_weights(model, path, Labels(codec="H.264 QP"), offsets)
     read_weights(model, path)
     data, random = path.read_bytes(), np.random.default_rng(5)
     with h5py.File(path) as file:
-        sets = [each for _, layer in weight_sets(path, file) for each in layer]
+        sets = [each for _, layer in list_weights(path, file) for each in layer]
         spans = [(each.id.get_offset(), each.nbytes) for each in sets]
     for offset, length in spans:
         changed = bytearray(data)

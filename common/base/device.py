@@ -1,11 +1,12 @@
 """Which processor does the work, in which precision."""
 
+import contextlib
 import ctypes.util
 import functools
 import importlib.util
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,23 @@ def use_precision(precision: str) -> None:
 
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     tf.keras.mixed_precision.set_global_policy(policy)
+
+
+@contextlib.contextmanager
+def precision_policy(precision: str) -> Iterator[None]:
+    """Build the models of this block in "float32" or "bfloat16", with weights in float32.
+
+    Keras's policy belongs to the whole process; afterwards it is what it was.
+    """
+    from .framework import tf
+
+    policies = tf.keras.mixed_precision
+    before = policies.global_policy()
+    policies.set_global_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    try:
+        yield
+    finally:
+        policies.set_global_policy(before)
 
 
 def choose_strategy() -> "tf.distribute.Strategy":

@@ -21,6 +21,8 @@ from .videos import (
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..models.labels import Labels
+
 _SPLITS = ("train", "valid")
 
 
@@ -120,15 +122,14 @@ def _training_split(
     return split.images, levels, jnd_frames
 
 
-def _labels(root: Path) -> dict[str, str]:
-    """Read what the levels are from the manifest, or infer their codec, as fields for weights."""
+def _labels(root: Path) -> "Labels":
+    """Find out what the levels are: by the manifest or, without one, only their codec."""
     from ..data.manifest import read_labels
     from ..data.split import read_split
     from ..models.labels import Labels
 
-    if labels := read_labels(root):
-        return labels.to_fields()
-    return Labels(codec=read_split(root, "train", levels_needed=True).codec_name).to_fields()
+    labels = read_labels(root)
+    return labels or Labels(codec=read_split(root, "train", levels_needed=True).codec_name)
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:

@@ -223,3 +223,24 @@ def add_options(command: argparse.ArgumentParser, names: str, **changes: dict[st
     """
     for name in names.split():
         command.add_argument(f"--{name}", **{**OPTIONS[name], **changes.get(name, {})})
+
+
+# What the model sees of a picture or frame of another size than 640x352: `data.frames.VIEWS`.
+_VIEWS = {
+    "centre": "the largest centred crop with the model's aspect ratio (20:11)",
+    "stretched": "all of it, resized to 640x352 as for the published models",
+    "cutouts": "the mean over crops at their own scale",
+    "own": "all of it, at its own size",
+}
+
+
+def add_view(command: argparse.ArgumentParser, *views: str) -> None:
+    """Give `command` the option --view, with these choices, of which the first is the default."""
+    help_text = "; ".join(f"{view}: {_VIEWS[view]}" for view in views)
+    command.add_argument(
+        "--view",
+        choices=views,
+        type=lambda text: "stretched" if text == "squashed" else text,  # as up to version 0.9
+        default=views[0],
+        help=f"part of a picture or frame that the model sees; {help_text}",
+    )

@@ -12,7 +12,7 @@ from ..base.errors import UserError, say
 from ..base.files import check_regular, check_writable
 from ..base.temporary import lock
 from ..models.descriptions import Description
-from .options import add_options, bundled, path, positive, program
+from .options import add_options, add_view, bundled, path, positive, program
 
 # The start of the tables that `predict` writes.
 TABLE = re.compile(b"file,kind,width,height,")
@@ -233,11 +233,7 @@ def _add_seeing(
             "help": f"weight file, or folder with {' or '.join(weights)}",
         },
     )
-    views = (
-        "what the model sees of a picture: the largest part of its shape in the middle; all of it, "
-        "squashed to 640x352, as the published models; or the mean over parts at their own scale"
-    )
     add = command.add_argument
-    add("--view", choices=("centre", "squashed", "cutouts"), default="centre", help=views)
+    add_view(command, "centre", "stretched", "cutouts")
     sampled = "frames of each scene that are looked at"
     add("--frames_per_scene", type=positive, default=3, metavar="N", help=sampled)

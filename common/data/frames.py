@@ -99,8 +99,20 @@ def _choose_starts(whole: int, part: int, most: int) -> Iterator[int]:
 VIEWS: dict[str, Callable[[np.ndarray], list[np.ndarray]]] = {
     "cutouts": crop_evenly,
     "centre": crop_centre,
-    "squashed": stretch,
+    "stretched": stretch,
 }
+
+
+def fit(rgb: np.ndarray, view: str) -> list[np.ndarray]:
+    """Fit a picture to the models' 640x352 by one of the `VIEWS`: one frame, or several crops.
+
+    Raises:
+        UserError: there is no such view.
+    """
+    view = "stretched" if view == "squashed" else view  # as it was called up to version 0.9
+    if view not in VIEWS:
+        raise UserError(f"{view}: no such view; there are {', '.join(VIEWS)}")
+    return VIEWS[view](rgb)
 
 
 def decode_frames(columns: list[list[Path]], order: np.ndarray) -> "tf.data.Dataset":

@@ -11,8 +11,6 @@ from ..base.errors import UserError, printable
 from ..data.text import readable
 from ..inference.answers import NOT_TOLD, of_video
 from ..inference.predictor import Predictor
-from ..models.labels import Labels
-from ..models.weights import labels_of
 from ..video.probe import probe
 from ..video.scenes import Scene
 from .containers import check_container
@@ -49,8 +47,7 @@ def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
             QPs.
     """
     check_available(wish.encoder)
-    labels = labels_of(predictor.weights)
-    if labels.get("codec") == QUALITY:
+    if predictor.labels.codec == QUALITY:
         raise UserError(f"{predictor.weights}: predicts JPEG qualities; videos need QPs")
     video = probe(path)
     raw = choose_raw(video, wish.encoder)
@@ -64,14 +61,14 @@ def encode(predictor: Predictor, path: Path, target: Path, wish: Wish) -> dict:
         Scene(row["first_frame"], row["last_frame"] + 1, row["start"], row["end"]) for row in rows
     ]
     levels = [row["levels"][wish.level] for row in rows]
-    wanted = threshold_of(labels, wish.level)
+    wanted = threshold_of(predictor.labels, wish.level)
     allowed = range(wish.min_qp, (wish.max_qp or ENCODERS[wish.encoder].coarsest) + 1)
     planned = plan(raw, scenes, levels, wish.encoder, allowed, wanted, wish.verify)
     rows = [_told(each) for each in planned]
     document = {
         "model": predictor.description.title,
         "weights": readable(predictor.weights),
-        "labels": Labels.from_fields(labels).describe() or NOT_TOLD,
+        "labels": predictor.labels.describe() or NOT_TOLD,
         "input": readable(path),
         "output": readable(target),
         "level": wish.level,

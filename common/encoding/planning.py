@@ -56,10 +56,9 @@ class Trial(NamedTuple):
     bytes: float  # expected of the whole scene
 
 
-def threshold_of(labels: dict[str, str], level: str) -> float | None:
-    """The VMAF that `level` stands for in labels that no viewer gave; None for viewers' labels."""
-    thresholds = Labels.from_fields(labels).thresholds
-    return thresholds[LEVELS.index(level)] if thresholds else None
+def threshold_of(labels: Labels, level: str) -> float | None:
+    """Look up the VMAF that `level` stands for in proxy labels; None for viewers' labels."""
+    return labels.thresholds[LEVELS.index(level)] if labels.thresholds else None
 
 
 def plan(

@@ -80,7 +80,7 @@ def _predicted(predictor: Predictor, split: Split, batch_size: int, skip_bad: bo
     levels = np.full((len(split.images), len(predictor.names)), np.nan, np.float32)
     bad: list[UserError] = []
     with tqdm(total=len(split.images), unit="frame", disable=None) as progress:
-        found = predictor.predict(split.images, batch_size=batch_size)
+        found = predictor.predict(split.images, "stretched", batch_size)
         for place, prediction in enumerate(found):
             if not isinstance(prediction, UserError):
                 levels[place] = prediction.levels

@@ -18,8 +18,6 @@ from ..base.parallel import cluster_map
 from ..codec.bitstream import is_coded, read_coded
 from ..data.kinds import BITSTREAM, PICTURE, VIDEO, kind
 from ..data.text import readable
-from ..models.labels import Labels
-from ..models.weights import labels_of
 from ..video.frame_codecs import CODECS
 from ..video.frames import read_frames
 from ..video.probe import Video, probe
@@ -91,14 +89,13 @@ def answer(
 
 def _about(predictor: Predictor, view: str, unit: str | None) -> dict[str, Any]:
     """A document that tells of no input yet."""
-    labels = labels_of(predictor.weights)
-    codec = labels.get("codec")
+    codec = predictor.labels.codec
     return {
         "model": predictor.description.title,
         "weights": readable(predictor.weights),
         "codec": codec or NOT_TOLD,
         "unit": CODECS[codec].unit if codec in CODECS else unit or NOT_TOLD,
-        "labels": Labels.from_fields(labels).describe() or NOT_TOLD,
+        "labels": predictor.labels.describe() or NOT_TOLD,
         "view": view,
         "inputs": [],
         "errors": [],

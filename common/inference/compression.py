@@ -23,7 +23,7 @@ from ..codec.bitstream import (
 from ..codec.decoding import decoded
 from ..codec.entropy_model import build_coder, build_prior, prior_checksum, read_prior
 from ..codec.sources import Source
-from ..data.frames import VIEWS
+from ..data.frames import fit
 from ..data.pictures import read_rgb
 from ..data.side_by_side import png_software
 from ..data.text import readable
@@ -39,7 +39,7 @@ def compress(
     """Write each picture, the first of a pair, as the coded picture that is the second.
 
     Args:
-        view: a key of `VIEWS` that shows one part, or OWN: the picture's own size.
+        view: a view of `data.frames.fit` that shows one frame, or OWN: the picture's own size.
         overwrite: also replace files that are not coded pictures.
 
     Returns:
@@ -58,7 +58,7 @@ def compress(
         if np.prod(picture.places) > MOST_PLACES:
             message = f"{width}x{height} pixels at its own size take too much memory"
             raise UserError(f"{path}: {message}; the other views take part of it")
-        frame = _padded(rgb) if view == OWN else VIEWS[view](rgb)[0]
+        frame = _padded(rgb) if view == OWN else fit(rgb, view)[0]
         picture = picture._replace(latents=[code(frame[..., ::-1]) for code in coders])
         data = packed(picture)
         with atomic_write(target, CODED, overwrite) as beside:

@@ -7,25 +7,30 @@ from typing import NamedTuple
 import numpy as np
 
 from ..base.constants import HEIGHT, WIDTH
-from ..base.device import use_precision
+from ..base.device import precision_policy
 from ..base.framework import tf
 from ..codec.entropy_model import rounded_to, weights_checksum
 from ..models.build import build_model
 from ..models.descriptions import Description
-from ..models.rounding import rounded
-from ..models.weights import offsets_of, read_weights
+from ..models.labels import Labels
+from ..models.rounding import round_taps
+from ..models.weights import read_weights
 from .runtime import Runtime
 
 
 class Graph(NamedTuple):
     """A trained model, split where its head begins."""
 
-    see: Callable[[tf.Tensor], list[tf.Tensor]]
+    features: Callable[[tf.Tensor], list[tf.Tensor]]
     """Maps frames, uint8 [frames, 352, 640, 3], to the input of the head, a tensor per backbone."""
-    judge: Callable[[Sequence[tf.Tensor]], tf.Tensor]
-    """Maps the input of the head to levels, float32 [frames, levels]."""
+    head: Callable[[Sequence[tf.Tensor]], list[tf.Tensor]]
+    """Maps the input of the head to levels, float32 [frames, 1] per output."""
+    model: tf.keras.Model
+    """Owns the variables of both."""
     analyses: list[str]
     """Checksum of the weights of each backbone's analysis transform."""
+    labels: Labels
+    """What the model was trained on."""
 
 
 def build_graph(description: Description, weights: Path | None, precision: str) -> Graph:
@@ -39,47 +44,54 @@ def build_graph(description: Description, weights: Path | None, precision: str) 
         UserError: the weights are damaged, or another model's.
     """
     parts = build_model(description)
-    offsets = None
+    labels, offsets = Labels(), None
     if weights:
-        read_weights(parts.whole, weights)
-        offsets = offsets_of(weights)
+        weight_file = read_weights(parts.whole, weights)
+        labels, offsets = weight_file.labels, weight_file.offsets
     analyses = [weights_checksum(backbone.analysis)[:32] for backbone in parts.backbones]
     if precision == "bfloat16":
         for layer in (layer for backbone in parts.backbones for layer in backbone.whole.layers):
-            layer.set_weights([_on_grid(weight) for weight in layer.get_weights()])
+            layer.set_weights([_round_kernel(weight) for weight in layer.get_weights()])
 
-    def see(frames: tf.Tensor) -> list[tf.Tensor]:
-        seen = tf.nest.flatten(parts.features(tf.cast(frames, tf.float32), training=False))
-        return [rounded_to(*each) for each in zip(seen, offsets)] if offsets else seen
+    def features(frames: tf.Tensor) -> list[tf.Tensor]:
+        found = tf.nest.flatten(parts.features(tf.cast(frames, tf.float32), training=False))
+        return [rounded_to(*each) for each in zip(found, offsets)] if offsets else found
 
-    def judge(seen: Sequence[tf.Tensor]) -> tf.Tensor:
-        return tf.concat(tf.nest.flatten(parts.head(list(seen), training=False)), axis=1)
+    def head(inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        return tf.nest.flatten(parts.head(list(inputs), training=False))
 
-    return Graph(see, judge, analyses)
+    return Graph(features, head, parts.predicting, analyses, labels)
 
 
-def _on_grid(weight: np.ndarray) -> np.ndarray:
+def _round_kernel(weight: np.ndarray) -> np.ndarray:
     """Round a kernel to bfloat16 values; a bias, which stays in float32, is returned unchanged."""
     if weight.ndim != 4:
         return weight
-    kind = tf.bfloat16.as_numpy_dtype
+    bfloat16 = tf.bfloat16.as_numpy_dtype
     taps = weight.reshape(-1, *weight.shape[2:])
-    return rounded(taps, lambda tap: tap.astype(kind)).reshape(weight.shape)
+    return round_taps(taps, lambda tap: tap.astype(bfloat16)).reshape(weight.shape)
 
 
 def load_with_keras(description: Description, weights: Path | None, precision: str) -> Runtime:
-    """Load a model for Keras, on whatever device TensorFlow has."""
-    use_precision(precision)
-    graph = build_graph(description, weights, precision)
+    """Load a model for Keras, on whatever device TensorFlow has.
+
+    Raises:
+        UserError: as `build_graph`.
+    """
+    with precision_policy(precision):
+        graph = build_graph(description, weights, precision)
     signature = [tf.TensorSpec([None, HEIGHT, WIDTH, 3], tf.uint8)]
-    levels = tf.function(lambda frames: graph.judge(graph.see(frames)), signature)
-    judge = tf.function(graph.judge)
+    levels = tf.function(lambda frames: tf.concat(graph.head(graph.features(frames)), 1), signature)
+    head = tf.function(lambda latents: tf.concat(graph.head(latents), 1))
 
     def levels_of_latents(latents: Sequence[np.ndarray]) -> np.ndarray:
-        return judge([tf.constant(latent[np.newaxis]) for latent in latents]).numpy()[0]
+        return head([tf.constant(latent[np.newaxis]) for latent in latents]).numpy()[0]
 
     return Runtime(
-        lambda frames: levels(tf.constant(frames)).numpy(), levels_of_latents, graph.analyses
+        lambda frames: levels(tf.constant(frames)).numpy(),
+        levels_of_latents,
+        graph.analyses,
+        graph.labels,
     )
 
 

@@ -5,6 +5,7 @@ of the same graph. Each is compiled when first used.
 """
 
 import functools
+import json
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from ..base.constants import HEIGHT, WIDTH
 from ..base.files import checksum
 from ..base.temporary import temporary_folder
 from ..models.descriptions import Description
+from ..models.labels import Labels
 from .cache import load_or_make
 from .runtime import Runtime
 
@@ -27,8 +29,8 @@ import openvino as ov  # noqa: E402
 if TYPE_CHECKING:
     from ..base.framework import tf
 
-LEVELS, SEEN = "levels", "seen"
-_ARRAYS = {"graph", "weights", "analyses"}  # of a converted model in the cache
+LEVELS, FEATURES = "levels", "features"  # names of outputs
+_ARRAYS = {"graph", "weights", "analyses", "labels"}  # of a converted model in the cache
 _PROGRAM = Path(__file__).parents[1]
 # One stream of requests, each on all cores: as fast as several, in half the memory. If threads were
 # pinned to cores, those of two processes might share one.
@@ -36,10 +38,11 @@ _SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
 
 
 class _Converted(NamedTuple):
-    """A model in OpenVINO's form: frames to `LEVELS` and, if its head sees latents, to those."""
+    """A model in OpenVINO's form: frames to `LEVELS` and, if its head takes latents, to those."""
 
     graph: ov.Model
     analyses: list[str]
+    labels: Labels
 
 
 def load_with_openvino(
@@ -50,7 +53,7 @@ def load_with_openvino(
     Raises:
         UserError: the weights are damaged, or another model's.
     """
-    graph, analyses = _read_or_convert(description, weights, precision, cache)
+    graph, analyses, labels = _read_or_convert(description, weights, precision, cache)
     # In float32 a batch is no faster than single frames, and takes twice the memory.
     batch = description.test_batch if precision == "bfloat16" else 1
     lock = threading.Lock()
@@ -74,7 +77,7 @@ def load_with_openvino(
     def levels_of_latents(latents: Sequence[np.ndarray]) -> np.ndarray:
         return run(0, [latent.transpose(2, 0, 1)[np.newaxis] for latent in latents])[0]
 
-    return Runtime(levels, levels_of_latents, analyses)
+    return Runtime(levels, levels_of_latents, analyses, labels)
 
 
 def load_analysis_with_openvino(analysis: "tf.keras.Model") -> Callable[[np.ndarray], np.ndarray]:
@@ -82,8 +85,8 @@ def load_analysis_with_openvino(analysis: "tf.keras.Model") -> Callable[[np.ndar
     from ..base.framework import tf
 
     signature = [tf.TensorSpec([1, None, None, 3], tf.uint8)]
-    see = tf.function(lambda frames: analysis(tf.cast(frames, tf.float32)), signature)
-    model = _compile(_convert_function(see.get_concrete_function()), "float32")
+    function = tf.function(lambda frames: analysis(tf.cast(frames, tf.float32)), signature)
+    model = _compile(_convert_function(function.get_concrete_function()), "float32")
     return lambda frame: model.create_infer_request().infer([frame[np.newaxis]])[0][0]
 
 
@@ -105,10 +108,10 @@ def _cut_head(graph: ov.Model) -> ov.Model:
     """Cut out the part from the latents of one frame to its levels."""
     graph, latents = graph.clone(), []
     for number in range(len(graph.outputs) - 1):
-        seen = graph.output(f"{SEEN}{number}").get_node().input_value(0)
-        shape = [1, *(side.get_length() for side in list(seen.get_partial_shape())[1:])]
+        source = graph.output(f"{FEATURES}{number}").get_node().input_value(0)
+        shape = [1, *(side.get_length() for side in list(source.get_partial_shape())[1:])]
         latents.append(ov.opset13.parameter(shape, np.float32))
-        for user in seen.get_target_inputs():
+        for user in source.get_target_inputs():
             user.replace_source_output(latents[-1].output(0))
     return ov.Model([graph.output(LEVELS).get_node()], latents)
 
@@ -121,18 +124,18 @@ def _read_or_convert(
 
     if not (weights and cache):
         return convert()
-    name = _name(description, weights, precision)
-    return _unpack(load_or_make(cache, name, _ARRAYS, lambda: _pack(convert())))
+    key = _cache_key(description, weights, precision)
+    return _unpack(load_or_make(cache, key, _ARRAYS, lambda: _pack(convert())))
 
 
-def _name(description: Description, weights: Path, precision: str) -> str:
+def _cache_key(description: Description, weights: Path, precision: str) -> str:
     """Make the cache key of a converted model: its weights, this program and OpenVINO's version."""
     sources = [*_PROGRAM.glob("models/*.py"), *_PROGRAM.glob("inference/*.py")]
     parts = [path.read_bytes() for path in [_PROGRAM / "base/constants.py", *sorted(sources)]]
-    told = f"{description.name} {precision} {ov.get_version()}".encode()
+    settings = f"{description.name} {precision} {ov.get_version()}".encode()
     with weights.open("rb") as file:
         of_weights = checksum(iter(lambda: file.read(2**20), b""))
-    return checksum([checksum(parts).encode(), told, of_weights.encode()])
+    return checksum([checksum(parts).encode(), settings, of_weights.encode()])
 
 
 def _convert_function(function: "tf.types.experimental.ConcreteFunction") -> ov.Model:
@@ -149,24 +152,25 @@ def _convert_function(function: "tf.types.experimental.ConcreteFunction") -> ov.
 
 
 def _convert(description: Description, weights: Path | None, precision: str) -> _Converted:
-    from ..base.device import use_precision
+    from ..base.device import precision_policy
     from ..base.framework import tf
     from .keras import build_graph
 
-    use_precision("float32")
-    model = build_graph(description, weights, precision)
+    with precision_policy("float32"):
+        model = build_graph(description, weights, precision)
 
     @tf.function(input_signature=[tf.TensorSpec([None, HEIGHT, WIDTH, 3], tf.uint8)])
     def whole(frames: tf.Tensor) -> dict[str, tf.Tensor]:
-        seen = model.see(frames)
-        outputs = {LEVELS: model.judge(seen)}
+        features = model.features(frames)
+        outputs = {LEVELS: tf.concat(model.head(features), axis=1)}
         if description.sees == "latent":
             # Channels first, as in OpenVINO: only then do these tensors end where the head begins.
-            first = [tf.transpose(each, (0, 3, 1, 2)) for each in seen]
-            outputs |= {f"{SEEN}{number}": each for number, each in enumerate(first)}
+            latents = [tf.transpose(each, (0, 3, 1, 2)) for each in features]
+            outputs |= {f"{FEATURES}{number}": latent for number, latent in enumerate(latents)}
         return outputs
 
-    return _Converted(_convert_function(whole.get_concrete_function()), model.analyses)
+    graph = _convert_function(whole.get_concrete_function())
+    return _Converted(graph, model.analyses, model.labels)
 
 
 def _pack(model: _Converted) -> dict[str, Any]:
@@ -174,12 +178,17 @@ def _pack(model: _Converted) -> dict[str, Any]:
     with temporary_folder() as folder:
         path = folder / "model.xml"
         ov.save_model(model.graph, path, compress_to_fp16=False)
-        files = [np.frombuffer(path.with_suffix(end).read_bytes(), np.uint8)
-                 for end in (".xml", ".bin")]  # fmt: skip
-    return {"graph": files[0], "weights": files[1], "analyses": np.array(model.analyses)}
+        xml, weights = (
+            np.frombuffer(path.with_suffix(suffix).read_bytes(), np.uint8)
+            for suffix in (".xml", ".bin")
+        )
+    labels = json.dumps(model.labels.to_fields())
+    arrays = {"graph": xml, "weights": weights, "analyses": model.analyses, "labels": labels}
+    return {name: np.asarray(value) for name, value in arrays.items()}
 
 
-def _unpack(arrays: dict[str, Any]) -> _Converted:
+def _unpack(arrays: dict[str, np.ndarray]) -> _Converted:
     weights = ov.Tensor(np.ascontiguousarray(arrays["weights"]))  # copied, so that OpenVINO owns it
     graph = ov.Core().read_model(arrays["graph"].tobytes(), weights)
-    return _Converted(graph, arrays["analyses"].tolist())
+    labels = Labels.from_fields(json.loads(str(arrays["labels"])))
+    return _Converted(graph, arrays["analyses"].tolist(), labels)

@@ -17,7 +17,7 @@ import numpy as np
 from ..base.constants import LEVELS
 from ..base.errors import UserError
 from ..codec.bitstream import is_coded, read_coded
-from ..data.frames import VIEWS, resize, to_bgr
+from ..data.frames import fit, resize, to_bgr
 from ..data.pictures import Picture, read_picture
 from ..models.descriptions import MODELS, Description
 from ..models.weights import find_weights
@@ -44,6 +44,7 @@ class Predictor:
         names: the levels that it predicts, in the order of its output.
         weights: the weight file.
         choice: the runtime and the precision.
+        labels: what it was trained on.
 
     Raises:
         UserError: there are no weights, they are damaged, or another model's.
@@ -69,6 +70,7 @@ class Predictor:
         self.choice = choose_runtime(runtime, precision)
         cache = default_folder() if model_cache else None
         self._runtime = load_runtime(self.choice, self.description, self.weights, cache)
+        self.labels = self._runtime.labels
         if self.weights:
             self._folders = [*([priors] if priors else []), self.weights.parent]
 
@@ -99,7 +101,7 @@ class Predictor:
         return levels.reshape(*rgb.shape[:-3], -1)
 
     def predict(
-        self, files: Iterable[Path], view: str = "squashed", batch_size: int | None = None
+        self, files: Iterable[Path], view: str = "centre", batch_size: int | None = None
     ) -> Iterator[Prediction | UserError]:
         """Yield the prediction for each image file or coded picture, or the error that prevents it.
 
@@ -125,7 +127,7 @@ class Predictor:
                 )
 
     def predict_frames(
-        self, frames: Iterable[np.ndarray], view: str = "squashed"
+        self, frames: Iterable[np.ndarray], view: str = "centre"
     ) -> Iterator[Prediction]:
         """Call `predict` on pixels, uint8 [height, width, 3], red-green-blue, instead of files."""
         size = self.description.test_batch
@@ -209,5 +211,5 @@ def _check_frames(rgb: np.ndarray, dimensions: Collection[int]) -> np.ndarray:
 
 def _show(picture: Picture, view: str) -> Shown:
     height, width, _ = picture.rgb.shape
-    frames = np.stack([to_bgr(part) for part in VIEWS[view](picture.rgb)])
+    frames = np.stack([to_bgr(part) for part in fit(picture.rgb, view)])
     return Shown(height, width, frames, picture.notes)

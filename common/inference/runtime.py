@@ -13,6 +13,7 @@ import numpy as np
 from ..base.device import cpu_precision, describe_gpus, has_cuda, remark_on_libraries
 from ..base.errors import UserError
 from ..models.descriptions import Description
+from ..models.labels import Labels
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Runtime(NamedTuple):
     levels: Callable[[np.ndarray], np.ndarray]
     levels_of_latents: Callable[[Sequence[np.ndarray]], np.ndarray]
     analyses: Sequence[str]  # checksum of the weights of each backbone's analysis transform
+    labels: Labels  # that the model was trained on
 
 
 class Choice(NamedTuple):

@@ -4,7 +4,7 @@ from ..base.framework import layers, tf
 
 
 def channel_attention(features: tf.Tensor, ratio: int = 8) -> tf.Tensor:
-    """Weigh each channel by what the whole map says of it.
+    """Scale each channel by a weight computed from the whole feature map.
 
         features ─┬─ global average ─┐
                   │                  ├─ Dense(C/ratio, ReLU) ─ Dense(C) ─ sum ─ sigmoid ─┐

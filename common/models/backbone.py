@@ -16,7 +16,7 @@ LEAK = 0.05
 
 
 def analysis_transform(frames: tf.Tensor) -> tf.Tensor:
-    """Frames [batch, H, W, 3], 0 to 255, to latents [batch, H/16, W/16, 192]."""
+    """Map frames [batch, H, W, 3], 0 to 255, to latents [batch, H/16, W/16, 192]."""
     x = frames
     for _ in range(3):
         x = layers.Conv2D(FILTERS, 5, strides=2, padding="same")(x)
@@ -25,10 +25,10 @@ def analysis_transform(frames: tf.Tensor) -> tf.Tensor:
 
 
 def synthesis_transform(latents: tf.Tensor, name: str | None = None) -> tf.Tensor:
-    """Latents [batch, H/16, W/16, 192] to reconstructions [batch, H, W, 3], nominally 0 to 255.
+    """Map latents [batch, H/16, W/16, 192] to reconstructions [batch, H, W, 3], about 0 to 255.
 
-    `name` is the last layer's. That layer stays in float32: 8 bits of a pixel are all that bfloat16
-    has.
+    `name` is that of the last layer, which stays in float32: bfloat16 has no more than the 8 bits
+    of a pixel.
     """
     x = latents
     for _ in range(3):
@@ -40,7 +40,7 @@ def synthesis_transform(latents: tf.Tensor, name: str | None = None) -> tf.Tenso
 class Backbone(NamedTuple):
     """An autoencoder and its transforms, which share its weights.
 
-    In a predictor that needs no reconstruction there is no `synthesis`.
+    `synthesis` is None in a predictor that needs no reconstruction.
     """
 
     whole: tf.keras.Model
@@ -49,7 +49,7 @@ class Backbone(NamedTuple):
 
 
 def build_backbone(frame_shape: tuple[int | None, int | None, int] = FRAME_SHAPE) -> Backbone:
-    """The autoencoder, freshly initialised; `whole` is what the Reconstruction.h5 files hold.
+    """Build the autoencoder, freshly initialised; Reconstruction.h5 files hold its `whole`.
 
     For crops of any size (multiples of 16) `frame_shape` is (None, None, 3).
     """
@@ -61,7 +61,7 @@ def build_backbone(frame_shape: tuple[int | None, int | None, int] = FRAME_SHAPE
 def as_backbone(
     frames: tf.Tensor, latents: tf.Tensor, reconstructions: tf.Tensor | None
 ) -> Backbone:
-    """The layers between these tensors as a backbone."""
+    """Make a backbone of the layers between these tensors."""
     analysis = tf.keras.Model(frames, latents)
     if reconstructions is None:
         return Backbone(analysis, analysis, None)

@@ -1,4 +1,4 @@
-"""A Keras model, and the parts it is made of, from its description."""
+"""Keras models, and the parts they are made of, from their descriptions."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from ..base.constants import LEVELS
 from ..base.framework import layers, tf
 from .backbone import FRAME_SHAPE, Backbone, analysis_transform, as_backbone, synthesis_transform
 from .descriptions import Description
-from .heads import Block, lat_head, rec_head
+from .heads import HEADS, Block
 
 JND_FRAME = "JNDImg"
 
@@ -18,16 +18,16 @@ class Parts(NamedTuple):
     """
 
     description: Description
-    whole: tf.keras.Model  # what weight files hold; if end to end, a JND frame comes before levels
-    predicting: tf.keras.Model  # frames to levels, with nothing that predicting does not need
+    whole: tf.keras.Model  # as in weight files; if end to end, a JND frame comes before the levels
+    predicting: tf.keras.Model  # frames to levels, without layers that prediction does not need
     backbones: list[Backbone]  # one, or if multitask one per level
-    features: tf.keras.Model  # frames to what the head takes: a latent or frame per backbone
-    head: tf.keras.Model  # that to levels
+    features: tf.keras.Model  # frames to the input of the head, a latent or frame per backbone
+    head: tf.keras.Model  # that input to levels
     blocks: list[Block]  # the head's convolutions
 
 
 def build_model(description: Description) -> Parts:
-    """The model of `description`, freshly initialised; backbones are frozen unless end to end.
+    """Build a model, freshly initialised; its backbones are frozen unless it is end to end.
 
     LAT, REC       frame ─ backbone ─ latent or reconstruction ─ head ─ level
     E2E-LAT        frame ─ analysis ─ latent ─┬─ head ─ level
@@ -50,7 +50,7 @@ def build_model(description: Description) -> Parts:
     tf.keras.Model(frames, seen).trainable = description.end_to_end
 
     outputs = [f"{level}_output" for level in LEVELS] if description.multitask else ["JND_output"]
-    levels, blocks = (lat_head if sees_latents else rec_head)(seen, outputs)
+    levels, blocks = HEADS[description.head](seen, outputs)
     if description.end_to_end and sees_latents:
         reconstructions = [synthesis_transform(latents[0], jnd_frame)]
     predicting = tf.keras.Model(frames, levels)
@@ -66,14 +66,15 @@ def build_model(description: Description) -> Parts:
 
 
 def start_from(model: Parts, backbones: list[Backbone]) -> None:
-    """Give `model` the weights of its backbones, in the order of the levels.
+    """Give the backbones of `model` the weights of `backbones`, in the order of the levels.
 
-    It takes the layers that it has; a last layer that makes the JND frame starts afresh.
+    Layers that the model does not have are skipped; a last layer that makes the JND frame keeps its
+    initial weights.
     """
     for own, given in zip(model.backbones, backbones):
         pairs = [*zip(own.analysis.layers, given.analysis.layers)]
         if own.synthesis:
-            kept = -1 if model.description.end_to_end else None
-            pairs += zip(own.synthesis.layers[:kept], given.synthesis.layers)
+            end = -1 if model.description.end_to_end else None
+            pairs += zip(own.synthesis.layers[:end], given.synthesis.layers)
         for layer, source in pairs:
             layer.set_weights(source.get_weights())

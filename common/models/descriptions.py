@@ -9,18 +9,35 @@ from dataclasses import dataclass
 from ..base.constants import LEVELS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Description:
-    """What makes a model this one of the six."""
+    """One of the models.
 
-    name: str  # as the weight files are called
-    title: str  # as the paper calls it
-    sees: str  # what the head looks at: 'latent' or 'reconstruction' of the backbone
-    multitask: bool  # all three levels from three backbones, else one level from one
-    # The backbone starts from ImgReconstruction.h5, trains along, and has the JND frame as a second
-    # output; else the backbones are the frozen JNDkReconstruction.h5.
-    end_to_end: bool
-    test_batch: int  # frames per batch when testing
+    Attributes:
+        name: what the weight files and the script are called.
+        title: its name in the paper.
+        head: a key of `heads.HEADS`.
+        sees: what the head takes from the backbone, "latent" or "reconstruction".
+        multitask: it predicts all three levels from three backbones, rather than one from one.
+        end_to_end: the backbone starts from ImgReconstruction.h5, is trained too, and has the JND
+            frame as a second output; otherwise the backbones are frozen JNDkReconstruction.h5.
+    """
+
+    name: str
+    title: str
+    head: str
+    sees: str
+    multitask: bool = False
+    end_to_end: bool = False
+
+    @property
+    def test_batch(self) -> int:
+        """Frames per batch when testing.
+
+        A head on reconstructions takes some 90 billion multiply-accumulates per frame and half a
+        gigabyte for its first layer: one frame at a time fills any machine.
+        """
+        return 8 if self.sees == "latent" else 1
 
     @property
     def backbone_option(self) -> str:
@@ -28,27 +45,23 @@ class Description:
         return "ImgReconstrution_Model_Path" if self.end_to_end else "JND_Recon_Models_Path"
 
     def weight_files(self, level: str | None) -> list[str]:
-        """Names of this model's weight files: the published one, then what training writes."""
+        """Name this model's weight files: the published one, then the one that training writes."""
         return [f"{self.name}{level or ''}.h5", f"BestModel{level or ''}.h5"]
 
     def backbone_files(self, level: str | None) -> list[str]:
-        """Names of the backbones' weight files that training starts from, one per backbone."""
+        """Name the weight files that training starts from, one per backbone."""
         if self.end_to_end:
             return ["ImgReconstruction.h5"]
         return [f"{each}Reconstruction.h5" for each in (LEVELS if self.multitask else [level])]
 
 
-# A head on reconstructions takes some 90 billion multiply-accumulates per frame and half a gigabyte
-# for its first layer: one frame at a time fills any machine.
-MODELS = {
-    model.name: model
-    for model in (
-        Description("LAT", "LAT", "latent", False, False, 8),
-        Description("REC", "REC", "reconstruction", False, False, 1),
-        Description("E2ELAT", "E2E-LAT", "latent", False, True, 8),
-        Description("E2EREC", "E2E-REC", "reconstruction", False, True, 1),
-        Description("MJLAT", "MJ-LAT", "latent", True, False, 8),
-        Description("MJREC", "MJ-REC", "reconstruction", True, False, 1),
-    )
-}
+_TABLE = [
+    Description(name="LAT", title="LAT", head="lat", sees="latent"),
+    Description(name="REC", title="REC", head="rec", sees="reconstruction"),
+    Description(name="E2ELAT", title="E2E-LAT", head="lat", sees="latent", end_to_end=True),
+    Description(name="E2EREC", title="E2E-REC", head="rec", sees="reconstruction", end_to_end=True),
+    Description(name="MJLAT", title="MJ-LAT", head="lat", sees="latent", multitask=True),
+    Description(name="MJREC", title="MJ-REC", head="rec", sees="reconstruction", multitask=True),
+]
+MODELS = {description.name: description for description in _TABLE}
 DEFAULT_MODEL = "MJLAT"  # whose weights come with the project

@@ -1,5 +1,6 @@
-"""The heads: from what the backbone gives to the level, or the three levels."""
+"""The heads: from the latents or reconstructions of the backbones to one level or three."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ..base.framework import layers, tf
@@ -7,7 +8,7 @@ from .attention import channel_attention
 
 
 class Block(NamedTuple):
-    """A convolution of a head, and the layers that alone see what it gives."""
+    """A convolution of a head, and the layers that follow it one by one."""
 
     convolution: layers.Conv2D
     normalisation: layers.BatchNormalization
@@ -16,12 +17,12 @@ class Block(NamedTuple):
 
     @property
     def followers(self) -> list[layers.Layer]:
-        """All but the convolution."""
+        """The layers after the convolution."""
         return [layer for layer in self[1:] if layer]
 
     @property
     def sees_colours(self) -> bool:
-        """Whether it is a first one, on reconstructions."""
+        """Whether its input is a reconstruction, as that of a first block is."""
         return self.convolution.input_shape[-1] == 3
 
 
@@ -35,7 +36,7 @@ def build_block(features: tf.Tensor, filters: int, pools: bool) -> tuple[tf.Tens
 
 
 def _normalisation() -> layers.Layer:
-    # Several processors see the statistics of the whole batch, as one would.
+    # On several devices, the statistics are those of the whole batch, as on one.
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     return layers.BatchNormalization(synchronized=several)
 
@@ -50,7 +51,7 @@ def _dense(x: tf.Tensor, units: int, name: str | None = None) -> tf.Tensor:
 
 
 def lat_head(latents: list[tf.Tensor], outputs: list[str]) -> tuple[list[tf.Tensor], list[Block]]:
-    """One latent [batch, 22, 40, 192] per level to one level [batch, 1] per output name."""
+    """Map one latent [batch, 22, 40, 192] per backbone to a level [batch, 1] per output name."""
     blocks: list[Block] = []
 
     def lat_block(x: tf.Tensor, filters: int) -> tf.Tensor:
@@ -69,7 +70,7 @@ def lat_head(latents: list[tf.Tensor], outputs: list[str]) -> tuple[list[tf.Tens
 def rec_head(
     reconstructions: list[tf.Tensor], outputs: list[str]
 ) -> tuple[list[tf.Tensor], list[Block]]:
-    """One reconstruction [batch, 352, 640, 3] per level to one level [batch, 1] per output name."""
+    """Map one reconstruction [batch, 352, 640, 3] per backbone to a level [batch, 1] per output."""
     blocks: list[Block] = []
 
     def rec_block(x: tf.Tensor, filters: int) -> tf.Tensor:
@@ -83,3 +84,7 @@ def rec_head(
         x = rec_block(x, filters)
     x = _dense(layers.Flatten()(x), 512)
     return [_dense(x, 1, name) for name in outputs], blocks
+
+
+Head = Callable[[list[tf.Tensor], list[str]], tuple[list[tf.Tensor], list[Block]]]
+HEADS: dict[str, Head] = {"lat": lat_head, "rec": rec_head}

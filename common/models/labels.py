@@ -13,7 +13,7 @@ _PROXY_OF_0_9 = re.compile(r"objective stand-in \(VMAF below ([\d., ]+)\)")
 class Labels:
     """What the levels of a dataset are, or those that a model was trained on."""
 
-    codec: str  # `constants.QP` or `constants.QUALITY`
+    codec: str = ""  # `constants.QP` or `constants.QUALITY`; empty if unknown
     kind: str = ""  # VIEWERS, PROXY, another word in someone's own manifest; empty if unknown
     thresholds: tuple[float, ...] = ()  # VMAF below which JND1 to JND3 lie, for proxy labels
 

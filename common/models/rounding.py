@@ -5,15 +5,15 @@ from collections.abc import Callable
 import numpy as np
 
 
-def rounded(taps: np.ndarray, to_grid: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """`taps` [places, ...] on the grid of `to_grid`, each making up for the errors before it.
+def round_taps(taps: np.ndarray, round_tap: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Round `taps` [taps, ...] by `round_tap`, each together with the error of those before it.
 
-    Neighbouring places see nearly the same, so the errors of neighbouring taps cancel in their sum,
-    where independent ones would shift whole channels.
+    Neighbouring taps are multiplied by nearly equal inputs, so their errors cancel in the sum;
+    independent errors would shift whole channels.
     """
-    on_grid = np.empty_like(taps)
+    rounded = np.empty_like(taps)
     error = np.zeros_like(taps[0])
-    for tap, value in zip(taps, on_grid):
-        value[:] = to_grid(tap + error)
+    for tap, value in zip(taps, rounded):
+        value[:] = round_tap(tap + error)
         error = tap + error - value
-    return on_grid
+    return rounded

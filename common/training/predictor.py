@@ -15,6 +15,7 @@ from ..base.temporary import temporary_folder
 from ..models.backbone import build_backbone
 from ..models.build import JND_FRAME, Parts, build_model, start_from
 from ..models.descriptions import MODELS
+from ..models.labels import Labels
 from ..models.weights import read_weights, write_weights
 from .checkpoint import identity
 from .inputs import (
@@ -97,7 +98,7 @@ def train_predictor(
     resume: bool,
     cache_dir: Path | None,
     tensorboard: Path | None,
-    labels: dict[str, str],
+    labels: Labels,
 ) -> None:
     """Train the model up to `epochs`, keep the weights of its best epoch, and log every epoch.
 
@@ -147,7 +148,7 @@ def _files_elsewhere(files: TrainingFiles) -> TrainingFiles:
 
 
 def _write_best(
-    training: _Training, path: Path, labels: dict[str, str], backbone_files: list[Path]
+    training: _Training, path: Path, labels: Labels, backbone_files: list[Path]
 ) -> None:
     write_weights(training.model.whole, path, labels, training.offsets)
     copy_priors(training.model, backbone_files, path)

@@ -77,7 +77,7 @@ def _predict(candidate: Candidate, images: list[Path], cache: Path) -> np.ndarra
             predictor = Predictor(description.name, candidate.file, candidate.level)
         except UserError as misfit:
             raise _MisfitError(misfit) from None
-        predicted = predictor.predict([images[index] for index in missing])
+        predicted = predictor.predict([images[index] for index in missing], "stretched")
         desc = " ".join(filter(None, [description.title, candidate.level]))
         progress = Progress(predicted, desc, len(missing), unit="frame")
         for prediction, index in zip(progress, missing):

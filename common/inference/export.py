@@ -1,0 +1,85 @@
+"""Export of trained models for programs that do not have this one."""
+
+import errno
+import os
+from pathlib import Path
+
+from ..base.constants import HEIGHT, WIDTH
+from ..base.files import atomic_write
+from ..base.framework import tf
+from ..base.temporary import temporary_folder
+from ..models.descriptions import Description
+from .keras import build_graph
+
+
+def export(description: Description, weights: Path, names: list[str], view: str, out: Path) -> None:
+    """Write a model as a SavedModel folder or, if `out` ends in .tflite, for TensorFlow Lite.
+
+    The signature "serving_default" takes a picture `rgb`, uint8 [height, width, 3], red-green-blue,
+    and gives each level by its name, float32 []. A SavedModel has a second one, "batch", for
+    pictures of one size: `rgb` uint8 [batch, height, width, 3], and float32 [batch] per level.
+
+    Args:
+        names: of the levels, in the order of the model's outputs.
+        view: "centre" or "stretched", as in `Predictor.levels`.
+        out: does not exist; it is written completely or not at all.
+
+    Raises:
+        UserError: the weights are damaged, or another model's.
+    """
+    tf.get_logger().setLevel("ERROR")
+    graph = build_graph(description, weights, "float32")
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "rgb")])
+    def batch(rgb: tf.Tensor) -> dict[str, tf.Tensor]:
+        frames = tf.reverse(resize(crop_centre(rgb) if view == "centre" else rgb), axis=[3])
+        levels = graph.head(graph.features(frames))
+        return {name: tf.reshape(level, [-1]) for name, level in zip(names, levels)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8, "rgb")])
+    def single(rgb: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {name: tf.reshape(level, []) for name, level in batch(rgb[tf.newaxis]).items()}
+
+    module = tf.Module()
+    module.variables_of_model, module.single, module.batch = graph.model, single, batch
+    with temporary_folder(out.absolute().parent) as folder:
+        saved = folder / "saved"
+        try:
+            signatures = {"serving_default": single}
+            if out.suffix == ".tflite":
+                tf.saved_model.save(module, str(saved), signatures)
+                converted = tf.lite.TFLiteConverter.from_saved_model(str(saved)).convert()
+                with atomic_write(out, overwrite=None) as temporary:
+                    temporary.write_bytes(converted)
+            else:
+                tf.saved_model.save(module, str(saved), signatures | {"batch": batch})
+                saved.rename(out)
+        except OSError as error:
+            error.filename = str(out)
+            raise
+        except tf.errors.ResourceExhaustedError as error:
+            # TensorFlow reports a full disk this way, too.
+            if os.strerror(errno.ENOSPC) in str(error):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from None
+            raise
+
+
+def crop_centre(rgb: tf.Tensor) -> tf.Tensor:
+    """Crop [batch, height, width, 3] as `common.data.frames.crop_centre`, before it resizes."""
+    height, width = tf.shape(rgb)[1], tf.shape(rgb)[2]
+    rows = tf.round(tf.cast(width * HEIGHT, tf.float32) / WIDTH)
+    columns = tf.round(tf.cast(height * WIDTH, tf.float32) / HEIGHT)
+    rows = tf.clip_by_value(tf.cast(rows, tf.int32), 1, height)
+    columns = tf.clip_by_value(tf.cast(columns, tf.int32), 1, width)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return rgb[:, top : top + rows, left : left + columns]
+
+
+def resize(rgb: tf.Tensor) -> tf.Tensor:
+    """Resize [batch, height, width, 3] to uint8 [batch, 352, 640, 3].
+
+    It is `common.data.frames.resize` without the truncations of its fixed point: values differ by
+    at most 1.
+    """
+    frames = tf.image.resize(tf.cast(rgb, tf.float32), (HEIGHT, WIDTH))
+    return tf.cast(tf.round(frames), tf.uint8)
