@@ -214,3 +214,19 @@ def test_names_are_text_whatever_is_in_them(browser, hostile_report):
     assert page.title() == f"JND prediction: {root}" and said == []
     assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
     page.close()
+
+
+@pytest.mark.parametrize("width", [1080, 1200, 1440])
+def test_no_heading_is_broken_inside_a_word(open_page, width):
+    broken = open_page(width).evaluate(
+        """() => [...document.querySelectorAll("th")].flatMap(heading => {
+            const text = heading.firstChild;
+            return [...text.data.matchAll(/[^\\s-]+/g)].filter(word => {
+                const range = document.createRange();
+                range.setStart(text, word.index);
+                range.setEnd(text, word.index + word[0].length);
+                return range.getClientRects().length > 1;
+            }).map(word => word[0]);
+        })"""
+    )
+    assert broken == []
