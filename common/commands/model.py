@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.constants import LEVELS
+from ..base.constants import LEVELS, PRECISIONS, SPLITS
 from ..base.errors import RESUME_HINT, say
 from ..base.files import make_writable
 from ..base.temporary import lock
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..models.labels import Labels
 
-_SPLITS = ("train", "valid")
+_SPLITS = SPLITS[:2]
 
 
 def _test(options: argparse.Namespace) -> None:
@@ -239,6 +239,6 @@ def _add_test_options(test: Parser, description: Description) -> None:
             "default": description.test_batch,
             "help": "frames at a time; bounds memory, changes no result beyond rounding",
         },
-        precision={"choices": ("auto", "float32", "bfloat16")},
+        precision={"choices": PRECISIONS},
     )
     add_backbone_option(test, description, help=backbones_in_testing(description))

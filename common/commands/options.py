@@ -4,15 +4,15 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..base.constants import LEVELS
+from ..base.constants import LEVELS, PRECISIONS, RUNTIMES
 from ..base.errors import printable
 from ..models.descriptions import DEFAULT_MODEL, MODELS
 
-# As large as NumPy's and TensorFlow's seeds may be, and a float32.
+# The largest seed that both NumPy and TensorFlow take, and the range of a float32.
 _LARGEST_SEED = 2**32 - 1
 _LEAST_FLOAT, _LARGEST_FLOAT = 1e-37, 3e38
 # Commands that `python3 -m common.NAME` starts under another name.
@@ -22,9 +22,9 @@ _DOORS = {"backbone": "reconstruct"} | {
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows defaults where there are any, and leaves examples as they are written."""
+    """A formatter that shows defaults where there are any, and keeps the layout of examples."""
 
-    def _get_help_string(self, action: argparse.Action) -> str:
+    def _get_help_string(self, action: argparse.Action) -> str | None:
         none = action.default is None or action.default is False
         return action.help if none else super()._get_help_string(action)
 
@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=_Formatter, **options)
         self.set_defaults(parser=self)
         volume = self.add_mutually_exclusive_group()
-        # Without defaults, they may stand before a subcommand's name as well as after it.
+        # Without defaults, they may stand before a subcommand's name as well as behind it.
         level: dict[str, Any] = {"action": "store_const", "dest": "log_level"}
         for name, const, help_text in (
             ("quiet", logging.ERROR, "print nothing but results and errors"),
@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
             )
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {printable(message)} (--help tells more)\n")
+        self.exit(2, f"{self.prog}: error: {printable(message)} (see --help)\n")
 
 
 def program(*words: str) -> str:
@@ -77,11 +77,11 @@ def program(*words: str) -> str:
 
 
 def bundled(folder: str) -> Path:
-    """A folder that comes with the project, as seen from where the user is."""
+    """Find a folder that comes with the project, relative to the working directory."""
     package = Path(__file__).parents[1]
-    # Beside the package in a clone, in it where that is installed.
-    place = package / folder if (package / folder).is_dir() else package.parent / folder
-    return Path(os.path.relpath(place))
+    # It lies beside the package in a clone, and in the package where that is installed.
+    parent = package if (package / folder).is_dir() else package.parent
+    return Path(os.path.relpath(parent / folder))
 
 
 def path(text: str) -> Path:
@@ -92,12 +92,12 @@ def path(text: str) -> Path:
 
 
 def positive(text: str) -> int:
-    """The whole number above 0 that `text` says: a type for an argument."""
+    """Convert an argument to a whole number above 0."""
     return _whole(text, 1, 2**31 - 1)
 
 
 def seed(text: str) -> int:
-    """The whole number from 0 to 2^32 - 1 that `text` says: a type for an argument."""
+    """Convert an argument to a seed: a whole number from 0 to 2^32 - 1."""
     return _whole(text, 0, _LARGEST_SEED)
 
 
@@ -114,7 +114,7 @@ def _whole(text: str, least: int, largest: int) -> int:
 
 
 def positive_real(text: str) -> float:
-    """The number above 0 that `text` says, within what float32 holds: a type for an argument."""
+    """Convert an argument to a number above 0, within float32's range."""
     try:
         number = float(text)
     except ValueError:
@@ -126,100 +126,106 @@ def positive_real(text: str) -> float:
     return number
 
 
-def share(text: str) -> float:
-    """The number from 0 to below 1 that `text` says: a type for an argument."""
+def rate(text: str) -> float:
+    """Convert an argument to a number from 0 to below 1."""
     number = 0.0 if text.strip() in ("0", "0.0") else positive_real(text)
     if number >= 1:
         raise argparse.ArgumentTypeError(f"{text} is not below 1")
     return number
 
 
-def part(text: str) -> float:
-    """The number from 0 to 1 that `text` says: a type for an argument."""
-    return 1.0 if text.strip() in ("1", "1.0") else share(text)
+def fraction(text: str) -> float:
+    """Convert an argument to a number from 0 to 1."""
+    return 1.0 if text.strip() in ("1", "1.0") else rate(text)
 
 
-def _folder(told: str, **more: Any) -> dict[str, Any]:
-    return {"type": path, "metavar": "DIR", "help": told, **more}
+def _folder(help_text: str, **more: Any) -> dict[str, Any]:
+    return {"type": path, "metavar": "DIR", "help": help_text, **more}
 
 
-def _number(kind: Callable, told: str, **more: Any) -> dict[str, Any]:
-    return {"type": kind, "metavar": "N" if kind in (positive, seed) else "X", "help": told, **more}
+def _number(kind: Callable, help_text: str, **more: Any) -> dict[str, Any]:
+    metavar = "N" if kind in (positive, seed) else "X"
+    return {"type": kind, "metavar": metavar, "help": help_text, **more}
 
 
-def _flag(told: str) -> dict[str, Any]:
-    return {"action": "store_true", "help": told}
+def _choice(choices: Collection[str], help_text: str, **more: Any) -> dict[str, Any]:
+    return {"choices": choices, "help": help_text, **more}
+
+
+def _flag(help_text: str) -> dict[str, Any]:
+    return {"action": "store_true", "help": help_text}
 
 
 # The options that several commands take, and all that train models take.
 OPTIONS = {
     "batch_norm_momentum": _number(
-        share, "share of the batch normalisations' statistics that a step leaves", default=0.99
+        rate, "momentum of the batch-norm moving averages", default=0.99
     ),
-    "batch_size": _number(positive, "frames per step", default=8),
+    "batch_size": _number(positive, "number of frames per step", default=8),
     "cache_dir": _folder(
-        "for what the frozen backbones give (default: features/ in --checkpoint_path)"
+        "folder for cached backbone features (default: features/ in --checkpoint_path)"
     ),
-    "cache_precision": {
-        "choices": ("float32", "float16"),
-        "default": "float32",
-        "help": "of what is kept there; float16 takes half the space",
-    },
-    "checkpoint_path": _folder("folder for the best epoch's weights, and for what --resume needs"),
-    "cosine": _flag("let the learning rate fall to 0 over --epochs, along half a cosine"),
-    "csv_log_path": _folder("folder for the log, a line per epoch; made if missing"),
-    "data_dir": _folder("folder that holds the above", required=True),
-    "dropout": _number(share, "share of the values before the dense layers left out", default=0.0),
-    "epochs": _number(positive, "how often each frame is seen"),
-    "flip": _flag("see each frame mirrored, too"),
-    "limit": _number(positive, "use only the first N inputs"),
-    "jnd_value": {"choices": LEVELS, "help": "which level; no default"},
-    "learning_rate": _number(positive_real, "of the optimizer, Adam"),
-    "mirror": _flag("mirror half of what the backbones give, another half in every epoch"),
-    "model_weights_path": _folder("weight file, or folder with ", metavar="PATH"),
+    "cache_precision": _choice(
+        ("float32", "float16"),
+        "precision of the cached features; float16 takes half the space",
+        default="float32",
+    ),
+    "checkpoint_path": _folder("folder for the best epoch's weights and the state for --resume"),
+    "cosine": _flag("decay the learning rate to 0 over --epochs, along half a cosine"),
+    "csv_log_path": _folder("folder for the log, one line per epoch; created if missing"),
+    "data_dir": _folder("dataset root (layout: docs/data.md)", required=True),
+    "dropout": _number(rate, "dropout rate before the dense layers", default=0.0),
+    "epochs": _number(positive, "number of epochs"),
+    "flip": _flag("train on each frame's mirror image, too"),
+    "jnd_value": _choice(LEVELS, "JND level to predict"),
+    "json": _flag("print a JSON document and nothing else"),
+    "learning_rate": _number(positive_real, "learning rate of the optimizer, Adam"),
+    "limit": _number(positive, "number of inputs to use: only the first N"),
+    "mirror": _flag("flip half of the cached features horizontally, another half in each epoch"),
+    "model_weights_path": _folder("weight file, or folder with weight files", metavar="PATH"),
+    "no_cache": _flag("run the backbones in every epoch instead of caching their features"),
     "no_model_cache": _flag(
         "do not cache converted models (TensorFlow is then loaded in every run)"
     ),
-    "no_cache": _flag("run the backbones in every epoch instead"),
-    "overwrite": _flag("also replace files that this program did not make"),
-    "precision": {
-        "choices": ("float32", "bfloat16"),
-        "default": "float32",
-        "help": "bfloat16 is faster where the processor has it",
-    },
-    "quantized": _flag("round latents as a decoder has them, to predict from coded pictures"),
-    "result_path": _folder("folder for the results; made if missing", default=Path("results")),
-    "resume": _flag("go on with an interrupted training"),
-    "roll": _flag(
-        "roll what the backbones give round, by another distance in every epoch, so that the "
-        "head learns no places by heart"
+    "overwrite": _flag("also replace files that this program did not write"),
+    "precision": _choice(
+        PRECISIONS[1:],
+        "arithmetic of the model; bfloat16 is faster where the processor has it",
+        default="float32",
     ),
-    "runtime": {
-        "choices": ("auto", "openvino", "keras"),
-        "default": "auto",
-        "help": "what runs the model; auto: Keras on a CUDA GPU, OpenVINO on a CPU",
+    "quantized": _flag("train the head on quantized latents, to predict from compressed pictures"),
+    "result_path": _folder("folder for the results; created if missing", default=Path("results")),
+    "resume": _flag("continue an interrupted training"),
+    "roll": _flag("shift the features circularly by a random distance in each epoch"),
+    "runtime": _choice(
+        RUNTIMES,
+        "library that runs the model; auto: Keras on a CUDA GPU, OpenVINO on a CPU",
+        default="auto",
+    ),
+    "scheduler": {
+        "metavar": "ADDRESS",
+        "help": "address of a Dask scheduler, tcp://HOST:PORT, whose workers do the work",
     },
-    "seed": _number(seed, "same seed, same weights", default=0),
+    "seed": _number(seed, "random seed", default=0),
     "single_branches": _flag(
-        "start with a head whose every channel comes from one branch alone: the product of three "
-        "is deaf to faint contrasts"
+        "initialize each product channel from a single branch, since the product of three hardly "
+        "responds to low contrast"
     ),
+    "skip_bad": _flag("skip images that cannot be read"),
     "soft_targets": _number(
-        part,
-        "part of the targets that regressions fitted on other contents give, in place of the "
-        "labels, so that the head learns fewer pictures by heart",
+        fraction,
+        "weight of out-of-fold regression predictions in the training target, against labels",
         default=0.0,
     ),
-    "skip_bad": _flag("go on without images that cannot be read"),
     "tensorboard": _folder("folder for TensorBoard's logs"),
-    "weight_decay": _number(share, "by which kernels shrink, times the rate (AdamW)", default=0.0),
+    "weight_decay": _number(rate, "decoupled weight decay (AdamW) of the kernels", default=0.0),
 }
 
 
 def add_options(command: argparse.ArgumentParser, names: str, **changes: dict[str, Any]) -> None:
-    """Give `command` the options with these `names`, separated by blanks, as OPTIONS has them.
+    """Give `command` the options of OPTIONS with these `names`, which blanks separate.
 
-    `changes` to what it says of an option go by the option's name.
+    `changes` to the arguments of `add_argument` go by the option's name.
     """
     for name in names.split():
         command.add_argument(f"--{name}", **{**OPTIONS[name], **changes.get(name, {})})

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..base.constants import HEIGHT, WIDTH
+from ..base.constants import HEIGHT, SPLITS, WIDTH
 from ..base.errors import RERUN_HINT, say
 from .options import path, positive, program, seed
 
@@ -35,7 +35,6 @@ def make(given: argparse.Namespace) -> int:
     """Make a folder and say what is in it."""
     from ..data.manifest import read_labels, read_manifest
     from ..data.side_by_side import CONTACT_SHEET
-    from ..data.split import SPLITS
     from ..data.text import read_text
     from ..datasets import mcl_jci, photos, videoset
     from ..datasets.preparation import prepare

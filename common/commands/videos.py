@@ -7,10 +7,11 @@ import re
 import sys
 from typing import Any
 
-from ..base.constants import LEVELS
+from ..base.constants import LEVELS, PRECISIONS, UNITS
 from ..base.errors import UserError, say
 from ..base.files import check_regular, check_writable
 from ..base.temporary import lock
+from ..encoding.encoders import ENCODERS
 from ..models.descriptions import Description
 from .options import add_options, add_view, bundled, path, positive, program
 
@@ -97,8 +98,6 @@ def encode(options: argparse.Namespace) -> None:
 
 def check_qps(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Exit with code 2 if --min_qp and --max_qp leave no QP to choose from."""
-    from ..encoding.encoders import ENCODERS
-
     coarsest = ENCODERS[options.encoder].coarsest
     for name in ("min_qp", "max_qp"):
         value = getattr(options, name)
@@ -147,7 +146,7 @@ def add_predict(commands: argparse._SubParsersAction, description: Description) 
     _add_seeing(command, description)
     add_backbone_option(command, description, help=backbones_in_testing(description))
     unit = "what levels are, where the weights do not tell, as the published ones"
-    add("--unit", choices=("QP", "quality"), help=unit)
+    add("--unit", choices=UNITS, help=unit)
     add("--json", action="store_true", help="print a JSON document, and nothing else")
     add("--csv", type=path, metavar="FILE", help="write a table, too")
     add_options(command, "overwrite")
@@ -176,7 +175,7 @@ def add_encode(commands: argparse._SubParsersAction, description: Description) -
         _add_seeing(command, description, level_option)
     else:
         _add_seeing(command, description)
-    add("--encoder", choices=("x264", "x265", "svtav1"), default="x264", help="of the video")
+    add("--encoder", choices=ENCODERS, default="x264", help="of the video")
     finest = "finest QP that a scene may get"
     add("--min_qp", type=positive, default=1, metavar="N", help=finest)
     coarsest = "coarsest QP that a scene may get (default: the encoder's)"
@@ -224,7 +223,7 @@ def _add_seeing(
         f"{'jnd_value ' if needed else ''}model_weights_path precision runtime no_model_cache",
         jnd_value=level or {"required": True},
         precision={
-            "choices": ("auto", "float32", "bfloat16"),
+            "choices": PRECISIONS,
             "default": "auto",
             "help": "auto: bfloat16 if OpenVINO runs on a processor that has it",
         },

@@ -25,7 +25,6 @@ from .text import read_text, readable
 
 _log = logging.getLogger(__name__)
 
-SPLITS = ("train", "valid", "test")
 LEVELS_FILE = "JND-Levels.txt"
 _NUMBER = re.compile(r"[-+]?(nan|inf|(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)", re.IGNORECASE)
 

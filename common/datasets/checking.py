@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..base.constants import HIDDEN, LEVELS, QP, SCALES
+from ..base.constants import HIDDEN, LEVELS, QP, SCALES, SPLITS
 from ..base.errors import UserError, as_result
 from ..base.parallel import parallel_map
 from ..data.listing import list_images
 from ..data.manifest import MANIFEST, read_labels, read_manifest
 from ..data.pictures import read_rgb
-from ..data.split import LEVELS_FILE, SPLITS, describe_left_out, infer_codec, read_levels
+from ..data.split import LEVELS_FILE, describe_left_out, infer_codec, read_levels
 from ..models.labels import Labels
 
 BAR = 20  # characters of the histogram's longest bar

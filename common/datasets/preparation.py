@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..base.constants import HIDDEN
+from ..base.constants import HIDDEN, SPLITS
 from ..base.errors import UserError
 from ..base.files import atomic_write, checksum, make_writable
 from ..base.parallel import cluster_map, parallel_map
@@ -28,7 +28,7 @@ from ..data.kinds import PICTURE, kind
 from ..data.listing import files_below, natural_key
 from ..data.manifest import COLUMNS, LEVEL_COLUMNS, find_impossible_level, write_manifest
 from ..data.side_by_side import write_contact_sheet
-from ..data.split import LEVELS_FILE, SPLITS
+from ..data.split import LEVELS_FILE
 from ..video.frame_codecs import whole
 from ..video.quality import versions
 from .splitting import split_contents

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from PIL import Image
 
+from ..base.constants import SPLITS
 from ..base.errors import UserError
-from ..data.split import SPLITS
 
 THUMBNAIL = (16, 16)
 # Correlation of thumbnails. Of 108 photographs the most alike two that differ reach 0.85; the two

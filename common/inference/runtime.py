@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..base.constants import AUTO, KERAS, OPENVINO, PRECISIONS, RUNTIMES
 from ..base.device import cpu_precision, describe_gpus, has_cuda, remark_on_libraries
 from ..base.errors import UserError
 from ..models.descriptions import Description
@@ -19,10 +20,6 @@ _log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from ..base.framework import tf
-
-AUTO, KERAS, OPENVINO = "auto", "keras", "openvino"
-RUNTIMES = (AUTO, OPENVINO, KERAS)
-PRECISIONS = (AUTO, "float32", "bfloat16")
 
 
 class Runtime(NamedTuple):
