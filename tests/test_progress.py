@@ -6,14 +6,14 @@ from common.base import progress
 from common.base.progress import Progress
 
 
-def test_short_work_logs_nothing_and_long_work_a_line_per_minute(caplog, monkeypatch):
+def test_a_line_after_ten_seconds_and_one_per_minute(caplog, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     with caplog.at_level(logging.INFO):
-        for _ in Progress(range(3), "short"):
-            now[0] += 3
         for _ in Progress(range(8), "encoding", unit="frame"):
             now[0] += 25
+        for _ in Progress(iter(range(8)), "looking at 100 % of them"):
+            now[0] += 1
         with Progress(desc="training", total=200, unit="step") as bar:
             now[0] += 70
             bar.update(90)

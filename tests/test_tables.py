@@ -40,8 +40,11 @@ def tables(root, weights, out, *more, **options):
 def test_what_it_writes(report, labelled_root):
     finished, out = report
     assert finished.returncode == 0, finished.stderr
-    # Once, though another process measures; no bars, no notices, nothing left out.
-    assert re.fullmatch(PREDICTS, finished.stderr)
+    # The device once, though another process measures; the stages; no bars, nothing left out.
+    stages = ("Predicting .* 3 images", "Measuring .*", "Fitting .*", "Encoding .*", "Writing .*")
+    expected = rf"{stages[0]}\.\n{PREDICTS}" + "".join(f"{stage}\\.\\n" for stage in stages[1:])
+    lines = [line for line in finished.stderr.splitlines(True) if ": " not in line]  # progress
+    assert re.fullmatch(expected, "".join(lines)), finished.stderr
     assert str(out / "report.html") in finished.stdout
     plots = [
         f"{plot}_JND{order}{suffix}"
@@ -174,7 +177,7 @@ def test_every_file_it_writes_is_one_that_it_removes(report):
     assert written == set(RESULTS) - {"bitstream.csv"}
 
 
-def test_folders_of_checkpoints(mj_weights, tmp_path, capsys):
+def test_folders_of_checkpoints(mj_weights, tmp_path, caplog):
     from common.evaluation.report.candidates import find_candidates
     from common.evaluation.report.predictions import predict_all
 
@@ -188,7 +191,7 @@ def test_folders_of_checkpoints(mj_weights, tmp_path, capsys):
     predictions, used = predict_all(candidates, [tmp_path / "frame.png"], tmp_path / "cache")
     assert {title for title, _ in predictions} == {"MJ-LAT", "LAT"}
     assert [each.file.parent.name for each in used] == ["a", "b"]
-    left = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    left = [line for line in caplog.messages if "left out" in line]
     assert left == [f"left out: {tmp_path / 'c' / 'BestModel.h5'}: a second MJ-LAT for JND1"]
 
 

@@ -7,15 +7,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-_FIRST, _SECONDS = 10, 60  # until the first line, and between two lines: short work prints none
+_FIRST, _INTERVAL = 10, 60  # seconds until the first line, and between two
 _log = logging.getLogger(__name__)
 
 
 class Progress(tqdm):
-    """A tqdm bar on a terminal; elsewhere lines in the log, at level INFO.
-
-    The first line comes after ten seconds, then one comes per minute.
-    """
+    """A tqdm bar on a terminal; elsewhere a line in the log after 10 seconds and every minute."""
 
     def __init__(
         self,
@@ -27,9 +24,8 @@ class Progress(tqdm):
         if total is None and isinstance(items, Sized):
             total = len(items)
         super().__init__(items, desc, total, unit=unit, leave=False, disable=None)
-        self._name, self._unit, self._next_line = desc, unit, time.monotonic() + _FIRST
-        if self.disable:
-            _log.debug("%s: %s %ss", desc, "some" if total is None else total, unit)
+        self._name, self._whole = desc, f"{'?' if total is None else total} {unit}s"
+        self._next_line = time.monotonic() + _FIRST
 
     def __iter__(self) -> Iterator[Any]:
         if not self.disable:
@@ -45,6 +41,6 @@ class Progress(tqdm):
             return super().update(n)
         self.n += n
         if time.monotonic() >= self._next_line:
-            self._next_line = time.monotonic() + _SECONDS
-            _log.info("%s: %s of %s %ss", self._name, self.n, self.total, self._unit)
+            self._next_line = time.monotonic() + _INTERVAL
+            _log.info("%s: %s of %s", self._name, self.n, self._whole)
         return None

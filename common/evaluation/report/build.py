@@ -63,12 +63,16 @@ def build_report(
         UserError: as `check_results` or `predict_all`, or an image cannot be read.
     """
     check_results(out, RESULTS, overwrite)
+    _log.info("Predicting the levels of %s images.", len(split.images))
     predictions, candidates = predict_all(candidates, split.images, cache)
     titles = {title for title, _ in predictions}
+    _log.info("Measuring the cost of a prediction.")
     costs = measure_complexity(titles, split, cache)
+    _log.info("Fitting the baselines.")
     baselines = predict_baselines(train, split, cache)
     cpu_seconds = dict(zip(costs.values.model, costs.values.cpu_seconds)) | baselines.cpu_seconds
     of_all = predictions | baselines.predictions
+    _log.info("Encoding at the predicted levels, and measuring.")
     tables = [
         paper.prediction_error(split, of_all, viewers, cpu_seconds),
         paper.quality_error(split, predictions, cache),
@@ -80,7 +84,7 @@ def build_report(
     errors = tables[0].values
     model = choose_model(errors[errors.model.isin(titles)])
     gallery = make_gallery(split, predictions, model, cache)
-    _log.info("writing %s", out)
+    _log.info("Writing the tables, plots and the page.")
     write_tables(tables, out, command, overwrite)
     plots = write_plots(out, split, predictions, at_median.bits_per_pixel.to_numpy())
     facts = _facts(command, split, candidates)
