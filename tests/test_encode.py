@@ -11,13 +11,14 @@ import h5py
 import numpy as np
 import pytest
 
-from common.encoding.planning import plan, threshold_of
+from common.encoding.encode import find_target
+from common.encoding.encoders import ENCODERS, Encoder
 from common.encoding.raw import choose_raw
 from common.models.labels import VIEWERS, Labels
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes
 from tests.processes import REPO, one_line
-from tests.videos import ffmpeg, pixels, streams, times
+from tests.videos import ffmpeg, pixels, plan_scene, streams, times
 
 STAND_IN = "objective stand-in (VMAF below 94.5, 91.25, 87)"
 X264 = ("-c:v", "libx264", "-qp", 12, "-preset", "ultrafast")
@@ -100,9 +101,9 @@ def test_no_range_is_converted(clip, tmp_path):
     ffmpeg("-i", clip, "-map", "0:v", "-c", "copy", "-bsf:v", told, full)
     raws = [choose_raw(probe(path), "x264") for path in (clip, full)]
     assert raws[1].tags == "setparams=range=pc"
-    scenes, allowed = find_scenes(raws[0].video)[:1], range(30, 31)
-    plain, flagged = (plan(raw, scenes, [30.0], "x264", allowed, 90, True)[0] for raw in raws)
-    assert plain.vmaf == pytest.approx(flagged.vmaf, abs=0.01) and plain.vmaf > 80
+    (scene, *_) = find_scenes(raws[0].video)
+    plain, flagged = (plan_scene(raw, scene, 30.0, range(30, 31)).trial_vmaf for raw in raws)
+    assert plain == pytest.approx(flagged, abs=0.01) and plain > 80
 
 
 def test_a_rotated_video_is_shown_as_before(in_process, weights, clip, tmp_path):
@@ -143,25 +144,46 @@ def test_nothing_is_overwritten_unasked(in_process, weights, clip, tmp_path):
 
 def test_trials_correct_what_misses_the_wanted_vmaf(clip):
     raw = choose_raw(probe(clip), "x264")
-    scenes = find_scenes(raw.video)
-    assert threshold_of(Labels.from_fields({"level_kind": STAND_IN}), "JND2") == 91.25
-    assert threshold_of(Labels(kind=VIEWERS), "JND1") is None
-    allowed = range(1, 52)
-    coarse = plan(raw, scenes[:1], [44.0], "x264", allowed, 94.5, True)[0]
-    fine = plan(raw, scenes[:1], [coarse.qp + 0.2], "x264", allowed, 94.5, True)[0]
-    assert coarse.corrected and coarse.qp < 40
+    (scene, *_) = find_scenes(raw.video)
+    assert find_target(Labels.from_fields({"level_kind": STAND_IN}), "JND2") == 91.25
+    assert find_target(Labels(kind=VIEWERS), "JND1") is None
+    coarse = plan_scene(raw, scene, 44.0)
+    fine = plan_scene(raw, scene, coarse.qp + 0.2)
+    assert coarse.adjusted and coarse.qp < 40
     # From where one QP more or less matters, at most a QP is left to go.
-    assert abs(fine.vmaf - 94.5) <= abs(coarse.vmaf - 94.5) < 2.5
+    assert abs(fine.trial_vmaf - 94.5) <= abs(coarse.trial_vmaf - 94.5) < 2.5
     assert abs(fine.qp - coarse.qp) <= 2
 
 
 def test_a_qp_means_the_same_in_ten_bits(clip, tmp_path):
     deep = tmp_path / "deep.mkv"
     ffmpeg("-i", clip, *X264, "-pix_fmt", "yuv420p10le", deep)
-    scene, allowed = Scene(0, 20, 0, 0.8), range(30, 31)
     raws = [choose_raw(probe(path), "x264") for path in (clip, deep)]
-    tried = [plan(raw, [scene], [30.0], "x264", allowed, 90, True)[0] for raw in raws]
-    assert tried[0].vmaf == pytest.approx(tried[1].vmaf, abs=1)
+    plans = [plan_scene(raw, Scene(0, 20, 0, 0.8), 30.0, range(30, 31)) for raw in raws]
+    assert plans[0].trial_vmaf == pytest.approx(plans[1].trial_vmaf, abs=1)
+
+
+def test_an_encoder_is_a_row(in_process, weights, clip, tmp_path, monkeypatch):
+    def options(qp, depth, mastering):
+        return {"preset": "ultrafast", "qp": qp, "x264-params": "stitchable=1"}
+
+    row = Encoder(library="libx264", codec="h264", coarsest=40, steps=1, options=options)
+    monkeypatch.setitem(ENCODERS, "hasty", row)
+    out = tmp_path / "out.ts"
+    done = encode(in_process, weights, clip, out, "--encoder", "hasty")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["encoder"] == "hasty" and document["vmaf"] > 50
+    (first, *_) = document["scenes"]
+    alone = tmp_path / "alone.mkv"
+    ffmpeg("-i", clip, "-map", "0:v", "-frames:v", first["last_frame"] + 1, "-c:v", "libx264",
+           "-preset", "ultrafast", "-qp", first["qp"], alone)  # fmt: skip
+    assert pixels(out, 0, first["last_frame"] + 1) == pixels(alone)
+    one_line(
+        encode(in_process, weights, clip, out, "--encoder", "hasty", "--max_qp", 41),
+        2,
+        "beyond hasty",
+    )
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])

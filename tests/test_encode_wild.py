@@ -12,11 +12,11 @@ from common.encoding.clips import encode_scenes
 from common.encoding.containers import CONTAINERS, check_container, find_container, join
 from common.encoding.delivery import deliver
 from common.encoding.encoders import ENCODERS, find_mastering
-from common.encoding.planning import Planned, is_measurable, plan
+from common.encoding.planning import ScenePlan, is_measurable
 from common.encoding.raw import choose_raw
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes
-from tests.videos import ffmpeg, frames_by_ffmpeg, pixels, streams, times
+from tests.videos import ffmpeg, frames_by_ffmpeg, pixels, plan_scene, streams, times
 
 X264 = ("-c:v", "libx264", "-qp", 12, "-preset", "ultrafast")
 SHAPES = ("-f", "lavfi", "-i", "testsrc2=s=320x176:d=0.4")
@@ -26,11 +26,8 @@ def deliver_plainly(path, target, encoder="x264", qp=20):
     """Encode a video at one QP, without a model; its notes."""
     raw = choose_raw(probe(path), encoder)
     notes = [*raw.notes, *check_container(raw, target, encoder)]
-    planned = [
-        Planned(scene=scene, level=qp, qp=qp, vmaf=None, corrected=False, bytes=None)
-        for scene in find_scenes(raw.video)
-    ]
-    deliver(raw, target, planned, encoder, measure=False)
+    plans = [ScenePlan(scene=scene, level=qp, qp=qp) for scene in find_scenes(raw.video)]
+    deliver(raw, target, plans, encoder, measure=False)
     return notes
 
 
@@ -49,7 +46,7 @@ def test_a_qp_means_the_same_in_any_depth(tmp_path, pixel_format, codec, encoder
         used = codec if name == pixel_format else "ffv1"
         ffmpeg(*SHAPES, "-pix_fmt", name, "-c:v", used, "-f", "matroska", path)
         raw, scene = choose_raw(probe(path), encoder), Scene(0, 10, 0, 0.4)
-        vmaf.append(plan(raw, [scene], [34.0], encoder, range(34, 35), 90, True)[0].vmaf)
+        vmaf.append(plan_scene(raw, scene, 34.0, range(34, 35), 90, encoder).trial_vmaf)
     assert vmaf[0] == pytest.approx(vmaf[1], abs=1.5) and vmaf[0] < 96
 
 
@@ -253,15 +250,7 @@ def test_pictures_that_are_not_the_inputs_are_no_result(tmp_path):
     ffmpeg(*SHAPES, *X264, "-pix_fmt", "yuv420p", path)
     raw = choose_raw(probe(path), "x264")
     spoiled = raw._replace(graph=f"hue=s=0,negate,{raw.graph}")
-    scene = Planned(
-        scene=Scene(0, 10, 0, 0.4),
-        level=20,
-        qp=20,
-        vmaf=97,
-        corrected=False,
-        bytes=1,
-        promised=94.5,
-    )
+    scene = ScenePlan(scene=Scene(0, 10, 0, 0.4), level=20, qp=20, promised_vmaf=94.5)
 
     def spoil(given, *more, **options):
         return encode_scenes(spoiled, *more, **options)
@@ -281,9 +270,10 @@ def test_frames_too_small_for_vmaf_are_encoded_untried(tmp_path, size):
     ffmpeg("-f", "lavfi", "-i", f"color=gray:s={size}:d=0.4", *X264, "-pix_fmt", "yuv420p", path)
     raw = choose_raw(probe(path), "x264")
     assert not is_measurable(raw)
-    (planned,) = plan(raw, find_scenes(raw.video), [30.0], "x264", range(1, 52), 94.5, True)
-    assert (planned.qp, planned.vmaf) == (30, None)
-    deliver(raw, out, [planned], "x264", measure=False)
+    (scene,) = find_scenes(raw.video)
+    plan = plan_scene(raw, scene, 30.0)
+    assert (plan.qp, plan.trial_vmaf) == (30, None)
+    deliver(raw, out, [plan], "x264", measure=False)
     assert size in streams(out)
 
 

@@ -5,7 +5,10 @@ import subprocess
 
 import numpy as np
 
+from common.encoding.planning import ScenePlan, plan_scenes
+from common.encoding.raw import RawVideo
 from common.video.ffmpeg import binary
+from common.video.scenes import Scene
 from tests.synthetic import SCALE
 
 
@@ -29,6 +32,21 @@ def pixels(path, first=0, end=10**6) -> list[str]:
     words = ("-i", path, "-map", "0:V:0", "-vf", cut, "-fps_mode", "passthrough", "-f", "framemd5")
     lines = ffmpeg("-loglevel", "error", *words, "-").decode().splitlines()
     return [line.split(",")[-1].strip() for line in lines if not line.startswith("#")]
+
+
+def plan_scene(
+    raw: RawVideo,
+    scene: Scene,
+    level: float,
+    qps: range = range(1, 52),
+    target: float = 94.5,
+    encoder: str = "x264",
+) -> ScenePlan:
+    """Plan one scene, verified by trials."""
+    (plan,) = plan_scenes(
+        raw, [scene], [level], encoder=encoder, allowed=qps, target_vmaf=target, verify=True
+    )
+    return plan
 
 
 def times(path) -> np.ndarray:

@@ -6,6 +6,7 @@ that the weights' labels stand for, found by encoding.
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +23,7 @@ from common.datasets.objective import THRESHOLDS, find_levels, lowest_below
 from common.encoding.clips import encode_clip, encode_scenes, windows
 from common.encoding.delivery import deliver
 from common.encoding.encoders import ENCODERS
-from common.encoding.planning import Planned, plan
+from common.encoding.planning import ScenePlan, plan_scenes
 from common.encoding.raw import RawVideo, choose_raw
 from common.inference.answers import of_video
 from common.inference.predictor import Predictor
@@ -135,10 +136,11 @@ def _scenes(video: dict) -> list[Scene]:
     ]
 
 
-def _plan(clip: Path, video: dict, verify: bool) -> list:
+def _plan(clip: Path, video: dict, verify: bool) -> list[ScenePlan]:
     levels = [row["levels"]["JND1"] for row in video["scenes"]]
     raw = choose_raw(probe(clip), "x264")
-    return plan(raw, _scenes(video), levels, "x264", QPS, THRESHOLDS[0], verify)
+    how = {"allowed": QPS, "target_vmaf": THRESHOLDS[0], "verify": verify}
+    return plan_scenes(raw, _scenes(video), levels, encoder="x264", **how)
 
 
 def _summarise(rows: list[tuple[str, float, float]], title: str) -> pd.DataFrame:
@@ -212,7 +214,7 @@ def measure_delivery(predictor: Predictor, clip: Path) -> dict:
         qp, size = find_constant_qp(raw, planned, "x264", mean)
         row |= {"one QP": qp, "one QP, MB": size / 1e6}
         true = [find_clip_level(part) for part in windows(raw, scenes, folder, length=None)]
-        best = [each._replace(qp=level) for each, level in zip(planned, true)]
+        best = [replace(each, qp=level) for each, level in zip(planned, true)]
         size, vmaf = deliver(raw, folder / "true.mkv", best, "x264", True, False)
         row |= {"true levels": "/".join(map(str, true)), "true levels, MB": size / 1e6}
         row["true levels, worst VMAF"] = min(vmaf)
@@ -220,7 +222,7 @@ def measure_delivery(predictor: Predictor, clip: Path) -> dict:
 
 
 def find_constant_qp(
-    raw: RawVideo, planned: Sequence[Planned], name: str, vmaf: float
+    raw: RawVideo, planned: Sequence[ScenePlan], name: str, vmaf: float
 ) -> tuple[float, float]:
     """Find the constant QP whose mean VMAF over the video is `vmaf`, and the bytes of its pictures.
 

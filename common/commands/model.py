@@ -10,10 +10,10 @@ from ..base.errors import RESUME_HINT, say
 from ..base.files import make_writable
 from ..base.temporary import lock
 from ..models.descriptions import Description
+from . import encode
 from .options import Parser, add_options, bundled, program
 from .videos import (
     add_backbone_option,
-    add_encode,
     add_predict,
     backbones_in_testing,
 )
@@ -147,7 +147,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
 
 def add_commands(commands: argparse._SubParsersAction, description: Description) -> None:
     """Give `commands` the four commands of a model."""
-    for add in (_add_train, _add_test, add_predict, add_encode):
+    for add in (_add_train, _add_test, add_predict, encode.add_parser):
         add(commands, description)
     for name in ("train", "test", "predict", "encode"):
         commands.choices[name].set_defaults(description=description)

@@ -22,7 +22,6 @@ from .raw import RawVideo
 _TRIAL_SECONDS = 0.2
 _REORDERED = 17  # frames across which encoders may reorder
 _TEXT = {"mov_text", "subrip", "srt", "ass", "ssa", "webvtt", "text", "ttml"}
-_CODECS = {"x264": "h264", "x265": "hevc", "svtav1": "av1"}
 _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 # Tags by mkvmerge and others that describe the replaced stream; a language may follow.
 _STATISTICS = re.compile(
@@ -117,7 +116,7 @@ def _try(raw: RawVideo, part: Path, folder: Path, container: Container, encoder:
     scene = Scene(0, 5, 0, _TRIAL_SECONDS)
     codecs = [each.codec for each in _kept_streams(raw.video, container)]
     if container.streams is not None:
-        codecs.append(_CODECS.get(encoder, encoder))
+        codecs.append(ENCODERS[encoder].codec)
         if foreign := [codec for codec in codecs if codec not in container.streams]:
             return f"{foreign[0]} has no place in {container.muxer}"
     try:

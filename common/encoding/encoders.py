@@ -1,17 +1,13 @@
-"""The video encoders, side by side.
+"""The video encoders, each a row of `ENCODERS`; importing them needs only the standard library.
 
-All run at a constant QP, since that is what levels are. x264's zones cannot say so: with `-qp` it
-holds them within 3 of the QP of the whole, and with `-crf` the intra frame of a cut gets the QP of
-the frames before it. So each scene is a stream of its own, with the same headers as the others.
+All run at a constant QP because levels are QPs. Zones of one x264 stream cannot replace a stream
+per scene: with `-qp` x264 keeps them within 3 of the QP of the whole, and with `-crf` the intra
+frame of a cut gets the QP of the frames before it. So each scene is a stream with the same headers.
 """
 
-import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
-
-from ..base.errors import UserError
-from ..video.ffmpeg import binary, run
 
 _NUMBER = r"\(([\d.]+)[, ]+([\d.]+)\)"
 _PRIMARIES = {name: re.compile(rf"\b{name}{_NUMBER}") for name in ("g", "b", "r", "wp")}
@@ -28,9 +24,10 @@ class Mastering(NamedTuple):
 class Encoder(NamedTuple):
     """An encoder of ffmpeg."""
 
-    library: str
+    library: str  # ffmpeg's name of it
+    codec: str  # ffmpeg's name of what it makes
     coarsest: int  # QP; the finest is 1, since 0 is another mode, without any loss
-    steps: float  # of its QP that change the quality about as one of H.264's does
+    steps: float  # of its QP that change the quality about as much as one of H.264's
     # From QP, bit depth of the coded video and mastering metadata to options of ffmpeg.
     options: Callable[[int, int, Mastering | None], dict[str, Any]]
 
@@ -105,20 +102,7 @@ def _svtav1(qp: int, _: int, mastering: Mastering | None) -> dict[str, Any]:
 
 
 ENCODERS = {
-    "x264": Encoder("libx264", 51, 1, _x264),
-    "x265": Encoder("libx265", 51, 1, _x265),
-    "svtav1": Encoder("libsvtav1", 63, 1.3, _svtav1),
+    "x264": Encoder(library="libx264", codec="h264", coarsest=51, steps=1, options=_x264),
+    "x265": Encoder(library="libx265", codec="hevc", coarsest=51, steps=1, options=_x265),
+    "svtav1": Encoder(library="libsvtav1", codec="av1", coarsest=63, steps=1.3, options=_svtav1),
 }
-
-
-@functools.cache
-def check_available(name: str) -> None:
-    """Check that the ffmpeg in use has an encoder.
-
-    Raises:
-        UserError: it was built without it.
-    """
-    library = ENCODERS[name].library
-    listed = run(["-encoders"]).decode()
-    if f" {library} " not in listed:
-        raise UserError(f"{binary()} was built without {library}: choose another --encoder")

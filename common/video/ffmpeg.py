@@ -80,6 +80,16 @@ def find_missing(path: str) -> tuple[str, ...]:
     return tuple(name for name, present in has.items() if not present)
 
 
+def check_encoder(library: str) -> None:
+    """Check that the ffmpeg in use has an encoder, such as libx265.
+
+    Raises:
+        UserError: it was built without it.
+    """
+    if f" {library} " not in run(["-encoders"]).decode():
+        raise UserError(f"{binary()} was built without {library}: choose another --encoder")
+
+
 def input_arguments(path: Path, strict: bool = False) -> list[object]:
     """Make the arguments that open a file as a video, and as nothing else.
 

@@ -1,0 +1,188 @@
+"""The command encode: a video, each scene at its predicted level."""
+
+import argparse
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base.constants import LEVELS
+from ..base.errors import UserError, printable
+from ..base.files import check_regular, check_writable
+from ..base.temporary import lock
+from ..encoding.encoders import ENCODERS
+from ..models.descriptions import Description
+from .options import path, positive, program
+from .videos import add_model_options, describe_levels
+
+if TYPE_CHECKING:
+    from ..encoding.encode import EncodedVideo
+    from ..encoding.planning import ScenePlan
+
+
+def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
+    """Give `commands` the command encode."""
+    _, level = describe_levels(description)
+    command = commands.add_parser(
+        "encode",
+        help="encode a video, each scene at its predicted level",
+        description="Encode a video so that each scene has the QP of its predicted level. Sound,\n"
+        "subtitles, metadata, frame times and colour tags stay unchanged.",
+        epilog=f"example:\n  {program(description.name, 'encode')} {level}clip.mp4 smaller.mp4",
+    )
+    command.set_defaults(run=run, check=check_qps)
+    add = command.add_argument
+    add("input", type=path, metavar="INPUT", help="a video")
+    output = "the video to write, such as out.mp4 or out.mkv"
+    add("output", type=path, metavar="OUTPUT", help=output)
+    encoded_level = {"default": LEVELS[0], "help": "the level that scenes are encoded at"}
+    add_model_options(command, description, encoded_level if description.multitask else None)
+    add("--encoder", choices=tuple(ENCODERS), default="x264", help="video encoder")
+    finest = "finest QP that a scene may get"
+    add("--min_qp", type=positive, default=1, metavar="N", help=finest)
+    coarsest = "coarsest QP that a scene may get (default: the encoder's)"
+    add("--max_qp", type=positive, metavar="N", help=coarsest)
+    unverified = "use the predictions as they are, without a trial encode of each scene's middle"
+    add("--no_verify", action="store_true", help=unverified)
+    dry = "print the plan and the expected size, and encode nothing but trials"
+    add("--dry_run", action="store_true", help=dry)
+    add("--json", action="store_true", help="print a JSON document, and nothing else")
+    add("--overwrite", action="store_true", help="replace OUTPUT if it exists; never INPUT")
+
+
+def check_qps(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Exit with code 2 if --min_qp and --max_qp leave no QP to choose from."""
+    coarsest = ENCODERS[options.encoder].coarsest
+    for name in ("min_qp", "max_qp"):
+        value = getattr(options, name)
+        if value is not None and value > coarsest:
+            parser.error(f"--{name} {value} is beyond {options.encoder}'s coarsest QP, {coarsest}")
+    if options.max_qp is not None and options.min_qp > options.max_qp:
+        parser.error(f"--min_qp {options.min_qp} is above --max_qp {options.max_qp}")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Encode a video at its predicted levels."""
+    _check_files(options)
+    from ..models.weights import find_weights
+
+    description = options.description
+    own = None if description.multitask else options.jnd_value
+    weights = find_weights(options.model_weights_path, description.weight_files(own))
+    from ..encoding.encode import EncodeOptions, encode_video
+    from ..inference.predictor import Predictor
+
+    predictor = Predictor(
+        *(description.name, weights, own, options.precision),
+        runtime=options.runtime,
+        model_cache=not options.no_model_cache,
+    )
+    how = EncodeOptions(
+        level=options.jnd_value,
+        encoder=options.encoder,
+        min_qp=options.min_qp,
+        max_qp=options.max_qp,
+        view=options.view,
+        frames_per_scene=options.frames_per_scene,
+        verify=not options.no_verify,
+        dry_run=options.dry_run,
+        overwrite=options.overwrite,
+    )
+    # If two runs share an OUTPUT, the second fails at once, not when its work is done.
+    with contextlib.nullcontext() if options.dry_run else lock(options.output):
+        encoded = encode_video(predictor, options.input, options.output, how)
+    document = _make_document(encoded, options, weights)
+    print(json.dumps(document, indent=2) if options.json else _make_text(encoded, document))
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    """Check INPUT and OUTPUT before any work; resolves an INPUT below /dev.
+
+    Raises:
+        UserError: OUTPUT cannot be written, or is INPUT; or INPUT is not a video.
+    """
+    from ..data.kinds import PICTURE, kind
+    from ..encoding.containers import find_container
+
+    if not options.input.exists():
+        raise UserError(f"{options.input}: no such file")
+    check_regular(options.input)
+    if options.input.is_relative_to("/dev"):
+        # /dev/stdin (a shell's `<`): programs that we start have another standard input.
+        options.input = options.input.resolve()
+    if kind(options.input) == PICTURE:
+        raise UserError(f"{options.input}: is a still picture; encode takes videos")
+    find_container(options.output)
+    if not options.dry_run:
+        check_writable(options.output, overwrite=options.overwrite, inputs=[options.input])
+
+
+def _make_document(
+    encoded: "EncodedVideo", options: argparse.Namespace, weights: Path
+) -> dict[str, Any]:
+    """Make the JSON document: docs/encode.md describes it."""
+    from ..data.text import readable
+    from ..inference.answers import NOT_TOLD
+
+    measured: Sequence[float | None] = encoded.scene_vmaf or [None] * len(encoded.scenes)
+    document = {
+        "model": options.description.title,
+        "weights": readable(weights),
+        "labels": encoded.labels.describe() or NOT_TOLD,
+        "input": readable(options.input),
+        "output": readable(options.output),
+        "level": options.jnd_value,
+        "encoder": options.encoder,
+        "vmaf_wanted": encoded.target_vmaf,
+        "input_bytes": encoded.input_bytes,
+        "expected_picture_bytes": encoded.expected_bytes and round(encoded.expected_bytes),
+        "notes": encoded.notes,
+        "scenes": [_make_row(*each) for each in zip(encoded.scenes, measured)],
+    }
+    if encoded.output_bytes is not None:
+        document["output_bytes"] = encoded.output_bytes
+    if encoded.vmaf is not None:
+        document["vmaf"] = round(encoded.vmaf, 2)
+    return document
+
+
+def _make_row(plan: "ScenePlan", vmaf: float | None) -> dict[str, Any]:
+    """Make the JSON object of a scene."""
+    row = {
+        "first_frame": plan.scene.first,
+        "last_frame": plan.scene.end - 1,
+        "start": round(plan.scene.start_seconds, 6),
+        "end": round(plan.scene.end_seconds, 6),
+        "level": plan.level,
+        "qp": plan.qp,
+        "corrected": plan.adjusted,
+        "trial_vmaf": plan.trial_vmaf and round(plan.trial_vmaf, 2),
+    }
+    return row if vmaf is None else {**row, "vmaf": round(vmaf, 2)}
+
+
+def _make_text(encoded: "EncodedVideo", document: dict[str, Any]) -> str:
+    """Make a table of the scenes, and lines of sizes and VMAF."""
+    lines = [f"{'seconds':>15} {document['level']:>7} {'QP':>4} {'VMAF':>7}"]
+    for number, each in enumerate(encoded.scenes):
+        vmaf = encoded.scene_vmaf[number] if encoded.scene_vmaf else each.trial_vmaf
+        times = f"{each.scene.start_seconds:.1f} to {each.scene.end_seconds:.1f}"
+        shown = " " * 7 if vmaf is None else f"{vmaf:7.1f}"
+        note = "  QP adjusted after a trial encode" if each.adjusted else ""
+        lines.append(f"{times:>15} {each.level:7.1f} {each.qp:4d} {shown}{note}")
+    sizes = f"input {encoded.input_bytes / 1e6:.2f} MB"
+    if encoded.expected_bytes:
+        sizes += f", estimated video stream {encoded.expected_bytes / 1e6:.2f} MB"
+    if encoded.output_bytes is None:
+        return "\n".join([*lines, f"Dry run: {sizes}."])
+    saved = 1 - encoded.output_bytes / encoded.input_bytes
+    lines.append(
+        f"{printable(document['output'])}: {encoded.output_bytes / 1e6:.2f} MB, "
+        f"saved {saved:.0%}; {sizes}."
+    )
+    if encoded.vmaf is not None:
+        target = f" (target {encoded.target_vmaf:g})" if encoded.target_vmaf else ""
+        lines.append(f"VMAF {encoded.vmaf:.1f}{target}.")
+    lines.append(printable(f"Labels: {document['labels']}. Weights: {document['weights']}."))
+    return "\n".join(lines)

@@ -1,0 +1,115 @@
+"""From a video to another one, encoded scene by scene at predicted levels."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..base.constants import LEVELS, QP, QUALITY
+from ..base.errors import UserError
+from ..inference.answers import of_video
+from ..inference.predictor import Predictor
+from ..models.labels import Labels
+from ..video.ffmpeg import check_encoder
+from ..video.probe import probe
+from ..video.scenes import find_scenes
+from .containers import check_container
+from .delivery import deliver
+from .encoders import ENCODERS
+from .planning import ScenePlan, is_measurable, plan_scenes
+from .raw import choose_raw
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions:
+    """How a video is to be encoded."""
+
+    level: str = LEVELS[0]  # "JND1", "JND2" or "JND3"
+    encoder: str = "x264"  # a key of `ENCODERS`
+    min_qp: int = 1  # of the encoder
+    max_qp: int | None = None  # None: its coarsest
+    view: str = "centre"  # a key of `VIEWS`
+    frames_per_scene: int = 3  # that the model sees
+    verify: bool = True  # adjust QPs by trial encodes, and measure the output
+    dry_run: bool = False  # encode nothing but trials
+    overwrite: bool = False  # replace an existing file
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedVideo:
+    """How a video was encoded, or would be after a dry run."""
+
+    labels: Labels  # of the levels
+    target_vmaf: float | None  # what the level stands for; None for viewers' labels
+    notes: list[str]  # what was changed or lost
+    scenes: list[ScenePlan]
+    input_bytes: int
+    output_bytes: int | None = None  # None after a dry run
+    scene_vmaf: list[float] | None = None  # mean of each scene; None: not measured
+
+    @property
+    def expected_bytes(self) -> float | None:
+        """Size of the video stream that the trials predict; None: no trials."""
+        sizes = [each.expected_bytes for each in self.scenes if each.expected_bytes is not None]
+        return sum(sizes) if len(sizes) == len(self.scenes) else None
+
+    @property
+    def vmaf(self) -> float | None:
+        """Mean VMAF of all frames; None: not measured."""
+        lengths = [each.scene.frames for each in self.scenes]
+        return float(np.average(self.scene_vmaf, weights=lengths)) if self.scene_vmaf else None
+
+
+def find_target(labels: Labels, level: str) -> float | None:
+    """Look up the VMAF that `level` stands for in proxy labels; None for viewers' labels."""
+    return labels.thresholds[LEVELS.index(level)] if labels.thresholds else None
+
+
+def encode_video(
+    predictor: Predictor, path: Path, target: Path, options: EncodeOptions | None = None
+) -> EncodedVideo:
+    """Encode each scene of the video at `path` at its predicted level, into the file `target`.
+
+    Raises:
+        UserError: the video cannot be read or encoded, `target` cannot hold it, or levels are no
+            QPs.
+    """
+    options = options or EncodeOptions()
+    check_encoder(ENCODERS[options.encoder].library)
+    if predictor.labels.codec == QUALITY:
+        raise UserError(f"{predictor.weights}: predicts JPEG qualities; videos need QPs")
+    video = probe(path)
+    raw = choose_raw(video, options.encoder)
+    notes = [*raw.notes, *check_container(raw, target, options.encoder)]
+    measurable = is_measurable(raw)
+    if options.verify and not measurable:
+        notes.append(f"frames of {raw.width}x{raw.height} are too small for VMAF: no trial encodes")
+    for note in notes:
+        _log.warning("note: %s", note)
+    rows = of_video(predictor, video, options.view, options.frames_per_scene, QP)["scenes"]
+    target_vmaf = find_target(predictor.labels, options.level)
+    scenes = plan_scenes(
+        raw,
+        find_scenes(video),
+        [row["levels"][options.level] for row in rows],
+        encoder=options.encoder,
+        allowed=range(options.min_qp, (options.max_qp or ENCODERS[options.encoder].coarsest) + 1),
+        target_vmaf=target_vmaf,
+        verify=options.verify,
+    )
+    size, scene_vmaf = None, None
+    if not options.dry_run:
+        measure = options.verify and measurable
+        size, scene_vmaf = deliver(raw, target, scenes, options.encoder, measure, options.overwrite)
+    return EncodedVideo(
+        labels=predictor.labels,
+        target_vmaf=target_vmaf,
+        notes=notes,
+        scenes=scenes,
+        input_bytes=path.stat().st_size,
+        output_bytes=size,
+        scene_vmaf=scene_vmaf,
+    )
