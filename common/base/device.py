@@ -8,10 +8,9 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .framework import tf
+from .framework import tf
 
 _log = logging.getLogger(__name__)
 # Blackwell. No cuDNN 8 has convolutions for it.
@@ -41,8 +40,6 @@ def describe_gpus() -> list[str]:
         A line with their names, then a remark on each card that this TensorFlow does not fit;
         empty if it sees no GPU.
     """
-    from .framework import tf
-
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
@@ -97,8 +94,6 @@ def remark_on_card(
             'sm_80' runs on 8.x from 8.0 on, and 'compute_80' is compiled for any card from 8.0 on
             when it is first used.
     """
-    from .framework import tf
-
     build = build or tf.sysconfig.get_build_info()
     built_for = build["cuda_compute_capabilities"]
     for kind, digits in (target.split("_") for target in built_for):
@@ -128,8 +123,6 @@ def multiplies_bfloat16(cpuinfo: str) -> bool:
 
 def use_precision(precision: str) -> None:
     """Build the models to come in 'float32' or 'bfloat16', with weights in float32 either way."""
-    from .framework import tf
-
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     tf.keras.mixed_precision.set_global_policy(policy)
 
@@ -140,8 +133,6 @@ def precision_policy(precision: str) -> Iterator[None]:
 
     Keras's policy belongs to the whole process; afterwards it is what it was.
     """
-    from .framework import tf
-
     policies = tf.keras.mixed_precision
     before = policies.global_policy()
     policies.set_global_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
@@ -153,8 +144,6 @@ def precision_policy(precision: str) -> Iterator[None]:
 
 def choose_strategy() -> "tf.distribute.Strategy":
     """Several machines where TF_CONFIG names them, several GPUs where there are, else this one."""
-    from .framework import tf
-
     if "TF_CONFIG" in os.environ:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if len(tf.config.list_physical_devices("GPU")) > 1:
@@ -164,8 +153,6 @@ def choose_strategy() -> "tf.distribute.Strategy":
 
 def writes_files() -> bool:
     """Whether the files of this process count: of several machines, those of the first do."""
-    from .framework import tf
-
     return tf.distribute.cluster_resolver.TFConfigClusterResolver().task_id in (None, 0)
 
 

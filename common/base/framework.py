@@ -1,24 +1,29 @@
-"""TensorFlow with Keras 2, started in silence; every other module takes both from here.
+"""TensorFlow with Keras 2, imported in silence when first used; all modules take both from here.
 
-The published weight files, and what is written here, are in Keras 2's layout. From TensorFlow 2.16
-on that Keras is a package of its own, tf-keras, which TensorFlow takes where it is asked to.
+The published weight files, and those written here, are in Keras 2's layout. From TensorFlow 2.16 on
+Keras 2 is a package of its own, tf-keras, which TensorFlow uses on request.
+
+Importing TensorFlow takes seconds, and commands that turn out to need none import none. So `tf`
+and `layers` may be imported anywhere; only where a module uses them while it is being imported,
+as in decorators, base classes and unquoted annotations, is TensorFlow imported with it.
 """
 
 import contextlib
+import functools
 import os
 import tempfile
+import types
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-os.environ["TF_USE_LEGACY_KERAS"] = "1"
-# TensorFlow's notices are nothing that a user can act on; what goes wrong is raised.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+__all__ = ["layers", "tf"]
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Keep what libraries print to stderr past Python to themselves, unless an error comes of it.
+def _silence() -> Iterator[None]:
+    """Hold back what libraries print to stderr past Python, unless an error is raised.
 
-    TensorFlow 2.21 says which CUDA it lacks before it looks at its log level.
+    TensorFlow 2.21 reports which CUDA libraries are missing before it reads its log level.
     """
     try:
         stderr = os.dup(2)
@@ -38,9 +43,27 @@ def _silent() -> Iterator[None]:
             os.close(stderr)
 
 
-with _silent():
+@functools.cache
+def _import() -> dict[str, Any]:
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    # A user cannot act on TensorFlow's notices, and what goes wrong is raised.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _silence():
+        import tensorflow
+
+        return {"tf": tensorflow, "layers": tensorflow.keras.layers}
+
+
+class _LazyModule(types.ModuleType):
+    """Stands for a module, which is imported at the first access to an attribute."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_import()[self.__name__], name)
+
+
+if TYPE_CHECKING:
     import tensorflow as tf
 
     layers = tf.keras.layers
-
-__all__ = ["layers", "tf"]
+else:
+    tf, layers = _LazyModule("tf"), _LazyModule("layers")

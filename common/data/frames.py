@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..base.constants import HEIGHT, WIDTH
 from ..base.errors import UserError
+from ..base.framework import tf
 from .pictures import read_rgb
-
-if TYPE_CHECKING:
-    from ..base.framework import tf
 
 
 def resize(rgb: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
@@ -128,7 +125,6 @@ def decode_frames(columns: list[list[Path]], order: np.ndarray) -> "tf.data.Data
         column). If a row cannot be read, the error says why and its frames are black; otherwise
         the error is empty.
     """
-    from ..base.framework import tf
 
     def read(index: int) -> tuple[bytes | np.ndarray, ...]:
         paths = [column[index] for column in columns]
@@ -150,8 +146,6 @@ def decode_frames(columns: list[list[Path]], order: np.ndarray) -> "tf.data.Data
 
 def batch_frames(images: list[Path], batch_size: int) -> "tf.data.Dataset":
     """Make batches (indices, errors, frames), as `decode_frames`, of all `images` in order."""
-    from ..base.framework import tf
-
     frames = decode_frames([images], np.arange(len(images)))
     return frames.batch(min(batch_size, len(images))).prefetch(tf.data.AUTOTUNE)
 
@@ -164,8 +158,6 @@ def raise_first(errors: "tf.Tensor") -> None:
 
 def untuned_options() -> "tf.data.Options":
     """Make dataset options without tf.data's tuner, which can take seconds to stop every epoch."""
-    from ..base.framework import tf
-
     options = tf.data.Options()
     options.autotune.enabled = False
     return options

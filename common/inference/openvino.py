@@ -10,12 +10,13 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..base.constants import HEIGHT, WIDTH
 from ..base.files import checksum
+from ..base.framework import tf
 from ..base.temporary import temporary_folder
 from ..models.descriptions import Description
 from ..models.labels import Labels
@@ -25,9 +26,6 @@ from .runtime import Runtime
 # Without this package, OpenVINO does not send telemetry when it converts a model.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
-
-if TYPE_CHECKING:
-    from ..base.framework import tf
 
 LEVELS, FEATURES = "levels", "features"  # names of outputs
 _ARRAYS = {"graph", "weights", "analyses", "labels"}  # of a converted model in the cache
@@ -82,8 +80,6 @@ def load_with_openvino(
 
 def load_analysis_with_openvino(analysis: "tf.keras.Model") -> Callable[[np.ndarray], np.ndarray]:
     """Load an analysis transform for OpenVINO."""
-    from ..base.framework import tf
-
     signature = [tf.TensorSpec([1, None, None, 3], tf.uint8)]
     function = tf.function(lambda frames: analysis(tf.cast(frames, tf.float32)), signature)
     model = _compile(_convert_function(function.get_concrete_function()), "float32")
@@ -145,15 +141,12 @@ def _convert_function(function: "tf.types.experimental.ConcreteFunction") -> ov.
         # no longer sees the names of the first (PEP 667).
         from openvino.frontend.tensorflow import utils
 
-        from ..base.framework import tf
-
         utils.get_environment_setup = lambda _: {"tensorflow": tf.__version__}
     return ov.convert_model(function)
 
 
 def _convert(description: Description, weights: Path | None, precision: str) -> _Converted:
     from ..base.device import precision_policy
-    from ..base.framework import tf
     from .keras import build_graph
 
     with precision_policy("float32"):

@@ -6,20 +6,18 @@ import importlib.util
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..base.constants import AUTO, KERAS, OPENVINO, PRECISIONS, RUNTIMES
 from ..base.device import cpu_precision, describe_gpus, has_cuda, remark_on_libraries
 from ..base.errors import UserError
+from ..base.framework import tf
 from ..models.descriptions import Description
 from ..models.labels import Labels
 
 _log = logging.getLogger(__name__)
-
-if TYPE_CHECKING:
-    from ..base.framework import tf
 
 
 class Runtime(NamedTuple):

@@ -17,6 +17,7 @@ import numpy as np
 from ..base.constants import LATENT_FILTERS
 from ..base.errors import UserError
 from ..base.files import atomic_write, check_regular
+from ..base.framework import tf
 from .hdf5 import (
     LABELS_PREFIX,
     OFFSETS,
@@ -31,8 +32,6 @@ from .labels import Labels
 
 if TYPE_CHECKING:
     import h5py
-
-    from ..base.framework import tf
 
 # Models by their number of weights.
 OWNERS = {
