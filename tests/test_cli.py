@@ -17,6 +17,7 @@ from PIL import Image
 
 from common.base.constants import QP
 from common.data.manifest import COLUMNS, write_manifest
+from common.inference.runtime import choose_runtime
 from common.models.descriptions import MODELS
 from common.models.labels import VIEWERS
 from tests import golden
@@ -254,13 +255,41 @@ def test_a_full_stdout_is_one_line(data, lat_weights, tmp_path):
     assert (tmp_path / "results" / "JND1test_predictions.csv").exists()
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("test", "--help")])
-@pytest.mark.parametrize("name", MODELS)
-def test_help_is_quick_and_shows_an_example(name, arguments, standard_library):
-    finished = run(f"{name}.py", *arguments, env=standard_library)
+OWN_COMMANDS = ("train", "test", "predict", "encode")
+HELP = [("MJLAT.py",), *(("MJLAT.py", command) for command in OWN_COMMANDS)]
+HELP += [(f"{name}.py", "test") for name in MODELS]
+HELP += [("-m", "common", command) for command in (*OWN_COMMANDS, "entropy", "prepare")]
+HELP += [("-m", f"common.{door}") for door in ("prepare", "reconstruct", "tables")]
+HELP += [("-m", "common.reconstruct", command) for command in ("train", "test", "compress")]
+HELP += [("-m", "common.prepare", "photos"), ("-m", "common", "compact"), ("-m", "common.export")]
+
+
+@pytest.mark.parametrize("words", HELP, ids=" ".join)
+def test_help_is_quick_and_shows_an_example(words, standard_library):
+    finished = run(*words, "--help", env=standard_library)
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert f"python3 {name}.py test" in finished.stdout
+    started = f"python3 {' '.join(words)}"
+    assert finished.stdout.startswith(f"usage: {started} ")
+    example = finished.stdout.splitlines()[-1]
+    assert example.strip(" '").startswith(f"python3 {' '.join(words[:-1] or words)}")
     assert finished.cpu < 0.5
+
+
+def test_the_program_lists_its_commands_and_tells_its_version(standard_library):
+    finished = run("-m", "common", "--help", env=standard_library)
+    for command in (*OWN_COMMANDS, *MODELS, "prepare", "backbone", "tables", "export"):
+        assert re.search(rf"^    {command} +[a-z]", finished.stdout, re.M), command
+    assert "python3 -m common predict photo.jpg" in finished.stdout
+
+
+def test_the_log_is_told_unless_quiet(in_process, data, lat_weights, tmp_path):
+    """A process logs once what it runs on."""
+    choose_runtime.cache_clear()
+    asked = lat_test(data, lat_weights, tmp_path)
+    assert re.fullmatch(PREDICTS, in_process(*asked).stderr)
+    choose_runtime.cache_clear()
+    assert in_process(*asked, "--quiet", "--overwrite").stderr == ""
+    one_line(in_process(*asked, "--quiet", "--verbose"), 2, "--verbose: not allowed with")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which processor does the work, in which precision."""
+"""The processor and the precision that TensorFlow computes with."""
 
 import contextlib
 import ctypes.util
@@ -13,16 +13,16 @@ from typing import Any
 from .framework import tf
 
 _log = logging.getLogger(__name__)
-# Blackwell. No cuDNN 8 has convolutions for it.
+# Compute capability of Blackwell, for which cuDNN 8 has no convolutions.
 _FIRST_OF_CUDNN_9 = (10, 0)
 
 
 @functools.cache
 def choose_device(precision: str) -> tuple[str, str]:
-    """Set TensorFlow up; returns 'GPU' or 'CPU', and the precision to compute in.
+    """Set up TensorFlow; returns "GPU" or "CPU", and the precision to compute in.
 
-    A visible CUDA GPU is used, with memory taken as needed. A CPU computes in the `precision`
-    asked for ('float32' or 'bfloat16') only if it has arithmetic for it. The choice is logged once.
+    A visible CUDA GPU is used, whose memory is allocated as needed. A CPU without bfloat16
+    arithmetic computes in float32 whatever `precision` is. The choice is logged once.
     """
     if names := describe_gpus():
         for line in (f"Running on {names[0]} in {precision}.", *names[1:]):
@@ -48,7 +48,7 @@ def describe_gpus() -> list[str]:
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     lines = [", ".join(each["device_name"] for each in details)]
     for each in details:
-        # Only CUDA GPUs state it.
+        # Only CUDA GPUs have it.
         capability = each.get("compute_capability")
         if remark := capability and remark_on_card(each["device_name"], capability):
             lines.append(remark)
@@ -56,15 +56,15 @@ def describe_gpus() -> list[str]:
 
 
 def has_cuda() -> bool:
-    """Whether a CUDA driver and libraries are installed, so that TensorFlow may find a GPU."""
+    """Tell whether a CUDA driver and libraries are installed, so that TensorFlow may find a GPU."""
     libraries = importlib.util.find_spec("nvidia") or ctypes.util.find_library("cudnn")
     return _nvidia_driver() and bool(libraries)
 
 
 def cpu_precision(precision: str) -> tuple[str, str]:
-    """Choose the precision to compute in on the CPU if `precision` is requested, with a remark.
+    """Choose the precision for the CPU, given the requested one; returns it and a remark.
 
-    "auto" is bfloat16 if the CPU has arithmetic for it: emulating it is slower than float32.
+    "auto" is bfloat16 if the CPU has arithmetic for it: emulation is slower than float32.
     """
     cpu = Path("/proc/cpuinfo")
     if cpu.exists() and multiplies_bfloat16(cpu.read_text()):
@@ -86,13 +86,13 @@ def remark_on_libraries() -> str:
 def remark_on_card(
     name: str, capability: tuple[int, int], build: Mapping[str, Any] | None = None
 ) -> str | None:
-    """What is to be said of a card for which TensorFlow has no machine code, if anything.
+    """Make a remark on a card for which TensorFlow has no machine code; None if it has.
 
     Args:
-        capability: the card's compute capability, as (9, 0) for an H100.
-        build: TensorFlow's build info, this one's if None. Of its `cuda_compute_capabilities`
-            'sm_80' runs on 8.x from 8.0 on, and 'compute_80' is compiled for any card from 8.0 on
-            when it is first used.
+        capability: the card's compute capability, such as (9, 0) for an H100.
+        build: TensorFlow's build info; by default, that of the installed one. Among its
+            `cuda_compute_capabilities`, "sm_80" is machine code for 8.0 and later 8.x, and
+            "compute_80" is compiled on first use, for any card from 8.0 on.
     """
     build = build or tf.sysconfig.get_build_info()
     built_for = build["cuda_compute_capabilities"]
@@ -114,15 +114,15 @@ def remark_on_card(
 
 
 def multiplies_bfloat16(cpuinfo: str) -> bool:
-    """Whether a processor has arithmetic for bfloat16, by what Linux says of it in /proc/cpuinfo.
+    """Tell from Linux's /proc/cpuinfo whether a processor has bfloat16 arithmetic.
 
-    oneDNN's kernels for others convert to float32 and back.
+    On others, oneDNN's kernels convert to float32 and back.
     """
     return bool({"avx512_bf16", "amx_bf16"} & set(cpuinfo.split()))
 
 
 def use_precision(precision: str) -> None:
-    """Build the models to come in 'float32' or 'bfloat16', with weights in float32 either way."""
+    """Build models in "float32" or "bfloat16" from now on, with weights in float32 either way."""
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     tf.keras.mixed_precision.set_global_policy(policy)
 
@@ -143,7 +143,7 @@ def precision_policy(precision: str) -> Iterator[None]:
 
 
 def choose_strategy() -> "tf.distribute.Strategy":
-    """Several machines where TF_CONFIG names them, several GPUs where there are, else this one."""
+    """Choose what training runs on: the machines in TF_CONFIG, all GPUs, or this processor."""
     if "TF_CONFIG" in os.environ:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if len(tf.config.list_physical_devices("GPU")) > 1:
@@ -152,7 +152,7 @@ def choose_strategy() -> "tf.distribute.Strategy":
 
 
 def writes_files() -> bool:
-    """Whether the files of this process count: of several machines, those of the first do."""
+    """Tell whether this process writes the files: of several machines, only the first does."""
     return tf.distribute.cluster_resolver.TFConfigClusterResolver().task_id in (None, 0)
 
 
