@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from common.data.manifest import read_labels, read_manifest
-from common.datasets.photos import boxes
+from common.datasets.photos import choose_boxes
 from tests.synthetic import (
     SCALE,
     fake_ffmpeg,
@@ -138,7 +138,7 @@ def test_crops_differ_and_are_the_models_shape(prepared):
 
 def test_cut_outs_may_be_narrow():
     """Of any width from the largest to the least, on a scale of ratios."""
-    first, *others = boxes(768, 512, 500, "any", least_width=192)
+    first, *others = choose_boxes(768, 512, 500, "any", least_width=192)
     assert first == (0, 45, 768, 422)
     widths = [width for _, _, width, _ in others]
     assert 192 <= min(widths) < 196
@@ -184,8 +184,10 @@ def test_killed_and_run_again_it_gives_the_same(command, prepared, pictures, tmp
     last = max(read_manifest(root), key=lambda row: row["file"])
     (again / last["split"]).mkdir(exist_ok=True)
     (again / last["file"]).write_bytes(b"a picture without a record")
-    (again / "train" / ".0001_clip.partial-12345678.png").write_bytes(b"half a picture")
-    (done / ".0001_clip.partial-12345678.json").write_bytes(b"{half a record")
+    for folder, file in ((again / "train", "0001_clip.png"), (done, "0001_clip.json")):
+        (folder / ".laser-jnd-abcdefgh").mkdir()
+        (folder / ".laser-jnd-abcdefgh" / "lock").touch()
+        (folder / ".laser-jnd-abcdefgh" / file).write_bytes(b"{half a file")
     before = {path: path.stat().st_mtime_ns for path in done.glob("[!.]*.json")}
     assert command(*photos(pictures, again, *SMALL)).returncode == 0
     assert hashes(again) == hashes(root)

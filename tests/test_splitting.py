@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from common.base.errors import UserError
-from common.datasets.splitting import alike, split_contents, thumbnail
+from common.datasets.splitting import group_same_pictures, make_thumbnail, split_contents
 from tests.synthetic import picture
 
 SHARES = st.tuples(*[st.integers(0, 100)] * 3).filter(any)
@@ -69,7 +69,7 @@ def test_the_same_picture_at_another_size_is_found():
     flat = [np.full((100, 100, 3), grey, np.uint8) for grey in (3, 200)]
     images = [others[0], large, flat[0], small, others[1], darker, flat[1]]
     names = list("abcdefg")
-    found = alike(names, [thumbnail(image) for image in images])
+    found = group_same_pictures(names, [make_thumbnail(image) for image in images])
     assert sorted(found) == [["a"], ["b", "d", "f"], ["c"], ["e"], ["g"]]
 
 
@@ -77,8 +77,8 @@ def test_the_kodak_pictures_under_two_names(shared):
     from common.data.pictures import read_rgb
 
     names = ("kodim05.png", "kodim06.png", "kodim15.png", "cq100_girl.png", "cq100_motocross.png")
-    thumbnails = [thumbnail(read_rgb(shared / "photos" / name)) for name in names]
-    assert [group for group in alike(names, thumbnails) if len(group) > 1] == [
+    thumbnails = [make_thumbnail(read_rgb(shared / "photos" / name)) for name in names]
+    assert [group for group in group_same_pictures(names, thumbnails) if len(group) > 1] == [
         ["kodim05.png", "cq100_motocross.png"],
         ["kodim15.png", "cq100_girl.png"],
     ]

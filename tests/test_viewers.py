@@ -14,7 +14,7 @@ from common.datasets.viewers import (
     parse_samples,
     read_mcl_jci,
     read_videoset,
-    staircases,
+    split_viewers,
 )
 from common.video.frame_codecs import whole
 
@@ -84,14 +84,14 @@ def test_all_of_mcl_jci(shared):
 
 
 def test_staircases_by_hand():
-    assert staircases([29, 18, 8, 23, 12, 12, 5, 40]) == [[29, 18, 8], [23, 12], [12, 5], [40]]
+    assert split_viewers([29, 18, 8, 23, 12, 12, 5, 40]) == [[29, 18, 8], [23, 12], [12, 5], [40]]
 
 
 @given(st.lists(st.lists(st.integers(1, 100), min_size=1, unique=True), max_size=20))
 def test_staircases_lose_nothing(lists):
     viewers = [sorted(levels, reverse=True) for levels in lists]
     flat = [level for viewer in viewers for level in viewer]
-    found = staircases(flat)
+    found = split_viewers(flat)
     assert [level for viewer in found for level in viewer] == flat
     assert all(viewer == sorted(set(viewer), reverse=True) for viewer in found)
     assert len(found) <= len(viewers)

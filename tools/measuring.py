@@ -19,7 +19,7 @@ from common.base.progress import Progress
 from common.base.temporary import temporary_folder
 from common.data.frames import VIEWS
 from common.data.pictures import read_rgb
-from common.datasets.objective import THRESHOLDS, find_levels, lowest_below
+from common.datasets.proxy_labels import THRESHOLDS, find_levels, find_lowest_below
 from common.encoding.clips import encode_clip, encode_scenes, windows
 from common.encoding.delivery import deliver
 from common.encoding.encoders import ENCODERS
@@ -119,7 +119,7 @@ def find_clip_level(clip: Path, threshold: float = THRESHOLDS[0]) -> int:
         return scores[qp]
 
     with temporary_folder() as folder:
-        level = lowest_below(score, threshold, QPS[0], QPS[-1])
+        level = find_lowest_below(score, threshold, QPS[0], QPS[-1])
     if level is None:
         raise UserError(f"{clip}: VMAF stays at or above {threshold:g} up to QP 51")
     return level

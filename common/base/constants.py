@@ -17,6 +17,8 @@ SCALES = {QP: range(COARSEST_QP + 1), QUALITY: range(FINEST_QUALITY, 0, -1)}
 # Values of --unit, by what they stand for.
 UNITS = {"QP": QP, "quality": QUALITY}
 SPLITS = ("train", "valid", "test")
+# How a level is made of viewers' answers (`datasets.viewers`).
+STATISTICS = ("sur75", "median", "mean")
 # Values of --runtime and --precision.
 AUTO, OPENVINO, KERAS = RUNTIMES = ("auto", "openvino", "keras")
 PRECISIONS = (AUTO, "float32", "bfloat16")

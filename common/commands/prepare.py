@@ -1,90 +1,105 @@
-"""Make the folder that the models read, from VideoSet, MCL-JCI or any pictures; and check one."""
+"""Make a dataset root from VideoSet, MCL-JCI or any pictures and videos, or check one."""
 
 import argparse
 import re
-import statistics
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..base.constants import HEIGHT, SPLITS, WIDTH
+from ..base.constants import HEIGHT, SPLITS, STATISTICS, WIDTH
 from ..base.errors import RERUN_HINT, say
+from ..models.labels import THRESHOLDS
 from .options import path, positive, program, seed
 
 LISTED = 10  # lines of one kind before the rest is only counted
-
-# What each command makes of what, and an example of its arguments.
-COMMANDS = {
-    "videoset": (
-        "VideoSet's streams and raw labels -> ROOT",
-        "--videos VideoSet/ --labels labels/ --size 640x360 --out data/",
-    ),
-    "mcl-jci": (
-        "MCL-JCI's pictures and samples -> ROOT",
-        "--images MCL-JCI/ --samples MCL-JCI_JND_samples.xlsx --out data/",
-    ),
-    "photos": (
-        "any pictures or videos -> ROOT, with levels that no viewer gave",
-        "--images pictures/ --crops 3 --out data/",
-    ),
-    "check": ("what is in a ROOT, and what is wrong with it", "data/"),
-}
+Add = Callable[..., Any]  # a parser's `add_argument`
 
 
-def make(given: argparse.Namespace) -> int:
-    """Make a folder and say what is in it."""
-    from ..data.manifest import read_labels, read_manifest
-    from ..data.side_by_side import CONTACT_SHEET
-    from ..data.text import read_text
-    from ..datasets import mcl_jci, photos, videoset
-    from ..datasets.preparation import prepare
-
-    if given.scheduler:  # workers have working directories of their own
-        for name in {"out", "images", "videos"} & vars(given).keys():
-            setattr(given, name, getattr(given, name).absolute())
-    names = given.test_contents and read_text(
-        given.test_contents, "names of contents, one per line"
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Give `commands` the command prepare, with subcommands of its own."""
+    name = program("prepare")
+    examples = {command: f"  {name} {command} {words}" for command, words in _EXAMPLES.items()}
+    parser = commands.add_parser(
+        "prepare",
+        prog=name,
+        help="make a dataset from VideoSet, MCL-JCI or any pictures, or check one",
+        description=__doc__,
+        epilog="\n".join(["examples:", *examples.values()]),
     )
-    test_contents = [name.strip() for name in (names or "").splitlines() if name.strip()]
-    if given.command == "videoset":
-        what = given.videos, given.labels, given.size, given.label_size
-        dataset = videoset.dataset(*what, given.statistic, given.frames)
-    elif given.command == "mcl-jci":
-        dataset = mcl_jci.dataset(given.images, given.samples, given.statistic)
-    else:
-        cuts = given.crops, given.least_width, given.vmaf, given.seed, given.keep_size
-        dataset = photos.dataset(given.images, *cuts, given.vary, given.vary_splits)
-    how = given.split, given.seed, test_contents, given.keep_size, given.scheduler
-    notes = prepare(dataset, given.out, *how)
-    _say("note", notes)
-    about, rows = read_labels(given.out), read_manifest(given.out)
-    count = [row["split"] for row in rows].count
-    counts = ", ".join(f"{split} {count(split)}" for split in SPLITS)
-    levels = ([float(row[f"jnd{order}"]) for row in rows] for order in (1, 2, 3))
-    means = ", ".join(f"{statistics.fmean(level):.1f}" for level in levels)
-    say(f"{given.out}: {len(rows)} frames ({counts})")
-    say(f"mean levels ({about.codec}): {means}; {about.describe()}")
-    say(f"look at {given.out / CONTACT_SHEET}")
-    say(f"next: {program('prepare')} check {given.out}")
-    return 0
+    subcommands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command, (add_options, summary) in _COMMANDS.items():
+        subparser = subcommands.add_parser(
+            command, help=summary, description=summary, epilog=f"example:\n{examples[command]}"
+        )
+        subparser.set_defaults(run=run, hint=RERUN_HINT)
+        add_options(subparser.add_argument)
+    subcommands.choices["check"].set_defaults(run=run_check, hint="")
 
 
-def check(arguments: argparse.Namespace) -> int:
-    """Say what is in a folder; 1 where something is wrong with it."""
+def run(options: argparse.Namespace) -> None:
+    """Make a dataset root and report what is in it."""
+    from ..datasets import mcl_jci, photos, preparation, videoset
+
+    if options.scheduler:  # workers have working directories of their own
+        for name in {"out", "images", "videos"} & vars(options).keys():
+            setattr(options, name, getattr(options, name).absolute())
+    match options.command:
+        case "videoset":
+            dataset = videoset.collect(
+                options.videos,
+                options.labels,
+                size=options.size,
+                label_size=options.label_size,
+                statistic=options.statistic,
+                frames=options.frames,
+            )
+        case "mcl-jci":
+            dataset = mcl_jci.collect(options.images, options.samples, options.statistic)
+        case "photos":
+            dataset = photos.collect(
+                options.images,
+                crops=options.crops,
+                least_width=options.least_width,
+                thresholds=options.vmaf,
+                seed=options.seed,
+                keep_size=options.keep_size,
+                vary=options.vary,
+                vary_splits=options.vary_splits,
+            )
+    prepared = preparation.prepare(
+        dataset,
+        options.out,
+        shares=options.split,
+        seed=options.seed,
+        test_contents=options.test_contents,
+        keep_size=options.keep_size,
+        scheduler=options.scheduler,
+    )
+    _report("note", prepared.notes)
+    counts = ", ".join(f"{split} {count}" for split, count in prepared.counts.items())
+    means = ", ".join(f"{mean:.1f}" for mean in prepared.levels.mean(axis=0))
+    say(f"{options.out}: {len(prepared.levels)} frames ({counts})")
+    say(f"mean levels ({prepared.labels.codec}): {means}; {prepared.labels.describe()}")
+    say(f"look at {prepared.contact_sheet}")
+    say(f"next: {program('prepare')} check {options.out}")
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Report what is in a dataset root; the exit code is 1 if something is wrong with it."""
     from ..datasets.checking import check
 
-    report = check(arguments.root)
+    report = check(options.root)
     for line in report.there:
         say(line)
-    _say("warning", report.warnings)
-    _say("error", report.errors)
+    _report("warning", report.warnings)
+    _report("error", report.errors)
     kinds = ((report.errors, "error"), (report.warnings, "warning"))
     counts = ", ".join(f"{len(lines)} {kind}{'s' * (len(lines) != 1)}" for lines, kind in kinds)
-    say(f"{arguments.root}: {counts}")
+    say(f"{options.root}: {counts}")
     return 1 if report.errors else 0
 
 
-def _say(kind: str, lines: list[str]) -> None:
+def _report(kind: str, lines: list[str]) -> None:
     sys.stdout.flush()
     for line in lines[:LISTED]:
         say(f"{kind}: {line}", file=sys.stderr)
@@ -92,83 +107,72 @@ def _say(kind: str, lines: list[str]) -> None:
         print(f"{kind}: ... and {len(lines) - LISTED} more", file=sys.stderr)
 
 
-def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Give `commands` the command prepare, with subcommands of its own."""
-    examples = {
-        name: f"  {program('prepare')} {name} {arguments}"
-        for name, (_, arguments) in COMMANDS.items()
-    }
-    parser = commands.add_parser(
-        "prepare",
-        prog=program("prepare"),
-        help="make a dataset from VideoSet, MCL-JCI or any pictures, or check one",
-        description=__doc__,
-        epilog="\n".join(["examples:", *examples.values()]),
-    )
-    _add_subcommands(parser, examples)
-
-
-def _add_subcommands(parser: argparse.ArgumentParser, examples: dict[str, str]) -> None:
-    subcommands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, *parents: Any) -> Callable:
-        summary = COMMANDS[name][0]
-        help_text: dict[str, Any] = {
-            "help": summary,
-            "description": summary,
-            "epilog": f"example:\n{examples[name]}",
-        }
-        parser = subcommands.add_parser(name, parents=parents, **help_text)
-        if name == "check":
-            parser.set_defaults(run=check)
-        else:
-            parser.set_defaults(run=make, hint=RERUN_HINT)
-        return parser.add_argument
-
-    of_all, of_viewers = _of_all(), argparse.ArgumentParser(add_help=False)
-    help_text = "of the viewers' samples; sur75: 75 %% see no change yet"
-    choices = ("sur75", "median", "mean")
-    of_viewers.add_argument("--statistic", choices=choices, default="sur75", help=help_text)
-
-    add = command("videoset", of_viewers, of_all)
+def _add_videoset(add: Add) -> None:
     add("--videos", type=path, required=True, help="folder of videoSRC*.264 streams")
     add("--labels", type=path, required=True, help="folder of videoset_SIZE_{1st,2nd,3rd}.csv")
-    add("--size", type=_size, required=True, help="of the streams, as 640x360")
-    add("--label_size", type=_size, help="of the labels (default: --size)")
-    add("--frames", type=_frames, help="numbers, as 0,30,60 (default: first of each second)")
+    add("--size", type=_size, required=True, help="frame size of the streams, as 640x360")
+    add("--label_size", type=_size, help="frame size of the labels (default: --size)")
+    numbers = "frame numbers, as 0,30,60 (default: the first of each second)"
+    add("--frames", type=_frames, help=numbers)
+    _add_statistic(add)
+    _add_common(add)
 
-    add = command("mcl-jci", of_viewers, of_all)
+
+def _add_mcl_jci(add: Add) -> None:
     add("--images", type=path, required=True, help="folder of ImageJND_SRC*.bmp")
     add("--samples", type=path, required=True, help="MCL-JCI_JND_samples.xlsx")
+    _add_statistic(add)
+    _add_common(add)
 
-    add = command("photos", of_all)
+
+def _add_photos(add: Add) -> None:
     add("--images", type=path, required=True, help="folder of pictures or videos")
-    add("--crops", type=positive, default=1, help="cut-outs of each picture")
-    narrow = f"of a cut-out; those under {WIDTH} are enlarged, which makes smoother frames"
+    add("--crops", type=positive, default=1, metavar="N", help="crops per picture")
+    narrow = f"least width of a crop; crops under {WIDTH} are enlarged, which makes smoother frames"
     add("--least_width", type=positive, default=WIDTH, metavar="PIXELS", help=narrow)
-    vary = "more frames of each cut-out, changed at random in blur, noise, contrast and the like"
-    add("--vary", type=_natural, default=0, metavar="N", help=vary)
-    add("--vary_splits", type=_splits, default="train", help="that get them, as train,valid")
-    lowest = "the levels are the lowest QPs with VMAF below these"
-    add("--vmaf", type=_thresholds, default="94.5,91.25,87", help=lowest)
+    copies = "augmented copies per crop, changed at random in blur, noise, contrast and the like"
+    add("--vary", type=_natural, default=0, metavar="N", help=copies)
+    receive = "splits that receive the augmented copies, e.g. train,valid"
+    add("--vary_splits", type=_splits, default="train", metavar="SPLITS", help=receive)
+    lowest = "each level is the lowest QP at which VMAF falls below the threshold"
+    default = ",".join(f"{threshold:g}" for threshold in THRESHOLDS)
+    add("--vmaf", type=_thresholds, default=default, metavar="THRESHOLDS", help=lowest)
+    _add_common(add)
 
-    command("check")("root", type=path, metavar="ROOT", help="the folder to look at")
+
+def _add_check(add: Add) -> None:
+    add("root", type=path, metavar="ROOT", help="dataset root to check")
 
 
-def _of_all() -> argparse.ArgumentParser:
-    """The options of every command that makes a folder."""
-    parser = argparse.ArgumentParser(add_help=False)
-    add = parser.add_argument
-    add("--out", type=path, required=True, metavar="ROOT", help="the folder to make")
-    shares = "train/valid/test shares of the contents"
-    add("--split", type=_shares, default="80/10/10", help=shares)
-    names = "names of contents, one per line, that go to test; the rest goes to train and valid"
+def _add_statistic(add: Add) -> None:
+    choose = "statistic of the viewers' samples; up to sur75, 75 %% of them see no change"
+    add("--statistic", choices=STATISTICS, default=STATISTICS[0], help=choose)
+
+
+def _add_common(add: Add) -> None:
+    add("--out", type=path, required=True, metavar="ROOT", help="dataset root to make")
+    shares = f"{'/'.join(SPLITS)} shares of the contents"
+    add("--split", type=_shares, default="80/10/10", metavar="SHARES", help=shares)
+    names = "file with the names of the contents that go to test, one per line"
     add("--test_contents", type=path, metavar="FILE", help=names)
-    add("--seed", type=seed, default=0, help="of the split and of cut-outs")
-    cluster = "of a Dask cluster, as tcp://HOST:PORT, whose workers make the frames"
+    add("--seed", type=seed, default=0, metavar="N", help="random seed of the split and the crops")
+    cluster = "Dask scheduler, as tcp://HOST:PORT, whose workers make the frames"
     add("--scheduler", metavar="ADDRESS", help=cluster)
     add("--keep_size", action="store_true", help=f"do not resize to {WIDTH}x{HEIGHT}")
-    return parser
+
+
+_COMMANDS: dict[str, tuple[Callable[[Add], None], str]] = {
+    "videoset": (_add_videoset, "make a dataset root from VideoSet's streams and raw labels"),
+    "mcl-jci": (_add_mcl_jci, "make a dataset root from MCL-JCI's pictures and samples"),
+    "photos": (_add_photos, "make a dataset root with proxy labels (VMAF) from any pictures"),
+    "check": (_add_check, "report what is in a dataset root, and what is wrong with it"),
+}
+_EXAMPLES = {
+    "videoset": "--videos VideoSet/ --labels labels/ --size 640x360 --out data/",
+    "mcl-jci": "--images MCL-JCI/ --samples MCL-JCI_JND_samples.xlsx --out data/",
+    "photos": "--images pictures/ --crops 3 --out data/",
+    "check": "data/",
+}
 
 
 def _size(text: str) -> str:
@@ -189,8 +193,8 @@ def _natural(text: str) -> int:
 
 def _splits(text: str) -> list[str]:
     splits = text.split(",")
-    if not set(splits) <= {"train", "valid", "test"}:
-        raise argparse.ArgumentTypeError(f"{text!r} is not some of train,valid,test")
+    if not {*splits} <= {*SPLITS}:
+        raise argparse.ArgumentTypeError(f"{text!r} is not some of {','.join(SPLITS)}")
     return splits
 
 
@@ -209,7 +213,7 @@ def _shares(text: str) -> list[float]:
 
 
 def _numbers(text: str, separator: str) -> list[float]:
-    """Numbers in a text; none where it is not that."""
+    """Parse numbers; return an empty list if the text is not that."""
     try:
         return [float(word) for word in text.split(separator)]
     except ValueError:

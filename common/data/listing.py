@@ -49,7 +49,7 @@ def files_below(folder: Path) -> Iterator[Path]:
     """
 
     def refuse(error: OSError) -> NoReturn:
-        message = f"{error.strerror.lower()}; make it readable, or move it away"
+        message = f"{str(error.strerror).lower()}; make it readable, or move it away"
         raise UserError(f"{error.filename}: {message}")
 
     for place, folders, names in os.walk(folder, onerror=refuse):

@@ -93,7 +93,9 @@ def _check_size(image: ImageFile.ImageFile, size: int) -> None:
         ValueError: it would need too much memory.
     """
     pixels = image.width * image.height
-    each = _BYTES_OF_FORMATS.get(image.format, _BYTES_OF_MODES.get(image.mode, _BYTES_OF_COLOURS))
+    each = _BYTES_OF_FORMATS.get(
+        str(image.format), _BYTES_OF_MODES.get(image.mode, _BYTES_OF_COLOURS)
+    )
     if pixels * each > _MEMORY and pixels > _PIXELS_PER_BYTE * size:
         raise ValueError(
             f"{image.width}x{image.height} pixels in {size} bytes; of so small a file at most "
@@ -149,7 +151,7 @@ def _mend_depth(path: Path, stored: str, stated: float | None, picture: Picture)
     other = stored[:-1] + {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}[stored[-1]]
     with open_picture(path) as image:
         image.tile = [
-            each._replace(args=other if isinstance(each.args, str) else (other, *each.args[1:]))
+            each._replace(args=(other, *each.args[1:]) if isinstance(each.args, tuple) else other)
             for each in image.tile
         ]
         image.load()

@@ -47,7 +47,8 @@ def read_text(path: Path, holding: str) -> str:
         check_regular(path)
         return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror.lower()}; it should hold {holding}") from None
+        reason = str(error.strerror).lower()
+        raise UserError(f"{path}: {reason}; it should hold {holding}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text file in UTF-8; it should hold {holding}") from None
 
@@ -71,12 +72,13 @@ def read_table(
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
-    missing = [name for name in columns if name not in (reader.fieldnames or ())]
+    fields = reader.fieldnames or ()
+    missing = [name for name in columns if name not in fields]
     if missing:
         raise UserError(f"{path}: no column {', '.join(missing)} in its first line{remedy}")
     if not rows:
         raise UserError(f"{path}: no rows in it")
     for line, row in rows:
         if None in row or None in row.values():
-            raise UserError(f"{path}, line {line}: not {len(reader.fieldnames)} cells, as line 1")
+            raise UserError(f"{path}, line {line}: not {len(fields)} cells, as line 1")
     return rows

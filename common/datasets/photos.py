@@ -1,4 +1,4 @@
-"""Anyone's pictures and videos, with levels that no viewer gave (see `objective`)."""
+"""Anyone's pictures and videos, with proxy labels (see `proxy_labels`)."""
 
 import functools
 import itertools
@@ -19,16 +19,16 @@ from ..data.kinds import PICTURE, VIDEO, kind
 from ..data.listing import describe_others, list_files
 from ..data.pictures import read_rgb
 from ..data.text import readable
-from ..models.labels import PROXY
+from ..models.labels import PROXY, Labels
 from ..video import h264
 from ..video.ffmpeg import binary
 from ..video.frames import read_frames
 from ..video.probe import Video, first_of_each_second, probe
 from ..video.quality import metric, versions
-from .objective import Level, find_levels_of_each
-from .preparation import Content, Dataset, Frame, level_columns
-from .splitting import alike, thumbnail
-from .variation import varied
+from .augmentation import augment
+from .contents import Content, Dataset, Frame, level_columns
+from .proxy_labels import Level, find_levels_of_each
+from .splitting import group_same_pictures, make_thumbnail
 
 KINDS = {PICTURE, VIDEO}
 LONGEST = 100  # characters of a file's name that its frames are named after
@@ -36,16 +36,28 @@ LONGEST = 100  # characters of a file's name that its frames are named after
 Box = tuple[int, int, int, int]  # left, top, width, height
 
 
-class Cut(NamedTuple):
+class Crop(NamedTuple):
     """What a frame is made of."""
 
-    number: int  # of the video's frame; 0 of a picture
+    number: int  # of the video's frame; 0 for a picture
     box: Box
-    variation: str = ""  # the key of it, if it is varied
+    key: str = ""  # of `augment`; empty if the crop is not augmented
 
 
-def dataset(
+class _Source(NamedTuple):
+    """A file as it is found: a picture, or a video and the frames to take from it."""
+
+    path: Path
+    name: str  # relative to the folder of all files
+    shape: tuple[int, ...] = ()  # height, width, channels; empty if it cannot be read
+    thumbnail: np.ndarray | None = None
+    video: Video | None = None
+    numbers: Sequence[int] = (0,)
+
+
+def collect(
     images: Path,
+    *,
     crops: int,
     least_width: int,
     thresholds: list[float],
@@ -54,182 +66,184 @@ def dataset(
     vary: int,
     vary_splits: Sequence[str],
 ) -> Dataset:
-    """All pictures and videos below `images`, but those that `prepare` made, for `prepare`.
+    """Collect all pictures and videos below `images`, except what `prepare` made, for `prepare`.
 
     Of a video the first frame of each second is taken. Files that show the same picture form one
-    group, so that they land in one split.
+    group, so that they go to the same split.
 
     Args:
-        crops, least_width, seed: how many cut-outs of each picture, how wide they are at least, in
-            pixels, and which they are (see `boxes`).
+        crops, least_width, seed: for `choose_boxes`.
         thresholds: VMAF of JND1, JND2, JND3, falling.
-        keep_size: cut-outs keep their size (made even) instead of becoming 640x352.
-        vary, vary_splits: how many variations of each cut-out are beside it, and in which splits.
+        keep_size: crops keep their size (made even) instead of becoming 640x352.
+        vary, vary_splits: the number of augmented copies of each crop in these splits.
 
     Raises:
         UserError: there is no picture or video, or ffmpeg lacks x264 or VMAF.
     """
     binary("libx264")
     binary("libvmaf")
-    paths, others = list_files(images, KINDS, "pictures or videos")
-    names = [readable(path.relative_to(images)) for path in paths]
-    coded = functools.partial(_coded, thresholds=thresholds, keep_size=keep_size)
-    looks = parallel_map(lambda path: as_result(_look, path), paths, "looking")
-    notes = [f"{images}: {describe_others(others, KINDS)}; left out"] if others else []
-    notes += [f"{look}; left out" for look in looks if isinstance(look, UserError)]
-    digits, contents, thumbnails = max(4, len(str(len(paths)))), [], []
-    for index, (path, name, look) in enumerate(zip(paths, names, looks), 1):
-        if isinstance(look, UserError):
-            continue
-        video, numbers, (height, width, _), tiny = look
-        key = f"{seed} {path.relative_to(images)}"
-        where = boxes(width, height, crops, key, least_width, even=keep_size)
-        cuts = _cuts(f"{index:0{digits}d}_{_word(path.stem)}", numbers, where)
-        contents.append(_content(video or path, name, cuts, _variations(cuts, key, vary), coded))
-        thumbnails.append(tiny)
-    groups = alike(contents, thumbnails)
+    sources, notes = _examine_all(images)
+    encode = functools.partial(_encode, thresholds=thresholds, keep_size=keep_size)
+    contents, digits = [], max(4, len(str(len(sources))))
+    for index, source in enumerate(sources, 1):
+        if source.shape:
+            key = f"{seed} {source.path.relative_to(images)}"
+            height, width, _ = source.shape
+            boxes = choose_boxes(width, height, crops, key, least_width, even=keep_size)
+            word = re.sub(r"[^A-Za-z0-9-]+", "_", source.path.stem)[:LONGEST]
+            frames = _name_frames(f"{index:0{digits}d}_{word}", source, boxes)
+            contents.append(_define(source, frames, _name_copies(frames, key, vary), encode))
+    thumbnails = [each.thumbnail for each in sources if each.thumbnail is not None]
+    groups = group_same_pictures(contents, thumbnails)
+    same = (" and ".join(content.name for content in group) for group in groups if len(group) > 1)
+    notes += [f"{together} show the same picture: kept in one split" for together in same]
     options = {"command": "photos", "crops": crops, "least_width": least_width, "vmaf": thresholds}
-    if vary:  # else these are left out, so that folders begun before there were any can be gone on
+    if vary:  # otherwise absent, so that roots begun before these options existed can be continued
         options |= {"vary": vary, "vary_splits": [*vary_splits]}
-    options["inputs"] = [(name, path.stat().st_size) for name, path in zip(names, paths)]
+    options["inputs"] = [(source.name, source.path.stat().st_size) for source in sources]
     options["tools"] = versions()
-    return Dataset(groups, options, notes + _shared(groups), vary_splits)
+    return Dataset(groups=groups, options=options, notes=notes, augmented_splits=vary_splits)
 
 
-def boxes(
+def _name_frames(stem: str, source: _Source, boxes: list[Box]) -> dict[str, Crop]:
+    """Name the frames made of all boxes of a picture, or of each of a video's frames."""
+    return {
+        f"{stem}_{number:05d}_{n:03d}" if source.video else f"{stem}_{n:03d}": Crop(number, box)
+        for number in source.numbers
+        for n, box in enumerate(boxes)
+    }
+
+
+def _name_copies(frames: dict[str, Crop], key: str, count: int) -> dict[str, Crop]:
+    """Name the augmented copies of frames."""
+    return {
+        f"{frame}v{copy}": crop._replace(key=f"{key} {frame} {copy}")
+        for frame, crop in frames.items()
+        for copy in range(1, count + 1)
+    }
+
+
+def choose_boxes(
     width: int, height: int, count: int, key: str, least_width: int = WIDTH, even: bool = False
 ) -> list[Box]:
-    """Where to cut frames of the models' shape out of a picture, in pixels.
+    """Choose crops of the models' aspect ratio in a picture of `width` x `height` pixels.
 
-    The first is the largest, in the middle. The others lie anywhere and have any width from the
-    largest down to `least_width`, or to three quarters of the largest where that is less.
+    The first is the largest, in the centre. The others lie anywhere and have any width from the
+    largest down to `least_width`, or to 3/4 of the largest if that is smaller.
 
     Args:
-        key: another key, other boxes.
-        even: width and height are even, as video wants them.
+        key: seeds the choice.
+        even: width and height are even, as video requires.
     """
     largest = min(width, height * WIDTH / HEIGHT)
     least = min(least_width, largest * 3 / 4)
     step = 2 if even else 1
     # As bytes, since a file name in the key may be no text.
     choose = random.Random(os.fsencode(key))
-    places = []
+    boxes = []
     for index in range(count):
         across = largest if index == 0 else least * (largest / least) ** choose.random()
         sides = across, across * HEIGHT / WIDTH
         wide, high = (max(int(side) // step * step, step) for side in sides)
         at = (0.5, 0.5) if index == 0 else (choose.random(), choose.random())
-        places.append((round((width - wide) * at[0]), round((height - high) * at[1]), wide, high))
-    return places
+        boxes.append((round((width - wide) * at[0]), round((height - high) * at[1]), wide, high))
+    return boxes
 
 
-def _shared(groups: list[list[Content]]) -> list[str]:
-    same = [" and ".join(content.name for content in group) for group in groups if len(group) > 1]
-    return [f"{together} show the same picture: kept in one split" for together in same]
+def _examine_all(images: Path) -> tuple[list[_Source], list[str]]:
+    """Examine all pictures and videos below `images`; also note what is left out."""
+    paths, others = list_files(images, KINDS, "pictures or videos")
+    notes = [f"{images}: {describe_others(others, KINDS)}; left out"] if others else []
+    sources = [_Source(path, readable(path.relative_to(images))) for path in paths]
+    examined = parallel_map(lambda source: as_result(_examine, source), sources, "files")
+    notes += [f"{error}; left out" for error in examined if isinstance(error, UserError)]
+    pairs = zip(sources, examined)
+    return [old if isinstance(new, UserError) else new for old, new in pairs], notes
 
 
-def _word(stem: str) -> str:
-    """What of a file's name any file system takes."""
-    return re.sub(r"[^A-Za-z0-9-]+", "_", stem)[:LONGEST]
-
-
-def _cuts(stem: str, numbers: list[int], where: list[Box]) -> dict[str, Cut]:
-    """All boxes of a picture, or of each of a video's frames, by the name of what they become."""
-    return {
-        f"{stem}_{number:05d}_{crop:03d}" if numbers else f"{stem}_{crop:03d}": Cut(number, box)
-        for number in numbers or [0]
-        for crop, box in enumerate(where)
-    }
-
-
-def _variations(frames: dict[str, Cut], key: str, count: int) -> dict[str, Cut]:
-    return {
-        f"{frame}v{order}": cut._replace(variation=f"{key} {frame} {order}")
-        for frame, cut in frames.items()
-        for order in range(1, count + 1)
-    }
-
-
-def _look(path: Path) -> tuple[Video | None, list[int], tuple[int, ...], np.ndarray]:
-    """Read a file: the video, if it is one; the frames to take from it; shape; and thumbnail."""
+def _examine(source: _Source) -> _Source:
+    """Read a file's shape, thumbnail and, of a video, the frames to take from it."""
+    path = source.path
     if kind(path) == PICTURE:
         rgb = read_rgb(path)
-        return None, [], rgb.shape, thumbnail(rgb)
+        return source._replace(shape=rgb.shape, thumbnail=make_thumbnail(rgb))
     video = probe(path)
     if len({look[:2] for _, look in video.looks}) > 1:
         raise UserError(f"{path}: its frame size changes")
     rgb = next(read_frames(video, [0]))
-    return video, first_of_each_second(video.times[:-1]), rgb.shape, thumbnail(rgb)
+    numbers = first_of_each_second(video.times[:-1])
+    thumbnail = make_thumbnail(rgb)
+    return source._replace(shape=rgb.shape, thumbnail=thumbnail, video=video, numbers=numbers)
 
 
-def _content(
-    source: Video | Path,
-    name: str,
-    frames: dict[str, Cut],
-    variations: dict[str, Cut],
-    coded: Callable,
+def _define(
+    source: _Source, frames: dict[str, Crop], copies: dict[str, Crop], encode: Callable
 ) -> Content:
-    """A picture or video, and what becomes of it by the frames' names."""
-    cuts = frames | variations
+    """Define the content of a picture or video, from its crops by the frames' names."""
+    crops, path, name, video = frames | copies, source.path, source.name, source.video
 
-    def make(asked: list[str]) -> Iterator[Frame | UserError]:
-        wanted = sorted({cuts[frame].number for frame in asked})
-        pictures = read_frames(source, wanted) if isinstance(source, Video) else [read_rgb(source)]
+    def make(asked: Sequence[str]) -> Iterator[Frame | UserError]:
+        wanted = sorted({crops[frame].number for frame in asked})
+        pictures = read_frames(video, wanted) if video else [read_rgb(path)]
         for number, picture in zip(wanted, pictures):
-            origin = {"source": name, "frame": str(number) if isinstance(source, Video) else ""}
-            here = [frame for frame in asked if cuts[frame].number == number]
-            for frame, made in zip(here, coded(picture, [cuts[frame] for frame in here])):
+            origin = {"source": name, "frame": str(number) if video else ""}
+            here = [frame for frame in asked if crops[frame].number == number]
+            for frame, made in zip(here, encode(picture, [crops[frame] for frame in here])):
                 if isinstance(made, UserError):
                     yield UserError(f"{name}, {frame}: {made}")
                 else:
                     images, row = made
                     yield Frame(frame, images, {**origin, **row})
 
-    return Content(name, list(frames), make, list(variations))
+    return Content(name=name, frames=list(frames), augmented=list(copies), make=make)
 
 
-def _coded(
-    picture: np.ndarray, cuts: list[Cut], thresholds: list[float], keep_size: bool
+def _encode(
+    picture: np.ndarray, crops: list[Crop], thresholds: list[float], keep_size: bool
 ) -> Iterator[tuple[list[np.ndarray], dict[str, str]] | UserError]:
-    """Cut, vary, find the levels, make the JND frames; and what the manifest says of them.
+    """Crop, augment, and find the levels; yield the images and the manifest's columns of each.
 
-    Frames of one size that follow each other are coded together.
+    Consecutive frames of one size are encoded together.
     """
-    sources = [_source(picture, cut, keep_size) for cut in cuts]
-    for _, of_size in itertools.groupby(zip(cuts, sources), lambda each: each[1][0].shape):
+    sources = [_crop(picture, crop, keep_size) for crop in crops]
+    for _, of_size in itertools.groupby(zip(crops, sources), lambda each: each[1][0].shape):
         same = [*of_size]
         found = find_levels_of_each([source for _, (source, _) in same], thresholds)
-        streams = [level.stream for levels in found if not isinstance(levels, UserError)
-                   for level in levels]  # fmt: skip
+        streams = [
+            level.stream
+            for levels in found
+            if not isinstance(levels, UserError)
+            for level in levels
+        ]
         decoded = h264.frames(b"".join(streams), range(len(streams)))
-        for (cut, (source, variation)), levels in zip(same, found):
+        for (crop, (source, changes)), levels in zip(same, found):
             if isinstance(levels, UserError):
                 yield levels
                 continue
             jnd_frames = itertools.islice(decoded, len(levels))
-            yield [source, *jnd_frames], _row(cut, variation, levels, thresholds)
+            yield [source, *jnd_frames], _make_row(crop, changes, levels, thresholds)
 
 
-def _source(picture: np.ndarray, cut: Cut, keep_size: bool) -> tuple[np.ndarray, str]:
-    """The frame, and how it was varied."""
-    left, top, width, height = cut.box
-    frame, variation = Image.fromarray(picture).crop((left, top, left + width, top + height)), ""
+def _crop(picture: np.ndarray, crop: Crop, keep_size: bool) -> tuple[np.ndarray, str]:
+    """Crop, resize and augment a picture; return the frame and how it was augmented."""
+    left, top, width, height = crop.box
+    frame, changes = Image.fromarray(picture).crop((left, top, left + width, top + height)), ""
     if not keep_size:
         frame = frame.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-    if cut.variation:
-        frame, variation = varied(frame, cut.variation)
-    return np.asarray(frame), variation
+    if crop.key:
+        frame, changes = augment(frame, crop.key)
+    return np.asarray(frame), changes
 
 
-def _row(cut: Cut, variation: str, levels: list[Level], thresholds: list[float]) -> dict[str, str]:
-    limits = [f"{threshold:g}" for threshold in thresholds]
+def _make_row(
+    crop: Crop, changes: str, levels: list[Level], thresholds: list[float]
+) -> dict[str, str]:
     scores = "/".join(f"{level.vmaf:.2f}" for level in levels)
     row = {
-        "crop": ",".join(map(str, cut.box)),
-        "variation": variation,
-        "level_kind": PROXY,
+        "crop": ",".join(map(str, crop.box)),
+        "variation": changes,
+        **Labels(codec=QP, kind=PROXY, thresholds=tuple(thresholds)).to_fields(),
         "levels_from": f"lowest QPs below; VMAF there {scores}",
-        "thresholds": "/".join(limits),
         "scores": scores,
         "metric": metric(),
     }

@@ -1,4 +1,4 @@
-"""Which content goes to which split: by content, so that no picture is in two of them."""
+"""Splitting by content, so that no picture is in two splits."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -10,25 +10,25 @@ from ..base.constants import SPLITS
 from ..base.errors import UserError
 
 THUMBNAIL = (16, 16)
-# Correlation of thumbnails. Of 108 photographs the most alike two that differ reach 0.85; the two
-# pairs that are the same photograph, from two collections, reach 1.00.
+# Correlation of thumbnails. Among 108 photographs, different ones reach at most 0.85; two pairs
+# that are the same photograph, from two collections, reach 1.00.
 SAME_PICTURE = 0.95
 
 
 def split_contents(
     groups: list[list[str]], shares: Sequence[float], seed: int, test_contents: Iterable[str] = ()
 ) -> dict[str, str]:
-    """The split of each content.
+    """Choose the split of each content.
 
     Args:
         groups: names of contents; those of one group stay together.
-        shares: of train, valid and test, of any sum. A split with a share gets at least one
-            content where there are enough.
-        seed: another seed, another draw.
+        shares: of train, valid and test, with any sum. A split with a share gets at least one
+            content if there are enough.
+        seed: of the random draw.
         test_contents: these go to test, with their groups; train and valid share the rest.
 
     Raises:
-        UserError: `test_contents` names what is not there.
+        UserError: a name in `test_contents` is unknown.
     """
     groups = sorted(sorted(group) for group in groups)
     wanted = set(test_contents)
@@ -40,8 +40,8 @@ def split_contents(
     if wanted:
         shares = (*shares[:2], 0) if any(shares[:2]) else (0, 0, 1)
     random.Random(seed).shuffle(rest)
-    rest.sort(key=len, reverse=True)  # what is large is placed while there is room
-    room = _counts(sum(map(len, rest)), shares)
+    rest.sort(key=len, reverse=True)  # large groups are placed while there is room
+    room = _apportion(sum(map(len, rest)), shares)
     split = {name: "test" for group in chosen for name in group}
     for group in rest:
         roomiest = room.argmax()
@@ -50,8 +50,8 @@ def split_contents(
     return split
 
 
-def _counts(total: int, shares: Sequence[float]) -> np.ndarray:
-    """Whole numbers in proportion to the shares, with `total` as their sum."""
+def _apportion(total: int, shares: Sequence[float]) -> np.ndarray:
+    """Split `total` into whole numbers in proportion to the shares."""
     exact = total * np.array(shares) / sum(shares)
     counts = exact.astype(int)
     by_remainder = np.argsort(counts - exact, kind="stable")
@@ -63,8 +63,8 @@ def _counts(total: int, shares: Sequence[float]) -> np.ndarray:
     return counts
 
 
-def thumbnail(rgb: np.ndarray) -> np.ndarray:
-    """What `alike` compares: float [256], the luma of a tiny copy, mean 0, length 1 (0 if flat)."""
+def make_thumbnail(rgb: np.ndarray) -> np.ndarray:
+    """Make the luma of a tiny copy, with mean 0 and length 1 (0 if it is flat): float [256]."""
     tiny = Image.fromarray(rgb).convert("L").resize(THUMBNAIL, Image.Resampling.BOX)
     luma = np.asarray(tiny, float).ravel()
     luma -= luma.mean()
@@ -73,8 +73,8 @@ def thumbnail(rgb: np.ndarray) -> np.ndarray:
     return luma / length if length > len(luma) ** 0.5 else np.zeros_like(luma)
 
 
-def alike(contents: Sequence, thumbnails: Sequence[np.ndarray]) -> list[list]:
-    """Groups of contents that show the same picture; most groups have one member."""
+def group_same_pictures(contents: Sequence, thumbnails: Sequence[np.ndarray]) -> list[list]:
+    """Group the contents that show the same picture; most groups have one member."""
     from scipy.sparse.csgraph import connected_components
 
     stacked = np.reshape(thumbnails, (-1, THUMBNAIL[0] * THUMBNAIL[1]))

@@ -15,70 +15,77 @@ from ..data.text import read_table
 from ..models.labels import VIEWERS
 
 # One picture: for each of JND1, JND2, JND3 the level at which each viewer saw a change.
-Samples = tuple[list, list, list]
+Samples = tuple[list[int], list[int], list[int]]
 
 
 def aggregate(samples: list[int], statistic: str, falling: bool = False) -> float:
-    """One level from the levels of many viewers, one each, by `statistic`.
+    """Make one level of the levels of many viewers, as `aggregate_rows`."""
+    return float(aggregate_rows(np.array(samples), statistic, falling))
 
-    `sur75`: the level up to which 75 % of the viewers are satisfied, that is, see no change yet:
-    the 25th percentile of QPs (VideoSet, Wang et al. 2017), in whole levels by the nearest rank.
-    `median` and `mean` are those of the samples, the mean rounded to two decimals. Where levels are
-    `falling`, coarser means lower, as for JPEG quality factors; the percentile is the 75th then.
+
+def aggregate_rows(samples: np.ndarray, statistic: str, falling: bool = False) -> np.ndarray:
+    """Make levels [...] of the levels of many viewers [..., viewers].
+
+    Args:
+        statistic: one of `constants.STATISTICS`. `sur75` is the level up to which 75 % of the
+            viewers are satisfied, that is, see no change yet: the 25th percentile of QPs (VideoSet,
+            Wang et al. 2017), in whole levels by the nearest rank. Medians and means are rounded to
+            two decimals.
+        falling: coarser means lower, as for JPEG quality factors; the percentile is the 75th then.
     """
-    return float(aggregates(np.array(samples), statistic, falling))
+    match statistic:
+        case "sur75":
+            signed = samples * (-1 if falling else 1)
+            return np.abs(np.percentile(signed, 25, method="nearest", axis=-1))
+        case "median":
+            return np.round(np.median(samples, axis=-1), 2)
+        case "mean":
+            return np.round(np.mean(samples, axis=-1), 2)
+        case _:
+            raise ValueError(f"{statistic} is not a statistic")
 
 
-def aggregates(samples: np.ndarray, statistic: str, falling: bool = False) -> np.ndarray:
-    """`aggregate` of many lists at once: samples [..., viewers] to levels [...]."""
-    if statistic == "sur75":
-        signed = samples * (-1 if falling else 1)
-        return np.abs(np.percentile(signed, 25, method="nearest", axis=-1))
-    of_viewers = np.median if statistic == "median" else np.mean
-    return np.round(of_viewers(samples, axis=-1), 2)
-
-
-def answer_columns(samples: Samples, statistic: str, labels: str) -> dict[str, str]:
-    """Manifest columns that tell how levels were made of viewers' answers in the file `labels`."""
+def label_columns(samples: Samples, statistic: str, file: str) -> dict[str, str]:
+    """Make the manifest's columns for levels made of viewers' samples in the label `file`."""
     counts = "/".join(str(len(level)) for level in samples)
-    source = f"viewers' {statistic}, {labels}, of {counts} samples"
+    source = f"viewers' {statistic}, {file}, of {counts} samples"
     return {"level_kind": VIEWERS, "levels_from": source, "statistic": statistic, "metric": "none"}
 
 
 def read_videoset(folder: Path, size: str) -> tuple[dict[int, Samples], list[int]]:
-    """VideoSet's raw labels `videoset_{size}_{1st,2nd,3rd}.csv`: QPs by clip number.
+    """Read VideoSet's raw labels `videoset_{size}_{1st,2nd,3rd}.csv`: QPs by clip number.
 
     Returns:
-        the samples of each clip that all three files have, and the clips that only some have.
+        The samples of each clip that all three files have, and the clips that only some have.
 
     Raises:
-        UserError: a file is missing (told which other sizes there are) or a row is damaged.
+        UserError: a row is damaged, or a file is missing (the message lists the other sizes).
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; VideoSet's label CSVs were expected in it")
-    paths = _files(folder, size)
+    paths = _list_files(folder, size)
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        there = label_sizes(folder)
-        mend = f"; viewers judged each size by itself, and there are labels of {', '.join(there)}: "
-        mend += f"--label_size {''.join(there[:1])} takes those"
-        raise UserError(f"{missing[0]}: no such file{mend if there else ''}")
-    levels = [_read_videoset_file(path) for path in paths]
+        there = find_label_sizes(folder)
+        remedy = (
+            f"; viewers judged each size separately, and there are labels of {', '.join(there)}"
+        )
+        remedy += f": --label_size {''.join(there[:1])} takes those"
+        raise UserError(f"{missing[0]}: no such file{remedy if there else ''}")
+    first, second, third = levels = [_read_videoset_file(path) for path in paths]
     clips = set.intersection(*map(set, levels))
-    partly = set.union(*map(set, levels)) - clips
-    first, second, third = levels
     samples = {clip: (first[clip], second[clip], third[clip]) for clip in sorted(clips)}
-    return samples, sorted(partly)
+    return samples, sorted(set.union(*map(set, levels)) - clips)
 
 
-def label_sizes(folder: Path) -> list[str]:
-    """The sizes, as 1280x720, of which the folder has all three of VideoSet's label files."""
+def find_label_sizes(folder: Path) -> list[str]:
+    """Find the sizes, as 1280x720, for which the folder has all three of VideoSet's label files."""
     matches = [re.fullmatch(r"videoset_(\d+x\d+)_1st\.csv", path.name) for path in folder.iterdir()]
-    sizes = sorted(match.group(1) for match in matches if match)
-    return [size for size in sizes if all(path.is_file() for path in _files(folder, size))]
+    sizes = sorted(match[1] for match in matches if match)
+    return [size for size in sizes if all(path.is_file() for path in _list_files(folder, size))]
 
 
-def _files(folder: Path, size: str) -> list[Path]:
+def _list_files(folder: Path, size: str) -> list[Path]:
     return [folder / f"videoset_{size}_{order}.csv" for order in ("1st", "2nd", "3rd")]
 
 
@@ -86,13 +93,59 @@ def _read_videoset_file(path: Path) -> dict[int, list[int]]:
     table = read_table(path, ("sequence_index", "samples"))
     rows = ((f"{path}, line {line}", row["sequence_index"], row["samples"]) for line, row in table)
     needs = "a column sequence_index with a clip number and a column samples with a list of QPs"
-    return {clip: qps for _, clip, qps in _answers(rows, "clip", "QP", SCALES[QP], needs)}
+    return {clip: qps for _, clip, qps in _check_rows(rows, "clip", "QP", SCALES[QP], needs)}
 
 
-def _answers(
+def read_mcl_jci(path: Path) -> dict[int, Samples]:
+    """Read MCL-JCI's raw labels: JPEG quality factors by image number.
+
+    Not every viewer saw a second or third change: those lists may be shorter than the first.
+
+    Raises:
+        UserError: the file is not a workbook, or a row is damaged.
+    """
+    import openpyxl
+
+    try:
+        check_regular(path)
+        sheet = openpyxl.load_workbook(path, read_only=True).active
+        rows = list(sheet.iter_rows(max_col=2, values_only=True))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; it is MCL-JCI's workbook of samples") from None
+    except UserError:
+        raise
+    # On files that are not workbooks, openpyxl raises exceptions of any type.
+    except Exception as error:
+        raise UserError(f"{path}: cannot be read as an Excel workbook ({error})") from None
+    cells = ((f"{path}, row {n}", *row) for n, row in enumerate(rows, 1) if row != (None, None))
+    needs, images = "an image number and a list of quality factors", {}
+    for where, image, samples in _check_rows(cells, "image", "quality", SCALES[QUALITY], needs):
+        viewers = split_viewers(samples)
+        first, second, third = ([v[n] for v in viewers if len(v) > n] for n in range(3))
+        images[image] = first, second, third
+        if not all(images[image]):
+            raise UserError(f"{where}: no viewer gave three levels")
+    return images
+
+
+def split_viewers(values: list[int]) -> list[list[int]]:
+    """Split MCL-JCI's flat list for an image into each viewer's JND1, JND2, ...
+
+    A viewer's quality factors fall; one that is not lower than the last starts the next viewer.
+    """
+    viewers: list[list[int]] = []
+    for value in values:
+        if viewers and value < viewers[-1][-1]:
+            viewers[-1].append(value)
+        else:
+            viewers.append([value])
+    return viewers
+
+
+def _check_rows(
     rows: Iterable[tuple[str, Any, Any]], thing: str, unit: str, scale: range, needs: str
 ) -> Iterator[tuple[str, int, list[int]]]:
-    """Rows (where it stands, clip or image, samples) as read: checked, and in numbers."""
+    """Check rows (where it is, clip or image, samples) and convert them to numbers."""
     numbers = set()
     for where, number, text in rows:
         try:
@@ -108,10 +161,10 @@ def _answers(
 
 
 def parse_samples(text: str) -> list[int]:
-    """`"[33, 35, 31]"` as numbers; at least one, all whole.
+    """Parse a list such as `"[33, 35, 31]"`: at least one number, all whole.
 
     Raises:
-        ValueError: anything else; RecursionError: brackets in brackets in brackets.
+        ValueError: anything else; or RecursionError, if brackets are nested too deeply.
     """
     samples = json.loads(text)
     if not isinstance(samples, list) or not samples:
@@ -119,49 +172,3 @@ def parse_samples(text: str) -> list[int]:
     if not all(type(sample) is int for sample in samples):
         raise ValueError(f"{text!r} holds something that is not a whole number")
     return samples
-
-
-def staircases(values: list[int]) -> list[list[int]]:
-    """Each viewer's JND1, JND2, ... out of MCL-JCI's flat list of all viewers of an image.
-
-    A viewer's quality factors fall; one that is not below the last begins the next viewer.
-    """
-    viewers: list[list[int]] = []
-    for value in values:
-        if viewers and value < viewers[-1][-1]:
-            viewers[-1].append(value)
-        else:
-            viewers.append([value])
-    return viewers
-
-
-def read_mcl_jci(path: Path) -> dict[int, Samples]:
-    """MCL-JCI's raw labels: JPEG quality factors by image number.
-
-    Not every viewer saw a second or third change: those lists may be shorter than the first.
-
-    Raises:
-        UserError: the file is no workbook, or a row is damaged.
-    """
-    import openpyxl
-
-    try:
-        check_regular(path)
-        sheet = openpyxl.load_workbook(path, read_only=True).active
-        rows = list(sheet.iter_rows(max_col=2, values_only=True))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; it is MCL-JCI's workbook of samples") from None
-    except UserError:
-        raise
-    # openpyxl answers files that are no workbooks with whatever it stumbles on.
-    except Exception as error:
-        raise UserError(f"{path}: cannot be read as an Excel workbook ({error})") from None
-    cells = ((f"{path}, row {n}", *row) for n, row in enumerate(rows, 1) if row != (None, None))
-    needs, images = "an image number and a list of quality factors", {}
-    for where, image, samples in _answers(cells, "image", "quality", SCALES[QUALITY], needs):
-        viewers = staircases(samples)
-        first, second, third = ([v[n] for v in viewers if len(v) > n] for n in range(3))
-        images[image] = first, second, third
-        if not all(images[image]):
-            raise UserError(f"{where}: no viewer gave three levels")
-    return images

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 VIEWERS, PROXY = "viewers", "proxy"
+THRESHOLDS = (94.5, 91.25, 87.0)  # VMAF below which proxy labels JND1 to JND3 lie by default
 # How versions up to 0.9 wrote the kind of proxy labels.
 _PROXY_OF_0_9 = re.compile(r"objective stand-in \(VMAF below ([\d., ]+)\)")
 

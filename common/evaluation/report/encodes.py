@@ -10,7 +10,7 @@ import pandas as pd
 from ...base.parallel import parallel_map
 from ...data.pictures import read_rgb
 from ...data.split import Split
-from ...datasets.objective import lowest_below
+from ...datasets.proxy_labels import find_lowest_below
 from ...video.frame_codecs import Codec
 from ..cache import cache_file, fetch
 
@@ -103,9 +103,9 @@ def find_best_constant(
         return means[index]
 
     coarsest_first = levels[::-1]
-    # `lowest_below` looks for values below a bound, and here they must be at least `vmaf`.
+    # `find_lowest_below` looks for values below a bound, and here they must be at least `vmaf`.
     bound = np.nextafter(-vmaf, np.inf)
-    index = lowest_below(lambda index: -mean(index).vmaf, bound, 0, len(levels) - 1)
+    index = find_lowest_below(lambda index: -mean(index).vmaf, bound, 0, len(levels) - 1)
     if not index:
         index = len(levels) - 1 if index is None else 0
         return float(coarsest_first[index]), float(mean(index).bits)

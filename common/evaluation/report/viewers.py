@@ -14,8 +14,8 @@ from ...data.split import Split
 from ...datasets.viewers import (
     Samples,
     aggregate,
-    aggregates,
-    label_sizes,
+    aggregate_rows,
+    find_label_sizes,
     read_mcl_jci,
     read_videoset,
 )
@@ -48,7 +48,7 @@ def read_viewers(labels: Path, split: Split) -> Viewers:
         levels = f"{split.root} has levels in {split.codec_name}"
         raise UserError(f"{labels}: expected {expected}, since {levels}")
     if videoset:
-        size, sizes = _single_value(split, "label_size"), label_sizes(labels)
+        size, sizes = _single_value(split, "label_size"), find_label_sizes(labels)
         if not size and len(sizes) > 1:
             raise UserError(f"{labels}: labels of {', '.join(sizes)}, and no manifest says which")
         samples, _ = read_videoset(labels, size or "".join(sizes) or "SIZE")
@@ -92,5 +92,5 @@ def label_floor(
     for answers in samples:
         drawn = random.choice(answers, (resamples, len(answers)))
         label = aggregate(list(answers), statistic, falling)
-        moves.append(np.abs(aggregates(drawn, statistic, falling) - label).mean())
+        moves.append(np.abs(aggregate_rows(drawn, statistic, falling) - label).mean())
     return float(np.mean(moves))

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from common.base.errors import UserError
-from common.datasets.objective import (
+from common.datasets.proxy_labels import (
     LOOK_BACK,
     THRESHOLDS,
     find_levels,
     find_levels_of_each,
-    lowest_below,
+    find_lowest_below,
 )
 from common.video import h264, quality
 from tests.synthetic import picture
@@ -29,7 +29,7 @@ def test_finds_the_sweeps_answer_where_scores_rise_again_only_briefly(falls, noi
     # With a fall of at least 1 a QP, noise of 1 up or down lifts no score above one 2 QPs before.
     scores = 100 - np.cumsum(np.array(falls) + 1) + noise
     expected = next((qp for qp, score in enumerate(scores) if score < threshold), None)
-    assert lowest_below(scores.__getitem__, threshold) == expected
+    assert find_lowest_below(scores.__getitem__, threshold) == expected
 
 
 def test_looks_at_few_qps():
@@ -39,13 +39,13 @@ def test_looks_at_few_qps():
         asked.append(qp)
         return 100 - qp
 
-    assert lowest_below(score, 70.5) == 30
+    assert find_lowest_below(score, 70.5) == 30
     assert len(set(asked)) <= 6 + LOOK_BACK
 
 
 def test_begins_at_the_finest_allowed():
-    assert lowest_below(lambda qp: 0, 50, finest=17) == 17
-    assert lowest_below(lambda qp: 99, 50) is None
+    assert find_lowest_below(lambda qp: 0, 50, finest=17) == 17
+    assert find_lowest_below(lambda qp: 99, 50) is None
 
 
 def sweep(rgb):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from common.data.manifest import read_manifest
-from common.datasets.variation import STRENGTHS, _changed, varied
+from common.datasets.augmentation import STRENGTHS, augment, change
 from tests.processes import one_line
 from tests.synthetic import hashes, picture
 
@@ -23,14 +23,14 @@ def _rgb(frame: Image.Image) -> np.ndarray:
 
 def _change(frame: np.ndarray | Image.Image, name: str, strength: float) -> np.ndarray:
     frame = frame if isinstance(frame, Image.Image) else Image.fromarray(frame)
-    return _rgb(_changed(frame, name, strength, Random(1)))
+    return _rgb(change(frame, name, strength, Random(1)))
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.text(min_size=1))
-def test_a_key_gives_one_frame_and_says_what_changed(key):
-    frame, told = varied(FRAME, key)
-    again, told_again = varied(FRAME, key)
+def test_a_key_gives_one_frame_and_says_whatchange(key):
+    frame, told = augment(FRAME, key)
+    again, told_again = augment(FRAME, key)
     assert told == told_again
     assert np.array_equal(_rgb(frame), _rgb(again))
     assert (frame.size, frame.mode) == (FRAME.size, "RGB")
@@ -44,7 +44,7 @@ def test_a_key_gives_one_frame_and_says_what_changed(key):
 
 
 def test_keys_differ_and_use_every_change():
-    told = [varied(FRAME, str(number))[1] for number in range(60)]
+    told = [augment(FRAME, str(number))[1] for number in range(60)]
     assert len(set(told)) == 60
     for name in STRENGTHS:
         assert 15 < sum(name in each for each in told) < 45

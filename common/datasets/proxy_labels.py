@@ -1,0 +1,150 @@
+"""Proxy labels: the lowest QPs at which VMAF falls below three thresholds.
+
+They take the place of viewers' judgements where there are none, and must be called proxy labels
+wherever they appear. On photographs the default thresholds give about the mean levels of VideoSet's
+viewers.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..base.constants import COARSEST_QP
+from ..base.errors import UserError, as_result
+from ..models.labels import THRESHOLDS
+from ..video import h264, quality
+
+# VMAF is not quite monotonic in QP. So many QPs below the crossing are checked for an earlier one:
+# 2 find the answer of the full sweep on all of 108 photographs, 1 misses by 2 QP on one.
+LOOK_BACK = 3
+# No QP finer than one whose VMAF exceeds the threshold by this much was found below it.
+_WELL_ABOVE = 0.3
+# Measured first: about the levels of most photographs.
+_FIRST = (26, 30, 34)
+# If no QP on one side is known: the rise per QP of log(100 - VMAF), which is nearly linear in QP.
+_RISE = 0.11
+
+
+class Level(NamedTuple):
+    """A QP, the stream of the frame at that QP, and the stream's VMAF."""
+
+    qp: int
+    stream: bytes
+    vmaf: float
+
+
+def find_levels(rgb: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> list[Level]:
+    """Find for each threshold the lowest QP at which the frame's VMAF is below it.
+
+    Args:
+        rgb: uint8 [height, width, 3], height and width even.
+        thresholds: VMAF, 0 to 100, falling.
+
+    Raises:
+        UserError: VMAF stays at or above a threshold up to the coarsest QP, as on flat frames, or
+            is already below it at QP 0.
+    """
+    (found,) = find_levels_of_each([rgb], thresholds)
+    if isinstance(found, UserError):
+        raise found
+    return found
+
+
+def find_levels_of_each(
+    frames: Sequence[np.ndarray], thresholds: Sequence[float] = THRESHOLDS
+) -> list[list[Level] | UserError]:
+    """Do `find_levels` for several frames of one size; an error takes the place of levels.
+
+    All frames are encoded and measured in one run of x264 and one of libvmaf, at several QPs at
+    once: those at which the thresholds are expected to be crossed, and up to `LOOK_BACK` finer
+    ones. On 1083 crops of 361 photographs this found the same levels as measuring all QPs, with 11
+    QPs per crop in two or three runs.
+    """
+    measured: list[dict[int, Level]] = [{} for _ in frames]
+    asked = [set(_FIRST) for _ in frames]
+    while any(asked):
+        for known, levels in zip(measured, _measure(frames, [sorted(qps) for qps in asked])):
+            known.update((level.qp, level) for level in levels)
+        asked = [
+            {qp for threshold in thresholds for qp in _choose_qps(known, threshold)} - known.keys()
+            for known in measured
+        ]
+    return [as_result(_find_crossings, known, thresholds) for known in measured]
+
+
+def _find_crossings(known: dict[int, Level], thresholds: Sequence[float]) -> list[Level]:
+    levels = []
+    for threshold in thresholds:
+        qp = min((qp for qp, level in known.items() if level.vmaf < threshold), default=None)
+        if qp is None:
+            raise UserError(f"VMAF stays at {known[COARSEST_QP].vmaf:.1f} up to QP 51")
+        if qp == 0:
+            raise UserError(f"VMAF is below {threshold:g} already without any loss")
+        levels.append(known[qp])
+    return levels
+
+
+def _measure(frames: Sequence[np.ndarray], asked: list[list[int]]) -> list[list[Level]]:
+    """Encode and measure each frame at each of its QPs."""
+    levels: list[list[Level]] = [[] for _ in frames]
+
+    def measure(indices: list[int], qps: list[list[int]], streams: list[list[bytes]]) -> None:
+        scores = quality.score_streams([frames[index] for index in indices], streams)
+        for index, *of_frame in zip(indices, qps, streams, scores):
+            levels[index] += [Level(*each) for each in zip(*of_frame)]
+
+    together = [[qp for qp in qps if qp >= h264.FINEST_OF_EACH] for qps in asked]
+    indices = [index for index, qps in enumerate(together) if qps]
+    if indices:
+        several = [together[index] for index in indices]
+        streams = h264.encode_each([frames[index] for index in indices], several)
+        measure(indices, several, streams)
+    # Those too fine to be coded together are measured alone, too.
+    for index, qps in enumerate(asked):
+        for qp in (qp for qp in qps if qp < h264.FINEST_OF_EACH):
+            measure([index], [[qp]], [[h264.encode(frames[index], qp)]])
+    return levels
+
+
+def _choose_qps(known: dict[int, Level], threshold: float) -> range:
+    """Choose the QPs to measure for the lowest one below the threshold, given the known ones."""
+    qps = np.array(sorted(known))
+    scores = np.array([known[qp].vmaf for qp in qps])
+    below = qps[scores < threshold]
+    # Equal frames have 100; VMAF is not quite monotone.
+    losses = np.maximum.accumulate(np.log(np.maximum(100 - scores, 1e-6)))
+    loss = np.log(100 - threshold)
+    expected = np.interp(loss, losses, qps)
+    expected += (min(loss - losses[0], 0) + max(loss - losses[-1], 0)) / _RISE
+    qp = int(np.clip(np.ceil(expected), 0, COARSEST_QP))
+    if len(below) and below[0] <= qp:
+        before = range(max(below[0] - LOOK_BACK, 0), below[0])
+        enough = (qp for qp in before if qp in known and known[qp].vmaf >= threshold + _WELL_ABOVE)
+        return range(max(enough, default=before.start), before.stop)
+    return range(max(qp - LOOK_BACK + 1, 0), qp + 1)
+
+
+def find_lowest_below(
+    score: Callable[[int], float], threshold: float, finest: int = 0, coarsest: int = COARSEST_QP
+) -> int | None:
+    """Find the lowest QP in `finest` to `coarsest` with a score below the threshold, if any.
+
+    By bisection, then a check of the `LOOK_BACK` QPs before each crossing. It errs only if scores
+    fall below the threshold and rise above it again over more QPs than that.
+    """
+    low, level = finest, coarsest
+    while low < level:
+        middle = (low + level) // 2
+        if score(middle) < threshold:
+            level = middle
+        else:
+            low = middle + 1
+    if score(level) >= threshold:
+        return None
+    while True:
+        before = range(max(level - LOOK_BACK, finest), level)
+        earlier = next((qp for qp in before if score(qp) < threshold), None)
+        if earlier is None:
+            return level
+        level = earlier
