@@ -88,7 +88,7 @@ def test_mastering_metadata_of_hdr_are_kept(tmp_path, encoder):
     kept = find_mastering(after.side_data)
     assert np.allclose(kept.primaries, before.primaries, atol=1e-3)
     assert np.allclose(kept.luminance, before.luminance, atol=1e-3) and kept.light == before.light
-    assert after.look[4:8] == ("tv", "bt2020nc", "bt2020", "smpte2084")
+    assert after.format[4:8] == ("tv", "bt2020nc", "bt2020", "smpte2084")
 
 
 def test_what_an_encoder_cannot_keep_is_refused(tmp_path):
@@ -98,17 +98,20 @@ def test_what_an_encoder_cannot_keep_is_refused(tmp_path):
     dolby = video._replace(side_data=["DOVI configuration record: version: 1.0, profile: 8"])
     with pytest.raises(UserError, match="Dolby Vision"):
         choose_raw(dolby, "x265")
-    (_, look), *_ = video.looks
-    changes = {"size": look._replace(width=640), "pixel format": look._replace(pixel_format="gray")}
-    changes |= {"aspect": look._replace(aspect="4/3")}
+    (_, frame_format), *_ = video.formats
+    changes = {
+        "size": frame_format._replace(width=640),
+        "pixel format": frame_format._replace(pixel_format="gray"),
+    }
+    changes |= {"aspect": frame_format._replace(aspect="4/3")}
     for what, other in changes.items():
         with pytest.raises(UserError, match=f"changes its .*{what}.* at 0.2 s"):
-            choose_raw(video._replace(looks=[(0, look), (5, other)]), "x264")
-    known, foreign = look._replace(space="bt709"), look._replace(space="smpte170m")
-    merged = choose_raw(video._replace(looks=[(0, look), (5, known)]), "x264")
+            choose_raw(video._replace(formats=[(0, frame_format), (5, other)]), "x264")
+    known, foreign = frame_format._replace(space="bt709"), frame_format._replace(space="smpte170m")
+    merged = choose_raw(video._replace(formats=[(0, frame_format), (5, known)]), "x264")
     assert "colorspace=bt709" in merged.tags
     with pytest.raises(UserError, match="from bt709 to smpte170m"):
-        choose_raw(video._replace(looks=[(0, known), (5, foreign)]), "x264")
+        choose_raw(video._replace(formats=[(0, known), (5, foreign)]), "x264")
 
 
 def test_a_video_that_becomes_interlaced_is_refused(tmp_path):

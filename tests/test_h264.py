@@ -164,7 +164,7 @@ def test_a_reencoded_clip_keeps_its_frames(clip):
 
 def test_inspect_counts_and_times(clip):
     found = probe(clip)
-    assert (found.look.width, found.look.height) == (64, 48)
+    assert (found.format.width, found.format.height) == (64, 48)
     assert found.frames == 12
     assert found.times == pytest.approx([number / 5 for number in range(13)])
     assert first_of_each_second(found.times[:-1]) == [0, 5, 10]

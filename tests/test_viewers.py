@@ -16,7 +16,7 @@ from common.datasets.viewers import (
     read_videoset,
     split_viewers,
 )
-from common.video.frame_codecs import whole
+from common.video.frame_codecs import round_half_up
 
 QPS = st.lists(st.integers(0, 51), min_size=1, max_size=40)
 
@@ -48,7 +48,7 @@ def test_quality_factors_mirror_qps(qps):
 
 
 def test_whole_by_hand():
-    assert [whole(level) for level in (26.49, 26.5, 27.5, 27.0)] == [26, 27, 28, 27]
+    assert [round_half_up(level) for level in (26.49, 26.5, 27.5, 27.0)] == [26, 27, 28, 27]
 
 
 def test_all_of_videoset(shared):

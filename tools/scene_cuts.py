@@ -6,6 +6,10 @@ compared with PySceneDetect where that is installed, which no other part of this
 """
 
 import argparse
+import contextlib
+import functools
+import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +25,7 @@ from common.video.scenes import find_scenes
 from tools.samples import find_large, find_pictures
 
 WIDTH, HEIGHT, RATE = 640, 360, 25
+_PHOTOS = 31  # that the clips need
 _TOLERANCE = 2  # frames between a found cut and the true one, or the transition around it
 
 Frames = np.ndarray  # uint8 [frames, height, width, 3]
@@ -96,7 +101,7 @@ def make_clips(photos: Sequence[Path], videos: Path) -> Iterator[Clip]:
     )
     pans = [pan(path, 60) for path in photos[:10]]
     yield join("cuts between photographs", pans)
-    moving = [part(bikes, 0.2, 60), part(cars, 1, 60), part(bunny, 1, 50), part(cars, 7, 60)]
+    moving = [part(bikes, 2.7, 40), part(cars, 1, 60), part(bunny, 1, 50), part(cars, 7, 60)]
     yield join("cuts between videos", [moving[0], pans[0], *moving[1:], pans[1]])
     same = [pan(path, 50, 2, at) for path in photos[10:13] for at in (0.0, 1.0)]
     yield join("cuts within a photograph", same)
@@ -131,54 +136,72 @@ def count_hits(found: Sequence[int], cuts: Sequence[Cut]) -> int:
     )
 
 
-def detectors() -> dict[str, Callable[[Path], list[int]]]:
+def list_detectors() -> dict[str, Callable[[Path], list[int]]]:
     """List the ways to find the cuts in a file, by name."""
     ways: dict[str, Callable[[Path], list[int]]] = {
-        "this project": lambda path: [each.first for each in find_scenes(probe(path))][1:]
+        "this project": lambda path: [scene.first for scene in find_scenes(probe(path))[1:]]
     }
-    try:
-        import scenedetect as psd
-    except ImportError:
-        return ways
+    for threshold in (10, 5):
+        ways[f"scdet {threshold}"] = functools.partial(detect_by_scdet, threshold=threshold)
+    with contextlib.suppress(ImportError):
+        import scenedetect
 
-    def of(detector: Callable) -> Callable[[Path], list[int]]:
-        return lambda path: [start.frame_num for start, _ in psd.detect(str(path), detector())][1:]
+        def detect(path: Path, detector: type, threshold: float) -> list[int]:
+            scenes = scenedetect.detect(str(path), detector(threshold))
+            return [first.frame_num for first, _ in scenes[1:]]
 
-    named = {"ContentDetector": psd.ContentDetector, "AdaptiveDetector": psd.AdaptiveDetector}
-    ways |= {f"PySceneDetect, {name}": of(detector) for name, detector in named.items()}
-    for threshold in (18, 22, 32):
-        ways[f"ContentDetector {threshold}"] = of(
-            lambda t=threshold: psd.ContentDetector(threshold=t)
-        )
-    for threshold in (2.0, 4.0, 5.0):
-        ways[f"AdaptiveDetector {threshold}"] = of(
-            lambda t=threshold: psd.AdaptiveDetector(adaptive_threshold=t)
-        )
+        for detector, thresholds in (
+            (scenedetect.ContentDetector, (27.0, 22.0, 32.0)),
+            (scenedetect.AdaptiveDetector, (3.0, 4.0, 5.0)),
+        ):
+            for threshold in thresholds:
+                ways[f"{detector.__name__} {threshold:g}"] = functools.partial(
+                    detect, detector=detector, threshold=threshold
+                )
     return ways
 
 
+def detect_by_scdet(path: Path, threshold: float) -> list[int]:
+    """Find cuts by ffmpeg's filter scdet; those less than 0.5 s after another are dropped."""
+    graph = f"scdet=threshold={threshold},metadata=print:key=lavfi.scd.time:file=-"
+    log = run([*input_arguments(path), "-vf", graph, "-f", "null", "-"]).decode()
+    cuts: list[int] = []
+    for time in re.findall(r"lavfi.scd.time=(\S+)", log):
+        number = round(float(time) * RATE)
+        if number - (cuts[-1] if cuts else 0) >= RATE / 2:
+            cuts.append(number)
+    return cuts
+
+
 def main() -> None:
-    """Print a table of each clip's hits and false cuts, by each way to find them."""
+    """Print a table of hits and false cuts by clip, and precision and recall, of each way."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--videos", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
+    parser.add_argument("--videos", type=Path, required=True, help="folder of the sample videos")
+    parser.add_argument("--first", type=int, default=0, help="number of the first photograph used")
     options = parser.parse_args()
     photos = find_large(find_pictures(options.images, None), 1400, 800)
-    rows, totals = [], {name: np.zeros(3, int) for name in detectors()}
+    chosen = photos[options.first :: len(photos) // _PHOTOS]
+    rows = []
     with temporary_folder() as folder:
-        for clip in make_clips(photos[:: len(photos) // 31], options.videos):
+        for clip in make_clips(chosen, options.videos):
             path = folder / "clip.mp4"
             write_clip(clip, path)
-            row = {"clip": clip.kind, "cuts": len(clip.cuts)}
-            for name, find in detectors().items():
+            for name, find in list_detectors().items():
+                before = sum(os.times()[:4])
                 found = find(path)
+                seconds = sum(os.times()[:4]) - before
                 hits = count_hits(found, clip.cuts)
-                totals[name] += hits, len(clip.cuts), len(found)
-                row[name] = f"{hits}+{len(found) - hits}"
-            rows.append(row)
-    print(pd.DataFrame(rows).to_markdown(index=False))
-    for name, (hits, cuts, found) in totals.items():
-        print(f"{name}: precision {hits / max(found, 1):.3f}, recall {hits / cuts:.3f}")
+                rows.append((clip.kind, name, len(clip.cuts), hits, len(found) - hits, seconds))
+    columns = ["clip", "way", "cuts", "hits", "false cuts", "CPU s"]
+    table = pd.DataFrame(rows, columns=columns)
+    table["found"] = table.hits.astype(str) + " + " + table["false cuts"].astype(str)
+    by_clip = table.pivot(index=["clip", "cuts"], columns="way", values="found")
+    print(by_clip.reset_index().to_markdown(index=False))
+    sums = table.groupby("way", sort=False)[columns[2:]].sum()
+    sums["precision"] = sums.hits / (sums.hits + sums["false cuts"])
+    sums["recall"] = sums.hits / sums.cuts
+    print(sums.to_markdown(floatfmt=".3f"))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from ..data.listing import list_images
 from ..data.pictures import read_rgb
 from ..data.text import readable
 from ..video import jpeg
-from ..video.frame_codecs import whole
+from ..video.frame_codecs import round_half_up
 from .contents import Content, Dataset, Frame, level_columns, list_numbers
 from .viewers import aggregate, label_columns, read_mcl_jci
 
@@ -56,7 +56,7 @@ def _define(name: str, path: Path, levels: list[float], columns: dict[str, str])
 
     def make(names: Sequence[str]) -> Iterator[Frame]:
         source = read_rgb(path)
-        streams = [jpeg.encode(source, whole(level)) for level in levels]
+        streams = [jpeg.encode(source, round_half_up(level)) for level in levels]
         for frame in names:
             yield Frame(frame, [source, *map(jpeg.decode, streams)], row)
 

@@ -168,7 +168,7 @@ def _examine(source: _Source) -> _Source:
         rgb = read_rgb(path)
         return source._replace(shape=rgb.shape, thumbnail=make_thumbnail(rgb))
     video = probe(path)
-    if len({look[:2] for _, look in video.looks}) > 1:
+    if len({(each.width, each.height) for _, each in video.formats}) > 1:
         raise UserError(f"{path}: its frame size changes")
     rgb = next(read_frames(video, [0]))
     numbers = first_of_each_second(video.times[:-1])

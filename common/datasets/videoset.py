@@ -11,7 +11,7 @@ from ..base.parallel import parallel_map
 from ..data.kinds import VIDEO
 from ..data.listing import list_files
 from ..video import h264
-from ..video.frame_codecs import whole
+from ..video.frame_codecs import round_half_up
 from ..video.probe import probe
 from ..video.quality import versions
 from .contents import Content, Dataset, Frame, level_columns, list_numbers
@@ -97,7 +97,7 @@ def _choose_frames(clip: Clip, size: str, frames: list[int] | None) -> list[int]
     """Choose the numbers of the frames to take of a clip."""
     source = clip.streams[0]
     video = probe(source, clip.framerate)
-    found = f"{video.look.width}x{video.look.height}"
+    found = f"{video.format.width}x{video.format.height}"
     if found != size:
         raise UserError(f"{source}: holds {found} pictures, not {size}")
     if frames and max(frames) >= video.frames:
@@ -112,7 +112,7 @@ def _define(
     by_name = {f"{name}_{number:04d}": number for number in numbers}
     source = clip.streams[0]
     levels = [aggregate(level, statistic) for level in samples]
-    qps = [whole(level) for level in levels]
+    qps = [round_half_up(level) for level in levels]
     origins = {qp: f"source encoded by x264 at QP {qp}" for qp in qps}
     origins |= {qp: path.name for qp, path in clip.streams.items()}
     encoder = "the dataset's" if set(qps) <= clip.streams.keys() else h264.encoder()

@@ -64,7 +64,7 @@ class EncodedVideo:
 
 
 def find_target(labels: Labels, level: str) -> float | None:
-    """Look up the VMAF that `level` stands for in proxy labels; None for viewers' labels."""
+    """FrameFormat up the VMAF that `level` stands for in proxy labels; None for viewers' labels."""
     return labels.thresholds[LEVELS.index(level)] if labels.thresholds else None
 
 

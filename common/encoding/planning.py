@@ -15,7 +15,7 @@ import numpy as np
 from ..base.constants import QP, SCALES
 from ..base.progress import Progress
 from ..base.temporary import temporary_folder
-from ..video.frame_codecs import whole
+from ..video.frame_codecs import round_half_up
 from ..video.quality import score_video
 from ..video.scenes import Scene
 from .clips import WINDOW, encode_clip, packet_bytes, windows
@@ -173,4 +173,4 @@ def _approach(
 
 def _clamp(qp: float, allowed: range) -> int:
     """Round a QP, and limit it to those allowed."""
-    return min(max(whole(qp), allowed[0]), allowed[-1])
+    return min(max(round_half_up(qp), allowed[0]), allowed[-1])

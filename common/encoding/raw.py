@@ -6,7 +6,7 @@ from ..base.errors import UserError
 from ..video.frames import colour_tags, planar_bytes
 from ..video.h264 import SCALER
 from ..video.pixel_formats import PixelFormat, choose_coded, describe
-from ..video.probe import Look, Video
+from ..video.probe import FrameFormat, Video
 from .encoders import ENCODERS, Mastering, find_mastering
 
 # 4:2:0 has one chroma sample per 2x2 pixels, so an odd last row or column is cropped.
@@ -42,18 +42,20 @@ def choose_raw(video: Video, encoder: str) -> RawVideo:
         UserError: it is interlaced, has Dolby Vision, or changes its size, format or colours.
     """
     _refuse(video)
-    look, notes = _merge(video), []
-    has = describe(look.pixel_format)
-    coded = choose_coded(look.pixel_format, ENCODERS[encoder].library)
+    frame_format, notes = _merge(video), []
+    has = describe(frame_format.pixel_format)
+    coded = choose_coded(frame_format.pixel_format, ENCODERS[encoder].library)
     if has.rgb:
         # The scaler converts the colours, after which the range really is limited.
         convert = f"scale=out_color_matrix={_MATRIX}:out_range=tv:flags={SCALER}"
         graph = f"{EVEN},{convert},format={coded.name},{_CALLED_LIMITED}"
-        transfer, primaries = look.transfer or _MATRIX, look.primaries or _MATRIX
-        look = look._replace(range="tv", space=_MATRIX, primaries=primaries, transfer=transfer)
+        transfer, primaries = frame_format.transfer or _MATRIX, frame_format.primaries or _MATRIX
+        frame_format = frame_format._replace(
+            range="tv", space=_MATRIX, primaries=primaries, transfer=transfer
+        )
         notes.append(f"RGB is encoded as {coded.name}, {_MATRIX.upper()}")
     else:
-        old = look.pixel_format.startswith("yuvj")
+        old = frame_format.pixel_format.startswith("yuvj")
         # Keep the values of grey and yuvj formats, which ffmpeg would convert to limited range.
         keeps = "scale=in_range=pc:out_range=pc," if old or has.chroma == "gray" else ""
         graph = f"{keeps}format={coded.name},{_CALLED_LIMITED},{EVEN}"
@@ -62,14 +64,16 @@ def choose_raw(video: Video, encoder: str) -> RawVideo:
         if coded.depth < has.depth:
             notes.append(f"{has.depth} bits become {coded.depth}, which {encoder} supports")
         if coded.chroma != has.chroma:
-            notes.append(f"{look.pixel_format} becomes {coded.name}, which {encoder} supports")
+            notes.append(
+                f"{frame_format.pixel_format} becomes {coded.name}, which {encoder} supports"
+            )
     if has.alpha:
         notes.append("transparency (alpha), if any, is left out: no encoder here supports it")
     if any(_DYNAMIC in each for each in video.side_data):
         notes.append("dynamic metadata (HDR10+) is left out; static metadata is kept")
-    sides = look.width // 2 * 2, look.height // 2 * 2
+    sides = frame_format.width // 2 * 2, frame_format.height // 2 * 2
     mastering = find_mastering(video.side_data)
-    return RawVideo(video, graph, coded, *sides, colour_tags(look), mastering, notes)
+    return RawVideo(video, graph, coded, *sides, colour_tags(frame_format), mastering, notes)
 
 
 def _refuse(video: Video) -> None:
@@ -84,8 +88,8 @@ def _refuse(video: Video) -> None:
             f"{video.path}: its timestamps jump back after {video.times[back]:.1f} s; "
             "ffmpeg -i INPUT -vf setpts=N/FRAME_RATE/TB OUTPUT makes them anew"
         )
-    if min(video.look.width, video.look.height) < 2:
-        raise UserError(f"{video.path}: too small to encode ({video.look.width} pixels wide)")
+    if min(video.format.width, video.format.height) < 2:
+        raise UserError(f"{video.path}: too small to encode ({video.format.width} pixels wide)")
     if any(name in each for each in video.side_data for name in _DOLBY_VISION):
         raise UserError(
             f"{video.path}: has Dolby Vision metadata, which would not match the encoded video; "
@@ -93,21 +97,21 @@ def _refuse(video: Video) -> None:
         )
 
 
-def _merge(video: Video) -> Look:
-    """Merge the looks of all frames into one: some may lack a tag that others have.
+def _merge(video: Video) -> FrameFormat:
+    """Merge the formats of all frames into one: some may lack a tag that others have.
 
     Raises:
         UserError: the frames differ in size, format or colours.
     """
-    merged = video.look
-    for first, look in video.looks[1:]:
+    merged = video.format
+    for first, other in video.formats[1:]:
         at = f"{video.times[first]:.1f} s"
         for what, old, new, mend in (
-            ("size", f"{merged.width}x{merged.height}", f"{look.width}x{look.height}",
+            ("size", f"{merged.width}x{merged.height}", f"{other.width}x{other.height}",
              f"scale={merged.width}:{merged.height}"),
-            ("pixel format", merged.pixel_format, look.pixel_format,
+            ("pixel format", merged.pixel_format, other.pixel_format,
              f"format={merged.pixel_format}"),
-            ("pixels' aspect", merged.aspect, look.aspect,
+            ("pixels' aspect", merged.aspect, other.aspect,
              f"scale={merged.width}:{merged.height},setsar={merged.aspect}"),
         ):  # fmt: skip
             if old != new:
@@ -116,7 +120,7 @@ def _merge(video: Video) -> Look:
                     f"first: ffmpeg -i INPUT -vf {mend} OUTPUT"
                 )
         for name in ("range", "space", "primaries", "transfer", "chroma"):
-            old, new = getattr(merged, name), getattr(look, name)
+            old, new = getattr(merged, name), getattr(other, name)
             if old and new and old != new:
                 raise UserError(
                     f"{video.path}: changes its colours from {old} to {new} ({name}) at {at}; "

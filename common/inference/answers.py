@@ -205,8 +205,8 @@ def of_video(
     finest = np.max if unit == CODECS[QUALITY].unit else np.min
     return {
         "kind": "video",
-        "width": video.look.width,
-        "height": video.look.height,
+        "width": video.format.width,
+        "height": video.format.height,
         "frames": video.frames,
         "seconds": round(scenes[-1].end_seconds, 3),
         "levels": _named(predictor, finest(levels, axis=0)),

@@ -10,7 +10,7 @@ from ..base.constants import QP, QUALITY, SCALES
 from . import h264, jpeg, quality
 
 
-def whole(level: float) -> int:
+def round_half_up(level: float) -> int:
     """Round a level to the nearest QP or quality factor; a half is rounded up."""
     return math.floor(level + 0.5)
 
@@ -31,7 +31,7 @@ class Codec(NamedTuple):
 
     def nearest(self, level: float) -> int:
         """Round a level to the nearest one that can be coded."""
-        return min(max(whole(level), min(self.levels)), max(self.levels))
+        return min(max(round_half_up(level), min(self.levels)), max(self.levels))
 
     def coarser_by(self, level: np.ndarray, other: np.ndarray) -> np.ndarray:
         """Count by how many steps `level` is coarser than `other`; negative if it is finer."""

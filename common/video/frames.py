@@ -14,7 +14,7 @@ import numpy as np
 from ..base.errors import UserError
 from .ffmpeg import input_arguments, open_reader, report_unreadable, run
 from .h264 import SCALER
-from .probe import Look, Video
+from .probe import FrameFormat, Video
 
 # Formats of known frame size: planes of whole bytes, chroma dimensions rounded up.
 _PLANAR = {
@@ -35,34 +35,34 @@ def read_frames(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
     Raises:
         UserError: the video cannot be read, or ends before the last number.
     """
-    if video.look.pixel_format in _PLANAR and _is_uniform(video):
+    if video.format.pixel_format in _PLANAR and _is_uniform(video):
         yield from _read_planar(video, numbers)
         return
     # Rare: if sizes or formats change, ffmpeg converts all frames to RGB.
     graph = f"scale=flags={SCALER},format=rgb24"
-    looks = ((video.look_at(number), number) for number in range(video.frames))
-    sizes = (look.width * look.height * 3 for look, _ in looks)
+    formats = map(video.format_at, range(video.frames))
+    sizes = (each.width * each.height * 3 for each in formats)
     words = ["-noautoscale", "-vf", graph]
     for number, data in read_raw(video, words, sizes, numbers, reinit=True):
-        look = video.look_at(number)
-        yield np.frombuffer(data, np.uint8).reshape(look.height, look.width, 3)
+        frame_format = video.format_at(number)
+        yield np.frombuffer(data, np.uint8).reshape(frame_format.height, frame_format.width, 3)
 
 
 def _is_uniform(video: Video) -> bool:
-    return len({look[:3] for _, look in video.looks}) == 1
+    return len({each.layout for _, each in video.formats}) == 1
 
 
 def _read_planar(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
-    size = planar_bytes(video.look.pixel_format, video.look.width, video.look.height)
+    size = planar_bytes(video.format.pixel_format, video.format.width, video.format.height)
     sizes = (size for _ in range(video.frames))
     waiting: list[bytes] = []
-    before = video.look
-    for number, data in read_raw(video, ["-pix_fmt", video.look.pixel_format], sizes, numbers):
-        look = video.look_at(number)
-        if waiting and (look != before or len(waiting) * size >= _BATCH):
+    before = video.format
+    for number, data in read_raw(video, ["-pix_fmt", video.format.pixel_format], sizes, numbers):
+        frame_format = video.format_at(number)
+        if waiting and (frame_format != before or len(waiting) * size >= _BATCH):
             yield from _convert(before, waiting)
             waiting = []
-        before = look
+        before = frame_format
         waiting.append(data)
     if waiting:
         yield from _convert(before, waiting)
@@ -77,25 +77,32 @@ def planar_bytes(pixel_format: str, width: int, height: int) -> int:
     return values * width_of_value
 
 
-def _convert(look: Look, frames: Sequence[bytes]) -> Iterator[np.ndarray]:
-    """Convert raw frames of this look to RGB."""
-    tags = colour_tags(look)
-    words = ["-f", "rawvideo", "-pix_fmt", look.pixel_format, "-s", f"{look.width}x{look.height}"]
+def _convert(frame_format: FrameFormat, frames: Sequence[bytes]) -> Iterator[np.ndarray]:
+    """Convert raw frames of one format to RGB."""
+    tags = colour_tags(frame_format)
+    words = [
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        frame_format.pixel_format,
+        "-s",
+        f"{frame_format.width}x{frame_format.height}",
+    ]
     graph = f"{tags},scale=flags={SCALER},format=rgb24"
     words += ["-i", "pipe:0", "-vf", graph, "-f", "rawvideo", "-"]
     data = run(words, b"".join(frames))
-    yield from np.frombuffer(data, np.uint8).reshape(-1, look.height, look.width, 3)
+    yield from np.frombuffer(data, np.uint8).reshape(-1, frame_format.height, frame_format.width, 3)
 
 
-def colour_tags(look: Look) -> str:
-    """Make the filter of ffmpeg that sets the colour tags of `look`."""
+def colour_tags(frame_format: FrameFormat) -> str:
+    """Make the filter of ffmpeg that sets the colour tags of `frame_format`."""
     tags = {
-        "range": look.range,
-        "colorspace": look.space,
-        "color_primaries": look.primaries,
-        "color_trc": look.transfer,
+        "range": frame_format.range,
+        "colorspace": frame_format.space,
+        "color_primaries": frame_format.primaries,
+        "color_trc": frame_format.transfer,
         # "left" is H.264's default, and older filters lack this option.
-        "chroma_location": look.chroma if look.chroma != "left" else "",
+        "chroma_location": frame_format.chroma if frame_format.chroma != "left" else "",
     }
     kept = ":".join(f"{name}={value}" for name, value in tags.items() if value)
     return f"setparams={kept}" if kept else "null"

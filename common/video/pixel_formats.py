@@ -50,7 +50,7 @@ def _table() -> dict[str, tuple[int, int, int]]:
 
 
 @functools.cache
-def supported_by(library: str) -> tuple[str, ...]:
+def list_supported(library: str) -> tuple[str, ...]:
     """List the pixel formats that an encoder of ffmpeg accepts."""
     text = run(["-h", f"encoder={library}"]).decode()
     listed = re.search(r"Supported pixel formats: (.*)", text)
@@ -68,7 +68,7 @@ def choose_coded(name: str, library: str) -> PixelFormat:
     depths = [depth for depth in (12, 10, 8) if depth <= has.depth] or [8]
     if has.depth == 9:
         depths = [10, 8]  # nothing is lost
-    takes = supported_by(library)
+    takes = list_supported(library)
     for depth in depths:
         for subsampling in dict.fromkeys((chroma, "420")):
             wanted = f"yuv{subsampling}p{f'{depth}le' if depth > 8 else ''}"

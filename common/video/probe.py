@@ -36,7 +36,7 @@ _UNKNOWN = ("unknown", "unspecified", "reserved", "N/A")
 _LINES_KEPT = 200  # of ffmpeg's log, to find the reason of a failure
 
 
-class Look(NamedTuple):
+class FrameFormat(NamedTuple):
     """Properties that may change between frames; colours are ffmpeg's names, or '' if unknown."""
 
     width: int
@@ -48,6 +48,11 @@ class Look(NamedTuple):
     primaries: str
     transfer: str
     chroma: str  # position of the chroma samples, if stated
+
+    @property
+    def layout(self) -> tuple[int, int, str]:
+        """What a decoder's buffers depend on: width, height and pixel format."""
+        return self.width, self.height, self.pixel_format
 
 
 class Stream(NamedTuple):
@@ -69,7 +74,7 @@ class Video(NamedTuple):
     """Contents of a video file, as found by `probe`."""
 
     path: Path
-    looks: list[tuple[int, Look]]  # each with its first frame, in order
+    formats: list[tuple[int, FrameFormat]]  # each with its first frame, in order
     times: list[float]  # seconds from the first frame to each frame, and to the end of the last
     cuts: list[int]  # first frames after a cut
     start: float  # seconds from the file's start, which may be its sound's, to the first frame
@@ -84,13 +89,15 @@ class Video(NamedTuple):
         return len(self.times) - 1
 
     @property
-    def look(self) -> Look:
-        """Look of the first frame."""
-        return self.looks[0][1]
+    def format(self) -> FrameFormat:
+        """Format of the first frame."""
+        return self.formats[0][1]
 
-    def look_at(self, number: int) -> Look:
-        """Look of the frame with that number."""
-        return next(look for first, look in reversed(self.looks) if first <= number)
+    def format_at(self, number: int) -> FrameFormat:
+        """Find the format of the frame with that number."""
+        return next(
+            frame_format for first, frame_format in reversed(self.formats) if first <= number
+        )
 
 
 def first_of_each_second(times: Sequence[float]) -> list[int]:
@@ -150,7 +157,7 @@ class _Found:
     """Contents of a video, collected from the output of ffmpeg."""
 
     def __init__(self) -> None:
-        self.looks: list[tuple[int, Look]] = []
+        self.formats: list[tuple[int, FrameFormat]] = []
         self.times: list[float] = []
         self.interlaced: int | None = None
         self.side_data: list[str] = []
@@ -164,7 +171,7 @@ class _Found:
         if match := _FRAME.search(line):
             self._add_frame(match.groupdict())
         elif match := _COLOURS.search(line):
-            self._add_look(match.groupdict())
+            self._add_format(match.groupdict())
         elif line.startswith("[Parsed_showinfo"):
             if "side data - " in line and len(self.times) < 2:
                 self.side_data.append(line.split("side data - ")[-1].strip())
@@ -191,13 +198,15 @@ class _Found:
             self.interlaced = len(self.times) - 1
         self._frame = frame
 
-    def _add_look(self, colours: dict[str, str]) -> None:
+    def _add_format(self, colours: dict[str, str]) -> None:
         tags = *colours.values(), self._frame["chroma"] or ""
         known = [name if name not in _UNKNOWN else "" for name in tags]
         sides = int(self._frame["width"]), int(self._frame["height"])
-        look = Look(*sides, self._frame["pixel_format"], _reduce(self._frame["aspect"]), *known)
-        if not self.looks or self.looks[-1][1] != look:
-            self.looks.append((len(self.times) - 1, look))
+        frame_format = FrameFormat(
+            *sides, self._frame["pixel_format"], _reduce(self._frame["aspect"]), *known
+        )
+        if not self.formats or self.formats[-1][1] != frame_format:
+            self.formats.append((len(self.times) - 1, frame_format))
 
     def video(self, path: Path, cuts: list[int]) -> Video:
         """Describe the video, after its last frame was parsed."""
@@ -207,7 +216,7 @@ class _Found:
         last = self.duration or (times[-1] / (count - 1) if count > 1 else _FRAME_SECONDS)
         return Video(
             path=path,
-            looks=self.looks,
+            formats=self.formats,
             times=[*times, times[-1] + last],
             cuts=cuts,
             start=first,

@@ -1,5 +1,6 @@
 """Scenes of a video, from its cuts."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from .probe import Video
@@ -39,7 +40,9 @@ def find_scenes(video: Video) -> list[Scene]:
     parts were encoded differently.
     """
     times, last = video.times, video.frames
-    changed = [first for first, look in video.looks[1:] if look[:3] != video.look_at(first - 1)[:3]]
+    changed = [
+        first for (_, old), (first, new) in pairwise(video.formats) if old.layout != new.layout
+    ]
     starts = [0]
     for cut in sorted({*video.cuts, *changed} - {0}):
         shortest = min(times[cut] - times[starts[-1]], times[last] - times[cut])
