@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..base.errors import UserError
-from ..video.frame_codecs import whole
+from ..video.frame_codecs import round_half_up
 
 
 class Frame(NamedTuple):
@@ -45,8 +45,8 @@ def level_columns(
     """Make the manifest columns of three levels; `describe` says how a JND frame was made."""
     columns = {"codec": codec, "encoder": encoder}
     for order, level in enumerate(levels, 1):
-        columns[f"jnd{order}"], columns[f"coded{order}"] = f"{level:g}", str(whole(level))
-        columns[f"jnd{order}_frame"] = describe(whole(level))
+        columns[f"jnd{order}"], columns[f"coded{order}"] = f"{level:g}", str(round_half_up(level))
+        columns[f"jnd{order}_frame"] = describe(round_half_up(level))
     return columns
 
 
