@@ -8,15 +8,13 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import h5py
 import numpy as np
 
 from ..base.errors import UserError
 from ..base.files import check_regular
-
-if TYPE_CHECKING:
-    import h5py
 
 LABELS_PREFIX = "labels_"  # of the attributes that hold the fields of `Labels`
 OFFSETS = "quantization_offsets"
@@ -35,8 +33,6 @@ def open_weights(path: Path) -> "Iterator[h5py.File]":
     Raises:
         UserError: the file does not exist, cannot be read, or is damaged.
     """
-    import h5py
-
     try:
         check_regular(path)
         if _crashes_hdf5(path):
@@ -75,8 +71,6 @@ def _crashes_hdf5(path: Path) -> bool:
 
 def _try_to_open(path: Path) -> None:
     """Read the structure of a file, and let HDF5 crash if it must."""
-    import h5py
-
     signal.setitimer(signal.ITIMER_PROF, _CPU_SECONDS)
     # Other errors are found again, and reported, by the process that asks.
     with contextlib.suppress(Exception), h5py.File(path, "r") as file:
@@ -90,8 +84,6 @@ def list_weights(path: Path, file: "h5py.File") -> "list[tuple[str, list[h5py.Da
         UserError: a dataset is not of floating-point numbers, or there are more weights than in any
             of the six models: reading any file takes no more memory than reading those.
     """
-    import h5py
-
     group = file.get("model_weights", file)
     layers, size = [], 0
     for name in _read_names(group, "layer_names"):
@@ -126,10 +118,8 @@ def read_attribute(group: "h5py.Group", name: str) -> Any:
     Raises:
         ValueError: it is longer, or of another type: reading such can crash HDF5.
     """
-    import h5py.h5t as types
-
     attribute = group.attrs.get_id(name)
-    text_or_numbers = types.TypeStringID, types.TypeIntegerID, types.TypeFloatID
+    text_or_numbers = h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID
     if not isinstance(attribute.get_type(), text_or_numbers):
         raise ValueError(f"{name} is of an unknown type")
     if np.prod(attribute.shape, dtype=float) * attribute.dtype.itemsize > _LONGEST_NAMES:

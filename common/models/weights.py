@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import h5py
 import numpy as np
 
 from ..base.constants import LATENT_FILTERS
@@ -29,9 +29,6 @@ from .hdf5 import (
     write_checksum,
 )
 from .labels import Labels
-
-if TYPE_CHECKING:
-    import h5py
 
 # Models by their number of weights.
 OWNERS = {
@@ -161,8 +158,6 @@ def write_weights(
         labels: what the model was trained on.
         offsets: as in `WeightFile`.
     """
-    import h5py
-
     with atomic_write(Path(path), overwrite=True) as temporary:
         model.save_weights(temporary, save_format="h5")
         with h5py.File(temporary, "a") as file:  # Keras ignores attributes that it does not know
