@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from common.base.errors import UserError
+from common.video.cuts import find_cuts
 from common.video.ffmpeg import binary, find_reason
 from common.video.frames import read_frames
 from common.video.pixel_formats import choose_coded, describe
@@ -148,6 +149,31 @@ def test_scenes_are_sampled_and_tried_in_their_middles():
     assert scene.sample(3) == [12, 16, 20]
     assert scene.middle(4) == range(14, 18)
     assert scene.middle(99) == range(10, 22)
+
+
+def test_cuts_of_thumbnails():
+    """Cuts, also of dark pictures, and fades; not flashes, flickers to black, and noise."""
+    random = np.random.default_rng(0)
+    one, other, third = random.integers(40, 200, (3, 1, 144))
+
+    def cuts(*parts):
+        frames = np.concatenate([part.repeat(count, axis=0) for part, count in parts])
+        noisy = np.clip(frames + random.integers(-2, 3, frames.shape), 0, 255).astype(np.uint8)
+        return find_cuts(noisy, [number / 25 for number in range(len(noisy) + 1)])
+
+    assert cuts((one, 30), (other, 30), (third, 30)) == [30, 60]
+    assert cuts((one // 4, 30), (other // 4, 30)) == [30]
+    white, black = np.full_like(one, 255), np.full_like(one, 8)
+    for flash in (white, black, other):
+        for count in (1, 2, 3):
+            assert cuts((one, 30), (flash, count), (one, 30)) == []
+            assert cuts((one, 30), (flash, count), (one, 30), (other, 30)) == [60 + count]
+    assert cuts((one, 30), (white, 2), (other, 30)) in ([30], [32], [30, 32])
+    fade = [(one * part // 20, 1) for part in range(20, 0, -1)]
+    rise = [(other * part // 20, 1) for part in range(1, 21)]
+    (cut,) = cuts((one, 30), *fade, (black, 6), *rise, (other, 30))
+    assert 56 <= cut <= 62
+    assert cuts((one, 1)) == [] == cuts((black, 30))
 
 
 # What is no video, or none to be opened

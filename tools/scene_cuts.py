@@ -1,6 +1,6 @@
 """Precision and recall of scene detection on clips whose cuts are known.
 
-Twelve clips of 640x360 at 25 frames per second are made of pans over photographs and of parts of
+Thirteen clips of 640x360 at 25 frames per second are made of pans over photographs and of parts of
 videos, joined by cuts, dissolves and fades, with flashes in between. What `find_scenes` finds is
 compared with PySceneDetect where that is installed, which no other part of this project needs.
 """
@@ -115,6 +115,8 @@ def make_clips(photos: Sequence[Path], videos: Path) -> Iterator[Clip]:
         kind = f"flashes of {len(lights)} frames"
         lit = [flash(each, (20, 40), lights) for each in pans[:4]]
         yield join(kind, lit)
+    lit = [flash(each, (len(each) - 2,), [1.0, 1.0]) for each in pans[4:9]]
+    yield join("flashes at cuts", lit)
     yield join(
         "fast pans", [pan(path, 60, speed) for path, speed in zip(photos[25:31], [20, 30, 40] * 2)]
     )
@@ -141,7 +143,7 @@ def list_detectors() -> dict[str, Callable[[Path], list[int]]]:
     ways: dict[str, Callable[[Path], list[int]]] = {
         "this project": lambda path: [scene.first for scene in find_scenes(probe(path))[1:]]
     }
-    for threshold in (10, 5):
+    for threshold in (10, 6):
         ways[f"scdet {threshold}"] = functools.partial(detect_by_scdet, threshold=threshold)
     with contextlib.suppress(ImportError):
         import scenedetect
@@ -151,8 +153,8 @@ def list_detectors() -> dict[str, Callable[[Path], list[int]]]:
             return [first.frame_num for first, _ in scenes[1:]]
 
         for detector, thresholds in (
-            (scenedetect.ContentDetector, (27.0, 22.0, 32.0)),
-            (scenedetect.AdaptiveDetector, (3.0, 4.0, 5.0)),
+            (scenedetect.ContentDetector, (27.0, 32.0)),
+            (scenedetect.AdaptiveDetector, (3.0, 5.0)),
         ):
             for threshold in thresholds:
                 ways[f"{detector.__name__} {threshold:g}"] = functools.partial(

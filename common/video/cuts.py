@@ -18,8 +18,6 @@ _SHORT = 0.5  # seconds that a flash, or the beginning of a fade, takes at most
 # A cut changes grey levels (0 to 255) by at least this on average, and by so many times what
 # the frames around change by.
 _LEAST_JUMP, _TIMES_AROUND, _AROUND = 6, 2.5, 3
-# After a flash, the picture differs from that before it by less than this part of the jump.
-_ALIKE = 0.5
 _BLACK = 32  # no grey level of a black frame is higher
 
 
@@ -42,7 +40,7 @@ def find_cuts(thumbnails: np.ndarray, times: Sequence[float]) -> list[int]:
             after_black = _difference(thumbnails[later], thumbnails[number - 1]) >= _LEAST_JUMP
         if not after_black and not _is_jump(jumps, number):
             continue
-        if back := _find_return(thumbnails, times, number, jumps[number]):
+        if back := _find_return(thumbnails, times, jumps, number):
             returned = back
         else:
             cuts.append(number)
@@ -61,12 +59,17 @@ def _is_jump(jumps: np.ndarray, number: int) -> bool:
 
 
 def _find_return(
-    thumbnails: np.ndarray, times: Sequence[float], cut: int, jump: float
+    thumbnails: np.ndarray, times: Sequence[float], jumps: np.ndarray, cut: int
 ) -> int | None:
-    """Find the frame soon after a flash that looks like the one before it; None: it is a cut."""
+    """Find the frame soon after a flash that looks like the one before it; None: it is a cut.
+
+    They may differ by as much as the movement before the flash would have made of them.
+    """
+    movement = float(np.mean(jumps[max(cut - _AROUND, 0) : cut]))
     for number in range(cut + 1, len(thumbnails)):
         if times[number] - times[cut] >= _SHORT:
             break
-        if _difference(thumbnails[number], thumbnails[cut - 1]) < _ALIKE * jump:
+        alike = max(_LEAST_JUMP, (number - cut + 1) * movement)
+        if _difference(thumbnails[number], thumbnails[cut - 1]) < min(alike, jumps[cut] / 2):
             return number
     return None
