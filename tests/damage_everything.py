@@ -79,9 +79,9 @@ def _weights_reader(_: Path) -> Callable[[Path], object]:
 
 
 def _write_bitstream(folder: Path) -> list[Path]:
-    from common.codec.entropy_model import build_prior, entropy_file, write_prior
-    from common.codec.sources import read_sources
-    from common.inference.compression import compress
+    from common.codec.entropy_model import EntropyModel, entropy_file
+    from common.codec.latent_codec import LatentCodec
+    from common.inference.compression import compress_picture
     from common.models.backbone import build_backbone
     from common.models.build import build_model, start_from
     from common.models.descriptions import MODELS
@@ -92,7 +92,7 @@ def _write_bitstream(folder: Path) -> list[Path]:
     initialise_as_wavelets(backbone, 0)
     file = folder / "JND1Reconstruction.h5"
     write_weights(backbone.whole, file)
-    write_prior(build_prior(), backbone.whole, entropy_file(file))
+    EntropyModel().write(entropy_file(file), backbone.whole)
     model = build_model(MODELS["LAT"])
     golden.write_weights("LAT", folder / "golden.h5")
     read_weights(model.whole, folder / "golden.h5")
@@ -100,12 +100,11 @@ def _write_bitstream(folder: Path) -> list[Path]:
     write_weights(model.whole, folder / "LATJND1.h5")
     Image.fromarray(picture(2, 352, 640)).save(folder / "a.png")
     Image.fromarray(picture(3, 400, 700)).save(folder / "b.png")
-    sources = read_sources(None, [file], ["JND1"])
+    codecs = [LatentCodec.from_backbone("JND1", file)]
     paths = []
     for name, view in (("a", "centre"), ("b", "own")):
         paths.append(folder / f"{name}.latent")
-        _, errors = compress(sources, [(folder / f"{name}.png", paths[-1])], view, False)
-        assert not errors
+        compress_picture(codecs, folder / f"{name}.png", paths[-1], view)
     return paths
 
 
@@ -130,7 +129,7 @@ def damage_and_sign(data: bytes, seed: int) -> bytes:
     """A bitstream file with damaged fields, bytes or claims, and a checksum that fits again."""
     from common.codec import bitstream
 
-    chance, head = random.Random(seed), len(bitstream._MAGIC) + 1 + bitstream._DIGEST
+    chance, head = random.Random(seed), len(bitstream.MAGIC) + 1 + bitstream._DIGEST
     content = data[head:]
     if seed % 3 == 0:
         content = damaged(content, seed)
@@ -155,27 +154,28 @@ def damage_and_sign(data: bytes, seed: int) -> bytes:
 
 
 def _write_entropy(folder: Path) -> list[Path]:
-    from common.codec.entropy_model import build_prior, entropy_file, write_prior
+    from common.codec.entropy_model import EntropyModel, entropy_file
     from common.models.backbone import build_backbone
     from common.models.weights import write_weights
 
     backbone, file = build_backbone(), folder / "JND1Reconstruction.h5"
     write_weights(backbone.whole, file)
-    write_prior(build_prior(), backbone.whole, entropy_file(file))
+    EntropyModel().write(entropy_file(file), backbone.whole)
     return [entropy_file(file)]
 
 
 def _entropy_reader(folder: Path) -> Callable[[Path], object]:
-    from common.codec.entropy_model import build_prior, prior_checksum, read_prior
+    from common.codec.entropy_model import EntropyModel
     from common.models.backbone import build_backbone
     from common.models.weights import read_weights
 
-    backbone, prior = build_backbone().whole, build_prior()
+    backbone = build_backbone().whole
     read_weights(backbone, folder / "JND1Reconstruction.h5")
 
     def read(path: Path) -> object:
-        read_prior(prior, backbone, path)
-        return prior_checksum(prior)
+        entropy_model = EntropyModel()
+        entropy_model.read(path, backbone)
+        return entropy_model.checksum
 
     return read
 

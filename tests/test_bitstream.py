@@ -1,4 +1,4 @@
-"""Coded pictures: the file, the latents in it, and the levels predicted from them."""
+"""Bitstream files: the file, the latents in it, and the levels predicted from them."""
 
 import json
 import threading
@@ -15,15 +15,9 @@ from PIL import Image
 from common.base.errors import UserError
 from common.base.framework import tf
 from common.codec import entropy_model as entropy
-from common.codec.bitstream import CodedLatent, CodedPicture, packed, read_coded, unpacked
-from common.codec.decoding import _coder, decoded
-from common.codec.entropy_model import (
-    build_coder,
-    build_prior,
-    entropy_file,
-    read_prior,
-    write_prior,
-)
+from common.codec.bitstream import Bitstream, CodedLatent, pack, read_bitstream, unpack
+from common.codec.decoding import _load_coder, decode
+from common.codec.entropy_model import EntropyModel, entropy_file, weights_checksum
 from common.commands.main import main
 from common.data.frames import read_frame
 from common.inference.predictor import Predictor
@@ -32,6 +26,7 @@ from common.models.build import build_model, start_from
 from common.models.descriptions import MODELS
 from common.models.wavelets import initialise_as_wavelets
 from common.models.weights import read_weights, write_weights
+from common.training.quantization import copy_entropy_models
 from tests import golden
 from tests.damage import damaged
 from tests.damage_everything import CLAIMS
@@ -61,7 +56,7 @@ def _make(folder):
         initialise_as_wavelets(backbones[-1], seed)
         path = folder / f"{level}Reconstruction.h5"
         write_weights(backbones[-1].whole, path)
-        write_prior(build_prior(), backbones[-1].whole, entropy_file(path))
+        EntropyModel().write(entropy_file(path), backbones[-1].whole)
     for name, own in (("MJLAT", backbones), ("LAT", backbones[:1]), ("E2ELAT", backbones[:1])):
         model = build_model(MODELS[name])
         golden.write_weights(name, folder / "golden.h5")
@@ -109,11 +104,11 @@ def refused(arguments, capsys, *parts):
 
 
 def coder_of(folder, level):
-    backbone, prior = build_backbone(), build_prior()
+    backbone, entropy_model = build_backbone(), EntropyModel()
     path = folder / f"{level}Reconstruction.h5"
     read_weights(backbone.whole, path)
-    read_prior(prior, backbone.whole, entropy_file(path))
-    return backbone, build_coder(prior)
+    entropy_model.read(entropy_file(path), backbone.whole)
+    return backbone, entropy_model.coder
 
 
 # The file
@@ -124,7 +119,7 @@ latents = some.builds(
 )
 sides = some.integers(1, 4000)
 pictures = some.builds(
-    CodedPicture,
+    Bitstream,
     sides,
     sides,
     some.sampled_from(["squashed", "centre", "own"]),
@@ -133,28 +128,28 @@ pictures = some.builds(
 
 
 @given(pictures)
-def test_a_file_holds_what_was_packed(coded_picture):
-    assert unpacked(packed(coded_picture)) == coded_picture
+def test_a_file_holds_what_was_packed(bitstream):
+    assert unpack(pack(bitstream)) == bitstream
 
 
 @given(some.binary())
 def test_other_bytes_are_refused(data):
     with pytest.raises(UserError):
-        unpacked(data)
+        unpack(data)
 
 
 def test_a_thousand_damaged_files_are_refused(file):
     whole = file.read_bytes()
     for seed in range(1000):
         with pytest.raises(UserError):
-            unpacked(damaged(whole, seed))
+            unpack(damaged(whole, seed))
 
 
 def test_parts_of_another_file_are_refused(coded, file):
     one, other = file.read_bytes(), (coded / "test" / "a b9.png.latent").read_bytes()
     for place in (12, 25, 40, 100, len(one) // 2, len(one) - 1):
         with pytest.raises(UserError):
-            unpacked(one[:place] + other[place:])
+            unpack(one[:place] + other[place:])
 
 
 @pytest.mark.parametrize(
@@ -182,11 +177,11 @@ def test_fields_that_cannot_be_are_refused(file, fields):
 
     from common.codec import bitstream
 
-    content = [*read_coded(file)._replace(latents=[])._replace(**fields)]
+    content = [*read_bitstream(file)._replace(latents=[])._replace(**fields)]
     body = msgpack.packb(content)
-    data = bitstream._MAGIC + bytes([1]) + bitstream._digest(body) + body
-    with pytest.raises(UserError, match="holds no coded picture"):
-        unpacked(data)
+    data = bitstream.MAGIC + bytes([1]) + bitstream._digest(body) + body
+    with pytest.raises(UserError, match="its fields are not"):
+        unpack(data)
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=bytes.hex)
@@ -196,10 +191,10 @@ def test_sizes_are_not_believed(file, claim, nested):
     from common.codec import bitstream
 
     body = claim * nested
-    data = bitstream._MAGIC + bytes([1]) + bitstream._digest(body) + body
+    data = bitstream.MAGIC + bytes([1]) + bitstream._digest(body) + body
     tracemalloc.start()
-    with pytest.raises(UserError, match="holds no coded picture"):
-        unpacked(data)
+    with pytest.raises(UserError, match="its fields are not"):
+        unpack(data)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5_000_000 + 2 * len(data)
@@ -209,17 +204,17 @@ def test_a_later_version_is_told(file):
     data = bytearray(file.read_bytes())
     data[8] = 2
     with pytest.raises(UserError, match="version 1"):
-        unpacked(bytes(data))
+        unpack(bytes(data))
 
 
 def test_strings_damaged_before_the_file_was_written(folder, file):
     """As by a fault of memory: the checksum of the file fits, so that of the latent must tell."""
-    whole = read_coded(file)
+    whole = read_bitstream(file)
     for seed in range(60):
         latent = whole.latents[0]
         latent = latent._replace(string=latent.string[:1] + damaged(latent.string[1:], seed))
         with pytest.raises(UserError, match=r"damaged|does not decode"):
-            decoded(latent, whole.places, [folder])
+            decode(latent, whole.latent_size, [folder])
 
 
 # What it decodes to
@@ -228,7 +223,7 @@ def test_strings_damaged_before_the_file_was_written(folder, file):
 def test_threads_share_a_predictor_that_has_predicted_nothing(folder, file):
     """Entropy models are made once, whoever comes first, and all threads get the same levels."""
     predictor = Predictor("MJLAT", folder / "MJLAT.h5")
-    _coder.cache_clear()
+    _load_coder.cache_clear()
     start, levels = threading.Barrier(8), []
 
     def work():
@@ -241,17 +236,17 @@ def test_threads_share_a_predictor_that_has_predicted_nothing(folder, file):
     for each in threads:
         each.join()
     assert len(levels) == 8 and all(np.array_equal(each, levels[0]) for each in levels)
-    assert _coder.cache_info().misses == 3  # of three levels
+    assert _load_coder.cache_info().misses == 3  # of three levels
 
 
 def test_latents_are_the_encoders_to_the_bit(folder, root, file):
     frame = read_frame(root / "test" / "a b2.png").astype(np.float32)
-    coded_picture = read_coded(file)
-    assert [latent.target for latent in coded_picture.latents] == list(LEVELS)
-    for level, latent in zip(LEVELS, coded_picture.latents):
+    bitstream = read_bitstream(file)
+    assert [latent.target for latent in bitstream.latents] == list(LEVELS)
+    for level, latent in zip(LEVELS, bitstream.latents):
         backbone, coder = coder_of(folder, level)
         made = backbone.analysis(frame[np.newaxis]).numpy()[0]
-        values = decoded(latent, (22, 40), [folder])
+        values = decode(latent, (22, 40), [folder])
         assert np.array_equal(values, np.round(made - coder.offset) + coder.offset)
 
 
@@ -269,7 +264,7 @@ def test_the_picture_is_the_reconstruction_that_test_measures(folder, root, code
         )
         psnr = 10 * np.log10(255**2 / np.mean((made - raw) ** 2))
         assert psnr == pytest.approx(row.psnr, abs=1e-4)
-        size = len(read_coded(coded / "test" / f"{row.image}.latent").latents[1].string)
+        size = len(read_bitstream(coded / "test" / f"{row.image}.latent").latents[1].string)
         assert 8 * size / (352 * 640) == pytest.approx(row.bits_per_pixel, abs=1e-6)
 
 
@@ -354,10 +349,10 @@ def test_of_a_large_picture_the_middle_is_seen(folder, tmp_path, capsys):
     Image.fromarray(rgb[:200, :200]).save(tmp_path / "small.png")
     given = ["compress", "--model", "LAT", "--target", "JND1", "--model_weights_path", folder]
     path = entropy_file(folder / "LATJND1.h5")
-    write_prior_of_lat(folder, path)
+    write_entropy_model_of_lat(folder, path)
     given += ["--view", "own", "--out", tmp_path, tmp_path / "large.png", tmp_path / "small.png"]
     assert main("backbone", [str(each) for each in given]) == 0
-    latent = decoded(read_coded(tmp_path / "large.png.latent").latents[0], (32, 46), [folder])
+    latent = decode(read_bitstream(tmp_path / "large.png.latent").latents[0], (32, 46), [folder])
     model = build_model(MODELS["LAT"])
     read_weights(model.whole, folder / "LATJND1.h5")
     (level,) = np.ravel(model.head(latent[np.newaxis, 5:27, 3:43]))
@@ -372,10 +367,10 @@ def test_of_a_large_picture_the_middle_is_seen(folder, tmp_path, capsys):
     path.unlink()
 
 
-def write_prior_of_lat(folder, path):
+def write_entropy_model_of_lat(folder, path):
     model = build_model(MODELS["LAT"])
     read_weights(model.whole, folder / "LATJND1.h5")
-    write_prior(build_prior(), model.backbones[0].analysis, path)
+    EntropyModel().write(path, model.backbones[0].analysis)
 
 
 # Both range coders
@@ -412,7 +407,7 @@ def test_both_range_coders(folder, root, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(entropy, "tfc", None)
     from common.codec import decoding
 
-    decoding._coder.cache_clear()
+    decoding._load_coder.cache_clear()
     by_constriction = coded_by(tmp_path / "c")
     code, found = level(by_constriction)
     assert code == 0
@@ -422,7 +417,50 @@ def test_both_range_coders(folder, root, tmp_path, monkeypatch, capsys):
     code, refusal = level(by_tfc)
     assert code == 1
     assert "tensorflow-compression's, which constriction does not read" in str(refusal["errors"])
-    decoding._coder.cache_clear()
+    decoding._load_coder.cache_clear()
+
+
+# What a model compressed, its backbones decompress
+
+
+def test_what_a_model_compressed_its_backbones_decompress(folder, root, tmp_path, capsys):
+    """MJ-LAT's file holds their analysis transforms; `train` copies their entropy models."""
+    weights, image = tmp_path / "MJLAT.h5", root / "test" / "a b2.png"
+    weights.write_bytes((folder / "MJLAT.h5").read_bytes())
+    model = build_model(MODELS["MJLAT"])
+    read_weights(model.whole, weights)
+    copy_entropy_models(model, [folder / f"{level}Reconstruction.h5" for level in LEVELS], weights)
+    for whose, out in (
+        (("--model", "MJLAT", "--model_weights_path", weights), "model"),
+        (("--target", *LEVELS, "--model_weights_path", folder), "backbones"),
+    ):
+        given = ["compress", *whose, "--out", tmp_path / out, image]
+        assert main("backbone", [str(each) for each in given]) == 0
+    by_model, by_backbones = (
+        read_bitstream(tmp_path / out / "a b2.png.latent") for out in ("model", "backbones")
+    )
+    for one, other in zip(by_model.latents, by_backbones.latents):
+        assert one._replace(backbone="") == other._replace(backbone="")
+    for number, level in enumerate(LEVELS):
+        given = ["decompress", "--target", level, "--model_weights_path", folder]
+        given += ["--out", tmp_path / level, tmp_path / "model"]
+        assert main("backbone", [str(each) for each in given]) == 0
+        backbone, coder = coder_of(folder, level)
+        latent = coder.decompress(by_model.latents[number].string, (22, 40))
+        frame = np.clip(np.rint(backbone.synthesis(latent[np.newaxis])[0]), 0, 255)
+        made = np.asarray(Image.open(tmp_path / level / "a b2.png"))[..., ::-1].astype(float)
+        assert np.abs(made - frame).max() <= 1
+
+
+def test_compact_backbones_decompress_what_a_compact_model_compressed(folder, root, tmp_path):
+    """Of the same kernels, common.compact makes the same, whichever file they are in."""
+    for name in ("MJLAT.h5", "JND1Reconstruction.h5"):
+        assert main("compact", [str(folder / name), str(tmp_path / name)]) == 0
+    model = build_model(MODELS["MJLAT"])
+    read_weights(model.whole, tmp_path / "MJLAT.h5")
+    backbone = build_backbone()
+    read_weights(backbone.whole, tmp_path / "JND1Reconstruction.h5")
+    assert weights_checksum(model.backbones[0].analysis) == weights_checksum(backbone.analysis)
 
 
 # What does not fit
@@ -436,16 +474,16 @@ def test_pictures_of_other_backbones_are_refused(folder, coded, tmp_path, capsys
     assert main("MJLAT", [str(each) for each in given]) == 1
     told = json.loads(capsys.readouterr().out)
     assert not told["inputs"] and len(told["errors"]) == 3
-    assert "coded by the backbones JND1 " in told["errors"][0]["error"]
+    assert "compressed by the analysis transforms JND1 " in told["errors"][0]["error"]
     given = ["decompress", "--target", "Img", "--model_weights_path", other / "Backbone.h5"]
     golden.write_weights("Backbone", other / "Backbone.h5")
     given += ["--out", tmp_path / "png", coded / "test"]
     assert main("backbone", [str(each) for each in given]) == 1
-    assert "not by this one for Img" in capsys.readouterr().err
+    assert f"not by {other / 'Backbone.h5'}'s " in capsys.readouterr().err
     assert not list((tmp_path / "png").iterdir())
 
 
-def test_a_model_on_reconstructions_sees_no_coded_pictures(file, tmp_path, capsys):
+def test_a_model_on_reconstructions_sees_no_bitstreams(file, tmp_path, capsys):
     golden.write_weights("E2EREC", tmp_path / "E2ERECJND1.h5")
     given = ["predict", *FLOAT32, "--jnd_value", "JND1", "--model_weights_path", tmp_path, file]
     assert main("E2EREC", [str(each) for each in given]) == 1
@@ -482,9 +520,8 @@ def test_compress_says_what_is_missing(folder, root, tmp_path, capsys):
     image = root / "test" / "a b2.png"
     given = ["compress", "--target", "Img", "--out", tmp_path, image, "--model_weights_path"]
     golden.write_weights("Backbone", tmp_path / "ImgReconstruction.h5")
-    refused(
-        [*given, tmp_path], capsys, "ImgReconstruction.entropy.npz: no such file", "prior makes"
-    )
+    missing = "ImgReconstruction.entropy.npz: no such file"
+    refused([*given, tmp_path], capsys, missing, "reconstruct entropy")
     refused([*given, tmp_path / "no"], capsys, "no such folder or file")
     given = ["compress", "--target", "JND1", "--model_weights_path", folder, "--out", tmp_path]
     refused([*given, tmp_path / "no.png"], capsys, "no.png: no such file or folder")
@@ -520,7 +557,7 @@ def test_the_table_from_the_bitstream(folder, root, tmp_path, monkeypatch):
     from common.evaluation.report.table import markdown
 
     file = folder / "LATJND1.h5"
-    write_prior_of_lat(folder, entropy_file(file))
+    write_entropy_model_of_lat(folder, entropy_file(file))
     split = read_split(root, "test", levels_needed=True)
     candidates = [Candidate(MODELS["LAT"], "JND1", file)]
     candidates.append(Candidate(MODELS["E2ELAT"], "JND1", folder / "E2ELATJND1.h5"))  # has none
@@ -530,15 +567,15 @@ def test_the_table_from_the_bitstream(folder, root, tmp_path, monkeypatch):
     model = build_model(MODELS["LAT"])
     read_weights(model.whole, file)
     backbone, _ = coder_of(folder, "JND1")
-    prior = build_prior()
-    read_prior(prior, model.backbones[0].analysis, entropy_file(file))
-    coder = build_coder(prior)
+    entropy_model = EntropyModel()
+    entropy_model.read(entropy_file(file), model.backbones[0].analysis)
+    coder = entropy_model.coder
     errors = {way: [] for way in rows.index}
     sizes = []
     for image, true in zip(split.images, (20, 22, 24)):
         frame = read_frame(image).astype(np.float32)[np.newaxis]
         latent = backbone.analysis(frame).numpy()
-        sizes.append(8 * len(coder.compress(latent)[0]) / (352 * 640))
+        sizes.append(8 * len(coder.compress(latent[0])) / (352 * 640))
         rounded = np.round(latent - coder.offset) + coder.offset
         pixels = np.clip(np.rint(backbone.synthesis(rounded)), 0, 255)
         found = model.predicting(frame), model.head(rounded), model.head(rounded)
@@ -558,7 +595,7 @@ def test_the_table_from_the_bitstream(folder, root, tmp_path, monkeypatch):
     assert counts["the picture decoded from a string"] - counts["pixels"] == synthesis
     assert "| LAT" in markdown(table) and "JND1, QP" in markdown(table)
     assert bitstream.from_strings(split, [], tmp_path) == []
-    monkeypatch.setattr(bitstream, "_levels", None)  # all are kept
+    monkeypatch.setattr(bitstream, "_predict_levels", lambda *_: pytest.fail("all are cached"))
     (again,) = bitstream.from_strings(*given)
     assert again.values.JND1.tolist() == table.values.JND1.tolist()
     entropy_file(file).unlink()
@@ -567,10 +604,10 @@ def test_the_table_from_the_bitstream(folder, root, tmp_path, monkeypatch):
 # The entropy model alone
 
 
-def test_prior_trains_for_a_model_that_has_none(folder, root, tmp_path, monkeypatch, capsys):
-    from common.training import prior
+def test_entropy_trains_for_a_model_that_has_none(folder, root, tmp_path, monkeypatch, capsys):
+    from common.training import entropy as training
 
-    monkeypatch.setattr(prior, "STEPS", 40)
+    monkeypatch.setattr(training, "STEPS", 40)
     (tmp_path / "train").symlink_to(root / "test")
     weights = tmp_path / "E2ELATJND1.h5"
     weights.write_bytes((folder / "E2ELATJND1.h5").read_bytes())
@@ -593,7 +630,7 @@ def test_prior_trains_for_a_model_that_has_none(folder, root, tmp_path, monkeypa
     fitted = bits()
     model = build_model(MODELS["E2ELAT"])
     read_weights(model.whole, weights)
-    write_prior(build_prior(), model.backbones[0].analysis, entropy_file(weights))
+    EntropyModel().write(entropy_file(weights), model.backbones[0].analysis)
     assert fitted < 0.9 * bits()
     given = [
         "predict",
@@ -615,7 +652,7 @@ def test_a_head_trained_quantized_sees_rounded_latents(folder, root, coded, tmp_
         (tmp_path / split).symlink_to(root / "test")
     out = tmp_path / "out"
     given = ["train", "--data_dir", tmp_path, "--checkpoint_path", out, "--csv_log_path", out]
-    given += ["--jnd_value", "JND1", "--epochs", 1, "--batch_size", 3, "--quantized"]
+    given += ["--jnd_value", "JND1", "--epochs", 2, "--batch_size", 3, "--quantized"]
     given += ["--learning_rate", 1e-12, "--batch_norm_momentum", 0.9]
     given = [str(each) for each in [*given, "--JND_Recon_Models_Path", folder]]
     assert main("LAT", given) == 0

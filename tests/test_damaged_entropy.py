@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 
 from common.base.errors import UserError
-from common.codec.entropy_model import (
-    build_prior,
-    find_prior,
-    prior_checksum,
-    read_prior,
-    write_prior,
-)
+from common.codec.entropy_model import EntropyModel, find_entropy_model
 from common.models.backbone import build_backbone
 from tests.damage import damaged
 
@@ -23,30 +17,31 @@ def backbone():
 
 
 @pytest.fixture(scope="module")
-def prior():
-    return build_prior()
+def entropy_model():
+    return EntropyModel()
 
 
-def test_damage_is_told(backbone, prior, tmp_path):
+def test_damage_is_told(backbone, entropy_model, tmp_path):
     path = tmp_path / "Img.entropy.npz"
-    write_prior(prior, backbone, path)
-    data, whole, read = path.read_bytes(), prior_checksum(prior), build_prior()
+    entropy_model.write(path, backbone)
+    data = path.read_bytes()
     for seed in range(300):
         path.write_bytes(damaged(data, seed))
         try:
-            read_prior(read, backbone, path)
+            read = EntropyModel()
+            read.read(path, backbone)
         except UserError as error:
             assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
             with pytest.raises(UserError, match="is not in"):
-                find_prior(whole, [tmp_path])
+                find_entropy_model(entropy_model.checksum, [tmp_path])
         else:
-            assert prior_checksum(read) == whole, seed
+            assert read.checksum == entropy_model.checksum, seed
 
 
 @pytest.mark.parametrize("change", ["name", "shape", "kind", "nan", "more", "backbone"])
-def test_what_is_none_is_told(backbone, prior, tmp_path, change):
+def test_what_is_none_is_told(backbone, entropy_model, tmp_path, change):
     path = tmp_path / "Img.entropy.npz"
-    write_prior(prior, backbone, path)
+    entropy_model.write(path, backbone)
     with np.load(path) as file:
         values = {name: file[name] for name in file.files}
     name = next(name for name in values if name != "backbone")
@@ -64,4 +59,4 @@ def test_what_is_none_is_told(backbone, prior, tmp_path, change):
         del values["backbone"]
     np.savez(path, **values)
     with pytest.raises(UserError, match=r"Img\.entropy\.npz: not a whole file"):
-        read_prior(build_prior(), backbone, path)
+        EntropyModel().read(path, backbone)

@@ -16,7 +16,7 @@ from common.data.listing import describe_others, list_images
 from common.data.pictures import TRANSPARENT
 from common.data.split import read_jnd_frames, read_split
 from common.datasets.checking import check
-from common.inference.compression_files import to_compress
+from common.inference.compression_files import pair_pictures
 from common.inference.inputs import find_inputs
 from common.video.ffmpeg import binary
 from tests.processes import REPO
@@ -49,7 +49,7 @@ def test_pictures_and_videos_are_taken_by_what_they_are(folder, caplog):
     assert [path.name for path, _ in found] == [*taken, "8.gif", "9.MTS"]
     rest = "5 files that are neither pictures nor videos (.db, .txt, .svg, no suffix)"
     assert caplog.messages[-1] == f"left out: {rest}"
-    work = to_compress([folder], folder / "out", overwrite=False)
+    work = pair_pictures([folder], folder / "out", overwrite=False)
     assert [path.name for path, _ in work.pairs] == taken
     rest = "7 files that are not pictures (.db, .gif, .mts, .txt, .svg, no suffix)"
     assert caplog.messages[-1] == f"left out: {rest}"

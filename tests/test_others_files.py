@@ -15,14 +15,14 @@ from PIL import Image
 
 from common.base.errors import UserError, printable
 from common.base.temporary import lock
-from common.codec.bitstream import read_coded
-from common.codec.entropy_model import build_prior, find_prior
-from common.codec.entropy_model import read_prior as read_entropy_model
+from common.codec.bitstream import read_bitstream
+from common.codec.entropy_model import EntropyModel, entropy_file, find_entropy_model
 from common.commands import main as commands
 from common.data.frames import read_rgb
 from common.data.text import guard_cells, read_text
 from common.inference.predictor import Predictor
-from common.models.weights import find_weights, read_weight_file
+from common.models.backbone import build_backbone
+from common.models.weights import find_weights, read_weight_file, read_weights
 from common.training.checkpoint import read_state, reserve
 from tests import golden
 from tests.processes import REPO, one_line
@@ -150,19 +150,15 @@ def test_decompress_leaves_originals_alone(main, photo, tmp_path):
     code, (line,) = main("backbone", *compress, pictures)
     assert code == 1 and "p.png.latent: already exists" in line
     assert main("backbone", *compress, pictures, "--overwrite") == (0, [])
-    assert read_coded(coded / "p.png.latent").width == 128
+    assert read_bitstream(coded / "p.png.latent").width == 128
 
 
 def test_decompressed_pictures_are_ours_and_replaced(main, photo, tmp_path):
     golden.write_weights("Backbone", tmp_path / "JND1Reconstruction.h5")
     backbone = "--target", "JND1", "--model_weights_path", tmp_path
-    from common.codec.entropy_model import entropy_file, write_prior
-    from common.models.backbone import build_backbone
-    from common.models.weights import read_weights
-
     whole = build_backbone().whole
     read_weights(whole, tmp_path / "JND1Reconstruction.h5")
-    write_prior(build_prior(), whole, entropy_file(tmp_path / "JND1Reconstruction.h5"))
+    EntropyModel().write(entropy_file(tmp_path / "JND1Reconstruction.h5"), whole)
     assert main("backbone", "compress", *backbone, "--out", tmp_path / "coded", photo)[0] == 0
     for _ in range(2):
         given = "decompress", *backbone, "--out", tmp_path / "out", tmp_path / "coded"
@@ -300,14 +296,14 @@ def test_standard_input_is_read_where_it_is_a_file(photo, weights):
 
 
 def _read_entropy_model(path):
-    read_entropy_model(build_prior(), build_prior(), path)
+    EntropyModel().read(path, build_backbone().whole)
 
 
 @pytest.mark.parametrize(
     "read",
     [
         read_rgb,
-        read_coded,
+        read_bitstream,
         read_weight_file,
         _read_entropy_model,
         lambda path: read_state(path, {}, []),
@@ -333,7 +329,7 @@ def test_weights_and_entropy_models_that_are_pipes(tmp_path):
         find_weights(tmp_path / "LATJND1.h5", [])
     os.mkfifo(tmp_path / "x.entropy.npz")
     with pytest.raises(UserError, match="is not in"):
-        find_prior("0" * 32, [tmp_path])
+        find_entropy_model("0" * 32, [tmp_path])
 
 
 # What is said

@@ -13,15 +13,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common.codec.entropy_model import (
-    build_coder,
-    build_prior,
-    entropy_file,
-    quantization_offset,
-    read_prior,
-)
+from common.base.framework import tf
+from common.codec.entropy_model import EntropyModel, entropy_file
 from common.commands.main import main
 from common.models.backbone import build_backbone
+from common.models.wavelets import initialise_as_wavelets
 from common.models.weights import read_weights
 from tests import golden
 from tests.processes import REPO, Finished, one_line
@@ -103,11 +99,11 @@ def test_what_test_measures(data, trained, tmp_path, capsys):
     assert list(table.columns) == ["image", "bits_per_pixel", "psnr", "ssim"]
     assert list(table.image) == ["img9.png", "img10.png"]
 
-    backbone, prior = build_backbone(), build_prior()
+    backbone, entropy_model = build_backbone(), EntropyModel()
     backbone.whole.load_weights(weights)  # by plain Keras
-    read_prior(prior, backbone.whole, entropy_file(weights))
+    entropy_model.read(entropy_file(weights), backbone.whole)
     _, analysis, synthesis = backbone
-    offset = quantization_offset(prior)
+    offset = entropy_model.quantization_offset()
     for row in table.itertuples():
         raw = np.asarray(Image.open(data / "test" / row.image))[..., ::-1].astype(np.float64)
         latent = analysis(raw[np.newaxis].astype(np.float32)).numpy()
@@ -115,7 +111,8 @@ def test_what_test_measures(data, trained, tmp_path, capsys):
         reconstruction = np.clip(np.rint(synthesis(latent)[0].numpy()), 0, 255)
         error = np.mean((raw - reconstruction) ** 2)
         assert row.psnr == pytest.approx(10 * np.log10(255**2 / error), abs=0.01)
-        estimate = -prior.log_prob(latent).numpy().sum(dtype=np.float64) / np.log(2) / PIXELS
+        estimate = -entropy_model.distribution.log_prob(latent).numpy().sum(dtype=np.float64)
+        estimate /= np.log(2) * PIXELS
         assert row.bits_per_pixel == pytest.approx(estimate, rel=0.03)
         # A string is whole bytes.
         assert row.bits_per_pixel * PIXELS / 8 == pytest.approx(
@@ -136,19 +133,19 @@ def test_validation_measures_whole_frames_with_rounded_latents(data, trained):
     folder, _ = trained
     log = pd.read_csv(folder / "logsImgReconstruction.csv", sep=";")
     best = log.loc[log.val_loss.idxmin()]
-    backbone, prior = build_backbone(), build_prior()
+    backbone, entropy_model = build_backbone(), EntropyModel()
     read_weights(backbone.whole, folder / "ImgReconstruction.h5")
-    read_prior(prior, backbone.whole, folder / "ImgReconstruction.entropy.npz")
+    entropy_model.read(folder / "ImgReconstruction.entropy.npz", backbone.whole)
     _, analysis, synthesis = backbone
-    coder = build_coder(prior)
+    coder = entropy_model.coder
     errors, bits = [], []
     for path in sorted((data / "valid").iterdir()):
         raw = np.asarray(Image.open(path))[..., ::-1].astype(np.float32)
         latent = analysis(raw[np.newaxis])
-        strings = coder.compress(latent)
-        bits.append(8 * len(strings[0]) / PIXELS)
-        decoded = coder.decompress(strings, (22, 40))
-        errors.append(np.mean((raw - synthesis(decoded)[0].numpy()) ** 2))
+        string = coder.compress(latent[0].numpy())
+        bits.append(8 * len(string) / PIXELS)
+        decoded = coder.decompress(string, (22, 40))
+        errors.append(np.mean((raw - synthesis(decoded[np.newaxis])[0].numpy()) ** 2))
     assert np.mean(errors) == pytest.approx(best.val_mse, rel=1e-3)
     assert np.mean(bits) == pytest.approx(best.val_bits_per_pixel, rel=0.03)
 
@@ -233,7 +230,7 @@ def test_jnd_target_without_rate(data, trained, tmp_path, capsys):
         "--model_weights_path", str(tmp_path), "--result_path", str(results),
     ]  # fmt: skip
     assert main("backbone", arguments) == 0
-    assert "No bits" in capsys.readouterr().out
+    assert "no bits" in capsys.readouterr().out
     table = pd.read_csv(results / "JND1Reconstruction_frames.csv")
     assert list(table.columns) == ["image", "psnr", "ssim", "jnd_psnr", "jnd_ssim"]
     backbone = build_backbone().whole
@@ -253,7 +250,7 @@ def test_jnd_target_without_rate(data, trained, tmp_path, capsys):
         assert sheet.width > 3 * 640
 
 
-def test_a_jnd_backbone_starts_from_the_given_weights_and_prior(data, trained, tmp_path):
+def test_a_jnd_backbone_starts_from_the_given_weights_and_entropy_model(data, trained, tmp_path):
     arguments = training(
         data, tmp_path, "--target", "JND1", "--init", trained[0] / "ImgReconstruction.h5",
         "--epochs", 1, "--learning_rate", 1e-9,
@@ -268,6 +265,25 @@ def test_a_jnd_backbone_starts_from_the_given_weights_and_prior(data, trained, t
     read_weights(other, tmp_path / "JND1Reconstruction.h5")
     for weight, expected in zip(other.get_weights(), backbone.get_weights()):
         assert np.allclose(weight, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("init", ["random", "wavelets", None])
+def test_initial_weights(data, tmp_path, init):
+    """A learning rate near zero leaves them as they were."""
+    more = ("--init", init) if init else ()
+    quick = ("--seed", 5, "--epochs", 1, "--learning_rate", 1e-12)
+    assert main("backbone", training(data, tmp_path, *more, *quick)) == 0
+    tf.keras.utils.set_random_seed(5)
+    expected, trained = build_backbone((None, None, 3)), build_backbone()
+    if init != "random":
+        initialise_as_wavelets(expected, 5)
+    read_weights(trained.whole, tmp_path / "ImgReconstruction.h5")
+    for weight, value in zip(expected.whole.get_weights(), trained.whole.get_weights()):
+        assert np.allclose(weight, value, atol=1e-6)
+    if init == "random":
+        more = training(data, tmp_path, "--resume", *quick)
+        with pytest.raises(SystemExit):
+            main("backbone", more)
 
 
 def test_an_entropy_model_of_other_weights_is_refused(trained, tmp_path, capsys):
@@ -413,6 +429,7 @@ def test_help_shows_examples(without_tensorflow):
     "more, said",
     [
         (("--target", "JND1"), "--target JND1 needs --init"),
+        (("--target", "JND1", "--init", "random"), "--target JND1 needs --init"),
         (("--target", "JND4"), "JND4"),
         (("--crop", 100), "100 is not a multiple of 16"),
         (("--crop", 368), "368 is not a multiple of 16 from 16 to 352"),

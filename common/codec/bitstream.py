@@ -1,11 +1,12 @@
-"""The file of a coded picture: its latents as strings, and what is needed to read them again.
+"""Bitstream files: the latents of a picture as strings, and what it takes to decode them.
 
     magic 8 bytes ─ version 1 byte ─ SHA-256 of the rest, 16 bytes ─ msgpack: the fields below
 
-A file is read whole or refused: the checksum is over every field, and each latent has one of its
-own, so that one that decodes to something else on another machine is noticed, too.
+A file is read whole or rejected: the checksum covers every field. Each latent has a checksum of its
+own, so that one that decodes differently on another machine is noticed, too.
 """
 
+import math
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -18,93 +19,98 @@ from ..base.errors import UserError
 from ..base.files import check_regular, checksum
 
 SUFFIX = ".latent"
-STRIDE = 16  # pixels per place of a latent, in both directions
-OWN = "own"  # the view of a picture that is coded at its own size
-_MAGIC, _VERSION, _DIGEST = b"LASeRJND", 1, 16
-_LONGEST_FILE = 2**26
+STRIDE = 16  # pixels per value of a latent's channel, in both directions
+OWN = "own"  # the view of a picture that is compressed at its own size
+MAGIC = b"LASeRJND"
+_VERSION, _DIGEST = 1, 16
+_LARGEST_FILE = 2**26
 # Limits for msgpack, which allocates as many items as a file claims before it reads the first.
 _LIMITS = {"max_array_len": 100, "max_str_len": 1000, "max_map_len": 0, "max_ext_len": 0}
 _VIEWS = ("squashed", "centre", OWN)
-MOST_PLACES = 2**16  # of a latent: a picture of 16 million pixels
+MOST_POSITIONS = 2**16  # height times width of a latent: a picture of 16 million pixels
 
 
 class CodedLatent(NamedTuple):
     """One latent of a picture; checksums are 32 hexadecimal digits."""
 
     target: str  # "Img", or "JND1" to "JND3": what its backbone reconstructs
-    analysis: str  # checksum of the weights that made it
-    backbone: str  # and of these with the synthesis transform's; that of `analysis` without one
-    prior: str  # checksum of the entropy model
-    symbols: int  # CRC-32 of the rounded latent: `symbols_checksum`
-    string: bytes  # of a range coder
+    analysis: str  # checksum of the weights of the analysis transform that made it
+    backbone: str  # checksum that includes the synthesis transform, if the codec had one
+    entropy_model: str  # checksum of the entropy model
+    symbols: int  # `symbols_checksum` of the quantized latent
+    string: bytes  # from a range coder
 
 
-class CodedPicture(NamedTuple):
+class Bitstream(NamedTuple):
     """A picture as its latents."""
 
-    height: int  # of the picture that was coded, in pixels
+    height: int  # of the picture before it was compressed, in pixels
     width: int
     view: str  # how it was fitted to 640x352, or OWN: padded to multiples of 16
     latents: list[CodedLatent]
 
     @property
-    def places(self) -> tuple[int, int]:
+    def latent_size(self) -> tuple[int, int]:
         """Height and width of its latents."""
         if self.view == OWN:
             return -(-self.height // STRIDE), -(-self.width // STRIDE)
         return HEIGHT // STRIDE, WIDTH // STRIDE
 
 
-def is_coded(path: Path) -> bool:
-    """Whether a file is a coded picture, by its name."""
+def is_bitstream(path: Path) -> bool:
+    """Whether a file is a bitstream file, by its name."""
     return path.suffix.lower() == SUFFIX
 
 
 def symbols_checksum(latent: np.ndarray, offset: np.ndarray) -> int:
-    """Of a latent [..., channels] that is rounded to integers plus `offset` [channels]."""
+    """CRC-32 of the integers in a quantized latent [..., channels].
+
+    Args:
+        offset: what the latent is integers plus, float32 [channels].
+    """
     return zlib.crc32(np.rint(latent - offset).astype("<i4").tobytes())
 
 
-def packed(picture: CodedPicture) -> bytes:
-    """The bytes of the file of a coded picture."""
-    latents = [[*latent] for latent in picture.latents]
-    content = msgpack.packb([picture.height, picture.width, picture.view, latents])
-    return _MAGIC + bytes([_VERSION]) + _digest(content) + content
+def pack(bitstream: Bitstream) -> bytes:
+    """Serialize a bitstream file."""
+    latents = [[*latent] for latent in bitstream.latents]
+    content = msgpack.packb([bitstream.height, bitstream.width, bitstream.view, latents])
+    return MAGIC + bytes([_VERSION]) + _digest(content) + content
 
 
-def unpacked(data: bytes) -> CodedPicture:
-    """The coded picture that a file of these bytes holds.
+def unpack(data: bytes) -> Bitstream:
+    """Parse the bytes of a bitstream file.
 
     Raises:
-        UserError: the file is damaged, cut short, of another kind, or of a later version.
+        UserError: they are damaged, truncated, of another kind, or of a later version.
     """
-    head = len(_MAGIC) + 1
-    if data[: len(_MAGIC)] != _MAGIC:
-        raise UserError("not a coded picture of this program, or damaged")
+    head = len(MAGIC) + 1
+    if data[: len(MAGIC)] != MAGIC:
+        raise UserError("not a bitstream file of this program, or damaged")
     if data[head - 1 : head] != bytes([_VERSION]):
-        raise UserError(f"coded pictures of version {_VERSION} are read here; it is of another")
+        raise UserError(f"a bitstream file of another version; only version {_VERSION} can be read")
     content = data[head + _DIGEST :]
     if data[head : head + _DIGEST] != _digest(content):
-        raise UserError("damaged or cut short: its checksum does not fit")
+        raise UserError("damaged or truncated: its checksum does not match")
     try:
         height, width, view, latents = msgpack.unpackb(content, **_LIMITS)
-        picture = CodedPicture(height, width, view, [CodedLatent(*each) for each in latents])
-        _check(picture)
+        bitstream = Bitstream(height, width, view, [CodedLatent(*each) for each in latents])
+        _check(bitstream)
     except (ValueError, TypeError, msgpack.UnpackException):
-        raise UserError("its checksum fits, but it holds no coded picture") from None
-    return picture
+        raise UserError("its checksum matches, but its fields are not a bitstream file's") from None
+    return bitstream
 
 
-def read_coded(path: Path) -> CodedPicture:
-    """The coded picture in a file.
+def read_bitstream(path: Path) -> Bitstream:
+    """Read a bitstream file.
 
     Raises:
-        UserError: the file cannot be read, or as `unpacked`.
+        UserError: the file cannot be read, or as `unpack`.
     """
     try:
         check_regular(path)
-        if path.stat().st_size > _LONGEST_FILE:
-            message = f"larger than any coded picture ({_LONGEST_FILE:,} bytes)"
+        if path.stat().st_size > _LARGEST_FILE:
+            message = f"larger than any bitstream file ({_LARGEST_FILE:,} bytes)"
             raise UserError(f"{path}: {message}")
         data = path.read_bytes()
     except FileNotFoundError:
@@ -112,7 +118,7 @@ def read_coded(path: Path) -> CodedPicture:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     try:
-        return unpacked(data)
+        return unpack(data)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
@@ -121,14 +127,20 @@ def _digest(content: bytes) -> bytes:
     return bytes.fromhex(checksum([content]))[:_DIGEST]
 
 
-def _check(picture: CodedPicture) -> None:
-    """Raises:
-    ValueError: a field is not what it should be, so that no later step has to ask.
+def _check(bitstream: Bitstream) -> None:
+    """Check all fields, so that no later step has to.
+
+    Raises:
+        ValueError: a field has a value that `pack` never writes.
     """
-    whole = all(type(side) is int and 0 < side < 2**31 for side in picture[:2])
-    if not whole or picture.view not in _VIEWS or np.prod(picture.places) > MOST_PLACES:
-        raise ValueError(picture[:3])
+    whole = all(type(side) is int and 0 < side < 2**31 for side in bitstream[:2])
+    if (
+        not whole
+        or bitstream.view not in _VIEWS
+        or math.prod(bitstream.latent_size) > MOST_POSITIONS
+    ):
+        raise ValueError(bitstream[:3])
     kinds = [str, str, str, str, int, bytes]
-    for latent in picture.latents:
+    for latent in bitstream.latents:
         if [type(field) for field in latent] != kinds or not 0 <= latent.symbols < 2**32:
             raise ValueError(latent.target)

@@ -1,4 +1,4 @@
-"""From the strings of a coded picture to its latents, with no transform on the way."""
+"""Decoding of bitstream files to latents, which takes an entropy model and no transform."""
 
 import functools
 import threading
@@ -9,68 +9,81 @@ import numpy as np
 
 from ..base.constants import HEIGHT, WIDTH
 from ..base.errors import UserError
-from .bitstream import STRIDE, CodedLatent, CodedPicture, symbols_checksum
-from .entropy_model import build_coder, find_prior
-from .range_coding import Coder
+from .bitstream import STRIDE, Bitstream, CodedLatent, symbols_checksum
+from .entropy_model import find_entropy_model
+from .range_coding import RangeCoder
 
-_BUILDING = threading.Lock()  # held while building a coder: threads build each once
+_LOADING = threading.Lock()  # so that threads load each coder once
 
 
-def decoded(latent: CodedLatent, places: tuple[int, int], folders: Iterable[Path]) -> np.ndarray:
-    """A latent float32 [*places, 192], as it was rounded when it was coded.
+def decode(latent: CodedLatent, size: tuple[int, int], folders: Iterable[Path]) -> np.ndarray:
+    """Decode a latent, float32 [*size, 192], quantized as it was by the encoder.
 
     Args:
-        folders: where its entropy model may lie.
+        folders: where to look for its entropy model.
 
     Raises:
         UserError: the entropy model is not there, the string is another library's, or decodes to
-            something else than it was made from.
+            something other than what was encoded.
     """
-    with _BUILDING:
-        coder = _coder(latent.prior, tuple(folders))
-    values = np.asarray(coder.decompress([latent.string], places))[0]
+    with _LOADING:
+        coder = _load_coder(latent.entropy_model, tuple(folders))
+    values = coder.decompress(latent.string, size)
     if symbols_checksum(values, coder.offset) != latent.symbols:
         raise UserError(
-            f"its {latent.target} string does not decode to what was coded: made with other "
-            "versions of the packages, or on a machine that counts otherwise"
+            f"its {latent.target} string does not decode to what was encoded: it was made with "
+            "other versions of the packages, or on a machine that computes differently"
         )
     return values
 
 
-def latents_for(
-    analyses: Sequence[str], picture: CodedPicture, folders: Iterable[Path], weights: Path
+def latents_for_head(
+    analyses: Sequence[str], bitstream: Bitstream, folders: Iterable[Path], weights: Path
 ) -> list[np.ndarray]:
-    """What a head of these backbones sees of a coded picture: float32 [22, 40, 192] each.
+    """Decode what a model's head sees of a picture: float32 [22, 40, 192] per backbone.
 
-    Of a picture coded at its own size that is the middle of its latents.
+    For a picture compressed at its own size, that is the middle of its latents.
 
     Args:
-        analyses: the checksums of the backbones' analysis transforms.
-        weights: the file that they are in, to be told.
+        analyses: the checksums of the analysis transforms of the model's backbones.
+        weights: the model's weight file, to name it in errors.
 
     Raises:
-        UserError: the picture was coded by other backbones, is smaller than 640x352, or as
-            `decoded`.
+        UserError: other backbones compressed the picture, it is smaller than 640x352, or as
+            `decode`.
     """
-    by_analysis = {latent.analysis: latent for latent in picture.latents}
-    missing = [analysis for analysis in analyses if analysis not in by_analysis]
-    if missing:
-        has = ", ".join(f"{each.target} {each.analysis[:8]}" for each in picture.latents)
-        raise UserError(
-            f"coded by the backbones {has}, not by {weights}'s {missing[0][:8]}; "
-            "common.compact rounds backbones, and E2E models train their own"
-        )
-    height, width = picture.places
+    coded = [find_latent(bitstream, analysis, weights) for analysis in analyses]
+    height, width = bitstream.latent_size
     rows, columns = HEIGHT // STRIDE, WIDTH // STRIDE
     if height < rows or width < columns:
-        size = f"{picture.width}x{picture.height}"
+        size = f"{bitstream.width}x{bitstream.height}"
         raise UserError(f"coded at its own size, {size}, of which {WIDTH}x{HEIGHT} cannot be seen")
     top, left = (height - rows) // 2, (width - columns) // 2
-    latents = (decoded(by_analysis[each], picture.places, folders) for each in analyses)
+    latents = (decode(each, bitstream.latent_size, folders) for each in coded)
     return [latent[top : top + rows, left : left + columns] for latent in latents]
 
 
+def find_latent(bitstream: Bitstream, analysis: str, weights: Path) -> CodedLatent:
+    """Find the latent that the analysis transform with a checksum made.
+
+    Two backbones with the same analysis transform make the same latents, whatever their synthesis.
+
+    Args:
+        weights: the weight file of the analysis transform, to name it in errors.
+
+    Raises:
+        UserError: other analysis transforms made all latents.
+    """
+    for latent in bitstream.latents:
+        if latent.analysis == analysis:
+            return latent
+    made_by = ", ".join(f"{each.target} {each.analysis[:8]}" for each in bitstream.latents)
+    raise UserError(
+        f"compressed by the analysis transforms {made_by}, not by {weights}'s {analysis[:8]}; "
+        "E2E models train their own, and common.compact rounds them: compact both files or neither"
+    )
+
+
 @functools.lru_cache(maxsize=16)
-def _coder(prior: str, folders: tuple[Path, ...]) -> Coder:
-    """The range coder of the entropy model with this checksum."""
-    return build_coder(find_prior(prior, folders))
+def _load_coder(entropy_model: str, folders: tuple[Path, ...]) -> RangeCoder:
+    return find_entropy_model(entropy_model, folders).coder

@@ -1,24 +1,23 @@
-"""Latents as strings, by tables of probabilities made from a prior.
+"""Range coders: quantized latents to strings and back, by tables of probabilities.
 
-Two range coders: tensorflow-compression's for its own prior, constriction's for that of `density`.
-Neither reads what the other wrote, so the first byte of a string tells which it was.
+There are two, of tensorflow-compression and of constriction, each for the distribution of its own
+side. Neither reads what the other wrote, so the first byte of a string tells which it was.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ..base.errors import UserError
 from ..base.framework import tf
-from .density import NoisyDeepFactorized
+from .deep_factorized import NoisyDeepFactorized
 
 if TYPE_CHECKING:
     import tensorflow_compression as tfc
 
 LIBRARIES = {b"t": "tensorflow-compression", b"c": "constriction"}
-# Of what a table leaves out, together at both ends; a value there takes 32 bits more.
+# Probability of what a table leaves out, both ends together; a value there takes 32 bits more.
 TAILS = 2.0**-16
 # Probabilities are counted in steps as coarse as this, so that the tables are the same wherever
 # they are made, though logarithms differ in their last digit from one processor to the next.
@@ -26,120 +25,130 @@ STEPS = 2.0**20
 DAMAGED = "a string is damaged, or of other latents"
 
 
-class Coder(NamedTuple):
-    """What codes latents rounded to integers plus an offset per channel.
+class RangeCoder(Protocol):
+    """Codes latents that are rounded to integers plus an offset per channel."""
 
-    `compress` takes latents float32 [batch, height, width, channels], and gives a string for each;
-    `decompress` takes such strings and (height, width), and gives the rounded latents. It raises a
-    UserError for strings of the other library, and for those that it sees to be damaged.
-    """
+    offset: np.ndarray
+    """float32 [channels]"""
 
-    offset: np.ndarray  # float32 [channels]
-    compress: Callable[[tf.Tensor], list[bytes]]
-    decompress: Callable[[Sequence[bytes], tuple[int, int]], tf.Tensor]
+    def compress(self, latent: np.ndarray) -> bytes:
+        """Quantize and code a latent, float32 [height, width, channels]."""
+
+    def decompress(self, string: bytes, size: tuple[int, int]) -> np.ndarray:
+        """Decode a quantized latent of `size` (height, width).
+
+        Raises:
+            UserError: the string is the other library's, or visibly damaged.
+        """
 
 
-def tensorflow_compression_coder(prior: "tfc.NoisyDeepFactorized") -> Coder:
-    """The range coder of tensorflow-compression, for its own prior."""
-    import tensorflow_compression as tfc
+class TensorFlowCompressionCoder:
+    """tensorflow-compression's range coder, for its own distribution."""
 
-    settings = {"coding_rank": 3, "compression": True, "stateless": True}
-    settings["bottleneck_dtype"] = tf.float32
+    def __init__(self, distribution: "tfc.NoisyDeepFactorized") -> None:
+        import tensorflow_compression as tfc
 
-    # As a graph: built eagerly, the tables take 17 s instead of one.
-    @tf.function
-    def tables() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        offset = tfc.quantization_offset(prior)
-        model = tfc.ContinuousBatchedEntropyModel(prior, quantization_offset=offset, **settings)
-        return model.cdf, model.cdf_offset, offset
+        settings = {"coding_rank": 3, "compression": True, "stateless": True}
+        settings["bottleneck_dtype"] = tf.float32
 
-    cdf, cdf_offset, offset = tables()
-    model = tfc.ContinuousBatchedEntropyModel(
-        prior_shape=prior.batch_shape,
-        cdf=cdf,
-        cdf_offset=cdf_offset,
-        quantization_offset=offset,
-        **settings,
-    )
+        # As a graph: built eagerly, the tables take 17 s instead of one.
+        @tf.function
+        def build_tables() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            offset = tfc.quantization_offset(distribution)
+            model = tfc.ContinuousBatchedEntropyModel(
+                distribution, quantization_offset=offset, **settings
+            )
+            return model.cdf, model.cdf_offset, offset
 
-    def compress(latents: tf.Tensor) -> list[bytes]:
-        return [b"t" + string for string in model.compress(latents).numpy()]
+        cdf, cdf_offset, offset = build_tables()
+        self._model = tfc.ContinuousBatchedEntropyModel(
+            prior_shape=distribution.batch_shape,
+            cdf=cdf,
+            cdf_offset=cdf_offset,
+            quantization_offset=offset,
+            **settings,
+        )
+        self.offset = offset.numpy()
 
-    def decompress(strings: Sequence[bytes], size: tuple[int, int]) -> tf.Tensor:
+    def compress(self, latent: np.ndarray) -> bytes:
+        return b"t" + self._model.compress(latent[np.newaxis]).numpy()[0]
+
+    def decompress(self, string: bytes, size: tuple[int, int]) -> np.ndarray:
         try:
-            return model.decompress([_content(string, b"t") for string in strings], size)
+            return self._model.decompress([_strip_library(string, b"t")], size).numpy()[0]
         except tf.errors.InvalidArgumentError:
             raise UserError(DAMAGED) from None
 
-    return Coder(offset.numpy(), compress, decompress)
 
+class ConstrictionCoder:
+    """constriction's range coder (Bamler, "Understanding Entropy Coding With Asymmetric Numeral
+    Systems", 2022), for the distribution of this project."""
 
-def constriction_coder(prior: NoisyDeepFactorized) -> Coder:
-    """The range coder of constriction (Bamler, "Understanding Entropy Coding With Asymmetric
-    Numeral Systems", 2022), for the prior of this project."""
-    import constriction
+    def __init__(self, distribution: NoisyDeepFactorized) -> None:
+        import constriction
 
-    model, queue = constriction.stream.model, constriction.stream.queue
-    offset = prior.quantization_offset()
-    lowest, steps = _steps(prior, offset)
-    # The last symbol of a table stands for what is not in it.
-    tables = [model.Categorical(np.append(each, 1), perfect=False) for each in steps]
-    counts = np.array([len(each) for each in steps])
-    half = model.Uniform(2**16)
+        model = constriction.stream.model
+        self.offset = distribution.quantization_offset()
+        self._lowest, steps = _count_steps(distribution, self.offset)
+        # The last symbol of a table stands for all that is outside of it.
+        self._tables = [model.Categorical(np.append(each, 1), perfect=False) for each in steps]
+        self._counts = np.array([len(each) for each in steps])
+        self._half = model.Uniform(2**16)
+        self._queue = constriction.stream.queue
 
-    def compress(latents: tf.Tensor) -> list[bytes]:
-        return [b"c" + _string(latent) for latent in np.rint(np.asarray(latents) - offset)]
-
-    def _string(latent: np.ndarray) -> bytes:
-        symbols = latent.reshape(-1, len(tables)).astype(np.int32) - lowest
-        outside = (symbols < 0) | (symbols >= counts)
-        encoder = queue.RangeEncoder()
-        for channel, table in enumerate(tables):
-            column = np.where(outside[:, channel], counts[channel], symbols[:, channel])
+    def compress(self, latent: np.ndarray) -> bytes:
+        integers = np.rint(latent - self.offset).reshape(-1, len(self._tables))
+        symbols = integers.astype(np.int32) - self._lowest
+        outside = (symbols < 0) | (symbols >= self._counts)
+        encoder = self._queue.RangeEncoder()
+        for channel, table in enumerate(self._tables):
+            column = np.where(outside[:, channel], self._counts[channel], symbols[:, channel])
             encoder.encode(column.astype(np.int32), table)
         rest = symbols.T[outside.T].astype(np.int32)
-        encoder.encode(rest.view(np.uint16).astype(np.int32), half)
-        return encoder.get_compressed().astype("<u4").tobytes()
+        encoder.encode(rest.view(np.uint16).astype(np.int32), self._half)
+        return b"c" + encoder.get_compressed().astype("<u4").tobytes()
 
-    def decompress(strings: Sequence[bytes], size: tuple[int, int]) -> tf.Tensor:
-        shape = *size, len(tables)
-        latents = [_latent(_content(string, b"c"), shape) for string in strings]
-        return tf.constant(np.stack(latents) + offset)
-
-    def _latent(string: bytes, shape: tuple[int, int, int]) -> np.ndarray:
-        if len(string) % 4:
+    def decompress(self, string: bytes, size: tuple[int, int]) -> np.ndarray:
+        content = _strip_library(string, b"c")
+        if len(content) % 4:
             raise UserError(DAMAGED)
-        decoder = queue.RangeDecoder(np.frombuffer(string, "<u4").astype(np.uint32))
+        decoder = self._queue.RangeDecoder(np.frombuffer(content, "<u4").astype(np.uint32))
         try:
-            symbols = np.stack([decoder.decode(table, math.prod(shape[:2])) for table in tables])
-            outside = symbols == counts[:, np.newaxis]
-            rest = decoder.decode(half, 2 * int(outside.sum()))
-        except AssertionError:  # which is how constriction says so
+            columns = [decoder.decode(table, math.prod(size)) for table in self._tables]
+            symbols = np.stack(columns)
+            outside = symbols == self._counts[:, np.newaxis]
+            rest = decoder.decode(self._half, 2 * int(outside.sum()))
+        except AssertionError:  # constriction's way to report it
             raise UserError(DAMAGED) from None
         if not decoder.maybe_exhausted():
             raise UserError(DAMAGED)
         symbols[outside] = rest.astype(np.uint16).view(np.int32)
-        return (symbols.T + lowest).reshape(shape).astype(np.float32)
+        integers = (symbols.T + self._lowest).reshape(*size, -1).astype(np.float32)
+        return integers + self.offset
 
-    return Coder(offset, compress, decompress)
 
-
-def _steps(prior: NoisyDeepFactorized, offset: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The lowest integer in each channel's table, and the probabilities from there on in steps."""
-    lowest = np.floor(prior.quantiles(TAILS / 2) - offset).astype(int)
-    counts = np.ceil(prior.quantiles(1 - TAILS / 2) - offset).astype(int) - lowest + 1
+def _count_steps(
+    distribution: NoisyDeepFactorized, offset: np.ndarray
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Find the lowest integer in each channel's table, and the probabilities from there on."""
+    lowest = np.floor(distribution.quantiles(TAILS / 2) - offset).astype(int)
+    counts = np.ceil(distribution.quantiles(1 - TAILS / 2) - offset).astype(int) - lowest + 1
     values = lowest + np.arange(counts.max())[:, np.newaxis] + offset.astype(np.float64)
-    steps = np.maximum(np.rint(np.exp(prior.log_prob(values)) * STEPS), 1)
+    steps = np.maximum(np.rint(np.exp(distribution.log_prob(values)) * STEPS), 1)
     return lowest, [channel[:count] for channel, count in zip(steps.T, counts)]
 
 
-def _content(string: bytes, name: bytes) -> bytes:
-    """What follows the name of the library in a string of the library `name`."""
-    if string[:1] == name:
+def _strip_library(string: bytes, library: bytes) -> bytes:
+    """Remove the first byte of a string, a key of LIBRARIES.
+
+    Raises:
+        UserError: it is another library's, or none's.
+    """
+    if string[:1] == library:
         return string[1:]
     if string[:1] not in LIBRARIES:
         raise UserError(DAMAGED)
     raise UserError(
-        f"these strings are {LIBRARIES[string[:1]]}'s, which {LIBRARIES[name]} does not read: "
+        f"these strings are {LIBRARIES[string[:1]]}'s, which {LIBRARIES[library]} does not read: "
         "decode them with the Python and the packages that they were made with"
     )

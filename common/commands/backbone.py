@@ -1,4 +1,4 @@
-"""Stage 1 on the command line: train and test the backbone as a learned-compression autoencoder."""
+"""The command backbone: train and test the learned image codec that is stage 1."""
 
 import argparse
 from pathlib import Path
@@ -7,14 +7,11 @@ from ..base.constants import HEIGHT
 from ..base.errors import RESUME_HINT, say
 from ..base.files import make_writable
 from ..base.temporary import lock
-from .latents import (
-    IMAGE,
-    TARGETS,
-    add_compress,
-    add_decompress,
-    add_prior,
-)
+from . import compress, decompress, entropy
+from .codecs import IMAGE, TARGETS, backbone_name
 from .options import Parser, add_options, path, positive_real, program
+
+_RANDOM, _WAVELETS = "random", "wavelets"
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -29,8 +26,10 @@ def _train(options: argparse.Namespace) -> None:
         if options.target != IMAGE:
             targets = read_jnd_frames(options.data_dir, split, options.target, images)
         pairs.append((images, targets))
-    initial = options.init and find_weights(options.init, [_weights_name(IMAGE)])
-    best = options.checkpoint_path / _weights_name(options.target)
+    initial = None
+    if isinstance(options.init, Path):
+        initial = find_weights(options.init, [backbone_name(IMAGE)])
+    best = options.checkpoint_path / backbone_name(options.target)
     state = best.with_suffix(".state.npz")
     log = options.csv_log_path / f"logs{best.stem}.csv"
     check_outputs(best, state, log, options.resume)
@@ -45,17 +44,19 @@ def _train(options: argparse.Namespace) -> None:
         learning_rate=options.learning_rate,
         seed=options.seed,
         precision=options.precision,
+        random_weights=options.init == _RANDOM,
     )
     with reserve(best, state, log):
-        train_backbone(
+        row = train_backbone(
             settings,
             Pairs(*pairs[0]),
             Pairs(*pairs[1]),
-            initial,
             TrainingFiles(best, state, log),
+            initial_weights=initial,
             epochs=options.epochs,
             resume=options.resume,
         )
+    say(f"best epoch: {row['epoch']}, validation loss {row['val_loss']:.4g}: {best}")
     given = f"--data_dir {options.data_dir}"
     place = options.checkpoint_path
     start = program("backbone")
@@ -66,7 +67,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _check_train(options: argparse.Namespace, parser: Parser) -> None:
-    if options.target != IMAGE and options.init is None:
+    if options.target != IMAGE and not isinstance(options.init, Path):
         parser.error(f"--target {options.target} needs --init ImgReconstruction.h5")
 
 
@@ -79,12 +80,12 @@ def _test(options: argparse.Namespace) -> None:
     jnd_frames = None
     if options.target != IMAGE and (options.data_dir / f"{options.target.lower()}test").exists():
         jnd_frames = read_jnd_frames(options.data_dir, "test", options.target, images)
-    weights_file = find_weights(options.model_weights_path, [_weights_name(options.target)])
+    weights_file = find_weights(options.model_weights_path, [backbone_name(options.target)])
     make_writable(options.result_path)
     from ..evaluation.backbone import evaluate_backbone
 
     with lock(options.result_path / f"{options.target}Reconstruction.png"):
-        evaluate_backbone(
+        results = evaluate_backbone(
             options.target,
             options.data_dir / "test",
             images,
@@ -93,10 +94,22 @@ def _test(options: argparse.Namespace) -> None:
             options.result_path,
             options.overwrite,
         )
+    say(f"{results.images} images: {results.frames}, {results.picture}")
+    _print_means(results.means, options.target, weights_file)
 
 
-def _weights_name(target: str) -> str:
-    return f"{target}Reconstruction.h5"
+def _print_means(means: dict[str, float], target: str, weights_file: Path) -> None:
+    print(f"{'against the':14} PSNR dB    SSIM")
+    for name, prefix in (("raw frame", ""), (f"{target} frame", "jnd_")):
+        if f"{prefix}psnr" in means:
+            psnr, ssim = means[f"{prefix}psnr"], means[f"{prefix}ssim"]
+            print(f"{name:14} {psnr:7.2f}  {ssim:6.4f}")
+    if "bits_per_pixel" in means:
+        print(f"{means['bits_per_pixel']:.4f} bits per pixel, range-coded")
+    else:
+        from ..codec.entropy_model import entropy_file
+
+        say(f"no bits: {entropy_file(weights_file)}, the entropy model, is missing")
 
 
 def _crop_side(text: str) -> int:
@@ -106,22 +119,26 @@ def _crop_side(text: str) -> int:
     return side
 
 
+def _initial_weights(text: str) -> Path | str:
+    return text if text in (_RANDOM, _WAVELETS) else path(text)
+
+
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Give `commands` the command backbone, with subcommands of its own."""
     parser = commands.add_parser(
         "backbone",
         prog=program("backbone"),
-        help="train and test the backbone, and code pictures with it",
-        description="The backbone, which turns a frame into a latent and that into a frame again:\n"
-        "either itself (Img) or its JND-quality version (JND1, JND2, JND3). What it codes is a\n"
-        "file of a picture, from which the latent models predict.",
+        help="train and test the backbone, and compress pictures with it",
+        description="Stage 1: the backbone is a learned image codec. It turns a frame into a\n"
+        "latent, and that into a frame again: itself (Img) or its JND-quality version (JND1,\n"
+        "JND2, JND3). The latent models also predict from the pictures that it compressed.",
         epilog=f"'{program('backbone')} train --help' tells more and shows examples.",
     )
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(subcommands)
     _add_test(subcommands)
-    for add in (add_prior, add_compress, add_decompress):
-        add(subcommands)
+    for command in (entropy, compress, decompress):
+        command.add_parser(subcommands)
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
@@ -137,8 +154,13 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "--checkpoint_path backbones/",
     )
     _add_target(training)
-    initial = "weight file to start from, or folder with ImgReconstruction.h5; needed for JND1 to 3"
-    training.add_argument("--init", type=path, metavar="PATH", help=initial)
+    initial = (
+        "initial weights: random; wavelets, four levels of Haar wavelets, since from random "
+        "weights a backbone takes thousands of steps to learn that pixels have neighbours; or a "
+        "weight file, or a folder with ImgReconstruction.h5, which JND1 to JND3 need"
+    )
+    kind = {"type": _initial_weights, "metavar": "random|wavelets|FILE"}
+    training.add_argument("--init", **kind, default=_WAVELETS, help=initial)
     add_options(
         training,
         "checkpoint_path csv_log_path epochs batch_size learning_rate precision seed resume",
@@ -152,8 +174,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     add = training.add_mutually_exclusive_group().add_argument
     weight = (
-        "the loss is bits per pixel + X times the mean squared error of levels 0 to 255; more "
-        "gives finer frames in more bits"
+        "the loss is bits per pixel + X times the mean squared error of pixel values from 0 to "
+        "255; a larger X gives finer frames in more bits"
     )
     name = {"dest": "distortion_weight", "metavar": "X"}
     add("--lambda", type=positive_real, default=0.01, help=weight, **name)
@@ -167,8 +189,8 @@ def _add_test(commands: argparse._SubParsersAction) -> None:
     testing = commands.add_parser(
         "test",
         help="measure a backbone",
-        description="PSNR, SSIM and bits per pixel of the frames in DIR/test/, also against those\n"
-        "in DIR/jndktest/ where they are there, and a picture of some, side by side.",
+        description="Measure PSNR, SSIM and bits per pixel of the frames in DIR/test/, also\n"
+        "against those in DIR/jndktest/ if there are any, and show some of them side by side.",
         epilog=f"example:\n  {program('backbone')} test --target JND1 --data_dir data/ "
         "--model_weights_path backbones/",
     )

@@ -60,7 +60,7 @@ def _copy_path(prior: Path, source: Path, target: Path) -> Path:
 
 def _copy_priors(source: Path, target: Path, overwrite: bool) -> None:
     """Copy the entropy models beside `source`, as those of the rounded backbones of `target`."""
-    from ..codec.entropy_model import copy_prior, entropy_file
+    from ..codec.entropy_model import copy_entropy_model, entropy_file
     from ..models.build import build_model
     from ..models.weights import read_weights
 
@@ -70,4 +70,4 @@ def _copy_priors(source: Path, target: Path, overwrite: bool) -> None:
             read_weights(model.whole, target)
             for level, own in zip(LEVELS if description.multitask else [None], model.backbones):
                 copied = entropy_file(target, level)
-                copy_prior(entropy_file(source, level), own.analysis, copied, overwrite)
+                copy_entropy_model(entropy_file(source, level), own.analysis, copied, overwrite)

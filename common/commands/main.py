@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 
 from ..base.errors import exit_on_error, printable
 from ..models.descriptions import DEFAULT_MODEL, MODELS
-from . import backbone, compact, export, latents, model, prepare, tables
+from . import backbone, compact, compress, decompress, entropy, export, model, prepare, tables
 from .options import Parser, program
 
 _ADDERS = (
     prepare.add_parser,
     backbone.add_parser,
-    latents.add_prior,
-    latents.add_compress,
-    latents.add_decompress,
+    entropy.add_parser,
+    compress.add_parser,
+    decompress.add_parser,
     tables.add_parser,
     compact.add_parser,
     export.add_parser,

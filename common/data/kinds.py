@@ -71,7 +71,7 @@ def kind(path: Path) -> Kind:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if bitstream.is_coded(path):
+    if bitstream.is_bitstream(path):
         return BITSTREAM
     with contextlib.suppress(OSError):  # an unreadable file may still have a telling name
         if suffix in _RAW or (path.exists() and not path.is_file()):

@@ -92,7 +92,7 @@ def list_images(folder: Path, coded: bool = False) -> list[Path]:
         UserError: as `list_files`, or there are both images and bitstream files.
     """
     images = list_files(folder, {PICTURE, BITSTREAM} if coded else {PICTURE}, "images").files
-    if len({bitstream.is_coded(path) for path in images}) > 1:
+    if len({bitstream.is_bitstream(path) for path in images}) > 1:
         raise UserError(f"{folder}: pictures and bitstream files in it; keep them in two folders")
     return images
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..base.constants import COARSEST_QP, LEVELS, QP, QUALITY, SCALES
 from ..base.errors import UserError
-from ..codec.bitstream import SUFFIX, is_coded
+from ..codec.bitstream import SUFFIX, is_bitstream
 from ..models.labels import Labels
 from ..video.frame_codecs import CODECS, Codec
 from .kinds import BITSTREAM, PICTURE
@@ -48,7 +48,7 @@ class Split:
     @property
     def coded(self) -> bool:
         """Whether the images are bitstream files."""
-        return is_coded(self.images[0])
+        return is_bitstream(self.images[0])
 
     @property
     def contents(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from ..base.constants import QUALITY
 from ..base.errors import UserError, printable, report_skipped
 from ..base.files import check_regular, checksum
 from ..base.parallel import cluster_map
-from ..codec.bitstream import is_coded, read_coded
+from ..codec.bitstream import is_bitstream, read_bitstream
 from ..data.kinds import BITSTREAM, PICTURE, VIDEO, kind
 from ..data.text import readable
 from ..video.frame_codecs import CODECS
@@ -169,8 +169,8 @@ def _describe_picture(predictor: Predictor, path: Path, prediction: Prediction |
         return {"error": str(prediction)}
     about: dict[str, Any] = {"kind": "picture"}
     about |= {"width": prediction.width, "height": prediction.height}
-    if is_coded(path):  # the view was chosen when it was coded, whatever `view` is now
-        about |= {"kind": "coded picture", "view": read_coded(path).view}
+    if is_bitstream(path):  # the view was chosen when it was coded, whatever `view` is now
+        about |= {"kind": "coded picture", "view": read_bitstream(path).view}
     if prediction.notes:
         about["notes"] = prediction.notes
     return {**about, "levels": _named(predictor, prediction.levels)}

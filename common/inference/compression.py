@@ -1,153 +1,98 @@
-"""Pictures to coded pictures, and these to pictures."""
+"""Picture files to bitstream files, and back."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
-from ..base.errors import UserError, report_skipped
+from ..base.errors import UserError
 from ..base.files import OUR_PNG, atomic_write
-from ..base.framework import tf
-from ..codec.bitstream import (
-    MOST_PLACES,
-    OWN,
-    STRIDE,
-    CodedLatent,
-    CodedPicture,
-    packed,
-    read_coded,
-    symbols_checksum,
-)
-from ..codec.decoding import decoded
-from ..codec.entropy_model import build_coder, build_prior, prior_checksum, read_prior
-from ..codec.sources import Source
+from ..codec.bitstream import MOST_POSITIONS, OWN, STRIDE, Bitstream, pack, read_bitstream
+from ..codec.decoding import find_latent
+from ..codec.latent_codec import LatentCodec
 from ..data.frames import fit
 from ..data.pictures import read_rgb
 from ..data.side_by_side import png_software
-from ..data.text import readable
-from .compression_files import CODED
-from .runtime import AUTO, choose_runtime, load_analysis
-
-Code = Callable[[np.ndarray], CodedLatent]
+from .compression_files import OUR_BITSTREAM
 
 
-def compress(
-    sources: Sequence[Source], inputs: list[tuple[Path, Path]], view: str, overwrite: bool
-) -> tuple[list[dict], list[dict]]:
-    """Write each picture, the first of a pair, as the coded picture that is the second.
+class Compressed(NamedTuple):
+    """A picture that was written as a bitstream file."""
+
+    file: Path
+    out: Path
+    width: int  # of the picture, in pixels
+    height: int
+    bytes: int  # of the bitstream file
+    bits_per_pixel: dict[str, float]  # by target
+
+
+class Decompressed(NamedTuple):
+    """A picture that was reconstructed from a bitstream file."""
+
+    file: Path
+    out: Path
+    width: int  # in pixels
+    height: int
+
+
+def compress_picture(
+    codecs: Sequence[LatentCodec], path: Path, target: Path, view: str, overwrite: bool = False
+) -> Compressed:
+    """Write the picture at `path` as the bitstream file `target`.
 
     Args:
         view: a view of `data.frames.fit` that shows one frame, or OWN: the picture's own size.
-        overwrite: also replace files that are not coded pictures.
-
-    Returns:
-        For each picture what it is and its bits per pixel, by target; and of those that cannot be
-        read, which are told on stderr, the errors.
+        overwrite: also replace files that are not bitstream files.
 
     Raises:
-        UserError: an entropy model is not there, or belongs to another backbone.
+        UserError: the picture cannot be read or is too large, or an entropy model is missing.
     """
-    coders = [_code(source) for source in sources]
-
-    def one(path: Path, target: Path) -> dict:
-        rgb = read_rgb(path)
-        height, width = rgb.shape[:2]
-        picture = CodedPicture(height, width, view, [])
-        if np.prod(picture.places) > MOST_PLACES:
-            message = f"{width}x{height} pixels at its own size take too much memory"
-            raise UserError(f"{path}: {message}; the other views take part of it")
-        frame = _padded(rgb) if view == OWN else fit(rgb, view)[0]
-        picture = picture._replace(latents=[code(frame[..., ::-1]) for code in coders])
-        data = packed(picture)
-        with atomic_write(target, CODED, overwrite) as beside:
-            beside.write_bytes(data)
-        pixels = np.prod(picture.places) * STRIDE**2
-        bits = {each.target: 8 * len(each.string) / pixels for each in picture.latents}
-        about = {"file": readable(path), "out": readable(target), "width": width}
-        return {**about, "height": height, "bytes": len(data), "bits_per_pixel": bits}
-
-    return _of_each(inputs, one)
+    rgb = read_rgb(path)
+    height, width = rgb.shape[:2]
+    bitstream = Bitstream(height, width, view, [])
+    if math.prod(bitstream.latent_size) > MOST_POSITIONS:
+        message = f"{width}x{height} pixels at its own size take too much memory"
+        raise UserError(f"{path}: {message}; the other views take part of it")
+    frame = (_pad(rgb) if view == OWN else fit(rgb, view)[0])[..., ::-1]
+    bitstream = bitstream._replace(latents=[codec.compress(frame) for codec in codecs])
+    data = pack(bitstream)
+    with atomic_write(target, OUR_BITSTREAM, overwrite) as temporary:
+        temporary.write_bytes(data)
+    pixels = math.prod(bitstream.latent_size) * STRIDE**2
+    bits = {each.target: 8 * len(each.string) / pixels for each in bitstream.latents}
+    return Compressed(path, target, width, height, len(data), bits)
 
 
-def decompress(
-    source: Source, inputs: list[tuple[Path, Path]], overwrite: bool
-) -> tuple[list[dict], list[dict]]:
-    """Write what `source` reconstructs from each coded picture, the first of a pair, as the second.
+def decompress_picture(
+    codec: LatentCodec, path: Path, target: Path, overwrite: bool = False
+) -> Decompressed:
+    """Write what `codec` reconstructs from the bitstream file at `path` as the PNG `target`.
 
-    The output is a PNG of the coded size. With `overwrite`, it also replaces pictures that this
-    program did not make.
+    Args:
+        overwrite: also replace pictures that this program did not make.
 
-    Returns:
-        As `compress`.
+    Raises:
+        UserError: the file cannot be read, or was compressed by another analysis transform.
     """
-    synthesise = tf.function(source.backbone.synthesis, reduce_retracing=True)
-    _, checksum = source.checksums
-
-    def one(path: Path, target: Path) -> dict:
-        picture = read_coded(path)
-        latent = next((each for each in picture.latents if each.backbone == checksum), None)
-        if latent is None:
-            has = ", ".join(f"{each.target} {each.backbone[:8]}" for each in picture.latents)
-            raise UserError(
-                f"{path}: coded by the backbones {has}, not by this one for {source.target}, "
-                f"{checksum[:8]}"
-            )
-        try:
-            values = decoded(latent, picture.places, [source.entropy.parent])
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
-        frame = synthesise(tf.constant(values[np.newaxis]))[0]
-        rgb = tf.saturate_cast(tf.round(frame), tf.uint8).numpy()[..., ::-1]
-        if picture.view == OWN:
-            rgb = rgb[: picture.height, : picture.width]
-        with atomic_write(target, OUR_PNG, overwrite) as beside:
-            Image.fromarray(rgb).save(beside, "PNG", pnginfo=png_software())
-        size = {"width": rgb.shape[1], "height": rgb.shape[0]}
-        return {"file": readable(path), "out": readable(target), **size}
-
-    return _of_each(inputs, one)
+    bitstream = read_bitstream(path)
+    try:
+        latent = find_latent(bitstream, codec.analysis_checksum, codec.weights)
+        values = codec.decompress(latent, bitstream.latent_size)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    rgb = codec.synthesise(values)[..., ::-1]
+    if bitstream.view == OWN:
+        rgb = rgb[: bitstream.height, : bitstream.width]
+    with atomic_write(target, OUR_PNG, overwrite) as temporary:
+        Image.fromarray(rgb).save(temporary, "PNG", pnginfo=png_software())
+    return Decompressed(path, target, rgb.shape[1], rgb.shape[0])
 
 
-def _of_each(
-    inputs: list[tuple[Path, Path]], one: Callable[[Path, Path], dict]
-) -> tuple[list[dict], list[dict]]:
-    done, errors = [], []
-    for path, target in tqdm(inputs, unit="picture", disable=None, leave=False):
-        try:
-            done.append(one(path, target))
-        except UserError as error:
-            report_skipped(error)
-            errors.append({"file": readable(path), "error": str(error)})
-    return done, errors
-
-
-def _code(source: Source) -> Code:
-    """What codes a frame uint8 [height, width, 3], blue-green-red, sides multiples of 16."""
-    if not source.entropy.exists():
-        raise UserError(
-            f"{source.entropy}: no such file; python3 -m common.reconstruct prior makes this "
-            "entropy model"
-        )
-    prior = build_prior()
-    read_prior(prior, source.backbone.whole, source.entropy)
-    coder, checksums = build_coder(prior), (*source.checksums, prior_checksum(prior))
-    analyse = load_analysis(choose_runtime(AUTO, "float32"), source.backbone.analysis)
-
-    def code(frame: np.ndarray) -> CodedLatent:
-        latent = analyse(frame)[np.newaxis]
-        (string,) = coder.compress(latent)
-        _, height, width, _ = latent.shape
-        values = np.asarray(coder.decompress([string], (height, width)))[0]
-        return CodedLatent(
-            source.target, *checksums, symbols_checksum(values, coder.offset), string
-        )
-
-    return code
-
-
-def _padded(rgb: np.ndarray) -> np.ndarray:
-    """A picture with its last row and column repeated up to multiples of 16."""
+def _pad(rgb: np.ndarray) -> np.ndarray:
+    """Repeat a picture's last row and column up to multiples of 16."""
     below, right = (-side % STRIDE for side in rgb.shape[:2])
     return np.pad(rgb, ((0, below), (0, right), (0, 0)), "edge")

@@ -1,4 +1,4 @@
-"""Which files pictures and coded pictures become."""
+"""Names of the files that `compress` and `decompress` write."""
 
 import re
 import shutil
@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from ..base.errors import UserError, report_skipped
 from ..base.files import OUR_PNG, atomic_write, check_writable
-from ..codec.bitstream import SUFFIX
+from ..codec.bitstream import MAGIC, SUFFIX
 from ..data.kinds import BITSTREAM, PICTURE
 from ..data.listing import Inputs, find_files, list_files, report_others
 from ..data.manifest import MANIFEST
 from ..data.split import LEVELS_FILE
 from ..data.text import readable
 
-CODED = re.compile(b"LASeRJND")  # the start of a bitstream file
+OUR_BITSTREAM = re.compile(MAGIC)  # the start of a bitstream file
 
 
 class Work(NamedTuple):
@@ -25,8 +25,8 @@ class Work(NamedTuple):
     errors: list[dict[str, str]]  # for JSON: `file` and `error`
 
 
-def to_compress(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
-    """Pair each picture at `paths`, files or folders, with its coded picture below `out`.
+def pair_pictures(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
+    """Pair each picture at `paths`, files or folders, with its bitstream file below `out`.
 
     Inputs that cannot be read, or whose outputs cannot be written, are reported on stderr.
 
@@ -39,18 +39,20 @@ def to_compress(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
         report_others([path for path in others if path.name != LEVELS_FILE], {PICTURE})
         return files
 
-    return _pairs(find_files(paths, listed), lambda name: name + SUFFIX, out, CODED, overwrite)
+    return _pairs(
+        find_files(paths, listed), lambda name: name + SUFFIX, out, OUR_BITSTREAM, overwrite
+    )
 
 
-def to_decompress(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
-    """Pair each coded picture at `paths`, files or folders, with its PNG below `out`.
+def pair_bitstreams(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
+    """Pair each bitstream file at `paths`, files or folders, with its PNG below `out`.
 
     Raises:
-        UserError: as `to_compress`.
+        UserError: as `pair_pictures`.
     """
 
     def listed(folder: Path) -> list[Path]:
-        return list_files(folder, {BITSTREAM}, "coded pictures").files
+        return list_files(folder, {BITSTREAM}, "bitstream files").files
 
     def become(name: str) -> str:
         return f"{name[: -len(SUFFIX)].removesuffix('.png')}.png"
@@ -82,8 +84,8 @@ def _pairs(
     return Work([(file, target) for target, file in sources.items()], errors)
 
 
-def labels_to_copy(root: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
-    """Pair the level file of the test pictures in `root`, and the manifest, with copies in `out`.
+def find_labels(root: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
+    """Pair the levels of the test pictures in `root`, and its manifest, with their copies in `out`.
 
     Raises:
         UserError: `out` already has other labels.
@@ -96,7 +98,7 @@ def labels_to_copy(root: Path, out: Path, overwrite: bool) -> list[tuple[Path, P
 
 
 def copy_labels(files: list[tuple[Path, Path]], overwrite: bool) -> None:
-    """Copy the pairs of files that `labels_to_copy` returns."""
+    """Copy the pairs of files that `find_labels` returns."""
     for file, copy in files:
         with atomic_write(copy, overwrite=overwrite) as temporary:
             shutil.copyfile(file, temporary)

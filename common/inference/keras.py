@@ -9,7 +9,7 @@ import numpy as np
 from ..base.constants import HEIGHT, WIDTH
 from ..base.device import precision_policy
 from ..base.framework import tf
-from ..codec.entropy_model import rounded_to, weights_checksum
+from ..codec.entropy_model import quantize, weights_checksum
 from ..models.build import build_model
 from ..models.descriptions import Description
 from ..models.labels import Labels
@@ -55,7 +55,7 @@ def build_graph(description: Description, weights: Path | None, precision: str) 
 
     def features(frames: tf.Tensor) -> list[tf.Tensor]:
         found = tf.nest.flatten(parts.features(tf.cast(frames, tf.float32), training=False))
-        return [rounded_to(*each) for each in zip(found, offsets)] if offsets else found
+        return [quantize(*each) for each in zip(found, offsets)] if offsets else found
 
     def head(inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         return tf.nest.flatten(parts.head(list(inputs), training=False))
@@ -93,9 +93,3 @@ def load_with_keras(description: Description, weights: Path | None, precision: s
         graph.analyses,
         graph.labels,
     )
-
-
-def load_analysis_with_keras(analysis: tf.keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Load an analysis transform for Keras."""
-    run = tf.function(analysis, reduce_retracing=True)
-    return lambda frame: run(tf.constant(frame[np.newaxis].astype(np.float32))).numpy()[0]

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..base.constants import LEVELS
 from ..base.errors import UserError
-from ..codec.bitstream import is_coded, read_coded
+from ..codec.bitstream import is_bitstream, read_bitstream
 from ..data.frames import fit, resize, to_bgr
 from ..data.pictures import Picture, read_picture
 from ..models.descriptions import MODELS, Description
@@ -115,7 +115,7 @@ class Predictor:
             UserError: as `levels`.
         """
         size = batch_size or self.description.test_batch
-        for coded, group in groupby(files, is_coded):
+        for coded, group in groupby(files, is_bitstream):
             if coded:
                 yield from map(self._predict_coded, group)
             else:
@@ -139,7 +139,7 @@ class Predictor:
 
     def _predict_coded(self, path: Path) -> Prediction | UserError:
         try:
-            latents, picture = self.latents(path), read_coded(path)
+            latents, picture = self.latents(path), read_bitstream(path)
         except UserError as error:
             return error
         return Prediction(picture.height, picture.width, self.levels_of_latents(latents), [])
@@ -149,15 +149,15 @@ class Predictor:
 
         Raises:
             UserError: this model sees no latents, the file cannot be read, or as
-                `common.codec.decoding.latents_for`.
+                `common.codec.decoding.latents_for_head`.
         """
         if not self.sees_latents:
             raise UserError(f"{path}: {self.description.title} sees pictures, not coded ones")
-        picture = read_coded(path)
-        from ..codec.decoding import latents_for
+        picture = read_bitstream(path)
+        from ..codec.decoding import latents_for_head
 
         try:
-            return latents_for(self._runtime.analyses, picture, self._folders, self.weights)
+            return latents_for_head(self._runtime.analyses, picture, self._folders, self.weights)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
 

@@ -113,7 +113,7 @@ def load_analysis(choice: Choice, analysis: "tf.keras.Model") -> Callable[[np.nd
     that of the model with the same backbone.
     """
     if choice.runtime == KERAS:
-        from .keras import load_analysis_with_keras
+        from ..codec.latent_codec import load_analysis_with_keras
 
         return load_analysis_with_keras(analysis)
     from .openvino import load_analysis_with_openvino

@@ -35,10 +35,8 @@ _STEP = 29.0
 def initialise_as_wavelets(backbone: Backbone, seed: int) -> None:
     """Give `backbone` its initial weights, those that are random by the `seed`."""
     random = np.random.default_rng(seed)
-    analysis, synthesis = (
-        [layer for layer in transform.layers if layer.weights]
-        for transform in (backbone.analysis, backbone.synthesis)
-    )
+    layers = [layer for layer in backbone.whole.layers if layer.weights]
+    analysis, synthesis = layers[:4], layers[4:]
     gain = _STEP**-0.25
     # Channels made of bands [bands, channels], and bands of channels [channels, bands].
     channels, bands = _COLOURS, _COLOURS.T

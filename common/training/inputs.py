@@ -7,7 +7,7 @@ import numpy as np
 
 from ..base.framework import tf
 from ..base.parallel import parallel_map
-from ..codec.entropy_model import rounded_to
+from ..codec.entropy_model import quantize
 from ..data.frames import decode_frames, read_frame, untuned_options
 from ..models.build import JND_FRAME
 from .features import cached_features
@@ -98,7 +98,7 @@ def training_batches(
         if split.jnd_frames:
             targets[JND_FRAME] = arrays.pop()
         if offsets:
-            arrays = [rounded_to(each, offset) for each, offset in zip(arrays, offsets)]
+            arrays = [quantize(each, offset) for each, offset in zip(arrays, offsets)]
         return arrays[0] if len(arrays) == 1 else tuple(arrays), targets
 
     if features:

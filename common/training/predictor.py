@@ -27,7 +27,7 @@ from .inputs import (
     with_mirrored,
 )
 from .loop import TrainingFiles, check_finite, run_epochs
-from .quantization import copy_priors, entropy_files, quantization_offsets
+from .quantization import copy_entropy_models, entropy_files, quantization_offsets
 from .recomputation import training_form
 from .regularisation import set_batch_norm_momentum, start_with_single_branches, with_dropout
 from .targets import soft_targets
@@ -151,7 +151,7 @@ def _write_best(
     training: _Training, path: Path, labels: Labels, backbone_files: list[Path]
 ) -> None:
     write_weights(training.model.whole, path, labels, training.offsets)
-    copy_priors(training.model, backbone_files, path)
+    copy_entropy_models(training.model, backbone_files, path)
 
 
 def _set_up(

@@ -1,4 +1,4 @@
-"""The entropy models of frozen backbones, for heads that are to see latents as a decoder does."""
+"""The entropy models of frozen backbones, for heads that are trained on quantized latents."""
 
 from pathlib import Path
 
@@ -6,47 +6,48 @@ import numpy as np
 
 from ..base.constants import LEVELS
 from ..base.errors import UserError
-from ..codec.entropy_model import (
-    build_prior,
-    copy_prior,
-    entropy_file,
-    quantization_offset,
-    read_prior,
-)
+from ..codec.entropy_model import EntropyModel, copy_entropy_model, entropy_file
 from ..models.backbone import Backbone
 from ..models.build import Parts
 
 
 def entropy_files(backbone_files: list[Path]) -> list[Path]:
-    """The files of the backbones' entropy models.
+    """Name the files of the backbones' entropy models.
 
     Raises:
-        UserError: one is not there.
+        UserError: one is missing.
     """
     paths = [entropy_file(file) for file in backbone_files]
     for path in paths:
         if not path.exists():
-            message = "python3 -m common.reconstruct prior makes it"
+            message = "python3 -m common.reconstruct entropy trains this model"
             raise UserError(f"{path}: no such file, and --quantized needs it; {message}")
     return paths
 
 
 def quantization_offsets(backbones: list[Backbone], files: list[Path]) -> list[np.ndarray]:
-    """What the latents of `backbones`, read from `files`, are rounded to integers plus [192]."""
+    """Find what the latents of `backbones`, read from `files`, are rounded to integers plus [192].
+
+    Raises:
+        UserError: an entropy model is missing or damaged, or belongs to another backbone.
+    """
     offsets = []
     for backbone, path in zip(backbones, entropy_files(files)):
-        prior = build_prior()
-        read_prior(prior, backbone.whole, path)
-        offsets.append(quantization_offset(prior))
+        entropy_model = EntropyModel()
+        entropy_model.read(path, backbone.whole)
+        offsets.append(entropy_model.quantization_offset())
     return offsets
 
 
-def copy_priors(model: Parts, backbone_files: list[Path], weights_file: Path) -> None:
-    """Copy what entropy models a latent model's frozen backbones have beside its weights."""
+def copy_entropy_models(model: Parts, backbone_files: list[Path], weights_file: Path) -> None:
+    """Copy the entropy models of frozen backbones beside the weights of a model that sees latents.
+
+    Backbones without an entropy model are passed over.
+    """
     description = model.description
     if description.sees != "latent" or description.end_to_end:
         return
     for level, own, file in zip(LEVELS, model.backbones, backbone_files):
         if entropy_file(file).exists():
             target = entropy_file(weights_file, level if description.multitask else None)
-            copy_prior(entropy_file(file), own.analysis, target)
+            copy_entropy_model(entropy_file(file), own.analysis, target, overwrite=True)

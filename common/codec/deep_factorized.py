@@ -1,14 +1,15 @@
-"""The density of each latent channel, trained as the prior of the entropy model.
+"""A learned distribution per latent channel: the one inside the entropy model.
 
     value ─ softplus(matrix) · value + bias ─ + tanh(factor) · tanh ─ ... ─ logit ─ sigmoid
             1 to 3 values, 3 to 3, 3 to 1     after all but the last          cumulative
 
-The cumulative density is a small network that can only rise; the density of a value under uniform
-noise of width 1, which is that of the integer it is rounded to, is how much it rises around it.
+The cumulative distribution is a small network that can only rise. How much it rises around a value
+is the probability of the integer that the value is rounded to, and the density of the value under
+uniform noise of width 1.
 
 Source: Ballé et al., "Variational Image Compression with a Scale Hyperprior", ICLR 2018, appendix
 6.1 and 6.2. The weights have the names, shapes and initial values of tensorflow-compression's
-`NoisyDeepFactorized`, which stands in its place where it is installed.
+`NoisyDeepFactorized`, which is used instead where it is installed.
 """
 
 import itertools
@@ -18,12 +19,12 @@ import numpy as np
 from ..base.framework import tf
 
 _WIDTHS = (1, 3, 3, 1)
-_SCALE = 10.0  # of the values that a fresh density expects
-_HALVINGS = 60  # of an interval: to the last digit of float64
+_SCALE = 10.0  # the spread of values that the initial weights expect
+_HALVINGS = 60  # of an interval: down to the last digit of float64
 
 
 class NoisyDeepFactorized(tf.Module):
-    """A density per channel, freshly initialised."""
+    """A distribution per channel, freshly initialised."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class NoisyDeepFactorized(tf.Module):
                 self._factors.append(tf.Variable(factor, name=f"factor_{number}"))
 
     def logits(self, values: tf.Tensor) -> tf.Tensor:
-        """The logits of the cumulative density at `values` [..., channels], in their precision."""
+        """Logits of the cumulative distribution at `values` [..., channels], in their precision."""
         values = tf.convert_to_tensor(values)
         logits = tf.transpose(tf.reshape(values, (-1, 1, self.channels)), (2, 1, 0))
         for number, (matrix, bias) in enumerate(zip(self._matrices, self._biases)):
@@ -54,7 +55,7 @@ class NoisyDeepFactorized(tf.Module):
         return tf.reshape(tf.transpose(logits, (2, 1, 0)), tf.shape(values))
 
     def log_prob(self, values: tf.Tensor) -> tf.Tensor:
-        """The logarithms of the densities at `values` [..., channels] under uniform noise."""
+        """Logarithms of the densities at `values` [..., channels] under uniform noise."""
         values = tf.convert_to_tensor(values)
         below, above = self.logits(values - 0.5), self.logits(values + 0.5)
         # The difference of two sigmoids, on the side where neither is near 1.
@@ -64,7 +65,7 @@ class NoisyDeepFactorized(tf.Module):
         return more + tf.math.log1p(-tf.exp(less - more))
 
     def quantiles(self, probability: float) -> np.ndarray:
-        """Where the cumulative densities reach `probability`: float64 [channels]."""
+        """Find where the cumulative distributions reach `probability`: float64 [channels]."""
         logit = np.log(probability / (1 - probability))
         low, high = -np.ones(self.channels), np.ones(self.channels)
         while (self.logits(low) > logit).numpy().any():
@@ -78,6 +79,6 @@ class NoisyDeepFactorized(tf.Module):
         return (low + high) / 2
 
     def quantization_offset(self) -> np.ndarray:
-        """How far the medians are from integers: float32 [channels], -0.5 to 0.5."""
+        """Distance of the medians from integers: float32 [channels], -0.5 to 0.5."""
         medians = self.quantiles(0.5)
         return (medians - np.rint(medians)).astype(np.float32)

@@ -1,0 +1,79 @@
+"""The command compress: pictures to bitstream files."""
+
+import argparse
+import functools
+
+from ..base.files import make_writable
+from ..base.temporary import lock
+from .codecs import (
+    add_backbone_options,
+    add_output_options,
+    check_backbone_options,
+    find_backbones,
+    load_codecs,
+    write_all,
+)
+from .options import Parser, add_options, path, program
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Give `commands` the command compress."""
+    start = program("compress")
+    parser = commands.add_parser(
+        "compress",
+        help="write pictures as bitstream files",
+        description="Write each picture as a bitstream file, PICTURE.latent: its latents,\n"
+        "quantized and range-coded. LAT, E2E-LAT and MJ-LAT predict from such files. To\n"
+        "decompress them, use the backbones that compressed, or that --model was trained on.",
+        epilog=f"examples:\n  {start} --model MJLAT --out coded/ photo.jpg pictures/\n"
+        f"  {start} --target JND1 JND2 JND3 --model_weights_path backbones/ "
+        "--data_dir data/ --out coded/",
+    )
+    parser.add_argument("inputs", type=path, nargs="*", metavar="PATH", help="picture, or folder")
+    root = "compress ROOT/test/ and copy its levels, so that OUT is a ROOT to test on"
+    add_options(parser, "data_dir", data_dir={"required": False, "metavar": "ROOT", "help": root})
+    add_backbone_options(parser)
+    add_output_options(parser)
+    views = (
+        "what is compressed: squashed: the whole picture, stretched to 640x352, as in the models' "
+        "test; centre: the largest centred crop of that aspect ratio (20:11), resized to 640x352; "
+        "own: the whole picture at its own size"
+    )
+    choices = ("squashed", "centre", "own")
+    parser.add_argument("--view", choices=choices, default="squashed", help=views)
+    parser.set_defaults(run=run, check=check)
+
+
+def check(options: argparse.Namespace, parser: Parser) -> None:
+    """Exit with 2 if the options do not fit together."""
+    check_backbone_options(options, parser)
+    if bool(options.inputs) == bool(options.data_dir):
+        parser.error("either PATHs or --data_dir ROOT is needed")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compress pictures; return 1 if some could not be."""
+    from ..inference.compression_files import copy_labels, find_labels, pair_pictures
+
+    root, out, overwrite = options.data_dir, options.out, options.overwrite
+    files = find_backbones(options)
+    make_writable(out)
+    with lock(out):
+        paths, below = ([root / "test"], out / "test") if root else (options.inputs, out)
+        work = pair_pictures(paths, below, overwrite)
+        labels = find_labels(root, out, overwrite) if root else []
+        from ..inference.compression import compress_picture
+        from ..inference.runtime import AUTO, choose_runtime, load_analysis
+
+        # Of the runtime that predicts from pixels, so that strings give the same levels.
+        load = functools.partial(load_analysis, choose_runtime(AUTO, "float32"))
+        codecs = load_codecs(options, files, load)
+        for codec in codecs:
+            _ = codec.entropy_model  # a missing one is reported before any picture is read
+        code = write_all(
+            options,
+            work,
+            lambda file, target: compress_picture(codecs, file, target, options.view, overwrite),
+        )
+        copy_labels(labels, overwrite)
+    return code

@@ -1,0 +1,47 @@
+"""The command decompress: bitstream files to pictures."""
+
+import argparse
+
+from ..base.files import make_writable
+from ..base.temporary import lock
+from .codecs import TARGETS, add_output_options, find_backbones, load_codecs, write_all
+from .options import add_options, path, program
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Give `commands` the command decompress."""
+    parser = commands.add_parser(
+        "decompress",
+        help="write bitstream files as pictures again",
+        description="Write what a backbone reconstructs from each bitstream file as a PNG.\n"
+        "Its analysis transform must be one that compressed the picture: that of the same\n"
+        "backbone, or of a model that was trained on this backbone.",
+        epilog=f"example:\n  {program('decompress')} --target JND1 --model_weights_path backbones/ "
+        "--out decoded/ coded/",
+    )
+    add = parser.add_argument
+    add("inputs", type=path, nargs="+", metavar="PATH", help="bitstream file, or folder of these")
+    add("--target", choices=TARGETS, nargs=1, required=True, help="what the backbone reconstructs")
+    weights = "weight file, or folder with ImgReconstruction.h5 or JNDkReconstruction.h5"
+    changed = {"required": True, "help": weights}
+    add_options(parser, "model_weights_path", model_weights_path=changed)
+    add_output_options(parser)
+    parser.set_defaults(run=run, model=None)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Decompress bitstream files; return 1 if some could not be."""
+    from ..inference.compression_files import pair_bitstreams
+
+    files = find_backbones(options)
+    make_writable(options.out)
+    with lock(options.out):
+        work = pair_bitstreams(options.inputs, options.out, options.overwrite)
+        from ..inference.compression import decompress_picture
+
+        (codec,) = load_codecs(options, files)
+        return write_all(
+            options,
+            work,
+            lambda file, out: decompress_picture(codec, file, out, options.overwrite),
+        )
