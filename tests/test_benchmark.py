@@ -35,8 +35,6 @@ def test_it_prints_and_saves_both_speeds_and_their_ratio(what, command, tmp_path
     assert (row["command"], row["model"], row["frames"]) == (what, model, 2)
     assert row["frames_per_second"] == pytest.approx(float(ours), rel=0.01, abs=0.01)
     assert row["keras_float32_times_as_fast"] == pytest.approx(float(ratio), rel=0.01, abs=0.01)
-    with Image.open(saved.with_suffix(".png")) as plot:
-        assert plot.width > 500
 
 
 def test_in_bfloat16_keras_is_measured_in_both(command):

@@ -1,14 +1,18 @@
 """The benchmark's command line: speed beside plain Keras, and what encodes tell of predictions."""
 
 import argparse
+import re
 import sys
 
 from common.base.errors import exit_on_error
+from common.base.files import check_writable
 from common.base.temporary import lock
+from common.commands.main import log_to_stderr
 from common.commands.options import Parser, add_options, bundled, path, positive
 from common.models.descriptions import MODELS
 
 PROGRAM = "python3 -m tools.benchmark"
+_TABLE = re.compile(b"command,model,frames,")  # the start of a saved table
 
 COMPARISONS = {
     "predict": (
@@ -65,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in MEASUREMENTS:
         _add_measurement(commands, name)
     options = parser.parse_args(arguments)
-    with exit_on_error(PROGRAM):
+    with exit_on_error(PROGRAM), log_to_stderr():
         options.run(options)
     return 0
 
@@ -87,20 +91,24 @@ def _add_comparison(commands: argparse._SubParsersAction, name: str) -> None:
         )
     command.add_argument("--frames", type=positive, metavar="N", help=frames)
     add_options(command, "precision overwrite")
-    save = "CSV file for the table; a plot is written beside it"
+    save = "CSV file for the table"
     command.add_argument("--save", type=path, metavar="CSV", help=save)
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from tools.comparison import check_table, compare, write_table
+    import pandas as pd
+
+    from common.evaluation.results import write_csv
+    from tools.comparison import compare
 
     asked = options.command, options.models, options.frames, options.precision
     if not options.save:
         compare(*asked)
         return
-    check_table(options.save, options.overwrite)
+    check_writable(options.save, _TABLE, options.overwrite)
     with lock(options.save):
-        write_table(compare(*asked), options.save, options.overwrite)
+        table = pd.DataFrame(compare(*asked))
+        write_csv(table, options.save, _TABLE, options.overwrite, float_format="%.4g")
 
 
 def _add_measurement(commands: argparse._SubParsersAction, name: str) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import io
 import itertools
 import os
-import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,16 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
-from common.base.constants import LEVELS, SOFTWARE
+from common.base.constants import LEVELS
 from common.base.device import choose_device, use_precision
-from common.base.files import OUR_PNG, atomic_write, check_writable
 from common.base.framework import tf
 from common.commands.main import main
 from common.data.split import LEVELS_FILE
-from common.evaluation.results import write_csv
 from common.evaluation.speed import (
     describe_processor,
     make_noise,
@@ -38,7 +33,6 @@ from common.models.weights import write_weights
 from common.training.predictor import FRAME_WEIGHT, LEVEL_WEIGHT
 
 _CROP = 256  # stage 1's default
-_TABLE = re.compile(b"command,model,frames,")  # the start of a saved table
 # Writing an epoch's files takes the same time whatever its length, so epochs must not be too short.
 _FRAMES = {"predict": 16, "backbone": 64, "latent": 128, "reconstruction": 8}
 
@@ -144,7 +138,7 @@ def predict_with_keras(name: str, count: int, precision: str) -> float:
     use_precision(precision)
     model = build_model(MODELS[name]).whole
     frames = make_noise(count).astype("float32")
-    return count / time_fastest(lambda: model.predict(frames, batch_size=8, verbose=0)).seconds
+    return count / time_fastest(lambda: model.predict(frames, batch_size=8, verbose=0))[0]
 
 
 def _train_with_keras(name: str, count: int, precision: str) -> float:
@@ -180,28 +174,3 @@ KERAS = {
     "train": _train_with_keras,
     "backbone": _train_backbone_with_keras,
 }
-
-
-def check_table(save: Path, overwrite: bool) -> None:
-    """Check that `write_table` will succeed.
-
-    Raises:
-        UserError: as `check_writable`.
-    """
-    check_writable(save, _TABLE, overwrite)
-    check_writable(save.with_suffix(".png"), OUR_PNG, overwrite)
-
-
-def write_table(rows: list[dict[str, Any]], save: Path, overwrite: bool) -> None:
-    """Write the rows of `compare` to the CSV file `save`, and a plot of the ratios beside it."""
-    table = pd.DataFrame(rows)
-    write_csv(table, save, _TABLE, overwrite, float_format="%.4g")
-    ratios = table.set_index("model").filter(like="times_as_fast")
-    ratios.columns = [f"Keras in {column.split('_')[1]}" for column in ratios]
-    figure = Figure(figsize=(6, 1 + 0.5 * len(table)), layout="constrained")
-    axes = figure.subplots()
-    ratios[::-1].plot.barh(ax=axes, xlabel="times as fast", ylabel="")
-    axes.axvline(1, color="grey", linewidth=0.8)
-    axes.set_title(f"{table.command[0]}, {table.precision[0]}: {table.processor[0]}", fontsize=9)
-    with atomic_write(save.with_suffix(".png"), OUR_PNG, overwrite) as temporary:
-        figure.savefig(temporary, dpi=120, metadata={"Software": SOFTWARE})

@@ -40,7 +40,7 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
     if check := getattr(options, "check", None):
         check(options, options.parser)
     level = getattr(options, "log_level", logging.INFO)
-    with exit_on_error(options.parser.prog, getattr(options, "hint", "")), _log_to_stderr(level):
+    with exit_on_error(options.parser.prog, getattr(options, "hint", "")), log_to_stderr(level):
         return options.run(options) or 0
 
 
@@ -50,7 +50,7 @@ class _Line(logging.Formatter):
 
 
 @contextlib.contextmanager
-def _log_to_stderr(level: int) -> Iterator[None]:
+def log_to_stderr(level: int = logging.INFO) -> Iterator[None]:
     """Print what this package logs on stderr, from `level` on, as plain lines."""
     logger, handler = logging.getLogger(__package__.split(".")[0]), logging.StreamHandler()
     handler.setFormatter(_Line())

@@ -2,21 +2,18 @@
 
 import contextlib
 import io
-import multiprocessing
 import os
+import pickle
 import platform
 import re
 import resource
-import signal
+import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import psutil
@@ -26,32 +23,19 @@ from tqdm import tqdm
 from ..base.constants import HEIGHT, WIDTH
 from ..base.errors import UserError
 from ..base.temporary import temporary_folder
-
-if TYPE_CHECKING:
-    from ..inference.predictor import Predictor
+from ..inference.predictor import Predictor
+from ..models.descriptions import MODELS
 
 PASSES = 3
 Result = TypeVar("Result")
 
 
-class Time(NamedTuple):
-    """The time that a run takes."""
-
-    seconds: float
-    """Wall-clock time."""
-    cpu_seconds: float
-    """Over all cores, in this process and the processes that it started."""
-
-
 class Cost(NamedTuple):
-    """The time and the memory that a prediction takes."""
+    """The time per frame and the memory that a prediction takes."""
 
     seconds: float
-    """Wall-clock time per frame."""
-    cpu_seconds: float
-    """CPU time per frame, over all cores."""
-    gigabytes: float
-    """Peak memory of the process."""
+    cpu_seconds: float  # over all cores
+    gigabytes: float  # peak memory of the process
 
 
 def run_in_own_process(measure: Callable[..., Result], *arguments: object) -> tuple[Result, float]:
@@ -62,43 +46,42 @@ def run_in_own_process(measure: Callable[..., Result], *arguments: object) -> tu
     Raises:
         UserError: the process was killed, or `measure` failed.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
     with temporary_folder() as folder:
-        arguments_of_child = sender, str(folder), measure, arguments
-        process = context.Process(target=_run_and_send, args=arguments_of_child, daemon=True)
-        # A terminal sends Ctrl-C to every process, but it is for us to end this one. `start` would
-        # first start the resource tracker, which unblocks signals again.
-        resource_tracker.ensure_running()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        process.start()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        sender.close()
-        try:
-            result = receiver.recv()
-        except EOFError:
+        job = folder / "job"
+        job.write_bytes(pickle.dumps((measure, arguments)))
+        code = f"import sys; from {__name__} import run_job; run_job(sys.argv[1])"
+        environment = {"TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
+        # In a session of its own, Ctrl-C at the terminal reaches only this process, which kills it.
+        subprocess.run(
+            [sys.executable, "-c", code, job],
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+        result = job.with_name("result")
+        if not result.exists():
             what = " ".join(map(str, arguments))
-            raise UserError(f"measuring {what}: killed, perhaps for lack of memory") from None
-        finally:
-            process.kill()
-            process.join()
-    if isinstance(result, BaseException):
-        raise result
-    return result
+            raise UserError(f"measuring {what}: killed, perhaps for lack of memory")
+        outcome = pickle.loads(result.read_bytes())
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
-def _run_and_send(
-    sender: Connection, folder: str, measure: Callable[..., object], arguments: tuple[object, ...]
-) -> None:
-    tempfile.tempdir = folder
+def run_job(path: str) -> None:
+    """Run the job that `run_in_own_process` wrote, and write its result beside it."""
     # A killed process would leave tqdm's own lock behind, and Python would warn about that.
     tqdm.set_lock(threading.RLock())
+    outcome: object
     try:
-        sender.send((measure(*arguments), _peak_memory()))
+        measure, arguments = pickle.loads(Path(path).read_bytes())
+        outcome = measure(*arguments), _peak_memory()
     except (UserError, SystemExit) as error:
-        sender.send(error)
+        outcome = error
     except Exception as error:
-        sender.send(UserError(f"{type(error).__name__}: {error}"))
+        outcome = UserError(f"{type(error).__name__}: {error}")
+    temporary = Path(path).with_name("partial")
+    temporary.write_bytes(pickle.dumps(outcome))
+    temporary.rename(temporary.with_name("result"))
 
 
 def measure_prediction(name: str, count: int, precision: str) -> Cost:
@@ -109,41 +92,39 @@ def measure_prediction(name: str, count: int, precision: str) -> Cost:
     """
     with temporary_folder() as folder:
         run_in_own_process(_convert, name, precision, folder)
-        spent, memory = run_in_own_process(_time_prediction, name, count, precision, folder)
-    return Cost(spent.seconds / count, spent.cpu_seconds / count, memory)
+        times, memory = run_in_own_process(_time_prediction, name, count, precision, folder)
+    seconds, cpu_seconds = (each / count for each in times)
+    return Cost(seconds, cpu_seconds, memory)
 
 
 def _convert(name: str, precision: str, folder: Path) -> None:
     """Convert a model with random weights, and keep it in `folder`."""
-    from ..models.build import build_model
-    from ..models.descriptions import MODELS
+    from ..models.build import build_model  # not in the process that is measured
     from ..models.weights import write_weights
 
     write_weights(build_model(MODELS[name]).whole, folder / "weights.h5")
     _load_predictor(name, precision, folder)
 
 
-def _load_predictor(name: str, precision: str, folder: Path) -> "Predictor":
-    from ..inference.predictor import Predictor
-
+def _load_predictor(name: str, precision: str, folder: Path) -> Predictor:
     os.environ["XDG_CACHE_HOME"] = str(folder)
     with contextlib.redirect_stderr(io.StringIO()):  # the parent has reported the device
         return Predictor(name, folder / "weights.h5", precision=precision)
 
 
-def _time_prediction(name: str, count: int, precision: str, folder: Path) -> Time:
+def _time_prediction(name: str, count: int, precision: str, folder: Path) -> tuple[float, float]:
     predictor = _load_predictor(name, precision, folder)
     images = write_noise(folder / "noise", count)
     return time_fastest(lambda: list(predictor.predict(images)))
 
 
-def time_fastest(run: Callable[[], object]) -> Time:
-    """Time the fastest of `PASSES` runs after a first, which compiles."""
+def time_fastest(run: Callable[[], object]) -> tuple[float, float]:
+    """Measure seconds and CPU seconds of the fastest of `PASSES` runs after a first to compile."""
     times = []
     for _ in range(1 + PASSES):
         seconds, cpu_seconds = time.perf_counter(), sum(os.times()[:4])
         run()
-        times.append(Time(time.perf_counter() - seconds, sum(os.times()[:4]) - cpu_seconds))
+        times.append((time.perf_counter() - seconds, sum(os.times()[:4]) - cpu_seconds))
     return min(times[1:])
 
 

@@ -87,29 +87,23 @@ def find_best_constant(
 ) -> tuple[float, float]:
     """Find the one level for all frames with the mean VMAF `vmaf`, and its mean bits per frame.
 
-    Whole levels seldom give exactly that VMAF. Bisection finds the coarsest one whose mean VMAF
-    reaches it; between that and the next coarser one, the level and the logarithm of the mean bits
-    are interpolated linearly over the mean VMAF. If no level reaches it, the result is the finest.
+    Whole levels seldom give exactly that VMAF. Bisection finds the coarsest one that reaches it;
+    between that and the next coarser one, the level and the logarithm of the mean bits are
+    interpolated linearly over the mean VMAF. A VMAF beyond all levels gives the nearest of them.
 
     Args:
         measure: gives `measure_encodes` of all frames at one level.
         levels: all levels, from the finest to the coarsest.
     """
-    means: dict[int, pd.Series] = {}
-
-    def mean(index: int) -> pd.Series:
-        if index not in means:
-            means[index] = measure(coarsest_first[index]).mean()
-        return means[index]
-
     coarsest_first = levels[::-1]
     # `find_lowest_below` looks for values below a bound, and here they must be at least `vmaf`.
     bound = np.nextafter(-vmaf, np.inf)
-    index = find_lowest_below(lambda index: -mean(index).vmaf, bound, 0, len(levels) - 1)
-    if not index:
-        index = len(levels) - 1 if index is None else 0
-        return float(coarsest_first[index]), float(mean(index).bits)
-    finer, coarser = mean(index), mean(index - 1)
-    share = (finer.vmaf - vmaf) / (finer.vmaf - coarser.vmaf)
-    level = coarsest_first[index] + share * levels.step
-    return float(level), float(finer.bits ** (1 - share) * coarser.bits**share)
+    index = find_lowest_below(
+        lambda index: -measure(coarsest_first[index]).vmaf.mean(), bound, 0, len(levels) - 1
+    )
+    finer = len(levels) - 1 if index is None else index
+    sides = [coarsest_first[max(finer - 1, 0)], coarsest_first[finer]]
+    means = [measure(level).mean() for level in sides]
+    scores = [mean.vmaf for mean in means]
+    bits = np.exp(np.interp(vmaf, scores, np.log([mean.bits for mean in means])))
+    return float(np.interp(vmaf, scores, sides)), float(bits)

@@ -86,7 +86,7 @@ def make_gallery(split: Split, predictions: Predictions, title: str, cache: Path
     """Describe, for the page's JSON, the `SHOWN` frames with the largest errors of model `title`.
 
     Each has a name, its error (the mean over levels), a source (a lossless picture as a data URI)
-    and levels: per level name, predicted, true, coded, bits, psnr, vmaf, picture. Of frames larger
+    and levels: per level name, true, coded, bits, psnr, vmaf, picture. Of frames larger
     than 640x352 the pictures show the middle, pixel for pixel.
     """
     levels = [level for level in LEVELS if (title, level) in predictions]
@@ -94,12 +94,10 @@ def make_gallery(split: Split, predictions: Predictions, title: str, cache: Path
     means = np.mean(errors, axis=0)
 
     def describe_level(index: int, level: str) -> dict:
-        predicted = float(predictions[title, level][index])
-        coded = split.codec.nearest(predicted)
+        coded = split.codec.nearest(predictions[title, level][index])
         encode = encode_image(split.images[index], coded, split.codec, cache)
         return {
             "name": level,
-            "predicted": predicted,
             "true": float(split.true(level)[index]),
             "coded": coded,
             "bits": encode.bits,

@@ -50,12 +50,9 @@ _OURS = {
 class Level(NamedTuple):
     """The data of one level to draw."""
 
-    true: np.ndarray
-    """Levels [images]."""
-    models: dict[str, np.ndarray]
-    """Each model's levels [images], by its title."""
-    bits_per_pixel: np.ndarray
-    """[images], of all frames coded at the same level."""
+    true: np.ndarray  # [images]
+    models: dict[str, np.ndarray]  # predicted levels [images] by model title
+    bits_per_pixel: np.ndarray  # [images], of all frames coded at the same level
     unit: str
 
 
@@ -64,8 +61,7 @@ class Plot(NamedTuple):
 
     draw: Callable[[Level], Figure]
     title: str
-    caption: str
-    """The explanation on the page."""
+    caption: str  # on the page
 
 
 def write_plots(
