@@ -19,7 +19,7 @@ from .complexity import measure_complexity
 from .encodes import measure_encodes
 from .page import choose_model, make_gallery, write_page
 from .plots import FILES, write_plots
-from .predictions import predict_all
+from .predictions import Predictions, predict_all
 from .table import Table, markdown
 from .viewers import Viewers
 
@@ -65,24 +65,10 @@ def build_report(
     check_results(out, RESULTS, overwrite)
     _log.info("Predicting the levels of %s images.", len(split.images))
     predictions, candidates = predict_all(candidates, split.images, cache)
-    titles = {title for title, _ in predictions}
-    _log.info("Measuring the cost of a prediction.")
-    costs = measure_complexity(titles, split, cache)
-    _log.info("Fitting the baselines.")
-    baselines = predict_baselines(train, split, cache)
-    cpu_seconds = dict(zip(costs.values.model, costs.values.cpu_seconds)) | baselines.cpu_seconds
-    of_all = predictions | baselines.predictions
-    _log.info("Encoding at the predicted levels, and measuring.")
-    tables = [
-        paper.prediction_error(split, of_all, viewers, cpu_seconds),
-        paper.quality_error(split, predictions, cache),
-        paper.bitrate(split, predictions, cache),
-        costs,
-        *bitstream.from_strings(split, candidates, cache),
-    ]
+    tables = _make_tables(split, train, predictions, viewers, cache)
+    tables += bitstream.from_strings(split, candidates, cache)
     at_median = measure_encodes(split, np.median(split.true("JND1")), cache, "median JND1")
-    errors = tables[0].values
-    model = choose_model(errors[errors.model.isin(titles)])
+    model = choose_model(tables[0].values, {title for title, _ in predictions})
     gallery = make_gallery(split, predictions, model, cache)
     _log.info("Writing the tables, plots and the page.")
     write_tables(tables, out, command, overwrite)
@@ -90,6 +76,29 @@ def build_report(
     facts = _facts(command, split, candidates)
     write_page(out / PAGE, split, model, tables, plots, gallery, facts)
     return tables[0]
+
+
+def _make_tables(
+    split: Split,
+    train: Split | None,
+    predictions: Predictions,
+    viewers: Viewers | None,
+    cache: Path,
+) -> list[Table]:
+    """Make the paper's tables, the prediction errors first."""
+    _log.info("Measuring the cost of a prediction.")
+    costs = measure_complexity({title for title, _ in predictions}, split, cache)
+    _log.info("Fitting the baselines.")
+    baselines = predict_baselines(train, split, cache)
+    cpu_seconds = dict(zip(costs.values.model, costs.values.cpu_seconds)) | baselines.cpu_seconds
+    of_all = predictions | baselines.predictions
+    _log.info("Encoding at the predicted levels, and measuring.")
+    return [
+        paper.prediction_error(split, of_all, viewers, cpu_seconds),
+        paper.quality_error(split, predictions, cache),
+        paper.bitrate(split, predictions, cache),
+        costs,
+    ]
 
 
 def _facts(command: str, split: Split, candidates: list[Candidate]) -> dict[str, str]:

@@ -24,7 +24,7 @@ PROGRAM = Path(__file__).parents[2]
 TITLES = [model.title for model in MODELS.values()]
 
 
-def count_multiply_accumulates(model: tf.keras.Model) -> Counter[str]:
+def count_multiply_accumulates(model: "tf.keras.Model") -> Counter[str]:
     """Count the multiply-accumulates of one frame, from the Keras graph, by layer kind.
 
     `Conv2D` and `Conv2DTranspose`: each product of a kernel's weight with a value, those with the

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Collection
 from pathlib import Path
 
 import jinja2
@@ -71,13 +72,14 @@ def _read_drawing(file: Path) -> Markup:
     return Markup(text[text.index("<svg") :].replace(INK, "currentColor"))
 
 
-def choose_model(errors: pd.DataFrame) -> str:
+def choose_model(errors: pd.DataFrame, titles: Collection[str]) -> str:
     """Choose the model to show: of those with the most levels, the one with the least mean error.
 
     Args:
         errors: the values of the table of prediction errors.
+        titles: the models to choose from.
     """
-    of_models = errors.groupby("model", sort=False).mean_absolute_error
+    of_models = errors[errors.model.isin(titles)].groupby("model", sort=False).mean_absolute_error
     levels, error = of_models.count(), of_models.mean()
     return error[levels == levels.max()].idxmin()
 
