@@ -34,7 +34,7 @@ import glob, time
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
-from common.inference.predictor import Predictor
+from common import Predictor
 
 predictor = Predictor("MJLAT", "weights/")
 photo = np.asarray(Image.open(glob.glob("samples/test/*")[0]).convert("RGB").resize((1600, 1250)))

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from common.inference import cache
 from common.inference.cache import load_or_make
 from common.inference.pipeline import Shown, predict_ahead
 from common.inference.predictor import Predictor
+from common.inference.records import Failure
 from common.inference.runtime import choose_runtime, load_analysis
 from common.models.backbone import build_backbone
 from common.models.descriptions import MODELS
@@ -210,11 +212,11 @@ def test_the_least_recently_used_goes(tmp_path, monkeypatch):
 # Reading ahead
 
 
-def _shown(number: int) -> Shown:
+def _show(number: int) -> Shown | Failure:
     if number % 5 == 3:
-        raise UserError(f"{number} is bad")
+        return Failure(path=Path(str(number)), error=UserError(f"{number} is bad"))
     frames = np.full((1 + number % 2, 2, 2, 3), number, np.uint8)
-    return Shown(number, 1, frames, [])
+    return Shown(None, number, 1, frames, [])
 
 
 def test_predictions_come_in_order_and_errors_in_their_place():
@@ -224,12 +226,13 @@ def test_predictions_come_in_order_and_errors_in_their_place():
         batches.append(len(frames))
         return frames.mean(axis=(1, 2, 3))[:, np.newaxis]
 
-    found = list(predict_ahead(range(23), _shown, levels, 4))
+    found = list(predict_ahead(range(23), _show, levels, 4))
     for number, each in enumerate(found):
         if number % 5 == 3:
-            assert str(each) == f"{number} is bad"
+            assert str(each.error) == f"{number} is bad"
         else:
-            assert (each.height, each.levels.tolist()) == (number, [number])
+            shown, mean = each
+            assert (shown.height, mean.tolist()) == (number, [number])
     assert len(found) == 23
     assert max(batches) <= 5 and min(batches[:-1]) >= 4
 
@@ -240,7 +243,7 @@ def test_so_much_is_read_ahead_and_no_more():
     def show(number):
         with lock:
             read.append(number)
-        return _shown(0)
+        return _show(0)
 
     found = predict_ahead(iter(range(1000)), show, lambda frames: np.zeros((len(frames), 1)), 8)
     next(found)

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from common.data.frames import VIEWS, crop_evenly
-from common.inference.answers import answer
+from common.inference.inputs import predict_inputs
 from common.inference.predictor import Predictor
+from common.inference.records import Prediction
 from common.video.ffmpeg import binary
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes
@@ -138,7 +139,7 @@ def test_what_is_not_there_is_one_line(command, weights, tmp_path, no_tensorflow
     one_line(command("LAT.py", "predict", env=no_tensorflow), 2, "PATH")
 
 
-def test_cutouts_lie_in_the_middles_of_equal_shares():
+def test_crops_lie_in_the_middles_of_equal_shares():
     rows, columns = np.mgrid[:1080, :1920]
     rgb = np.stack([rows // 8, columns // 8, rows * 0], axis=-1).astype(np.uint8)
     parts = crop_evenly(rgb)
@@ -153,7 +154,7 @@ def test_cutouts_lie_in_the_middles_of_equal_shares():
     ("height", "width", "count"),
     [(352, 640, 1), (353, 641, 4), (352, 1000, 2), (100, 100, 2), (900, 300, 2), (1, 1, 2)],
 )
-def test_cutouts_cover_small_pictures(height, width, count):
+def test_crops_cover_small_pictures(height, width, count):
     rgb = np.full((height, width, 3), 77, np.uint8)
     parts = crop_evenly(rgb)
     assert len(parts) <= 4 and all(part.shape == (352, 640, 3) for part in parts)
@@ -202,7 +203,8 @@ def test_memory_stays_level(weights, tmp_path):
 
     def predict_all():
         pictures = sorted(tmp_path.glob("*.png"))
-        assert not answer(predictor, pictures, "centre", 3, None)["errors"]
+        results = predict_inputs(predictor, pictures, "centre", 3)
+        assert all(isinstance(each, Prediction) for each in results)
         for size in range(20, 32, 2):
             predictor.levels(np.zeros((1 + size % 3, size, 2 * size, 3), np.uint8))
         return psutil.Process().memory_info().rss

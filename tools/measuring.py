@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from common.base.constants import HEIGHT, LEVELS, QP, WIDTH
+from common.base.constants import HEIGHT, LEVELS, WIDTH
 from common.base.errors import UserError
 from common.base.progress import Progress
 from common.base.temporary import temporary_folder
@@ -25,12 +25,12 @@ from common.encoding.delivery import deliver
 from common.encoding.encoders import ENCODERS
 from common.encoding.planning import ScenePlan, plan_scenes
 from common.encoding.raw import RawVideo, choose_raw
-from common.inference.answers import of_video
 from common.inference.predictor import Predictor
+from common.inference.records import ScenePrediction
+from common.inference.video import predict_scenes
 from common.video import h264
 from common.video.probe import probe
 from common.video.quality import score_streams, score_video
-from common.video.scenes import Scene
 from tools.samples import find_large, make_clips, make_frames
 
 QPS = range(1, 52)
@@ -62,7 +62,7 @@ def decide_frames(predictor: Predictor, frames: Sequence[np.ndarray], title: str
 
 
 def _predict_frame(predictor: Predictor, frame: np.ndarray) -> np.ndarray:
-    return predictor.levels(np.stack(VIEWS[_VIEW](frame))).mean(axis=0)
+    return predictor.levels(frame, _VIEW)
 
 
 def _adjust_frame(frame: np.ndarray, levels: np.ndarray) -> np.ndarray:
@@ -83,11 +83,11 @@ def decide_clips(predictor: Predictor, clips: Sequence[Path], title: str) -> pd.
     rows = []
     for clip in Progress(clips, title, unit="clip"):
         true, searching = _time_cpu(find_clip_level, clip)
-        video, predicting = _time_cpu(_predict_clip, predictor, clip)
-        levels = [row["levels"]["JND1"] for row in video["scenes"]]
-        planned, more = _time_cpu(_plan, clip, video, True)
+        predictions, predicting = _time_cpu(_predict_clip, predictor, clip)
+        levels = [each.levels["JND1"] for each in predictions]
+        planned, more = _time_cpu(_plan, clip, predictions, True)
         predicted, adjusted = (
-            np.average(qps, weights=_scene_lengths(video))
+            np.average(qps, weights=_scene_lengths(predictions))
             for qps in (levels, [each.qp for each in planned])
         )
         rows += [
@@ -98,8 +98,8 @@ def decide_clips(predictor: Predictor, clips: Sequence[Path], title: str) -> pd.
     return _summarise(rows, title)
 
 
-def _predict_clip(predictor: Predictor, clip: Path) -> dict:
-    return of_video(predictor, probe(clip), _VIEW, 3, QP)
+def _predict_clip(predictor: Predictor, clip: Path) -> list[ScenePrediction]:
+    return predict_scenes(predictor, probe(clip), _VIEW, 3)
 
 
 def find_clip_level(clip: Path, threshold: float = THRESHOLDS[0]) -> int:
@@ -125,22 +125,16 @@ def find_clip_level(clip: Path, threshold: float = THRESHOLDS[0]) -> int:
     return level
 
 
-def _scene_lengths(video: dict) -> list[int]:
-    return [row["last_frame"] + 1 - row["first_frame"] for row in video["scenes"]]
+def _scene_lengths(predictions: list[ScenePrediction]) -> list[int]:
+    return [each.scene.frames for each in predictions]
 
 
-def _scenes(video: dict) -> list[Scene]:
-    return [
-        Scene(row["first_frame"], row["last_frame"] + 1, row["start"], row["end"])
-        for row in video["scenes"]
-    ]
-
-
-def _plan(clip: Path, video: dict, verify: bool) -> list[ScenePlan]:
-    levels = [row["levels"]["JND1"] for row in video["scenes"]]
+def _plan(clip: Path, predictions: list[ScenePrediction], verify: bool) -> list[ScenePlan]:
+    levels = [each.levels["JND1"] for each in predictions]
     raw = choose_raw(probe(clip), "x264")
+    scenes = [each.scene for each in predictions]
     how = {"allowed": QPS, "target_vmaf": THRESHOLDS[0], "verify": verify}
-    return plan_scenes(raw, _scenes(video), levels, encoder="x264", **how)
+    return plan_scenes(raw, scenes, levels, encoder="x264", **how)
 
 
 def _summarise(rows: list[tuple[str, float, float]], title: str) -> pd.DataFrame:
@@ -178,8 +172,8 @@ def measure_views(predictor: Predictor, pictures: Sequence[Path], count: int) ->
         rgb = read_rgb(path)
         rgb = rgb[: rgb.shape[0] // 2 * 2, : rgb.shape[1] // 2 * 2]
         true.append([level.qp for level in find_levels(rgb)])
-        for name, view in VIEWS.items():
-            levels[name].append(predictor.levels(np.stack(view(rgb))).mean(axis=0))
+        for name in VIEWS:
+            levels[name].append(predictor.levels(rgb, name))
     rows = []
     for name, predicted in {**levels, "always their median": [np.median(true, axis=0)]}.items():
         errors = np.array(predicted) - np.array(true)
@@ -202,15 +196,16 @@ def measure_delivery(predictor: Predictor, clip: Path) -> dict:
     Beside them are those at the one constant QP of equal mean VMAF and at each scene's true level.
     """
     raw = choose_raw(probe(clip), "x264")
-    video = of_video(predictor, raw.video, _VIEW, 3, QP)
-    scenes, row = _scenes(video), {"clip": clip.stem, "scenes": len(video["scenes"])}
+    predictions = predict_scenes(predictor, raw.video, _VIEW, 3)
+    scenes = [each.scene for each in predictions]
+    row = {"clip": clip.stem, "scenes": len(scenes)}
     with temporary_folder() as folder:
         for name, verify in (("as predicted", False), ("verified", True)):
-            planned, target = _plan(clip, video, verify), folder / f"{verify}.mkv"
+            planned, target = _plan(clip, predictions, verify), folder / f"{verify}.mkv"
             size, vmaf = deliver(raw, target, planned, "x264", True, False)
             row |= {f"{name}, MB": size / 1e6, f"{name}, worst VMAF": min(vmaf)}
             row[f"{name}, QPs"] = "/".join(str(each.qp) for each in planned)
-        mean = float(np.average(vmaf, weights=_scene_lengths(video)))
+        mean = float(np.average(vmaf, weights=_scene_lengths(predictions)))
         qp, size = find_constant_qp(raw, planned, "x264", mean)
         row |= {"one QP": qp, "one QP, MB": size / 1e6}
         true = [find_clip_level(part) for part in windows(raw, scenes, folder, length=None)]

@@ -28,3 +28,5 @@ ENTROPY_SUFFIX = ".entropy.npz"
 SOFTWARE = "LASeR-JND"
 # Folder where `prepare` keeps its state; a dataset root that contains it was made by `prepare`.
 HIDDEN = ".prepare"
+# Views of pictures: the names that versions up to 0.9 gave them, and today's.
+OLD_VIEWS = {"squashed": "stretched", "cutouts": "crops"}

@@ -152,6 +152,14 @@ def make_writable(folder: Path) -> None:
         raise UserError(f"{folder}: no permission to write into it")
 
 
+def find_bundled(folder: str) -> Path:
+    """Find a folder that comes with the project, such as "weights"."""
+    package = Path(__file__).parents[1]
+    # It lies beside the package in a clone, and in the package where that is installed.
+    parent = package if (package / folder).is_dir() else package.parent
+    return parent / folder
+
+
 def checksum(parts: Iterable[bytes]) -> str:
     """SHA-256 of the `parts` in a row, as 64 hexadecimal digits."""
     digest = hashlib.sha256()

@@ -13,8 +13,8 @@ from ..base.files import check_regular, check_writable
 from ..base.temporary import lock
 from ..encoding.encoders import ENCODERS
 from ..models.descriptions import Description
+from .model_options import add_model_options, describe_levels
 from .options import path, positive, program
-from .videos import add_model_options, describe_levels
 
 if TYPE_CHECKING:
     from ..encoding.encode import EncodedVideo
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> None:
     )
     # If two runs share an OUTPUT, the second fails at once, not when its work is done.
     with contextlib.nullcontext() if options.dry_run else lock(options.output):
-        encoded = encode_video(predictor, options.input, options.output, how)
+        encoded = encode_video(options.input, options.output, predictor, how)
     document = _make_document(encoded, options, weights)
     print(json.dumps(document, indent=2) if options.json else _make_text(encoded, document))
 
@@ -123,13 +123,13 @@ def _make_document(
 ) -> dict[str, Any]:
     """Make the JSON document: docs/encode.md describes it."""
     from ..data.text import readable
-    from ..inference.answers import NOT_TOLD
+    from ..inference.documents import UNKNOWN
 
     measured: Sequence[float | None] = encoded.scene_vmaf or [None] * len(encoded.scenes)
     document = {
         "model": options.description.title,
         "weights": readable(weights),
-        "labels": encoded.labels.describe() or NOT_TOLD,
+        "labels": encoded.labels.describe() or UNKNOWN,
         "input": readable(options.input),
         "output": readable(options.output),
         "level": options.jnd_value,
@@ -154,7 +154,7 @@ def _make_row(plan: "ScenePlan", vmaf: float | None) -> dict[str, Any]:
         "last_frame": plan.scene.end - 1,
         "start": round(plan.scene.start_seconds, 6),
         "end": round(plan.scene.end_seconds, 6),
-        "level": plan.level,
+        "level": round(plan.level, 3),
         "qp": plan.qp,
         "corrected": plan.adjusted,
         "trial_vmaf": plan.trial_vmaf and round(plan.trial_vmaf, 2),

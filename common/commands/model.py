@@ -5,18 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.constants import LEVELS, PRECISIONS, SPLITS
+from ..base.constants import LEVELS, SPLITS
 from ..base.errors import RESUME_HINT, say
 from ..base.files import make_writable
-from ..base.temporary import lock
 from ..models.descriptions import Description
-from . import encode
-from .options import Parser, add_options, bundled, program
-from .videos import (
-    add_backbone_option,
-    add_predict,
-    backbones_in_testing,
-)
+from . import encode, predict, test
+from .model_options import add_backbone_option
+from .options import Parser, add_options, program
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,36 +19,6 @@ if TYPE_CHECKING:
     from ..models.labels import Labels
 
 _SPLITS = SPLITS[:2]
-
-
-def _test(options: argparse.Namespace) -> None:
-    description = options.description
-    from ..data.split import read_split
-    from ..models.weights import find_weights
-
-    level = None if description.multitask else options.jnd_value
-    latent = description.sees == "latent"
-    split = read_split(options.data_dir, "test", coded=latent)
-    weights = find_weights(options.model_weights_path, description.weight_files(level))
-    backbones = getattr(options, description.backbone_option)
-    make_writable(options.result_path)
-    results = options.result_path / f"{level or ''}test_results.csv"
-    from ..evaluation.predictor import evaluate_predictor
-    from ..inference.predictor import Predictor
-
-    with lock(results):
-        evaluate_predictor(
-            Predictor(
-                *(description.name, weights, level, options.precision, backbones),
-                runtime=options.runtime,
-                model_cache=not options.no_model_cache,
-            ),
-            split,
-            options.result_path,
-            batch_size=options.batch_size,
-            skip_bad=options.skip_bad,
-            overwrite=options.overwrite,
-        )
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -147,7 +112,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
 
 def add_commands(commands: argparse._SubParsersAction, description: Description) -> None:
     """Give `commands` the four commands of a model."""
-    for add in (_add_train, _add_test, add_predict, encode.add_parser):
+    for add in (_add_train, test.add_parser, predict.add_parser, encode.add_parser):
         add(commands, description)
     for name in ("train", "test", "predict", "encode"):
         commands.choices[name].set_defaults(description=description)
@@ -179,22 +144,6 @@ def _check_train(options: argparse.Namespace, parser: Parser) -> None:
             parser.error(f"--{name} needs the features that --no_cache does without")
 
 
-def _add_test(commands: argparse._SubParsersAction, description: Description) -> None:
-    level = "" if description.multitask else "--jnd_value JND1 "
-    test = commands.add_parser(
-        "test",
-        help="predict the levels of a folder of images",
-        description=f"Predict {_predicted(description)} of each image in DIR/test/, in natural\n"
-        "order (img2 before img10). With a DIR/test/JND-Levels.txt, measure the error too. Of up\n"
-        "to 10 images, each one's levels are printed; if DIR/manifest.csv says what a level is,\n"
-        "they are also shown beside themselves encoded at the first predicted level.",
-        epilog=f"example:\n  {program(description.name, 'test')} {level}--data_dir data/ "
-        "--model_weights_path weights/ --result_path results/",
-    )
-    _add_test_options(test, description)
-    test.set_defaults(run=_test)
-
-
 def _add_train_options(train: Parser, description: Description) -> None:
     best = "level whose validation error picks the best epoch, in place of the sum of the three"
     needed = {"required": True}
@@ -223,22 +172,3 @@ def _add_train_options(train: Parser, description: Description) -> None:
         train.set_defaults(single_branches=False)
     help_text = f"folder of {', '.join(description.backbone_files('JNDk'))}"
     add_backbone_option(train, description, help=help_text, required=True)
-
-
-def _add_test_options(test: Parser, description: Description) -> None:
-    level = None if description.multitask else "JNDk"
-    weights = f"weight file, or folder with {' or '.join(description.weight_files(level))}"
-    add_options(
-        test,
-        f"data_dir {'jnd_value ' if level else ''}model_weights_path result_path batch_size "
-        "skip_bad overwrite precision runtime no_model_cache",
-        jnd_value={"required": True},
-        data_dir={"required": False, "default": bundled("samples")},
-        model_weights_path={"default": bundled("weights"), "help": weights},
-        batch_size={
-            "default": description.test_batch,
-            "help": "frames at a time; bounds memory, changes no result beyond rounding",
-        },
-        precision={"choices": PRECISIONS},
-    )
-    add_backbone_option(test, description, help=backbones_in_testing(description))

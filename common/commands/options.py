@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..base.constants import LEVELS, PRECISIONS, RUNTIMES
+from ..base.constants import LEVELS, OLD_VIEWS, PRECISIONS, RUNTIMES
 from ..base.errors import printable
+from ..base.files import find_bundled
 from ..models.descriptions import DEFAULT_MODEL, MODELS
 
 # The largest seed that both NumPy and TensorFlow take, and the range of a float32.
@@ -78,10 +79,7 @@ def program(*words: str) -> str:
 
 def bundled(folder: str) -> Path:
     """Find a folder that comes with the project, relative to the working directory."""
-    package = Path(__file__).parents[1]
-    # It lies beside the package in a clone, and in the package where that is installed.
-    parent = package if (package / folder).is_dir() else package.parent
-    return Path(os.path.relpath(parent / folder))
+    return Path(os.path.relpath(find_bundled(folder)))
 
 
 def path(text: str) -> Path:
@@ -235,7 +233,7 @@ def add_options(command: argparse.ArgumentParser, names: str, **changes: dict[st
 _VIEWS = {
     "centre": "the largest centred crop with the model's aspect ratio (20:11)",
     "stretched": "all of it, resized to 640x352 as for the published models",
-    "cutouts": "the mean over crops at their own scale",
+    "crops": "the mean over crops at their own scale",
     "own": "all of it, at its own size",
 }
 
@@ -246,7 +244,7 @@ def add_view(command: argparse.ArgumentParser, *views: str) -> None:
     command.add_argument(
         "--view",
         choices=views,
-        type=lambda text: "stretched" if text == "squashed" else text,  # as up to version 0.9
+        type=lambda text: OLD_VIEWS.get(text, text),
         default=views[0],
         help=f"part of a picture or frame that the model sees; {help_text}",
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.constants import HEIGHT, WIDTH
+from ..base.constants import HEIGHT, OLD_VIEWS, WIDTH
 from ..base.errors import UserError
 from ..base.framework import tf
 from .pictures import read_rgb
@@ -94,7 +94,7 @@ def _choose_starts(whole: int, part: int, most: int) -> Iterator[int]:
 
 # What a model is shown of a picture of another size, by the values of --view.
 VIEWS: dict[str, Callable[[np.ndarray], list[np.ndarray]]] = {
-    "cutouts": crop_evenly,
+    "crops": crop_evenly,
     "centre": crop_centre,
     "stretched": stretch,
 }
@@ -106,7 +106,7 @@ def fit(rgb: np.ndarray, view: str) -> list[np.ndarray]:
     Raises:
         UserError: there is no such view.
     """
-    view = "stretched" if view == "squashed" else view  # as it was called up to version 0.9
+    view = OLD_VIEWS.get(view, view)
     if view not in VIEWS:
         raise UserError(f"{view}: no such view; there are {', '.join(VIEWS)}")
     return VIEWS[view](rgb)

@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import re
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image, ImageFile
@@ -12,11 +14,6 @@ from ..codec import bitstream
 
 PICTURE, VIDEO, BITSTREAM = "picture", "video", "bitstream file"
 Kind = str | None  # one of these, or None
-
-# A dataset may hold gigapixel pictures; Pillow's guard against them is for web servers.
-Image.MAX_IMAGE_PIXELS = None
-# Pillow warns of damage in files that it can still read; for all others it raises.
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Formats that Pillow decodes itself. EPS and WMF would start other programs; BUFR, GRIB and HDF5
 # are stubs. Pillow's TGA reader accepts almost any file, so TGA is recognised by name only.
@@ -90,14 +87,45 @@ def kind(path: Path) -> Kind:
     return VIDEO if suffix in _VIDEOS else None
 
 
-def open_picture(path: Path) -> ImageFile.ImageFile:
+@contextlib.contextmanager
+def open_picture(path: Path) -> Iterator[ImageFile.ImageFile]:
     """Open an image file with Pillow, in one of the formats that count as pictures.
 
     Raises:
         Exception: of any type, if the file is not such a picture.
     """
     by_name = ["TGA"] if Path(path).suffix.lower() == ".tga" else []
-    return Image.open(path, formats=_formats() + by_name)
+    with _PILLOW, Image.open(path, formats=_formats() + by_name) as image:
+        yield image
+
+
+class _PillowSettings:
+    """Settings of Pillow while any thread of ours reads a picture; then they are what they were.
+
+    A dataset may hold gigapixel pictures: Pillow's guard against these is for web servers. And it
+    warns of damage in files that it can still read; of other damage it raises exceptions.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._readers, self._before = threading.Lock(), 0, contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1:
+                self._before.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+                self._before.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+                Image.MAX_IMAGE_PIXELS = None
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                self._before.close()
+
+
+_PILLOW = _PillowSettings()
 
 
 @functools.lru_cache(1)

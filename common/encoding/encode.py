@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.constants import LEVELS, QP, QUALITY
+from ..base.constants import LEVELS, QUALITY
 from ..base.errors import UserError
-from ..inference.answers import of_video
 from ..inference.predictor import Predictor
+from ..inference.video import predict_scenes
 from ..models.labels import Labels
 from ..video.ffmpeg import check_encoder
 from ..video.probe import probe
-from ..video.scenes import find_scenes
 from .containers import check_container
 from .delivery import deliver
 from .encoders import ENCODERS
@@ -69,16 +68,23 @@ def find_target(labels: Labels, level: str) -> float | None:
 
 
 def encode_video(
-    predictor: Predictor, path: Path, target: Path, options: EncodeOptions | None = None
+    path: str | Path,
+    target: str | Path,
+    predictor: Predictor | None = None,
+    options: EncodeOptions | None = None,
 ) -> EncodedVideo:
     """Encode each scene of the video at `path` at its predicted level, into the file `target`.
+
+    Args:
+        predictor: None is the default model, `Predictor()`.
 
     Raises:
         UserError: the video cannot be read or encoded, `target` cannot hold it, or levels are no
             QPs.
     """
-    options = options or EncodeOptions()
+    path, target, options = Path(path), Path(target), options or EncodeOptions()
     check_encoder(ENCODERS[options.encoder].library)
+    predictor = predictor or Predictor()
     if predictor.labels.codec == QUALITY:
         raise UserError(f"{predictor.weights}: predicts JPEG qualities; videos need QPs")
     video = probe(path)
@@ -89,12 +95,12 @@ def encode_video(
         notes.append(f"frames of {raw.width}x{raw.height} are too small for VMAF: no trial encodes")
     for note in notes:
         _log.warning("note: %s", note)
-    rows = of_video(predictor, video, options.view, options.frames_per_scene, QP)["scenes"]
+    predicted = predict_scenes(predictor, video, options.view, options.frames_per_scene)
     target_vmaf = find_target(predictor.labels, options.level)
     scenes = plan_scenes(
         raw,
-        find_scenes(video),
-        [row["levels"][options.level] for row in rows],
+        [each.scene for each in predicted],
+        [each.levels[options.level] for each in predicted],
         encoder=options.encoder,
         allowed=range(options.min_qp, (options.max_qp or ENCODERS[options.encoder].coarsest) + 1),
         target_vmaf=target_vmaf,

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from ..base.constants import HEIGHT, WIDTH
 from ..base.errors import UserError, printable, say
+from ..base.progress import Progress
 from ..data.frames import read_frame
 from ..data.side_by_side import write_side_by_side
 from ..data.split import Split
 from ..inference.predictor import Predictor
+from ..inference.records import Prediction
 from ..video.quality import measure
 from .metrics import prediction_errors
 from .results import OF_PREDICTOR, check_results, clear_results, write_csv
@@ -73,32 +74,30 @@ def evaluate_predictor(
 
 
 def _predicted(predictor: Predictor, split: Split, batch_size: int, skip_bad: bool) -> pd.DataFrame:
-    """Name, levels and, where they are known, labels of each image that can be read.
+    """Make a table of the name, levels and, if known, labels of each image that can be read.
 
-    The index is the image's place in the split.
+    The index is that of the image in the split.
     """
-    levels = np.full((len(split.images), len(predictor.names)), np.nan, np.float32)
-    bad: list[UserError] = []
-    with tqdm(total=len(split.images), unit="frame", disable=None) as progress:
-        found = predictor.predict(split.images, "stretched", batch_size)
-        for place, prediction in enumerate(found):
-            if not isinstance(prediction, UserError):
-                levels[place] = prediction.levels
-                progress.update()
-            elif skip_bad:
-                bad.append(prediction)
-            else:
-                raise UserError(f"{prediction}; --skip_bad goes on without such images")
-    for error in bad:
-        _log.error("skipped %s", error)
-    table = pd.DataFrame(levels, columns=predictor.names)
+    images, failures = split.images, []
+    levels = pd.DataFrame(np.nan, range(len(images)), predictor.names, np.float32)
+    predictions = predictor.predict(images, "stretched", batch_size)
+    for index, each in enumerate(Progress(predictions, "test", len(images), unit="frame")):
+        if isinstance(each, Prediction):
+            levels.loc[index] = each.levels
+        elif skip_bad:
+            failures.append(each)
+        else:
+            raise UserError(f"{each.error}; --skip_bad goes on without such images")
+    for failure in failures:
+        _log.error("skipped %s", failure.error)
+    table = levels
     if split.levels is not None:
         for name in predictor.names:
             table[f"{name}_label"] = split.true(name)
     table.insert(0, "image", split.names)
     table = table.dropna()
     if table.empty:
-        raise UserError(f"{split.root / 'test'}: not one of {len(bad)} images can be read")
+        raise UserError(f"{split.root / 'test'}: not one of {len(failures)} images can be read")
     return table
 
 

@@ -1,27 +1,110 @@
-"""What there is to predict."""
+"""Files and folders of pictures and videos: found, and predicted here or on a cluster."""
 
+import functools
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-from ..data.kinds import BITSTREAM, PICTURE, VIDEO
+from ..base.errors import UserError
+from ..base.files import checksum
+from ..base.parallel import cluster_map
+from ..data.kinds import BITSTREAM, PICTURE, VIDEO, kind
 from ..data.listing import Inputs, find_files, list_files, report_others
+from .predictor import Predictor
+from .records import Failure, Prediction, VideoPrediction
+from .runtime import Choice, choose_runtime, fingerprint
+from .video import predict_video
+
+Result = Prediction | VideoPrediction | Failure
 
 
 def find_inputs(paths: list[Path], coded: bool = False) -> Inputs:
     """Find the pictures and videos at `paths`, files or folders, each once and in that order.
 
-    If `coded`, coded pictures in folders are included. Other files are reported on stderr.
+    If `coded`, bitstream files in folders are included. Other files are reported on stderr.
 
     Raises:
         UserError: as `find_files`.
     """
     kinds = {PICTURE, VIDEO} | ({BITSTREAM} if coded else set())
-    left_out: list[Path] = []
+    others: list[Path] = []
 
-    def listed(folder: Path) -> list[Path]:
-        files, others = list_files(folder, kinds, "pictures or videos")
-        left_out.extend(others)
-        return files
+    def list_folder(folder: Path) -> list[Path]:
+        listing = list_files(folder, kinds, "pictures or videos")
+        others.extend(listing.others)
+        return listing.files
 
-    inputs = find_files(paths, listed)
-    report_others(list(dict.fromkeys(left_out)), kinds)
+    inputs = find_files(paths, list_folder)
+    report_others(list(dict.fromkeys(others)), kinds)
     return inputs
+
+
+def predict_inputs(
+    predictor: Predictor,
+    paths: Iterable[Path],
+    view: str,
+    frames_per_scene: int,
+    unit: str | None = None,
+) -> Iterator[Result]:
+    """Yield the prediction for each picture, bitstream file and video, or why there is none.
+
+    Consecutive pictures are read ahead. The arguments are those of `predict_video`.
+    """
+    for are_pictures, group in groupby(paths, lambda path: kind(path) in (PICTURE, BITSTREAM)):
+        if are_pictures:
+            yield from predictor.predict(group, view)
+            continue
+        for path in group:
+            try:
+                yield predict_video(
+                    path, predictor, view=view, frames_per_scene=frames_per_scene, unit=unit
+                )
+            except UserError as error:
+                yield Failure(path=path, error=error)
+
+
+def predict_on_cluster(
+    scheduler: str, predictor: Predictor, paths: list[Path], *settings: Any
+) -> Iterator[Result]:
+    """Yield what `predict_inputs` does, predicted by the workers of a Dask cluster.
+
+    They must find the inputs and the weights under the same paths.
+
+    Args:
+        scheduler: its address, as tcp://HOST:PORT.
+        settings: the last arguments of `predict_inputs`.
+
+    Raises:
+        UserError: as `cluster_map`.
+    """
+    function = functools.partial(_predict_on_worker, predictor.arguments, settings)
+    environment = functools.partial(_fingerprint, predictor.weights.absolute(), predictor.choice)
+    absolute = [path.absolute() for path in paths]
+    results = cluster_map(scheduler, environment, function, absolute, "files")
+    return (replace(result, path=path) for path, result in zip(paths, results))
+
+
+_LOADING = threading.Lock()  # the threads of a worker share one predictor
+
+
+@functools.lru_cache(1)
+def _load_predictor(*arguments: Any) -> Predictor:
+    return Predictor(*arguments)
+
+
+def _predict_on_worker(arguments: tuple, settings: tuple, path: Path) -> Result:
+    with _LOADING:
+        predictor = _load_predictor(*arguments)
+    (result,) = predict_inputs(predictor, [path], *settings)
+    return result
+
+
+def _fingerprint(weights: Path, choice: Choice) -> dict[str, str]:
+    """Name what levels depend on beside the inputs, for workers to compare."""
+    return {
+        "runtime": fingerprint(choose_runtime(*choice)),
+        str(weights): checksum([weights.read_bytes()])[:16],
+    }

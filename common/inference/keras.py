@@ -33,8 +33,8 @@ class Graph(NamedTuple):
     """What the model was trained on."""
 
 
-def build_graph(description: Description, weights: Path | None, precision: str) -> Graph:
-    """Build a model with the weights in a file, or with random ones, for a precision.
+def build_graph(description: Description, weights: Path, precision: str) -> Graph:
+    """Build a model with the weights in a file, for a precision.
 
     In bfloat16 any runtime rounds the kernels; those of the backbones are rounded here beforehand
     so that their errors cancel. In the default model this removes two thirds of the levels' error,
@@ -44,10 +44,8 @@ def build_graph(description: Description, weights: Path | None, precision: str) 
         UserError: the weights are damaged, or another model's.
     """
     parts = build_model(description)
-    labels, offsets = Labels(), None
-    if weights:
-        weight_file = read_weights(parts.whole, weights)
-        labels, offsets = weight_file.labels, weight_file.offsets
+    weight_file = read_weights(parts.whole, weights)
+    offsets = weight_file.offsets
     analyses = [weights_checksum(backbone.analysis)[:32] for backbone in parts.backbones]
     if precision == "bfloat16":
         for layer in (layer for backbone in parts.backbones for layer in backbone.whole.layers):
@@ -60,7 +58,7 @@ def build_graph(description: Description, weights: Path | None, precision: str) 
     def head(inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         return tf.nest.flatten(parts.head(list(inputs), training=False))
 
-    return Graph(features, head, parts.predicting, analyses, labels)
+    return Graph(features, head, parts.predicting, analyses, weight_file.labels)
 
 
 def _round_kernel(weight: np.ndarray) -> np.ndarray:
@@ -72,7 +70,7 @@ def _round_kernel(weight: np.ndarray) -> np.ndarray:
     return round_taps(taps, lambda tap: tap.astype(bfloat16)).reshape(weight.shape)
 
 
-def load_with_keras(description: Description, weights: Path | None, precision: str) -> Runtime:
+def load_with_keras(description: Description, weights: Path, precision: str) -> Runtime:
     """Load a model for Keras, on whatever device TensorFlow has.
 
     Raises:

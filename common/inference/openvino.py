@@ -44,7 +44,7 @@ class _Converted(NamedTuple):
 
 
 def load_with_openvino(
-    description: Description, weights: Path | None, precision: str, cache: Path | None
+    description: Description, weights: Path, precision: str, cache: Path | None
 ) -> Runtime:
     """Load a model for OpenVINO, from the converted models in the folder `cache` if possible.
 
@@ -113,12 +113,12 @@ def _cut_head(graph: ov.Model) -> ov.Model:
 
 
 def _read_or_convert(
-    description: Description, weights: Path | None, precision: str, cache: Path | None
+    description: Description, weights: Path, precision: str, cache: Path | None
 ) -> _Converted:
     def convert() -> _Converted:
         return _convert(description, weights, precision)
 
-    if not (weights and cache):
+    if not cache:
         return convert()
     key = _cache_key(description, weights, precision)
     return _unpack(load_or_make(cache, key, _ARRAYS, lambda: _pack(convert())))
@@ -145,7 +145,7 @@ def _convert_function(function: "tf.types.experimental.ConcreteFunction") -> ov.
     return ov.convert_model(function)
 
 
-def _convert(description: Description, weights: Path | None, precision: str) -> _Converted:
+def _convert(description: Description, weights: Path, precision: str) -> _Converted:
     from ..base.device import precision_policy
     from .keras import build_graph
 

@@ -1,12 +1,4 @@
-"""Python interface: a trained model, and the levels it predicts.
-
-A model that sees latents also accepts coded pictures, on which it runs only its head.
-
-from .predictor import Predictor
-
-predictor = Predictor("MJLAT", "weights/")
-predictor.levels(np.asarray(Image.open("photo.jpg").convert("RGB")))  # JND1, JND2, JND3
-"""
+"""Predictor: a trained model for pictures, bitstream files and pixels."""
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
@@ -16,35 +8,46 @@ import numpy as np
 
 from ..base.constants import LEVELS
 from ..base.errors import UserError
+from ..base.files import find_bundled
 from ..codec.bitstream import is_bitstream, read_bitstream
-from ..data.frames import fit, resize, to_bgr
+from ..data.frames import fit, to_bgr
 from ..data.pictures import Picture, read_picture
-from ..models.descriptions import MODELS, Description
+from ..models.descriptions import DEFAULT_MODEL, MODELS, Description
 from ..models.weights import find_weights
 from .cache import default_folder
-from .pipeline import Prediction, Shown, predict_ahead
+from .pipeline import Shown, predict_ahead
+from .records import Failure, Levels, Prediction
 from .runtime import choose_runtime, load_runtime
 
 
 class Predictor:
     """One of the six models with its weights; any number of threads may predict at once.
 
+    Pictures are fitted to the 640x352 pixels that a model sees by a view: "centre" is the largest
+    centred crop with that aspect ratio, "stretched" the whole picture, as for the published models,
+    and "crops" up to four crops at their own scale, whose levels are averaged.
+
+        predictor = Predictor()
+        predictor.levels(np.asarray(Image.open("photo.jpg").convert("RGB")))  # JND1, JND2, JND3
+
     Args:
-        model: a key of `MODELS`, such as "MJLAT".
-        weights: weight file, or folder in which the model looks for its own; None means random
-            weights, to measure speed.
+        model: a key of `MODELS`.
+        weights: weight file, or folder in which the model looks for its own; None is the folder of
+            the default model's weights.
         level: "JND1", "JND2" or "JND3"; a model of one level needs it to find its weights.
         precision: "float32", "bfloat16" if the processor has it, or "auto".
-        priors: another folder, besides that of `weights`, in which to look for the entropy models
-            of coded pictures.
+        entropy_models: another folder, besides that of `weights`, in which to look for the entropy
+            models of bitstream files.
         runtime: "openvino", "keras", or "auto": Keras on a CUDA GPU, OpenVINO on a CPU.
         model_cache: whether to keep models converted for OpenVINO in the user's cache folder.
 
     Attributes:
+        description: the model's row of `MODELS`.
         names: the levels that it predicts, in the order of its output.
         weights: the weight file.
+        labels: what the model was trained on.
         choice: the runtime and the precision.
-        labels: what it was trained on.
+        arguments: those that make the same predictor in another process.
 
     Raises:
         UserError: there are no weights, they are damaged, or another model's.
@@ -52,107 +55,135 @@ class Predictor:
 
     def __init__(
         self,
-        model: str,
-        weights: str | Path | None,
+        model: str = DEFAULT_MODEL,
+        weights: str | Path | None = None,
         level: str | None = None,
         precision: str = "float32",
-        priors: Path | None = None,
+        entropy_models: Path | None = None,
         runtime: str = "auto",
         model_cache: bool = True,
     ):
-        self.description = _find_description(model, weights, level)
+        if weights == "":  # which a path would take for the current folder
+            raise UserError("the name of the weight file is empty")
+        path = find_bundled("weights") if weights is None else Path(weights)
+        self.description = _find_description(model, path, level)
         self.names = list(LEVELS) if self.description.multitask else [level or LEVELS[0]]
-        self.weights: Path | None = None
-        if weights is not None:
-            if weights == "":  # which a path would take for the current folder
-                raise UserError("the name of the weight file is empty")
-            self.weights = find_weights(Path(weights), self.description.weight_files(level))
+        self.weights = find_weights(path, self.description.weight_files(level))
         self.choice = choose_runtime(runtime, precision)
         cache = default_folder() if model_cache else None
         self._runtime = load_runtime(self.choice, self.description, self.weights, cache)
         self.labels = self._runtime.labels
-        if self.weights:
-            self._folders = [*([priors] if priors else []), self.weights.parent]
+        self._folders = [*([entropy_models] if entropy_models else []), self.weights.parent]
+        # Arguments that make the same predictor in any working directory.
+        self.arguments = (
+            model,
+            self.weights.absolute(),
+            level,
+            self.choice.precision,
+            entropy_models and entropy_models.absolute(),
+            self.choice.runtime,
+            model_cache,
+        )
 
-    @property
-    def sees_latents(self) -> bool:
-        """Whether it takes coded pictures."""
-        return self.description.sees == "latent"
-
-    def levels(self, rgb: np.ndarray) -> np.ndarray:
-        """Predict the levels of a frame or a batch, in the unit of the labels it was trained on.
+    def levels(self, rgb: np.ndarray, view: str = "centre") -> np.ndarray:
+        """Predict the levels of a picture or a batch, in the unit of the labels.
 
         Args:
-            rgb: uint8 [height, width, 3] or [batch, height, width, 3], red-green-blue, any size:
-                resized to 640x352 as the published models saw frames.
+            rgb: uint8 [height, width, 3] or [batch, height, width, 3], red-green-blue, any size.
+            view: "centre", "stretched" or "crops".
 
         Returns:
             float32 [levels] or [batch, levels], in the order of `names`.
 
         Raises:
             ValueError: `rgb` has another dtype or shape.
-            UserError: the weights give levels that are NaN or infinite.
+            UserError: there is no such view, or the levels are NaN or infinite.
         """
         rgb = _check_frames(rgb, (3, 4))
-        if not len(rgb):
+        pictures = [fit(picture, view) for picture in rgb.reshape(-1, *rgb.shape[-3:])]
+        if not pictures:
             return np.zeros((0, len(self.names)), np.float32)
-        batch = rgb.reshape(-1, *rgb.shape[-3:])
-        levels = self._levels(to_bgr(np.stack([resize(frame) for frame in batch])))
-        return levels.reshape(*rgb.shape[:-3], -1)
+        frames = to_bgr(np.stack([frame for frames in pictures for frame in frames]))
+        ends = np.cumsum([len(frames) for frames in pictures])
+        parts = np.split(self._predict(frames), ends[:-1])
+        return np.stack([part.mean(axis=0) for part in parts]).reshape(*rgb.shape[:-3], -1)
 
     def predict(
-        self, files: Iterable[Path], view: str = "centre", batch_size: int | None = None
-    ) -> Iterator[Prediction | UserError]:
-        """Yield the prediction for each image file or coded picture, or the error that prevents it.
+        self, files: Iterable[str | Path], view: str = "centre", batch_size: int | None = None
+    ) -> Iterator[Prediction | Failure]:
+        """Yield the prediction for each image or bitstream file, or why there is none.
 
         Args:
-            files: image files or coded pictures; threads read ahead.
-            view: a key of `VIEWS`: how pictures that are not coded are fitted to the model.
-            batch_size: frames at a time (None: `test_batch`); bounds memory, changes no result
-                beyond rounding.
+            files: threads read ahead.
+            view: "centre", "stretched" or "crops"; a bitstream file has its own.
+            batch_size: frames at a time (None: `Description.test_batch`); bounds memory, changes
+                no result beyond rounding.
 
         Raises:
             UserError: as `levels`.
         """
-        size = batch_size or self.description.test_batch
-        for coded, group in groupby(files, is_bitstream):
+
+        def show(path: Path) -> Shown | Failure:
+            try:
+                return _show(read_picture(path), view, path)
+            except UserError as error:
+                return Failure(path=path, error=error)
+
+        for coded, group in groupby(map(Path, files), is_bitstream):
             if coded:
-                yield from map(self._predict_coded, group)
+                yield from map(self._predict_bitstream, group)
             else:
-                yield from predict_ahead(
-                    group,
-                    lambda path: _show(read_picture(path), view),
-                    lambda frames: self._levels(frames, size),
-                    size,
-                )
+                yield from self._predict_ahead(group, show, view, batch_size)
 
     def predict_frames(
         self, frames: Iterable[np.ndarray], view: str = "centre"
     ) -> Iterator[Prediction]:
-        """Call `predict` on pixels, uint8 [height, width, 3], red-green-blue, instead of files."""
-        size = self.description.test_batch
-        checked = (_check_frames(frame, (3,)) for frame in frames)
-        found = predict_ahead(
-            checked, lambda rgb: _show(Picture(rgb, []), view), self._levels, size
-        )
-        return (each for each in found if isinstance(each, Prediction))  # no file, no error
+        """Predict as `predict` does, from pixels, uint8 [height, width, 3], red-green-blue."""
 
-    def _predict_coded(self, path: Path) -> Prediction | UserError:
+        def show(rgb: np.ndarray) -> Shown:
+            return _show(Picture(_check_frames(rgb, (3,)), []), view)
+
+        predictions = self._predict_ahead(frames, show, view)
+        return (each for each in predictions if isinstance(each, Prediction))  # there is no failure
+
+    def _predict_ahead(self, items, show, view, batch_size=None) -> Iterator[Prediction | Failure]:
+        size = batch_size or self.description.test_batch
+        for each in predict_ahead(items, show, lambda frames: self._predict(frames, size), size):
+            if isinstance(each, Failure):
+                yield each
+            else:
+                shown, levels = each
+                yield Prediction(
+                    path=shown.path,
+                    width=shown.width,
+                    height=shown.height,
+                    view=view,
+                    levels=self._name(levels),
+                    notes=shown.notes,
+                )
+
+    def _predict_bitstream(self, path: Path) -> Prediction | Failure:
         try:
-            latents, picture = self.latents(path), read_bitstream(path)
+            picture, latents = read_bitstream(path), self.latents(path)
         except UserError as error:
-            return error
-        return Prediction(picture.height, picture.width, self.levels_of_latents(latents), [])
+            return Failure(path=path, error=error)
+        return Prediction(
+            path=path,
+            width=picture.width,
+            height=picture.height,
+            view=picture.view,
+            levels=self._name(self.levels_of_latents(latents)),
+        )
 
     def latents(self, path: Path) -> list[np.ndarray]:
-        """Decode the latents of the coded picture in a file: float32 [22, 40, 192] per backbone.
+        """Decode the latents in a bitstream file: float32 [22, 40, 192] per backbone.
 
         Raises:
-            UserError: this model sees no latents, the file cannot be read, or as
+            UserError: the head of this model takes no latents, the file cannot be read, or as
                 `common.codec.decoding.latents_for_head`.
         """
-        if not self.sees_latents:
-            raise UserError(f"{path}: {self.description.title} sees pictures, not coded ones")
+        if self.description.sees != "latent":
+            raise UserError(f"{path}: {self.description.title} takes pictures, not bitstream files")
         picture = read_bitstream(path)
         from ..codec.decoding import latents_for_head
 
@@ -167,20 +198,25 @@ class Predictor:
         Raises:
             UserError: as `levels`.
         """
-        return self._finite(self._runtime.levels_of_latents(latents))
+        return self._check_finite(self._runtime.levels_of_latents(latents))
 
-    def _levels(self, frames: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+    def _predict(self, frames: np.ndarray, batch_size: int | None = None) -> np.ndarray:
         size = batch_size or self.description.test_batch
         batches = [frames[start : start + size] for start in range(0, len(frames), size)]
-        return self._finite(np.concatenate([self._runtime.levels(batch) for batch in batches]))
+        return self._check_finite(
+            np.concatenate([self._runtime.levels(batch) for batch in batches])
+        )
 
-    def _finite(self, levels: np.ndarray) -> np.ndarray:
+    def _check_finite(self, levels: np.ndarray) -> np.ndarray:
         if not np.isfinite(levels).all():
             raise UserError(f"{self.weights}: gives levels that are NaN or infinite")
         return levels
 
+    def _name(self, levels: np.ndarray) -> Levels:
+        return dict(zip(self.names, map(float, levels)))
 
-def _find_description(model: str, weights: str | Path | None, level: str | None) -> Description:
+
+def _find_description(model: str, weights: Path, level: str | None) -> Description:
     """Look up the description of a model, and check that its weights can be found.
 
     Raises:
@@ -191,16 +227,16 @@ def _find_description(model: str, weights: str | Path | None, level: str | None)
     levels = ", ".join(LEVELS)
     if level is not None and level not in LEVELS:
         raise UserError(f"{level}: no such level; there are {levels}")
-    if weights and level is None and not MODELS[model].multitask and Path(weights).is_dir():
+    if level is None and not MODELS[model].multitask and weights.is_dir():
         raise UserError(f"{weights}: {model} predicts one level; say which of {levels}")
     return MODELS[model]
 
 
 def _check_frames(rgb: np.ndarray, dimensions: Collection[int]) -> np.ndarray:
-    """Frames as an array.
+    """Convert `rgb` to an array of frames.
 
     Raises:
-        ValueError: they are of another kind or shape.
+        ValueError: it has another dtype or shape.
     """
     rgb = np.asarray(rgb)
     frames = rgb.dtype == np.uint8 and rgb.ndim in dimensions and rgb.shape[-1] == 3
@@ -209,7 +245,7 @@ def _check_frames(rgb: np.ndarray, dimensions: Collection[int]) -> np.ndarray:
     return rgb
 
 
-def _show(picture: Picture, view: str) -> Shown:
+def _show(picture: Picture, view: str, path: Path | None = None) -> Shown:
     height, width, _ = picture.rgb.shape
-    frames = np.stack([to_bgr(part) for part in fit(picture.rgb, view)])
-    return Shown(height, width, frames, picture.notes)
+    frames = np.stack([to_bgr(frame) for frame in fit(picture.rgb, view)])
+    return Shown(path, height, width, frames, picture.notes)

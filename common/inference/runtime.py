@@ -4,6 +4,7 @@ import functools
 import importlib.metadata
 import importlib.util
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -86,9 +87,9 @@ def fingerprint(choice: Choice) -> str:
 
 
 def load_runtime(
-    choice: Choice, description: Description, weights: Path | None, cache: Path | None
+    choice: Choice, description: Description, weights: Path, cache: Path | None
 ) -> Runtime:
-    """Load a model with the weights in a file, or random ones if `weights` is None.
+    """Load a model with the weights in a file.
 
     Args:
         cache: folder of converted models for OpenVINO; None: keep none.
@@ -96,13 +97,14 @@ def load_runtime(
     Raises:
         UserError: the weights are damaged, or another model's.
     """
-    if choice.runtime == KERAS:
-        from .keras import load_with_keras
+    with warnings.catch_warnings():  # libraries add filters when they are imported
+        if choice.runtime == KERAS:
+            from .keras import load_with_keras
 
-        return load_with_keras(description, weights, choice.precision)
-    from .openvino import load_with_openvino
+            return load_with_keras(description, weights, choice.precision)
+        from .openvino import load_with_openvino
 
-    return load_with_openvino(description, weights, choice.precision, cache)
+        return load_with_openvino(description, weights, choice.precision, cache)
 
 
 def load_analysis(choice: Choice, analysis: "tf.keras.Model") -> Callable[[np.ndarray], np.ndarray]:

@@ -9,6 +9,7 @@ from ...base.errors import UserError, report_skipped
 from ...base.files import checksum
 from ...base.progress import Progress
 from ...inference.predictor import Predictor
+from ...inference.records import Failure
 from ..cache import cache_file, load, store
 from .candidates import Candidate
 
@@ -81,7 +82,8 @@ def _predict(candidate: Candidate, images: list[Path], cache: Path) -> np.ndarra
         desc = " ".join(filter(None, [description.title, candidate.level]))
         progress = Progress(predicted, desc, len(missing), unit="frame")
         for prediction, index in zip(progress, missing):
-            if isinstance(prediction, UserError):
-                raise prediction
-            found[index] = store(files[index], ["levels"], [prediction.levels])
+            if isinstance(prediction, Failure):
+                raise prediction.error
+            levels = np.array([*prediction.levels.values()], np.float32)
+            found[index] = store(files[index], ["levels"], [levels])
     return np.array([arrays[0] for arrays in found if arrays])

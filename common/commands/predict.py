@@ -1,0 +1,111 @@
+"""The command predict: the levels of pictures and videos."""
+
+import argparse
+import contextlib
+import json
+import logging
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..base.constants import UNITS
+from ..base.errors import UserError, report_skipped, say
+from ..base.files import check_writable
+from ..base.temporary import lock
+from ..models.descriptions import Description
+from .model_options import add_model_options, add_unused_backbone_option, describe_levels
+from .options import add_options, path, program
+
+if TYPE_CHECKING:
+    from ..inference.documents import Predictions
+
+_log = logging.getLogger(__name__)
+_TABLE = re.compile(b"file,kind,width,height,")  # the start of the tables that it writes
+
+
+def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
+    """Give `commands` the command predict."""
+    levels, level_option = describe_levels(description)
+    start = program(description.name, "predict")
+    command = commands.add_parser(
+        "predict",
+        help="predict the levels of any pictures and videos",
+        description=f"Predict {levels} of each picture and video, of any size, and of each scene\n"
+        "of a video. Files that cannot be read are skipped and reported on stderr, and the exit\n"
+        "code is 1.",
+        epilog=f"example:\n  {start} {level_option}photo.jpg clip.mp4 pictures/",
+    )
+    add = command.add_argument
+    add("inputs", type=path, nargs="+", metavar="PATH", help="picture, video, or folder of these")
+    add_model_options(command, description)
+    add_unused_backbone_option(command, description)
+    unit = "unit of the levels, if the weight file does not record it (the published ones do not)"
+    add("--unit", choices=UNITS, help=unit)
+    add("--json", action="store_true", help="print a JSON document, and nothing else")
+    add("--csv", type=path, metavar="FILE", help="also write a table")
+    add_options(command, "overwrite")
+    scheduler = "address of a Dask cluster whose workers predict, as tcp://HOST:PORT"
+    add("--scheduler", metavar="ADDRESS", help=scheduler)
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the levels of pictures and videos; returns 1 if some cannot be read."""
+    from ..base.progress import Progress
+    from ..inference import inputs
+    from ..inference.documents import Predictions
+    from ..inference.predictor import Predictor
+    from ..inference.records import Failure
+    from ..models.weights import find_weights
+
+    description = options.description
+    level = None if description.multitask else options.jnd_value
+    weights = find_weights(options.model_weights_path, description.weight_files(level))
+    found = inputs.find_inputs(options.inputs, coded=description.sees == "latent")
+    paths = [file for file, _ in found.files]
+    if options.csv:
+        check_writable(options.csv, _TABLE, options.overwrite, paths)
+    predictor = Predictor(
+        description.name,
+        weights,
+        level,
+        options.precision,
+        getattr(options, description.backbone_option),
+        options.runtime,
+        not options.no_model_cache,
+    )
+    predictions = Predictions(predictor=predictor, view=options.view, unit=options.unit)
+    for each in found.errors:
+        predictions.add(Failure(path=Path(each["file"]), error=UserError(each["error"])))
+    settings = options.view, options.frames_per_scene, options.unit
+    with lock(options.csv) if options.csv else contextlib.nullcontext():
+        if options.scheduler:
+            results = inputs.predict_on_cluster(options.scheduler, predictor, paths, *settings)
+        else:
+            results = inputs.predict_inputs(predictor, paths, *settings)
+            results = Progress(results, total=len(paths), unit="file")
+        for result in results:
+            predictions.add(result)
+            if isinstance(result, Failure):
+                report_skipped(result.error)
+            for note in getattr(result, "notes", ()):
+                _log.warning("%s: %s", result.path, note)
+        _print(predictions, options)
+    return 1 if predictions.errors else 0
+
+
+def _print(predictions: "Predictions", options: argparse.Namespace) -> None:
+    """Print the predictions, if there are any, and write them as a table."""
+    from ..evaluation.results import write_csv
+    from ..inference.documents import to_json, to_table, to_text
+
+    if options.json:
+        print(json.dumps(to_json(predictions), indent=2))
+    elif predictions.inputs:
+        print(to_text(predictions))
+    elif len(predictions.errors) > 1:
+        say(f"none of the {len(predictions.errors)} inputs can be read", file=sys.stderr)
+    if options.csv and predictions.inputs:
+        table = to_table(predictions)
+        write_csv(table, options.csv, _TABLE, options.overwrite, float_format="%.3f")

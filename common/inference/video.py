@@ -1,0 +1,93 @@
+"""Levels of videos and of their scenes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..base.constants import QUALITY
+from ..base.errors import UserError
+from ..base.files import check_regular
+from ..data.kinds import VIDEO, kind
+from ..video.frame_codecs import CODECS
+from ..video.frames import read_frames
+from ..video.probe import Video, probe
+from ..video.scenes import find_scenes
+from .predictor import Predictor
+from .records import ScenePrediction, VideoPrediction
+
+
+def predict_video(
+    path: str | Path,
+    predictor: Predictor | None = None,
+    *,
+    view: str = "centre",
+    frames_per_scene: int = 3,
+    unit: str | None = None,
+) -> VideoPrediction:
+    """Predict the levels of a video and of each of its scenes.
+
+    Args:
+        predictor: None is the default model, `Predictor()`.
+        view: what the model sees of a frame, as in `Predictor`.
+        frames_per_scene: frames of each scene to predict from.
+        unit: "QP" or "quality", the unit of the levels, if the weight file does not record it (the
+            published files do not). It decides which scene is the most sensitive one.
+
+    Raises:
+        UserError: the file is not a video, or cannot be read to its end.
+    """
+    path = Path(path)
+    _check_video(path)
+    predictor = predictor or Predictor()
+    video = probe(path)
+    scenes = predict_scenes(predictor, video, view, frames_per_scene)
+    quality = CODECS[QUALITY].unit
+    of_labels = CODECS[predictor.labels.codec].unit if predictor.labels.codec else unit
+    most_sensitive = max if of_labels == quality else min
+    return VideoPrediction(
+        path=path,
+        width=video.look.width,
+        height=video.look.height,
+        frames=video.frames,
+        levels={
+            name: most_sensitive(scene.levels[name] for scene in scenes) for name in predictor.names
+        },
+        scenes=scenes,
+    )
+
+
+def predict_scenes(
+    predictor: Predictor, video: Video, view: str, frames_per_scene: int
+) -> list[ScenePrediction]:
+    """Predict the levels of each scene of a video that was probed.
+
+    Raises:
+        UserError: it cannot be read to its end.
+    """
+    scenes = find_scenes(video)
+    samples = [scene.sample(frames_per_scene) for scene in scenes]
+    frames = read_frames(video, [number for numbers in samples for number in numbers])
+    predictions = predictor.predict_frames(frames, view)
+    predicted = []
+    for scene, numbers in zip(scenes, samples):
+        levels = [[*next(predictions).levels.values()] for _ in numbers]
+        mean = map(float, np.mean(levels, axis=0, dtype=np.float32))
+        named = dict(zip(predictor.names, mean))
+        predicted.append(ScenePrediction(scene=scene, sampled_frames=numbers, levels=named))
+    return predicted
+
+
+def _check_video(path: Path) -> None:
+    """Check that a file is a video.
+
+    Raises:
+        UserError: it is not, by its content or, if that says nothing, by its name.
+    """
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from None
+    if kind(path) != VIDEO:
+        heic = path.suffix.lower() in (".heic", ".heif")
+        remedy = "pip install pillow-heif reads it" if heic else "convert it to PNG or MP4"
+        raise UserError(f"{path}: neither a picture nor a video that can be read; {remedy}")
