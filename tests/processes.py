@@ -12,7 +12,11 @@ REPO = Path(__file__).resolve().parents[1]
 
 
 # What predicting says of the device; without OpenVINO, as for Python 3.9, Keras does it.
-PREDICTS = r"Running on the CPU with (OpenVINO in float32\.|Keras in float32\. OpenVINO, .*)\n"
+# On a slow machine it also reports progress.
+PREDICTS = (
+    r"Running on the CPU with (OpenVINO in float32\.|Keras in float32\. OpenVINO, .*)\n"
+    r"(test: .*\n)*"
+)
 
 
 @dataclass

@@ -339,7 +339,7 @@ def test_what_is_missing_is_named_before_tensorflow(data, lat_weights, tmp_path,
     write_manifest(labelled.parent, [row])
     one_line(test(labelled.parent, lat_weights), 1, "manifest.csv: levels of codec H.265 QP;")
     write_manifest(labelled.parent, [{**row, "file": "test/b.png", "codec": QP}])
-    one_line(test(labelled.parent, lat_weights), 1, "manifest.csv: no row for test/a.png; take")
+    one_line(test(labelled.parent, lat_weights), 1, "manifest.csv: no row for test/a.png; remove")
     assert not (tmp_path / "r").exists() or not list((tmp_path / "r").iterdir())
 
 

@@ -46,8 +46,8 @@ def predict_video(
     most_sensitive = max if of_labels == quality else min
     return VideoPrediction(
         path=path,
-        width=video.look.width,
-        height=video.look.height,
+        width=video.format.width,
+        height=video.format.height,
         frames=video.frames,
         levels={
             name: most_sensitive(scene.levels[name] for scene in scenes) for name in predictor.names
