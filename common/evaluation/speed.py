@@ -99,7 +99,8 @@ def measure_prediction(name: str, count: int, precision: str) -> Cost:
 
 def _convert(name: str, precision: str, folder: Path) -> None:
     """Convert a model with random weights, and keep it in `folder`."""
-    from ..models.build import build_model  # not in the process that is measured
+    # Imported here, so that the process to measure loads no TensorFlow unless it needs it.
+    from ..models.build import build_model
     from ..models.weights import write_weights
 
     write_weights(build_model(MODELS[name]).whole, folder / "weights.h5")

@@ -1,4 +1,4 @@
-"""What predicting from strings costs and spoils, beside predicting from pixels."""
+"""Errors and costs of predicting from bitstreams, compared with predicting from pixels."""
 
 import functools
 import time
@@ -27,18 +27,18 @@ from .candidates import Candidate
 from .complexity import count_multiply_accumulates
 from .table import Table
 
-# What a head may see, and frames whose times are taken, anew in every run, after a first.
+# The inputs that a prediction may start from.
 PIXELS, ROUNDED, STRINGS, DECODED = WAYS = (
     "pixels",
     "rounded latents",
     "strings",
     "the picture decoded from a string",
 )
-TIMED = 8
+TIMED = 8  # frames, after a first; measured in every run
 
 
 class _Coding(NamedTuple):
-    """A model, the codecs of its backbones, and what reconstructs pictures of the first, if any."""
+    """A model, the codecs of its backbones, and one that also decodes pictures of the first."""
 
     predictor: Predictor
     codecs: list[LatentCodec]
@@ -46,11 +46,11 @@ class _Coding(NamedTuple):
 
 
 def from_strings(split: Split, candidates: list[Candidate], cache: Path) -> list[Table]:
-    """Errors and costs of the models whose entropy models lie beside their weights; none: no table.
+    """Tabulate errors and costs of models with entropy models beside their weights, if any.
 
-    A row per weight file and way: from pixels, from latents rounded as a decoder has them, from
-    strings, and, where the weight file of the first backbone lies there, too, from the picture that
-    its string decodes to. Levels are kept in `cache`, frame by frame.
+    There is a row per weight file and way: from pixels, from quantized latents, from strings and,
+    if the weight file of the first backbone is there too, from the picture that its string decodes
+    to. Levels are kept in `cache`, frame by frame.
     """
     rows = []
     for candidate in candidates:
@@ -62,12 +62,11 @@ def from_strings(split: Split, candidates: list[Candidate], cache: Path) -> list
     table = Table(
         "bitstream",
         "From the bitstream",
-        "Mean absolute errors of the levels predicted from pixels; from latents rounded as a "
-        "decoder has them; from the range coder's strings; and from the picture that the first "
-        "string decodes to. Multiply-accumulates per frame; CPU seconds per frame, from what is "
-        f"named to levels, the mean of {TIMED} frames, measured in this run on "
-        f"{describe_machine()}; of these, what the range coder takes, which has no "
-        f"multiply-accumulates. {split.caption}",
+        "Mean absolute errors of the levels predicted from pixels, from quantized latents, from "
+        "the range coder's strings, and from the picture that the first string decodes to. "
+        "Multiply-accumulates per frame. CPU seconds per frame, from that input to levels: the "
+        f"mean of {TIMED} frames, measured in this run on {describe_machine()}. Entropy decoding "
+        f"is the range coder's part of them, without multiply-accumulates. {split.caption}",
         pd.DataFrame(rows),
         {
             "Model": "{model}",
@@ -100,20 +99,16 @@ def _rows(split: Split, candidate: Candidate, cache: Path) -> list[dict]:
     for number, way in enumerate(WAYS):
         if way == DECODED and not coding.decoder:
             continue
-        row: dict[str, Any] = {
-            "model": candidate.description.title,
-            "weights": str(candidate.file),
-            "way": way,
-        }
+        row: dict[str, Any] = dict.fromkeys(LEVELS, np.nan)
+        row |= {"model": candidate.description.title, "weights": str(candidate.file), "way": way}
         for index, level in enumerate(coding.predictor.names):
             row[level] = np.abs(levels[:, number, index] - split.true(level)).mean()
         row |= {"multiply_accumulates": counts[way], "cpu_seconds": seconds[way]}
-        strings = {PIXELS: 0, DECODED: 1}.get(way, len(coding.codecs))
-        if strings:
+        if strings := {PIXELS: 0, DECODED: 1}.get(way, len(coding.codecs)):
             row["bits_per_pixel"] = bits[:, :strings].sum(axis=1).mean()
         if way in (STRINGS, DECODED):
             row["entropy_decoding"] = decoding / len(coding.codecs) * strings
-        rows.append({**dict.fromkeys(LEVELS, np.nan), **row})
+        rows.append(row)
     return rows
 
 
@@ -137,7 +132,7 @@ def _load(candidate: Candidate) -> _Coding:
 def _cached_levels(
     split: Split, candidate: Candidate, coding: _Coding, cache: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Levels [images, ways, levels] and bits per pixel [images, backbones]."""
+    """Predict levels [images, ways, levels], and measure bits per pixel [images, backbones]."""
     weights = checksum(map(Path.read_bytes, [candidate.file, *_entropy_files(candidate)]))
     inputs = candidate.description.name, weights, bool(coding.decoder)
     levels, bits = [], []
@@ -182,7 +177,7 @@ def _predict_decoded(coding: _Coding, coded: list[CodedLatent]) -> np.ndarray:
 
 
 def _measure_times(split: Split, coding: _Coding) -> tuple[dict[str, float], float]:
-    """CPU seconds per frame of each of the `WAYS`, and of decoding all strings of a frame."""
+    """Measure CPU seconds per frame of each of the `WAYS`, and of decoding all its strings."""
     predictor = coding.predictor
     spent: dict[str, list[float]] = {}
 
@@ -201,5 +196,5 @@ def _measure_times(split: Split, coding: _Coding) -> tuple[dict[str, float], flo
             measure(DECODED, _predict_decoded, coding, coded)
     means = {name: float(np.mean(values[1:])) for name, values in spent.items()}
     means[STRINGS] = means["decoding"] + means["head"]
-    # Rounding takes nothing beside the analysis transforms.
+    # The time of rounding is negligible.
     return {**dict.fromkeys(WAYS, means[PIXELS]), **means}, means["decoding"]
