@@ -176,10 +176,10 @@ def join(
     for stream in kept:
         words += ["-map", f"1:{stream.number}"]
     words += ["-map_metadata", 1, "-map_chapters", 1, "-c", "copy"]
-    for place, stream in enumerate([own, *kept]):
-        words += [f"-map_metadata:s:{place}", f"1:s:{stream.number}"]
+    for index, stream in enumerate([own, *kept]):
+        words += [f"-map_metadata:s:{index}", f"1:s:{stream.number}"]
         if _needs_conversion(stream, container):
-            words += [f"-c:{place}", container.text]
+            words += [f"-c:{index}", container.text]
     for name in _read_statistics(video, own):
         words += ["-metadata:s:0", f"{name}="]
     words += ["-disposition:0", "+".join(own.dispositions) or 0]

@@ -104,8 +104,8 @@ def colour_tags(frame_format: FrameFormat) -> str:
         # "left" is H.264's default, and older filters lack this option.
         "chroma_location": frame_format.chroma if frame_format.chroma != "left" else "",
     }
-    kept = ":".join(f"{name}={value}" for name, value in tags.items() if value)
-    return f"setparams={kept}" if kept else "null"
+    stated = ":".join(f"{name}={value}" for name, value in tags.items() if value)
+    return f"setparams={stated}" if stated else "null"
 
 
 def read_raw(
