@@ -27,5 +27,5 @@ def test_the_notebook_does_what_it_says():
     assert len(re.findall(r"^ +\d\.\d to \d\.\d", said, re.M)) == 3  # a scene per photograph
     before, after = map(int, re.findall(r"\.mp4': (\d+)", said))
     assert after < before
-    learned, median = map(float, re.findall(r"(?:variations|median): ([\d.]+) QP", said))
+    learned, median = map(float, re.findall(r"(?:copies|median): ([\d.]+) QP", said))
     assert learned < median / 2
