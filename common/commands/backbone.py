@@ -7,6 +7,7 @@ from ..base.constants import HEIGHT
 from ..base.errors import RESUME_HINT, say
 from ..base.files import make_writable
 from ..base.temporary import lock
+from ..models.weight_paths import find_weights
 from . import compress, decompress, entropy
 from .codecs import IMAGE, TARGETS, backbone_name
 from .options import Parser, add_options, path, positive_real, program
@@ -17,7 +18,6 @@ _RANDOM, _WAVELETS = "random", "wavelets"
 def _train(options: argparse.Namespace) -> None:
     from ..data.listing import list_images
     from ..data.split import read_jnd_frames
-    from ..models.weights import find_weights
     from ..training.checkpoint import check_outputs, reserve
 
     pairs = []
@@ -74,7 +74,6 @@ def _check_train(options: argparse.Namespace, parser: Parser) -> None:
 def _test(options: argparse.Namespace) -> None:
     from ..data.listing import list_images
     from ..data.split import read_jnd_frames
-    from ..models.weights import find_weights
 
     images = list_images(options.data_dir / "test")
     jnd_frames = None

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.constants import LEVELS
 from ..base.errors import UserError, report_skipped, say
+from ..base.progress import Progress
+from ..data.text import readable
 from ..models.descriptions import MODELS
+from ..models.weight_paths import find_weights
 from .options import Parser, add_options, bundled, path
 
 if TYPE_CHECKING:
@@ -55,8 +58,6 @@ def find_backbones(options: argparse.Namespace) -> list[Path]:
     Raises:
         UserError: one is missing.
     """
-    from ..models.weights import find_weights
-
     path, targets = options.model_weights_path, options.target
     if options.model:
         description = MODELS[options.model]
@@ -94,9 +95,6 @@ def write_all(
     write: "Callable[[Path, Path], Compressed | Decompressed]",
 ) -> int:
     """Call `write` for each pair of files, print what was written, and return the exit code."""
-    from ..base.progress import Progress
-    from ..data.text import readable
-
     done: list[dict[str, Any]] = []
     errors = work.errors[:]
     for file, out in Progress(work.pairs, unit="picture"):

@@ -65,7 +65,7 @@ def check_qps(options: argparse.Namespace, parser: argparse.ArgumentParser) -> N
 def run(options: argparse.Namespace) -> None:
     """Encode a video at its predicted levels."""
     _check_files(options)
-    from ..models.weights import find_weights
+    from ..models.weight_paths import find_weights
 
     description = options.description
     own = None if description.multitask else options.jnd_value

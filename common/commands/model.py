@@ -23,7 +23,7 @@ _SPLITS = SPLITS[:2]
 
 def _train(options: argparse.Namespace) -> None:
     description = options.description
-    from ..models.weights import find_weights
+    from ..models.weight_paths import find_weights
     from ..training.checkpoint import check_outputs, reserve
 
     level = options.jnd_value

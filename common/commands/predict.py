@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     from ..inference.documents import Predictions
     from ..inference.predictor import Predictor
     from ..inference.records import Failure
-    from ..models.weights import find_weights
+    from ..models.weight_paths import find_weights
 
     description = options.description
     level = None if description.multitask else options.jnd_value

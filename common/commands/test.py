@@ -46,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
 def run(options: argparse.Namespace) -> None:
     """Write and print the levels of the test split, and their errors if levels are known."""
     from ..data.split import read_split
-    from ..models.weights import find_weights
+    from ..models.weight_paths import find_weights
 
     description = options.description
     level = None if description.multitask else options.jnd_value

@@ -13,7 +13,7 @@ from ..codec.bitstream import is_bitstream, read_bitstream
 from ..data.frames import fit, to_bgr
 from ..data.pictures import Picture, read_picture
 from ..models.descriptions import DEFAULT_MODEL, MODELS, Description
-from ..models.weights import find_weights
+from ..models.weight_paths import find_weights
 from .cache import default_folder
 from .pipeline import Shown, predict_ahead
 from .records import Failure, Levels, Prediction

@@ -4,7 +4,6 @@ Layers are matched by their order. Of a layer's name only the kind counts: Keras
 process makes them, so the same layer may be conv2d in one file and conv2d_37 in another.
 """
 
-import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 
 from ..base.constants import LATENT_FILTERS
 from ..base.errors import UserError
-from ..base.files import atomic_write, check_regular
+from ..base.files import atomic_write
 from ..base.framework import tf
 from .hdf5 import (
     LABELS_PREFIX,
@@ -29,6 +28,7 @@ from .hdf5 import (
     write_checksum,
 )
 from .labels import Labels
+from .weight_paths import find_weights as find_weights
 
 # Models by their number of weights.
 OWNERS = {
@@ -39,7 +39,6 @@ OWNERS = {
     13_886_928: ["MJ-REC"],
     26_070_091: ["MJ-LAT"],
 }
-PUBLISHED = "the published weights are at zenodo.org, record 11080876"
 Layer = tuple[str, list[tuple[int, ...]]]  # name, and the shapes of its weights
 
 
@@ -52,24 +51,6 @@ class WeightFile:
     # What latents are rounded to, integers plus float32 [192] per backbone, before the head sees
     # them; None if the head sees unrounded latents, as in the published models.
     offsets: list[np.ndarray] | None
-
-
-def find_weights(path: Path, names: list[str]) -> Path:
-    """Find a weight file: `path` itself, or in a folder the first of `names` that exists.
-
-    Raises:
-        UserError: none exists; the message names what was looked for.
-    """
-    path = Path(path)
-    with contextlib.suppress(OSError):
-        check_regular(path)
-    if path.is_file():
-        return path
-    for name in names:
-        if (path / name).is_file():
-            return path / name
-    looked_for = f"no {' or '.join(names)} in it" if path.is_dir() else "no such folder or file"
-    raise UserError(f"{path}: {looked_for}; {PUBLISHED}, and `train --help` tells how to make some")
 
 
 def read_weight_file(path: Path) -> WeightFile:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ...base.constants import LEVELS
 from ...base.errors import UserError
 from ...models.descriptions import MODELS, Description
-from ...models.weights import PUBLISHED
+from ...models.weight_paths import PUBLISHED
 
 
 class Candidate(NamedTuple):

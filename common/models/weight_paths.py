@@ -1,0 +1,27 @@
+"""Finding weight files; nothing here takes long to import."""
+
+import contextlib
+from pathlib import Path
+
+from ..base.errors import UserError
+from ..base.files import check_regular
+
+PUBLISHED = "the published weights are at zenodo.org, record 11080876"
+
+
+def find_weights(path: Path, names: list[str]) -> Path:
+    """Find a weight file: `path` itself, or in a folder the first of `names` that exists.
+
+    Raises:
+        UserError: none exists; the message names what was looked for.
+    """
+    path = Path(path)
+    with contextlib.suppress(OSError):
+        check_regular(path)
+    if path.is_file():
+        return path
+    for name in names:
+        if (path / name).is_file():
+            return path / name
+    looked_for = f"no {' or '.join(names)} in it" if path.is_dir() else "no such folder or file"
+    raise UserError(f"{path}: {looked_for}; {PUBLISHED}, and `train --help` tells how to make some")
