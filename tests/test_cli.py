@@ -282,6 +282,16 @@ def test_the_program_lists_its_commands_and_tells_its_version(standard_library):
     assert "python3 -m common predict photo.jpg" in finished.stdout
 
 
+def test_limit_takes_the_first_inputs_alone(in_process, data, lat_weights, tmp_path):
+    finished = in_process(*lat_test(data, lat_weights, tmp_path, "--limit", 2))
+    assert finished.returncode == 0 and "2 images" in finished.stdout
+    named = pd.read_csv(tmp_path / "JND1test_predictions.csv")
+    assert named.image.tolist() == ["frame2.bmp", "frame3.bmp"]
+    asked = ("--jnd_value", "JND1", "--model_weights_path", lat_weights, "--limit", 3)
+    finished = in_process("LAT.py", "predict", data / "test", *asked)
+    assert re.findall(r"frame\d+", finished.stdout) == ["frame2", "frame3", "frame4"]
+
+
 def test_the_log_is_told_unless_quiet(in_process, data, lat_weights, tmp_path):
     """A process logs once what it runs on."""
     choose_runtime.cache_clear()

@@ -11,8 +11,10 @@ from ..base.constants import LEVELS
 from ..base.errors import UserError, printable
 from ..base.files import check_regular, check_writable
 from ..base.temporary import lock
+from ..data.text import readable
 from ..encoding.encoders import ENCODERS
 from ..models.descriptions import Description
+from ..models.weight_paths import find_weights
 from .model_options import add_model_options, describe_levels
 from .options import path, positive, program
 
@@ -64,15 +66,13 @@ def check_qps(options: argparse.Namespace, parser: argparse.ArgumentParser) -> N
 
 def run(options: argparse.Namespace) -> None:
     """Encode a video at its predicted levels."""
-    _check_files(options)
-    from ..models.weight_paths import find_weights
-
-    description = options.description
-    own = None if description.multitask else options.jnd_value
-    weights = find_weights(options.model_weights_path, description.weight_files(own))
     from ..encoding.encode import EncodeOptions, encode_video
     from ..inference.predictor import Predictor
 
+    _check_files(options)
+    description = options.description
+    own = None if description.multitask else options.jnd_value
+    weights = find_weights(options.model_weights_path, description.weight_files(own))
     predictor = Predictor(
         *(description.name, weights, own, options.precision),
         runtime=options.runtime,
@@ -122,7 +122,6 @@ def _make_document(
     encoded: "EncodedVideo", options: argparse.Namespace, weights: Path
 ) -> dict[str, Any]:
     """Make the JSON document: docs/encode.md describes it."""
-    from ..data.text import readable
     from ..inference.documents import UNKNOWN
 
     measured: Sequence[float | None] = encoded.scene_vmaf or [None] * len(encoded.scenes)

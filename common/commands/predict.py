@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from ..base.constants import UNITS
 from ..base.errors import UserError, report_skipped, say
 from ..base.files import check_writable
+from ..base.progress import Progress
 from ..base.temporary import lock
 from ..models.descriptions import Description
+from ..models.weight_paths import find_weights
 from .model_options import add_model_options, add_unused_backbone_option, describe_levels
 from .options import add_options, path, program
 
@@ -44,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     add("--unit", choices=UNITS, help=unit)
     add("--json", action="store_true", help="print a JSON document, and nothing else")
     add("--csv", type=path, metavar="FILE", help="also write a table")
-    add_options(command, "overwrite")
+    add_options(command, "limit overwrite")
     scheduler = "address of a Dask cluster whose workers predict, as tcp://HOST:PORT"
     add("--scheduler", metavar="ADDRESS", help=scheduler)
     command.set_defaults(run=run)
@@ -52,18 +54,16 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
 
 def run(options: argparse.Namespace) -> int:
     """Print the levels of pictures and videos; returns 1 if some cannot be read."""
-    from ..base.progress import Progress
     from ..inference import inputs
     from ..inference.documents import Predictions
     from ..inference.predictor import Predictor
     from ..inference.records import Failure
-    from ..models.weight_paths import find_weights
 
     description = options.description
     level = None if description.multitask else options.jnd_value
     weights = find_weights(options.model_weights_path, description.weight_files(level))
     found = inputs.find_inputs(options.inputs, coded=description.sees == "latent")
-    paths = [file for file, _ in found.files]
+    paths = [file for file, _ in found.files[: options.limit]]
     if options.csv:
         check_writable(options.csv, _TABLE, options.overwrite, paths)
     predictor = Predictor(

@@ -6,6 +6,7 @@ from ..base.constants import PRECISIONS
 from ..base.files import make_writable
 from ..base.temporary import lock
 from ..models.descriptions import Description
+from ..models.weight_paths import find_weights
 from .model_options import add_unused_backbone_option, describe_levels
 from .options import add_options, bundled, program
 
@@ -29,7 +30,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     add_options(
         command,
         f"data_dir {'jnd_value ' if level else ''}model_weights_path result_path batch_size "
-        "skip_bad overwrite precision runtime no_model_cache",
+        "limit skip_bad overwrite precision runtime no_model_cache",
         jnd_value={"required": True},
         data_dir={"required": False, "default": bundled("samples")},
         model_weights_path={"default": bundled("weights"), "help": weights},
@@ -46,16 +47,15 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
 def run(options: argparse.Namespace) -> None:
     """Write and print the levels of the test split, and their errors if levels are known."""
     from ..data.split import read_split
-    from ..models.weight_paths import find_weights
+    from ..evaluation.predictor import evaluate_predictor
+    from ..inference.predictor import Predictor
 
     description = options.description
     level = None if description.multitask else options.jnd_value
     split = read_split(options.data_dir, "test", coded=description.sees == "latent")
+    split = split.first(options.limit)
     weights = find_weights(options.model_weights_path, description.weight_files(level))
     make_writable(options.result_path)
-    from ..evaluation.predictor import evaluate_predictor
-    from ..inference.predictor import Predictor
-
     with lock(options.result_path / f"{level or ''}test_results.csv"):
         predictor = Predictor(
             description.name,

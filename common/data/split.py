@@ -8,7 +8,7 @@ ROOT/
 
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,11 @@ class Split:
     def names(self) -> list[str]:
         """The images' paths below the split's folder, as text."""
         return [name_image(image, self.root / self.name) for image in self.images]
+
+    def first(self, count: int | None) -> "Split":
+        """Return the split of the first `count` images alone; of all, if None."""
+        levels = None if self.levels is None else self.levels[:count]
+        return replace(self, images=self.images[:count], levels=levels, rows=self.rows[:count])
 
     @property
     def coded(self) -> bool:
