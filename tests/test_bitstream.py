@@ -122,7 +122,7 @@ pictures = some.builds(
     Bitstream,
     sides,
     sides,
-    some.sampled_from(["squashed", "centre", "own"]),
+    some.sampled_from(["stretched", "centre", "own"]),
     some.lists(latents),
 )
 

@@ -80,6 +80,15 @@ def test_the_head_alone_judges_as_the_whole_does(runtime, weights, tmp_path):
     assert analyse(frame[:64, :48]).shape == (4, 3, 192)
 
 
+def test_a_model_of_pictures_refuses_bitstream_files(tmp_path):
+    golden.write_weights("REC", tmp_path / "RECJND1.h5")
+    predictor = Predictor("REC", tmp_path, "JND1", model_cache=False)
+    files = [str(tmp_path / "x.latent"), tmp_path / "y.png"]
+    coded, missing = predictor.predict(files)
+    assert "REC takes pictures, not bitstream files" in str(coded.error)
+    assert str(missing.error) == f"{tmp_path / 'y.png'}: no such file"
+
+
 def test_many_threads_get_what_one_gets(weights):
     predictor = Predictor("LAT", weights, "JND1")
     frames = golden.frames()[..., ::-1]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgpack
 import numpy as np
 
-from ..base.constants import HEIGHT, WIDTH
+from ..base.constants import HEIGHT, OLD_VIEWS, WIDTH
 from ..base.errors import UserError
 from ..base.files import check_regular, checksum
 
@@ -26,7 +26,8 @@ _VERSION, _DIGEST = 1, 16
 _LARGEST_FILE = 2**26
 # Limits for msgpack, which allocates as many items as a file claims before it reads the first.
 _LIMITS = {"max_array_len": 100, "max_str_len": 1000, "max_map_len": 0, "max_ext_len": 0}
-_VIEWS = ("squashed", "centre", OWN)
+_VIEWS = ("stretched", "centre", OWN)
+_STORED_VIEWS = {"stretched": "squashed"}  # as version 1 of the file calls it
 MOST_POSITIONS = 2**16  # height times width of a latent: a picture of 16 million pixels
 
 
@@ -74,7 +75,8 @@ def symbols_checksum(latent: np.ndarray, offset: np.ndarray) -> int:
 def pack(bitstream: Bitstream) -> bytes:
     """Serialize a bitstream file."""
     latents = [[*latent] for latent in bitstream.latents]
-    content = msgpack.packb([bitstream.height, bitstream.width, bitstream.view, latents])
+    view = _STORED_VIEWS.get(bitstream.view, bitstream.view)
+    content = msgpack.packb([bitstream.height, bitstream.width, view, latents])
     return MAGIC + bytes([_VERSION]) + _digest(content) + content
 
 
@@ -94,6 +96,7 @@ def unpack(data: bytes) -> Bitstream:
         raise UserError("damaged or truncated: its checksum does not match")
     try:
         height, width, view, latents = msgpack.unpackb(content, **_LIMITS)
+        view = OLD_VIEWS.get(view, view)
         bitstream = Bitstream(height, width, view, [CodedLatent(*each) for each in latents])
         _check(bitstream)
     except (ValueError, TypeError, msgpack.UnpackException):

@@ -13,7 +13,7 @@ from .codecs import (
     load_codecs,
     write_all,
 )
-from .options import Parser, add_options, path, program
+from .options import Parser, add_options, add_view, path, program
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -34,13 +34,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add_options(parser, "data_dir", data_dir={"required": False, "metavar": "ROOT", "help": root})
     add_backbone_options(parser)
     add_output_options(parser)
-    views = (
-        "what is compressed: squashed: the whole picture, stretched to 640x352, as in the models' "
-        "test; centre: the largest centred crop of that aspect ratio (20:11), resized to 640x352; "
-        "own: the whole picture at its own size"
-    )
-    choices = ("squashed", "centre", "own")
-    parser.add_argument("--view", choices=choices, default="squashed", help=views)
+    add_view(parser, "centre", "stretched", "own")
     parser.set_defaults(run=run, check=check)
 
 

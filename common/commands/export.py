@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
     if options.model:
         description = MODELS[options.model]
     if not description:
-        options.parser.error(f"{options.weights.name} does not name the model: add --model")
+        return options.parser.error(f"{options.weights.name} does not name the model: add --model")
     if os.path.lexists(options.out):
         raise UserError(f"{options.out}: already exists; remove it, or name another OUT")
     if not options.weights.exists():

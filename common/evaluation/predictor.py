@@ -159,6 +159,6 @@ def _write_frames(path: Path, split: Split, table: pd.DataFrame, level: str) -> 
         caption += f", {rate:.2f} bits per pixel, {decibels:.1f} dB"
         rows.append([(row.image, frame), (caption, seen)])
     title = [f"Left: the image. Right: encoded at the predicted {level}, as a whole number."]
-    if f"{level}_label" in table:
+    if split.labels and f"{level}_label" in table:
         title.append(f"True levels: {split.labels.describe()}.")
     write_side_by_side(path, rows, title)

@@ -164,7 +164,7 @@ class Predictor:
 
     def _predict_bitstream(self, path: Path) -> Prediction | Failure:
         try:
-            picture, latents = read_bitstream(path), self.latents(path)
+            latents, picture = self.latents(path), read_bitstream(path)
         except UserError as error:
             return Failure(path=path, error=error)
         return Prediction(

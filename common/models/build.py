@@ -73,7 +73,7 @@ def start_from(model: Parts, backbones: list[Backbone]) -> None:
     """
     for own, given in zip(model.backbones, backbones):
         pairs = [*zip(own.analysis.layers, given.analysis.layers)]
-        if own.synthesis:
+        if own.synthesis and given.synthesis:
             end = -1 if model.description.end_to_end else None
             pairs += zip(own.synthesis.layers[:end], given.synthesis.layers)
         for layer, source in pairs:

@@ -42,7 +42,7 @@ def open_weights(path: Path) -> "Iterator[h5py.File]":
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (PermissionError, IsADirectoryError) as error:
-        raise UserError(f"{path}: cannot be read ({os.strerror(error.errno)})") from None
+        raise UserError(f"{path}: cannot be read ({os.strerror(error.errno or 0)})") from None
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: not a whole Keras HDF5 weight file ({error})") from None
 

@@ -32,7 +32,7 @@ def build_block(features: tf.Tensor, filters: int, pools: bool) -> tuple[tf.Tens
     pooling = layers.MaxPooling2D() if pools else None
     x = tf.nn.relu(normalisation(convolution(features)))
     block = Block(convolution, normalisation, x.node.layer, pooling)
-    return pooling(x) if pools else x, block
+    return pooling(x) if pooling else x, block
 
 
 def _normalisation() -> layers.Layer:
