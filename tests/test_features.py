@@ -9,7 +9,7 @@ from PIL import Image
 
 from common.base.errors import UserError
 from common.base.framework import tf
-from common.training.features import cached_features
+from common.training.features import cache_features
 from tests.processes import REPO
 from tests.synthetic import picture
 
@@ -43,19 +43,19 @@ def _expected(images, factor, mirrored=False):
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_features_are_what_the_backbones_give(images, tmp_path, mirrored):
-    paths = cached_features(backbones(), images, tmp_path / "cache", mirrored)
+    paths = cache_features(backbones(), images, tmp_path / "cache", mirrored)
     for path, factor in zip(paths, (0.5, 2)):
         features = np.load(path, mmap_mode="r")
         assert features.dtype == np.float32
         np.testing.assert_allclose(features, _expected(images, factor, mirrored), rtol=1e-5)
     again = {path: path.stat().st_mtime_ns for path in paths}
-    assert cached_features(backbones(), images, tmp_path / "cache", mirrored) == paths
+    assert cache_features(backbones(), images, tmp_path / "cache", mirrored) == paths
     assert {path: path.stat().st_mtime_ns for path in paths} == again
 
 
 def test_in_half_precision_they_take_half_the_space(images, tmp_path):
-    whole = cached_features(backbones(), images, tmp_path)
-    halves = cached_features(backbones(), images, tmp_path, precision="float16")
+    whole = cache_features(backbones(), images, tmp_path)
+    halves = cache_features(backbones(), images, tmp_path, precision="float16")
     assert not set(whole) & set(halves)
     for path, half, factor in zip(whole, halves, (0.5, 2)):
         features = np.load(half)
@@ -65,24 +65,24 @@ def test_in_half_precision_they_take_half_the_space(images, tmp_path):
     # In the middle of what float16 holds, the largest is 65,504; not infinite beyond.
     loud = backbones()
     loud.layers[1].set_weights([weight + 20 for weight in loud.layers[1].get_weights()])
-    first, _ = cached_features(loud, images, tmp_path, precision="float16")
+    first, _ = cache_features(loud, images, tmp_path, precision="float16")
     assert np.isfinite(np.load(first)).all() and np.load(first).max() == 65504
 
 
 def test_other_images_or_weights_have_other_features(images, tmp_path):
-    made = cached_features(backbones(), images, tmp_path / "cache")
+    made = cache_features(backbones(), images, tmp_path / "cache")
     other = backbones()
     other.layers[1].bias.assign([1, 0])
-    of_other = cached_features(other, images, tmp_path / "cache")
+    of_other = cache_features(other, images, tmp_path / "cache")
     images[0].write_bytes(images[1].read_bytes())
-    of_others = cached_features(backbones(), images, tmp_path / "cache")
+    of_others = cache_features(backbones(), images, tmp_path / "cache")
     assert len({*made, *of_other, *of_others}) == 6
 
 
 def test_an_image_that_cannot_be_read_leaves_nothing_half_made(images, tmp_path):
     images[2].write_bytes(images[2].read_bytes()[:9000])
     with pytest.raises(UserError, match=r"2\.png: cannot be read as an image"):
-        cached_features(backbones(), images, tmp_path / "cache")
+        cache_features(backbones(), images, tmp_path / "cache")
     assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
 
 
@@ -91,9 +91,9 @@ def test_of_several_processes_one_makes_them_and_all_have_them(images, tmp_path)
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from tests.test_features import backbones, cached_features\n"
+        "from tests.test_features import backbones, cache_features\n"
         "images = [Path(name) for name in sys.argv[2:]]\n"
-        "for path in cached_features(backbones(), images, Path(sys.argv[1])):\n"
+        "for path in cache_features(backbones(), images, Path(sys.argv[1])):\n"
         "    print(path, path.stat().st_mtime_ns)\n"
     )
     command = [sys.executable, "-c", program, str(cache), *map(str, images)]

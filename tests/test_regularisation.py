@@ -1,19 +1,44 @@
-"""Dropout, weight decay, momentum and single branches: by hand, and through the train command."""
+"""Dropout, weight decay, momentum and single branches by hand; the options and the recipe."""
+
+import argparse
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from common.base.framework import tf
+from common.commands import train
+from common.commands.options import Parser
 from common.models.build import build_model
 from common.models.descriptions import MODELS
-from common.training.predictor import PredictorSettings, _optimizer
+from common.training.predictor import _build_optimizer
 from common.training.regularisation import (
     set_batch_norm_momentum,
     start_with_single_branches,
     with_dropout,
 )
+from common.training.settings import PredictorSettings
+from tests.processes import REPO
 
-SETTINGS = PredictorSettings("MJLAT", None, 8, 0.1, 0, "float32", False, False, None)
+SETTINGS = PredictorSettings(
+    model="MJLAT",
+    level=None,
+    batch_size=8,
+    learning_rate=0.1,
+    cosine=None,
+    seed=0,
+    precision="float32",
+    flip=False,
+    roll=False,
+    mirror=False,
+    weight_decay=0.0,
+    dropout=0.0,
+    batch_norm_momentum=0.99,
+    single_branches=False,
+    cache_precision="float32",
+    soft_targets=0.0,
+    quantized=False,
+)
 
 
 def flat_model() -> tf.keras.Model:
@@ -56,7 +81,7 @@ def test_weight_decay_shrinks_kernels_alone():
     )
     for variable in model.trainable_variables:
         variable.assign(tf.ones_like(variable))
-    optimizer = _optimizer(SETTINGS._replace(weight_decay=0.02), steps=1)
+    optimizer = _build_optimizer(replace(SETTINGS, weight_decay=0.02), steps=1)
     optimizer.build(model.trainable_variables)
     nothing = [tf.zeros_like(variable) for variable in model.trainable_variables]
     optimizer.apply_gradients(zip(nothing, model.trainable_variables))
@@ -90,21 +115,85 @@ def test_single_branches_are_not_cubic_in_contrast(single, least, most):
     assert least < strong / weak < most
 
 
-def test_a_run_without_them_is_known_as_before(tmp_path):
-    from common.training.checkpoint import identity
-
-    known = identity(SETTINGS, [], [], [])
+def test_state_files_from_before_a_setting_still_resume():
+    """They lack it; recording its value before it would refuse them."""
+    known = SETTINGS.to_state()
     new = ("mirror", "weight_decay", "dropout", "batch_norm_momentum", "single_branches")
-    assert not {*new, "cache_precision"} & set(known)
-    assert identity(SETTINGS._replace(dropout=0.4), [], [], [])["dropout"] == 0.4
+    assert not {*new, "cache_precision", "soft_targets", "quantized"} & set(known)
+    assert known == {
+        **{"model": "MJLAT", "level": None, "batch_size": 8, "learning_rate": 0.1, "seed": 0},
+        **{"precision": "float32", "flip": False, "roll": False, "cosine": None},
+    }
+    assert replace(SETTINGS, dropout=0.4).to_state() == {**known, "dropout": 0.4}
+
+
+NEEDED = ("data_dir", "checkpoint_path", "csv_log_path", "JND_Recon_Models_Path")
+NEEDED_BY_E2E = (*NEEDED[:3], "ImgReconstrution_Model_Path")
+
+
+def _options(model: str, *more: str) -> argparse.Namespace:
+    """The options of `train`, as the command takes them."""
+    needed = NEEDED_BY_E2E if model.startswith("E2E") else NEEDED
+    level = [] if MODELS[model].multitask else ["--jnd_value", "JND1"]
+    words = [word for name in needed for word in (f"--{name}", "x")]
+    parser = Parser()
+    train.add_parser(parser.add_subparsers(), MODELS[model])
+    options = parser.parse_args(["train", *words, *level, *more])
+    options.description = MODELS[model]
+    train.check(options, options.parser)
+    return options
+
+
+FLAGS = [
+    *("--cosine", "--roll", "--mirror", "--single_branches", "--quantized"),
+    *("--dropout", "0.4", "--weight_decay", "0.02", "--batch_norm_momentum", "0.9"),
+    *("--soft_targets", "0.5"),
+]
+
+
+def test_the_robust_recipe_is_what_trained_the_default_model():
+    """By single options, as weights/make.sh once gave them."""
+    robust = train._settings(_options("MJLAT", "--recipe", "robust"))
+    assert robust == train._settings(_options("MJLAT", *FLAGS))
+    assert robust != train._settings(_options("MJLAT"))
+    assert "--recipe robust" in (REPO / "weights" / "make.sh").read_text()
+
+
+def test_an_option_given_wins_over_the_recipe():
+    given = ("--dropout", "0", "--no-roll", "--flip")
+    settings = train._settings(_options("MJLAT", *given, "--recipe", "robust"))
+    robust = train._settings(_options("MJLAT", "--recipe", "robust"))
+    assert settings == replace(robust, dropout=0.0, roll=False, flip=True)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_recipe_sets_only_options_that_a_model_has(model):
+    settings = train._settings(_options(model, "--recipe", "robust"))
+    description = MODELS[model]
+    assert settings.dropout == 0.4 and settings.cosine == 300
+    assert settings.single_branches == description.multitask
+    assert settings.roll == (not description.end_to_end)
+    assert settings.quantized == (not description.end_to_end and description.sees == "latent")
+    assert _options(model).epochs == 300
+
+
+@pytest.mark.parametrize(
+    "name", [each.name for each in fields(PredictorSettings) if each.name not in ("model", "level")]
+)
+def test_a_renamed_option_is_an_error(name):
+    """No setting falls back to a default silently."""
+    options = _options("MJLAT", *FLAGS)
+    setattr(options, f"renamed_{name}", getattr(options, name))
+    delattr(options, name)
+    with pytest.raises(AttributeError, match=name):
+        train._settings(options)
 
 
 @pytest.mark.parametrize(
     ("option", "value"), [("--dropout", "1"), ("--weight_decay", "-1"), ("--dropout", "half")]
 )
 def test_shares_are_checked(in_process, option, value, tmp_path):
-    needed = ("data_dir", "checkpoint_path", "csv_log_path", "JND_Recon_Models_Path")
-    given = [word for name in needed for word in (f"--{name}", tmp_path)]
+    given = [word for name in NEEDED for word in (f"--{name}", tmp_path)]
     done = in_process("MJLAT.py", "train", *given, option, value)
     assert done.returncode == 2
     assert option in done.stderr and len(done.stderr.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""Soft targets: by a kernel ridge regression written out, and through the train command."""
+"""Out-of-fold targets: by a kernel ridge regression written out, and through the train command."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from PIL import Image
 
 from common.base.errors import UserError
 from common.data.gradients import gradient_percentiles
-from common.training.targets import distributions, soft_targets
+from common.training.targets import distributions, out_of_fold_targets
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ CONTENTS = np.repeat(list("abcdef"), 2)
 def test_targets_are_those_of_a_regression_on_the_other_folds(frames):
     """Kernel ridge regression as textbooks have it, for the fold that holds the last content."""
     images, features = frames
-    told = soft_targets(images, features, LEVELS, CONTENTS)
+    told = out_of_fold_targets(images, features, LEVELS, CONTENTS)
     assert told.dtype == np.float32 and told.shape == LEVELS.shape
 
     numbers = np.array(
@@ -63,7 +63,9 @@ def test_labels_of_a_content_do_not_reach_its_own_targets(frames):
     images, features = frames
     changed = LEVELS.copy()
     changed[4:6] += 30
-    plain, other = (soft_targets(images, features, each, CONTENTS) for each in (LEVELS, changed))
+    plain, other = (
+        out_of_fold_targets(images, features, each, CONTENTS) for each in (LEVELS, changed)
+    )
     assert np.array_equal(plain[4:6], other[4:6])
     assert not np.array_equal(plain[:2], other[:2])
 
@@ -71,7 +73,7 @@ def test_labels_of_a_content_do_not_reach_its_own_targets(frames):
 def test_too_few_contents_are_refused(frames):
     images, features = frames
     with pytest.raises(UserError, match="5 contents in train, not 4"):
-        soft_targets(images[:8], features, LEVELS[:8], CONTENTS[:8])
+        out_of_fold_targets(images[:8], features, LEVELS[:8], CONTENTS[:8])
 
 
 def test_distributions_by_hand():

@@ -1,6 +1,7 @@
 """A best epoch is gone on with or left alone; a state is of one run and no other."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from common.base.errors import UserError
 from common.base.framework import tf
 from common.training.checkpoint import check_outputs, identity, read_state, write_state
 from common.training.loop import _write_log, all_finite, check_finite
-from common.training.predictor import PredictorSettings
 from tests.damage import damaged
+from tests.test_regularisation import SETTINGS
 
 
 @pytest.fixture
@@ -130,19 +131,18 @@ def test_what_is_none_of_its_numbers_is_refused(places, value):
         about = state["about"]
     np.savez(places[1], about=about, arr_0=value)
     variable = tf.Variable([[0.5, 0.5]])
-    with pytest.raises(UserError, match=r"state\.npz: (holds|not the whole state)") as raised:
+    with pytest.raises(UserError, match=r"state\.npz: (holds|not a complete state)") as raised:
         read_state(places[1], RUN, [variable])
     assert "\n" not in str(raised.value) and (variable.numpy() == 0.5).all()
 
 
 def test_a_run_is_known_by_settings_frames_levels_and_backbones(tmp_path):
-    settings = PredictorSettings("LAT", "JND1", 8, 1e-3, 0, "float32", False, False, None)
     frames, backbone = [tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "backbone.h5"
     for path in (*frames, backbone):
         path.write_bytes(b"12345")
 
-    def known(settings=settings, frames=frames, levels=b"30"):
-        return identity(settings, frames, [levels], [backbone])
+    def known(settings=SETTINGS, frames=frames, levels=b"30"):
+        return identity(settings.to_state(), frames, [levels], [backbone])
 
     before = known()
     assert before["seed"] == 0 and before["frames"].startswith("2 (")
@@ -150,7 +150,7 @@ def test_a_run_is_known_by_settings_frames_levels_and_backbones(tmp_path):
     assert known(frames=frames[::-1]) != before
     assert known(frames=frames[:1]) != before
     assert known(levels=b"31") != before
-    assert known(settings=settings._replace(flip=True)) != before
+    assert known(settings=replace(SETTINGS, flip=True)) != before
     backbone.write_bytes(b"12346")
     assert known()["backbones"] != before["backbones"]
     frames[0].write_bytes(b"123456")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -25,6 +26,7 @@ from common.models.descriptions import MODELS
 from common.models.weights import read_weight_file, write_weights
 from tests import golden
 from tests.processes import REPO
+from tests.test_regularisation import SETTINGS
 
 
 def _make_data(root: Path, train: int, valid: int) -> Path:
@@ -415,15 +417,16 @@ def test_neither_the_cache_nor_flip_changes_what_is_learned(in_process, data, ba
 
 
 def test_rolled_features_come_back_in_at_the_other_side(tmp_path):
-    from common.training.inputs import TrainingSplit, training_batches
+    from common.training.inputs import training_batches
+    from common.training.settings import TrainingSplit
 
     features = np.random.default_rng(0).random((3, 4, 6, 2), np.float32)
     np.save(tmp_path / "a.npy", features)
     np.save(tmp_path / "b.npy", -features)
-    split = TrainingSplit([Path()] * 3, np.float32([[2]] * 3), None)
     paths = [[tmp_path / "a.npy"], [tmp_path / "b.npy"]]
+    split = TrainingSplit([Path()] * 3, np.float32([[2]] * 3), None, None, features=paths)
     moves = np.array([[0, 0, 1], [0.5, 0.2, 0], [0.99, 0.99, 0]])  # of height 4 and width 6
-    data = training_batches(split, np.array([2, 0, 1]), 3, ["output"], paths, moves)
+    data = training_batches(split, np.array([2, 0, 1]), 3, ["output"], moves)
     (((one, other), targets),) = data.as_numpy_iterator()
     assert np.array_equal(other, -one)
     assert np.array_equal(one[1], features[0][:, ::-1])  # the one that is mirrored
@@ -454,14 +457,11 @@ def test_interrupted_it_says_what_goes_on(in_process, few, backbones, tmp_path, 
 
 
 def test_cosine_brings_the_learning_rate_to_nothing_over_all_epochs():
-    from common.training.predictor import PredictorSettings, _optimizer
+    from common.training.predictor import _build_optimizer
 
-    settings = PredictorSettings(
-        "LAT", "JND1", 8, 1e-3, 0, "float32", flip=False, roll=False, cosine=10
-    )
-    schedule = _optimizer(settings, steps=6).get_config()["learning_rate"]
+    schedule = _build_optimizer(replace(SETTINGS, cosine=10), steps=6).get_config()["learning_rate"]
     assert schedule["class_name"] == "CosineDecay"
-    assert schedule["config"]["initial_learning_rate"] == pytest.approx(1e-3)
+    assert schedule["config"]["initial_learning_rate"] == pytest.approx(0.1)
     assert schedule["config"]["decay_steps"] == 60  # 10 epochs of 6 steps
     assert schedule["config"]["alpha"] == 0
 

@@ -18,9 +18,8 @@ for level in JND1 JND2 JND3; do
     stage_1 --target $level --epochs 1 --init "$work/backbones"
 done
 "${PYTHON:-python3}" MJLAT.py train --data_dir "$work/more" --checkpoint_path "$work/checkpoints" --csv_log_path "$work/logs" \
-    --JND_Recon_Models_Path "$work/backbones" --epochs 16 --batch_size 32 --learning_rate 1e-3 --cosine --roll --mirror \
-    --dropout 0.4 --weight_decay 0.02 --batch_norm_momentum 0.9 --single_branches --soft_targets 0.5 --quantized --precision bfloat16 \
-    --cache_precision float16 --resume
+    --JND_Recon_Models_Path "$work/backbones" --recipe robust --epochs 16 --batch_size 32 --learning_rate 1e-3 \
+    --precision bfloat16 --cache_precision float16 --resume
 rm -f "$work/MJLAT.h5"
 run common.compact "$work/checkpoints/BestModel.h5" "$work/MJLAT.h5"
 run tools.card "$work/more" "$work/MJLAT.h5" "$work/cache"

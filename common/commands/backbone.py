@@ -1,6 +1,7 @@
 """The command backbone: train and test the learned image codec that is stage 1."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from ..base.constants import HEIGHT
@@ -34,7 +35,7 @@ def _train(options: argparse.Namespace) -> None:
     log = options.csv_log_path / f"logs{best.stem}.csv"
     check_outputs(best, state, log, options.resume)
     from ..training.backbone import BackboneSettings, Pairs, train_backbone
-    from ..training.loop import TrainingFiles
+    from ..training.settings import TrainingFiles
 
     settings = BackboneSettings(
         target=options.target,
@@ -55,6 +56,7 @@ def _train(options: argparse.Namespace) -> None:
             initial_weights=initial,
             epochs=options.epochs,
             resume=options.resume,
+            report=partial(say, flush=True),
         )
     say(f"best epoch: {row['epoch']}, validation loss {row['val_loss']:.4g}: {best}")
     given = f"--data_dir {options.data_dir}"

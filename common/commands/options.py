@@ -156,9 +156,6 @@ def _flag(help_text: str) -> dict[str, Any]:
 
 # The options that several commands take, and all that train models take.
 OPTIONS = {
-    "batch_norm_momentum": _number(
-        rate, "momentum of the batch-norm moving averages", default=0.99
-    ),
     "batch_size": _number(positive, "number of frames per step", default=8),
     "cache_dir": _folder(
         "folder for cached backbone features (default: features/ in --checkpoint_path)"
@@ -169,17 +166,13 @@ OPTIONS = {
         default="float32",
     ),
     "checkpoint_path": _folder("folder for the best epoch's weights and the state for --resume"),
-    "cosine": _flag("decay the learning rate to 0 over --epochs, along half a cosine"),
     "csv_log_path": _folder("folder for the log, one line per epoch; created if missing"),
     "data_dir": _folder("dataset root (layout: docs/data.md)", required=True),
-    "dropout": _number(rate, "dropout rate before the dense layers", default=0.0),
     "epochs": _number(positive, "number of epochs"),
-    "flip": _flag("train on each frame's mirror image, too"),
     "jnd_value": _choice(LEVELS, "JND level to predict"),
     "json": _flag("print a JSON document and nothing else"),
     "learning_rate": _number(positive_real, "learning rate of the optimizer, Adam"),
     "limit": _number(positive, "number of inputs to use: only the first N"),
-    "mirror": _flag("flip half of the cached features horizontally, another half in each epoch"),
     "model_weights_path": _folder("weight file, or folder with weight files", metavar="PATH"),
     "no_cache": _flag("run the backbones in every epoch instead of caching their features"),
     "no_model_cache": _flag(
@@ -191,10 +184,8 @@ OPTIONS = {
         "arithmetic of the model; bfloat16 is faster where the processor has it",
         default="float32",
     ),
-    "quantized": _flag("train the head on quantized latents, to predict from compressed pictures"),
     "result_path": _folder("folder for the results; created if missing", default=Path("results")),
     "resume": _flag("continue an interrupted training"),
-    "roll": _flag("shift the features circularly by a random distance in each epoch"),
     "runtime": _choice(
         RUNTIMES,
         "library that runs the model; auto: Keras on a CUDA GPU, OpenVINO on a CPU",
@@ -205,18 +196,8 @@ OPTIONS = {
         "help": "address of a Dask scheduler, tcp://HOST:PORT, whose workers do the work",
     },
     "seed": _number(seed, "random seed", default=0),
-    "single_branches": _flag(
-        "initialize each product channel from a single branch, since the product of three hardly "
-        "responds to low contrast"
-    ),
     "skip_bad": _flag("skip images that cannot be read"),
-    "soft_targets": _number(
-        fraction,
-        "weight of out-of-fold regression predictions in the training target, against labels",
-        default=0.0,
-    ),
     "tensorboard": _folder("folder for TensorBoard's logs"),
-    "weight_decay": _number(rate, "decoupled weight decay (AdamW) of the kernels", default=0.0),
 }
 
 

@@ -12,7 +12,7 @@ that of tensorflow/compression's bls2017.py.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,8 @@ from ..data.frames import decode_frames, raise_first
 from ..models.wavelets import initialise_as_wavelets
 from ..models.weights import read_weights, write_weights
 from .checkpoint import identity
-from .loop import TrainingFiles, check_finite, run_epochs
+from .loop import check_finite, run_epochs
+from .settings import TrainingFiles
 
 # Adam's first steps are as long as any other, however small the gradient: at the full learning rate
 # they would undo the initial weights (measured: 28.1 dB to 21.4 dB in one step).
@@ -50,6 +51,10 @@ class BackboneSettings(NamedTuple):
     precision: str  # 'float32' or 'bfloat16'
     random_weights: bool = False  # start from these, where no file is given, or from wavelets
 
+    def to_state(self) -> dict[str, Any]:
+        """Return what state files record: files from before `random_weights` lack it."""
+        return {key: value for key, value in self._asdict().items() if value is not False}
+
 
 class Pairs(NamedTuple):
     """Images, and the frames they are to become."""
@@ -67,6 +72,7 @@ def train_backbone(
     initial_weights: Path | None,
     epochs: int,
     resume: bool,
+    report: Callable[[str], None],
 ) -> dict[str, float]:
     """Train a backbone up to `epochs`, keep the epoch of the least validation loss, log them all.
 
@@ -86,7 +92,7 @@ def train_backbone(
     """
     initial = [initial_weights] if initial_weights else []
     images = [path for pairs in (train, valid) for column in pairs for path in column]
-    run = identity(settings, images, [], initial)
+    run = identity(settings.to_state(), images, [], initial)
     training = _Training(settings, files.best, initial_weights)
 
     def train_epoch(number: int) -> dict[str, float]:
@@ -101,8 +107,9 @@ def train_backbone(
         epochs=epochs,
         resume=resume,
         train_epoch=train_epoch,
-        described=lambda row: f"{_describe(row)}; validation: {_describe(row, 'val_')}",
+        describe=lambda row: f"{_describe(row)}; validation: {_describe(row, 'val_')}",
         write_best=training.write_best,
+        report=report,
     )
     return min(rows, key=lambda row: row["val_loss"])
 

@@ -1,101 +1,109 @@
-"""All that training needs to go on after a crash, in one file that is whole or not there.
+"""The state file: all that a training needs to continue after a crash, to the bit.
 
-An epoch's state is written before its best weights, so where there are best weights there is a
-state, and the state can make them again.
+An epoch's state is written before its best weights, so best weights always have a state beside
+them, from which they can be written again.
 """
 
 import contextlib
 import json
+import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ..base.arrays import write_arrays
+import numpy as np
+
+from ..base.arrays import read_arrays, write_arrays
 from ..base.constants import ENTROPY_SUFFIX
-from ..base.errors import UserError, say
+from ..base.errors import UserError
 from ..base.files import OUR_PNG, check_regular, check_writable, checksum
-from ..base.temporary import lock
+from ..base.temporary import lock, temporary_folder
 
 if TYPE_CHECKING:
     from ..base.framework import tf
 
+_log = logging.getLogger(__name__)
+
 _LARGEST_LOG = 2**26  # bytes of rows and settings
-_ANEW = "another --checkpoint_path begins anew"
-# The start of the files of a training run.
+_ANEW = "another --checkpoint_path starts a new training"
+# The start of a training's files.
 LOG = re.compile(b"epoch;")
 STATE = re.compile(rb"PK\x03\x04.{26}about\.npy", re.DOTALL)
 
 
 def check_outputs(best: Path, state: Path, log: Path, resume: bool) -> None:
-    """Check that training replaces only its own files, and can write them.
+    """Check that a training can write its files and replaces only its own.
 
     An existing best epoch and its entropy models are replaced only with --resume, which continues
     their training.
 
     Raises:
-        UserError: a file of another run would be lost, or a file cannot be written.
+        UserError: a file of another training would be lost, or a file cannot be written.
     """
     check_writable(best, overwrite=True)
-    begun = [best, *(path for path in best.parent.iterdir() if _is_prior(path, best))]
-    for path in begun if not resume else []:
-        if path.exists():
-            message = "already exists; --resume goes on with its training"
-            raise UserError(f"{path}: {message}, {_ANEW}")
+    existing = [best] if best.exists() else []
+    for path in existing + [path for path in best.parent.iterdir() if _is_entropy_of(path, best)]:
+        if not resume:
+            raise UserError(f"{path}: already exists; --resume continues its training, {_ANEW}")
     if best.exists() and not state.exists():
         raise UserError(f"{state}: not there, and --resume needs it beside {best.name}; {_ANEW}")
     for path, ours in ((state, STATE), (log, LOG), (log.with_suffix(".png"), OUR_PNG)):
         check_writable(path, ours, overwrite=None)
 
 
-def _is_prior(path: Path, best: Path) -> bool:
+def _is_entropy_of(path: Path, best: Path) -> bool:
     return path.name.startswith(f"{best.stem}.") and path.name.endswith(ENTROPY_SUFFIX)
 
 
 @contextlib.contextmanager
 def reserve(*files: Path) -> Iterator[None]:
-    """Keep other training runs away from the files of this one.
+    """Keep other trainings away from the files of this one, and collect its temporary files.
+
+    TensorFlow leaves generated sources in the temporary folder when it is killed. So that folder
+    is one of ours here, which the next run removes.
 
     Raises:
-        UserError: another run is using them.
+        UserError: another training is using the files.
     """
     with contextlib.ExitStack() as stack:
         if "TF_CONFIG" not in os.environ:  # several workers share one training
             for path in files:
                 stack.enter_context(lock(path))
+        folder = stack.enter_context(temporary_folder())
+        stack.callback(setattr, tempfile, "tempdir", tempfile.tempdir)
+        tempfile.tempdir = str(folder)
         yield
 
 
 def identity(
-    settings: NamedTuple, images: Sequence[Path], targets: Sequence[bytes], files: Sequence[Path]
+    settings: Mapping[str, Any],
+    images: Sequence[Path],
+    targets: Sequence[bytes],
+    files: Sequence[Path],
 ) -> dict[str, Any]:
-    """What a run is made of, beside its `settings`, for `write_state` to keep.
+    """Return what identifies a training, for `write_state` to record beside its `settings`.
 
     Args:
-        images: all that are read, by whose names and sizes they are known.
-        targets: what is wanted of them, such as the levels.
+        images: all that are read; their names and sizes identify them.
+        targets: what is to be learned of them, such as the levels.
         files: the weights that it starts from.
     """
     from ..base.framework import tf
 
-    # Left out, so that runs from before there was the setting can be gone on with.
-    usual = settings._field_defaults
     names = (f"{image.name} {image.stat().st_size}".encode("utf-8", "replace") for image in images)
     return {
-        **{name: value for name, value in settings._asdict().items() if value != usual.get(name)},
-        "frames": f"{len(images)} ({_short(names)})",
-        "levels": _short(targets),
-        "backbones": _short(file.read_bytes() for file in files),
+        **settings,
+        "frames": f"{len(images)} ({_short_checksum(names)})",
+        "levels": _short_checksum(targets),
+        "backbones": _short_checksum(file.read_bytes() for file in files),
         "tensorflow": tf.__version__,
     }
 
 
-def _cosine(epochs: int | None) -> str:
-    return f"--cosine over --epochs {epochs}," if epochs else "without --cosine"
-
-
-def _short(parts: Iterable[bytes]) -> str:
+def _short_checksum(parts: Iterable[bytes]) -> str:
     return checksum(parts)[:12]
 
 
@@ -109,20 +117,16 @@ def write_state(
 
 
 def read_state(path: Path, run: dict[str, Any], variables: "Sequence[tf.Variable]") -> list[dict]:
-    """Give `variables` the values in the file `path`; the log's rows, one an epoch that is done.
+    """Assign the values in a state file to `variables`; return the log's rows, one per epoch.
 
-    Where there is no such file, training was stopped in its first epoch: no rows.
+    Without the file, training was stopped in its first epoch, and there are no rows.
 
     Raises:
-        UserError: the file is damaged, or of a run that differs from `run`.
+        UserError: the file is damaged, or its training differs from `run`.
     """
     if not path.exists():
-        say(f"{path}: not there, so training begins at the first epoch")
+        _log.warning("%s: not there, so training starts with the first epoch", path)
         return []
-    import numpy as np
-
-    from ..base.arrays import read_arrays
-
     most = _LARGEST_LOG + 2 * sum(variable.numpy().nbytes for variable in variables)
     try:
         check_regular(path)
@@ -131,25 +135,29 @@ def read_state(path: Path, run: dict[str, Any], variables: "Sequence[tf.Variable
         before, rows = dict(about["run"]), list(about["rows"])
         values = [state[f"arr_{number}"] for number in range(len(state) - 1)]
     except (OSError, ValueError, KeyError, TypeError, MemoryError, RecursionError) as error:
-        raise UserError(f"{path}: not the whole state of a training run ({error})") from None
-    now = json.loads(json.dumps(run))
-    for name in {**now, **before}:
-        if before.get(name) != now.get(name):
-            message = f"{name} {before.get(name)}, not {now.get(name)}"
-            if name == "cosine":  # what the command line calls otherwise
-                message = " not ".join(map(_cosine, (before.get(name), now.get(name))))
-            raise UserError(
-                f"{path}: was trained with {message}; "
-                f"--resume goes on with the same settings and data only, {_ANEW}"
-            )
+        raise UserError(f"{path}: not a complete state of a training ({error})") from None
+    _check_same_run(path, before, json.loads(json.dumps(run)))
     if [value.shape for value in values] != [tuple(each.shape) for each in variables]:
         raise UserError(f"{path}: the state of another model; {_ANEW}")
     for variable, value in zip(variables, values):
-        number = value.dtype.kind != "f" or np.isfinite(value).all()
-        if value.dtype != variable.dtype.as_numpy_dtype or not number:
-            raise UserError(
-                f"{path}: holds {value.dtype} values that no training run writes; {_ANEW}"
-            )
+        finite = value.dtype.kind != "f" or np.isfinite(value).all()
+        if value.dtype != variable.dtype.as_numpy_dtype or not finite:
+            raise UserError(f"{path}: holds {value.dtype} values that no training writes; {_ANEW}")
     for variable, value in zip(variables, values):
         variable.assign(value)
     return rows
+
+
+def _check_same_run(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    for name in {**now, **before}:
+        old, new = before.get(name), now.get(name)
+        if old == new:
+            continue
+        message = f"{name} {old}, not {new}"
+        if name == "cosine":  # what is typed is --cosine and --epochs
+            old, new = (f"--cosine over --epochs {n}," if n else "no --cosine," for n in (old, new))
+            message = f"{old} not {new.rstrip(',')}"
+        raise UserError(
+            f"{path}: was trained with {message}; "
+            f"--resume needs the same settings and data, {_ANEW}"
+        )

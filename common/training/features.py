@@ -1,4 +1,4 @@
-"""What frozen backbones give, computed once for each frame and kept on disk."""
+"""The features that frozen backbones give of each frame, computed once and cached on disk."""
 
 import contextlib
 import json
@@ -6,28 +6,42 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ..base.files import atomic_write, checksum
 from ..base.framework import tf
+from ..base.progress import Progress
 from ..base.temporary import lock
 from ..data.frames import batch_frames, raise_first
+from .settings import TrainingSplit
 
 
-def cached_features(
+def cache_split(
+    backbones: tf.keras.Model, split: TrainingSplit, cache_dir: Path, precision: str
+) -> TrainingSplit:
+    """Cache the features of a split, as by `cache_features`, and return it with their files."""
+    originals = split.images[: split.originals]
+    mirrors = (False, True) if split.mirrored else (False,)
+    files = [cache_features(backbones, originals, cache_dir, each, precision) for each in mirrors]
+    return split._replace(features=[list(of_backbone) for of_backbone in zip(*files)])
+
+
+def cache_features(
     backbones: tf.keras.Model,
     images: list[Path],
     cache_dir: Path,
     mirrored: bool = False,
     precision: str = "float32",
 ) -> list[Path]:
-    """The output of each of `backbones` for the frames of `images`, as they are or `mirrored`.
+    """Compute and cache each backbone's output for the frames of `images`, or find it cached.
 
-    One file in `cache_dir` per backbone: an array [images, ...] for `np.load`, float32 or, if that
-    is the `precision`, float16, which takes half the space and holds up to 65,504. Files are
-    named by a checksum of the backbones' weights and the images' bytes, have a checksum of their
-    own beside them, and are made anew where either does not match. Of several processes that share
-    the folder one makes them, and the rest wait.
+    One file per backbone holds an array [images, ...] for `np.load`. Files are named by a checksum
+    of the backbones' weights and the images' bytes, and written again if they do not match the
+    checksum of their own beside them. Of several processes that share the folder one computes, and
+    the others wait.
+
+    Args:
+        mirrored: whether the frames are mirrored.
+        precision: 'float32', or 'float16', which takes half the space and clips at 65,504.
 
     Raises:
         UserError: an image cannot be read.
@@ -35,58 +49,52 @@ def cached_features(
     weights = (weight.numpy().tobytes() for weight in backbones.weights)
     kind = [b"mirrored" * mirrored, b"float16" * (precision == "float16")]
     key = checksum(chain(weights, (image.read_bytes() for image in images), kind))
+    dtype = np.dtype(precision).newbyteorder("<")
     shapes = [(len(images), *output.shape[1:]) for output in backbones.outputs]
     paths = [cache_dir / f"{key}-{number}.npy" for number in range(len(shapes))]
-    kept = _storage_dtype(precision)
     with lock(cache_dir / key, wait=True):
-        if not all(_is_complete(path, shape, kept) for path, shape in zip(paths, shapes)):
-            _compute(backbones, images, paths, shapes, mirrored, precision)
+        if not all(_is_complete(path, shape, dtype) for path, shape in zip(paths, shapes)):
+            _write_features(backbones, images, mirrored, dict(zip(paths, shapes)), dtype)
     return paths
 
 
-def _compute(
+def _write_features(
     backbones: tf.keras.Model,
     images: list[Path],
-    paths: list[Path],
-    shapes: list[tuple[int, ...]],
     mirrored: bool,
-    precision: str,
+    shapes: dict[Path, tuple[int, ...]],
+    dtype: np.dtype,
 ) -> None:
-    kind = _storage_dtype(precision)
-    # What float16 cannot hold becomes its largest instead of infinite.
-    limits = np.finfo(kind).min, np.finfo(kind).max
+    limits = np.finfo(dtype).min, np.finfo(dtype).max  # for what float16 cannot hold
     run = tf.function(lambda frames: tf.nest.flatten(backbones(frames, training=False)))
     with contextlib.ExitStack() as stack:
         # The last to leave the stack: files take their names once all are written and closed.
-        temporary = [stack.enter_context(atomic_write(path, overwrite=True)) for path in paths]
+        temporary = [stack.enter_context(atomic_write(path, overwrite=True)) for path in shapes]
+        # Not a memory map: on a full disk, writing to one kills the process.
         files = [stack.enter_context(path.open("w+b")) for path in temporary]
-        for file, shape in zip(files, shapes):
-            header = {"descr": kind.str, "fortran_order": False, "shape": shape}
+        for file, shape in zip(files, shapes.values()):
+            header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-        with tqdm(total=len(images), desc="features", unit="frame", disable=None) as progress:
+        with Progress(desc="computing features", total=len(images), unit="frame") as progress:
             for _, errors, frames in batch_frames(images, 1):
                 raise_first(errors)
                 frames = frames[:, :, ::-1] if mirrored else frames
                 for file, output in zip(files, run(tf.cast(frames, tf.float32))):
                     values = tf.cast(output, tf.float32).numpy().clip(*limits)
-                    file.write(values.astype(kind).tobytes())
+                    file.write(values.astype(dtype).tobytes())
                 progress.update()
-        for file, path, final in zip(files, temporary, paths):
+        for file, path, final in zip(files, temporary, shapes):
             file.flush()
-            with atomic_write(_record(final), overwrite=True) as beside:
-                beside.write_text(json.dumps({"sha256": _checksum_of(path)}), encoding="utf-8")
+            with atomic_write(final.with_suffix(".json"), overwrite=True) as record:
+                record.write_text(json.dumps({"sha256": _checksum_of(path)}), encoding="utf-8")
 
 
-def _storage_dtype(precision: str) -> np.dtype:
-    return np.dtype(precision).newbyteorder("<")
-
-
-def _is_complete(path: Path, shape: tuple[int, ...], kind: np.dtype) -> bool:
-    """Whether the file is there, of that shape, and as it was written."""
+def _is_complete(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Whether the file exists, with that shape, and matches its checksum."""
     try:
-        recorded = json.loads(_record(path).read_text(encoding="utf-8"))["sha256"]
+        recorded = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
         features = np.load(path, mmap_mode="r")
-        as_written = features.shape == shape and features.dtype == kind
+        as_written = features.shape == shape and features.dtype == dtype
         return as_written and recorded == _checksum_of(path)
     # On damaged headers, NumPy raises exceptions of any type.
     except Exception:
@@ -94,9 +102,5 @@ def _is_complete(path: Path, shape: tuple[int, ...], kind: np.dtype) -> bool:
 
 
 def _checksum_of(path: Path) -> str:
-    """The checksum of a file of features, read a row at a time."""
+    """The checksum of a file of features, which is read row by row."""
     return checksum(row.tobytes() for row in np.load(path, mmap_mode="r"))
-
-
-def _record(path: Path) -> Path:
-    return path.with_suffix(".json")

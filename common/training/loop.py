@@ -1,31 +1,29 @@
-"""What both trainings do with their epochs: go on where they were, look, keep the best, log.
+"""The epochs of both trainings: resume, train, check, keep the best, log.
 
-The loss alone does not tell that training has gone wrong: some processors' ReLU makes a number of
-NaN. So weights are looked at, too.
+Keras's callbacks replace none of this. BackupAndRestore and ModelCheckpoint restore neither our
+log's rows nor Adam's moments to the bit, and like CSVLogger write in place, so that a kill leaves a
+partial file. TerminateOnNaN looks at the loss alone: some CPUs' ReLU turns NaN into a number, so
+weights are checked, too, and the error names the frames.
 """
 
 import datetime
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..base.constants import SOFTWARE
 from ..base.errors import UserError
 from ..base.files import OUR_PNG, atomic_write
 from ..base.framework import tf
+from ..base.progress import Progress
 from .checkpoint import LOG, read_state, write_state
-
-
-class TrainingFiles(NamedTuple):
-    """What a training run writes; beside the log the same as a picture."""
-
-    best: Path  # weights of the best epoch
-    state: Path  # all that --resume needs
-    log: Path  # a line per epoch
+from .settings import TrainingFiles
 
 
 def run_epochs(
@@ -36,64 +34,56 @@ def run_epochs(
     epochs: int,
     resume: bool,
     train_epoch: Callable[[int], dict[str, float]],
-    described: Callable[[dict[str, float]], str],
+    describe: Callable[[dict[str, float]], str],
     write_best: Callable[[Path], None],
+    report: Callable[[str], None],
     monitor: str = "val_loss",
     baseline: float | None = None,
 ) -> list[dict]:
-    """Train up to `epochs`; the log's rows, one per epoch.
+    """Train up to `epochs`, and return the log's rows, one per epoch.
 
     Args:
-        run: what identifies the run (see `identity`).
+        run: what identifies the training (see `identity`).
         variables: all that training changes.
-        train_epoch: trains and validates the epoch of that number, from 1; what it measured.
-        described: what a person wants to know of that.
-        write_best: writes the weights as they are to a file.
-        monitor: what the best epoch has the least of.
-        baseline: the validation loss of what any model has to beat, to be drawn.
+        train_epoch: trains and validates the epoch of a number, from 1, and returns its measures.
+        describe: describes these measures to the user; `report` receives the line.
+        monitor: the measure that is least in the best epoch.
+        baseline: the validation loss of the median label, to plot.
 
     Raises:
-        UserError: losses or weights that are NaN or infinite, or a state of another run.
+        UserError: losses or weights are NaN or infinite, or the state is of another training.
     """
     rows = read_state(files.state, run, variables) if resume else []
 
-    def is_best() -> bool:
-        return all(rows[-1][monitor] < row[monitor] for row in rows[:-1])
-
-    def write() -> None:
+    def write() -> bool:
         write_state(files.state, run, rows, variables)
-        if is_best():
+        is_best = all(rows[-1][monitor] < row[monitor] for row in rows[:-1])
+        if is_best:
             write_best(files.best)
         _write_log(files.log, rows, baseline)
+        return is_best
 
     if rows:
-        write()  # what a kill after the state came before
+        write()  # in case a kill came between the state and the other files
     for number in range(len(rows) + 1, epochs + 1):
         start = time.perf_counter()
         rows.append({"epoch": number, **train_epoch(number)})
         check_finite(f"epoch {number}", rows[-1], variables, files.best)
-        write()
-        best = ", the best so far" if is_best() else ""
-        took = _took(time.perf_counter() - start, epochs - number)
-        print(f"epoch {number}/{epochs}: {described(rows[-1])}{best}; {took}", flush=True)
+        best = ", the best so far" if write() else ""
+        spent = _describe_time(time.perf_counter() - start, epochs - number)
+        report(f"epoch {number}/{epochs}: {describe(rows[-1])}{best}; {spent}")
     return rows
 
 
-def _took(seconds: float, more: int) -> str:
-    """What an epoch took, and, if there are `more`, what is left if they take as long."""
+def _describe_time(seconds: float, more: int) -> str:
+    """Describe what an epoch took, and what is left if `more` epochs take as long."""
     left = f", {datetime.timedelta(seconds=round(seconds * more))} left" if more else ""
     return f"{seconds:.0f} s{left}"
 
 
-def _write_log(path: Path, rows: list[dict], baseline: float | None) -> None:
-    with atomic_write(path, LOG, overwrite=None) as beside:
-        pd.DataFrame(rows).to_csv(beside, sep=";", index=False)
-    _draw(path.with_suffix(".png"), rows, baseline)
-
-
 @tf.function
 def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Whether all values of all `tensors` are: bool [].
+    """Whether all values of all `tensors` are finite: bool [].
 
     For tensors, not variables: those of a model in bfloat16 never look the same to TensorFlow,
     which would trace this anew at every step, and search longer each time.
@@ -104,7 +94,7 @@ def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
 def check_finite(
     when: str, measured: dict[str, float], variables: Sequence[tf.Variable], best: Path
 ) -> None:
-    """Look at losses, and at the variables that they come with.
+    """Check losses, and the variables that they come with.
 
     Raises:
         UserError: some are NaN or infinite; says which, and where the `best` epoch is, if any.
@@ -118,18 +108,48 @@ def check_finite(
         raise UserError(f"{when}: {', '.join(wrong)}; a lower --learning_rate may help{kept}")
 
 
-def _draw(path: Path, rows: list[dict], baseline: float | None) -> None:
-    """The losses of all epochs as a PNG."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+class EpochCheck(tf.keras.callbacks.Callback):
+    """Report the progress of an epoch, and stop at a loss or weights that are NaN or infinite."""
 
+    def __init__(
+        self,
+        model: tf.keras.Model,
+        images: list[Path],
+        batch_size: int,
+        best: Path,
+        progress: Progress,
+    ):
+        super().__init__()
+        # Of each layer, what takes no time to check: all of it goes wrong together.
+        self.vectors = [each for each in model.trainable_weights if len(each.shape) == 1]
+        self.batches = [images[n : n + batch_size] for n in range(0, len(images), batch_size)]
+        self.best, self.progress, self.batch_size = best, progress, batch_size
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        """Check the loss and the weights after a step."""
+        images = self.batches[batch]
+        when = f"step {batch + 1} of this epoch, of {', '.join(map(str, images))}"
+        check_finite(when, {"loss": logs["loss"]}, self.vectors, self.best)
+        self.progress.update(len(images))
+        self.progress.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        """Count the frames of a validation step."""
+        self.progress.update(self.batch_size)
+
+
+def _write_log(path: Path, rows: list[dict], baseline: float | None) -> None:
+    """Write the rows as CSV, and plot their losses as a PNG beside it."""
+    log = pd.DataFrame(rows)
+    with atomic_write(path, LOG, overwrite=None) as temporary:
+        log.to_csv(temporary, sep=";", index=False)
     figure = Figure(figsize=(7, 4), layout="constrained")
-    losses = pd.DataFrame(rows).set_index("epoch")[["loss", "val_loss"]]
     axes = figure.subplots()
-    losses.set_axis(["train", "valid"], axis=1).plot(ax=axes, ylabel="loss", marker=".")
+    losses = log.set_index("epoch")[["loss", "val_loss"]].set_axis(["train", "valid"], axis=1)
+    losses.plot(ax=axes, ylabel="loss", marker=".")
     if baseline is not None:
         axes.axhline(baseline, color="grey", linestyle="--", label="valid, always train's median")
         axes.legend()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    with atomic_write(path, OUR_PNG, overwrite=None) as beside:
-        figure.savefig(beside, dpi=120, metadata={"Software": SOFTWARE})
+    with atomic_write(path.with_suffix(".png"), OUR_PNG, overwrite=None) as temporary:
+        figure.savefig(temporary, dpi=120, metadata={"Software": SOFTWARE})

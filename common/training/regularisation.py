@@ -1,4 +1,4 @@
-"""What keeps a predictor from learning pictures by heart; weight files stay as they are."""
+"""Regularization of a head that would otherwise overfit; weight files keep their layout."""
 
 import numpy as np
 
@@ -7,21 +7,21 @@ from ..models.heads import Block
 
 
 def set_batch_norm_momentum(model: tf.keras.Model, momentum: float) -> None:
-    """Let the statistics of all batch normalisations keep that share of themselves per step."""
+    """Set the momentum of the moving averages of all batch normalizations."""
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = momentum
 
 
 def start_with_single_branches(blocks: list[Block]) -> None:
-    """Let each channel of a product of branches start as that of one branch alone, nearly.
+    """Initialize each channel of the product of branches as that of one branch, nearly.
 
-    A product of three branches is cubic in a frame's contrast, so that training sees little but the
-    strongest contrasts. Here each branch's normalisation gives, of every third channel, what it is
-    to give, and of the others about 1.
+    The product of three branches is cubic in contrast, so low-contrast frames would give almost no
+    signal. Here each branch's normalization scales every third channel as usual, and lets the
+    others start near 1.
 
     Args:
-        blocks: those of the head; as many first ones as there are branches have one size.
+        blocks: the head's; the branches come first, and have the same number of input channels.
     """
     widths = [block.convolution.input_shape[-1] for block in blocks]
     branches = [block.normalisation for block, width in zip(blocks, widths) if width == widths[0]]
@@ -32,36 +32,33 @@ def start_with_single_branches(blocks: list[Block]) -> None:
 
 
 def with_dropout(
-    model: tf.keras.Model, share: float, seed: int, step: tf.Variable
+    model: tf.keras.Model, rate: float, seed: int, step: tf.Variable
 ) -> tf.keras.Model:
-    """`model` with the same variables, and in training dropout before its first dense layers.
+    """Return `model` with dropout before its first dense layers, sharing its variables."""
 
-    Args:
-        share: of the values that become 0; the others grow by as much.
-        seed, step: which these are depends on them alone, so that a resumed run sees the same.
-    """
+    def replace(layer: layers.Layer) -> layers.Layer:
+        flattens = isinstance(layer, layers.Flatten)
+        return FlattenedDropout(layer.name, rate, seed, step) if flattens else layer
 
-    def replaced(layer: layers.Layer) -> layers.Layer:
-        dropped = isinstance(layer, layers.Flatten)
-        return FlattenedDropout(layer.name, share, seed, step) if dropped else layer
-
-    return tf.keras.models.clone_model(model, clone_function=replaced)
+    return tf.keras.models.clone_model(model, clone_function=replace)
 
 
 class FlattenedDropout(layers.Flatten):
-    """`Flatten`, and in training dropout by seed and step.
+    """`Flatten` with dropout in training, which depends on seed and step alone.
+
+    Keras's own Dropout draws from a generator whose state a resumed run would not have.
 
     Source: Srivastava et al., "Dropout", JMLR 2014.
     """
 
-    def __init__(self, name: str, share: float, seed: int, step: tf.Variable):
+    def __init__(self, name: str, rate: float, seed: int, step: tf.Variable):
         super().__init__(name=name)
-        self.share = share
+        self.rate = rate
         # In a function, since Keras would take `step` itself for a weight of this layer.
-        self.drawn_by = lambda: tf.stack([seed, tf.cast(step, tf.int32)])
+        self.make_seed = lambda: tf.stack([seed, tf.cast(step, tf.int32)])
 
     def call(self, values: tf.Tensor, training: bool = False) -> tf.Tensor:
         flat = super().call(values)
         if not training:
             return flat
-        return tf.nn.experimental.stateless_dropout(flat, self.share, self.drawn_by())
+        return tf.nn.experimental.stateless_dropout(flat, self.rate, self.make_seed())

@@ -1,13 +1,13 @@
-"""Targets that say less of single pictures than labels do, so that less can be learned by heart.
+"""Out-of-fold regression targets, which leave less of single pictures to memorize than labels.
 
     frame ──── gradient percentiles ─ kernel ridge regression ─┐
-    latents ── their distributions ── kernel ridge regression ─┴─ mean ─ soft target
+    latents ── their distributions ── kernel ridge regression ─┴─ mean ─ target
 
-A label follows from what the encoder does on just these pixels; a smooth function fitted on the
-frames of other contents tells what such a frame's level is like.
+A label depends on how the encoder treats just these pixels; a smooth function fitted on the frames
+of other contents gives the level that is usual for such a frame.
 
-Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, of which this takes the
-targets; teachers fitted on other folds are those of Wolpert, "Stacked Generalization", 1992.
+Sources: Wolpert, "Stacked Generalization", 1992 (out-of-fold predictions); Hinton et al.,
+"Distilling the Knowledge in a Neural Network", 2015 (a teacher's predictions as targets).
 """
 
 from pathlib import Path
@@ -18,55 +18,81 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tqdm import tqdm
 
 from ..base.errors import UserError
 from ..base.parallel import parallel_map
+from ..base.progress import Progress
 from ..data.frames import read_frame
 from ..data.gradients import gradient_percentiles
+from .settings import TrainingSplit
 
-FOLDS = 5  # of contents; each is told by a regression on the other four
+FOLDS = 5  # of contents; a regression on the other four predicts each
 # The kernel is exp(-WIDTH x squared distance / dimensions), of numbers of variance 1.
 WIDTH, RIDGE = 0.2, 0.03
 
 
-def soft_targets(
+def blend_targets(split: TrainingSplit, weight: float) -> TrainingSplit:
+    """Replace `weight` of a split's levels by out-of-fold targets; the features must be cached.
+
+    Raises:
+        UserError: as `out_of_fold_targets`.
+    """
+    assert split.features is not None and split.contents is not None
+    targets = out_of_fold_targets(
+        split.images[: split.originals],
+        [paths[0] for paths in split.features],
+        split.levels[: split.originals],
+        split.contents[: split.originals],
+    )
+    targets = np.resize(targets, split.levels.shape)  # mirrored copies follow in the same order
+    return split._replace(levels=weight * targets + (1 - weight) * split.levels)
+
+
+def out_of_fold_targets(
     images: list[Path], features: list[Path], levels: np.ndarray, contents: np.ndarray
 ) -> np.ndarray:
-    """What regressions on the frames of other contents say of each frame: float32 as `levels`.
+    """Predict each frame's levels by regressions on the frames of other contents.
 
     Args:
         images: the frames' files.
         features: for each backbone a file of arrays [images, height, width, channels].
         levels: the labels, float32 [images, levels].
-        contents: str [images]: what frames of one picture or clip share.
+        contents: str [images], shared by frames of one picture or clip.
+
+    Returns:
+        float32 [images, levels].
 
     Raises:
         UserError: an image cannot be read, or there are fewer than `FOLDS` contents.
     """
     if len(set(contents)) < FOLDS:
-        raise UserError(f"soft targets need {FOLDS} contents in train, not {len(set(contents))}")
+        message = f"--soft_targets needs {FOLDS} contents in train"
+        raise UserError(f"{message}, not {len(set(contents))}")
     gradients = parallel_map(
-        lambda image: gradient_percentiles(read_frame(image)), images, "gradients"
+        lambda image: gradient_percentiles(read_frame(image)), images, "measuring gradients"
     )
-    seen = np.array(gradients), np.hstack([distributions(np.load(f, "r")) for f in features])
-    answers = [
+    inputs = np.array(gradients), np.hstack([distributions(np.load(f, "r")) for f in features])
+    predictions = [
         cross_val_predict(
-            _teacher(numbers.shape[1]), numbers, levels, groups=contents, cv=GroupKFold(FOLDS)
+            _build_regression(numbers.shape[1]),
+            numbers,
+            levels,
+            groups=contents,
+            cv=GroupKFold(FOLDS),
         )
-        for numbers in seen
+        for numbers in inputs
     ]
-    return np.mean(answers, axis=0).astype(np.float32)
+    return np.mean(predictions, axis=0).astype(np.float32)
 
 
 def distributions(features: np.ndarray) -> np.ndarray:
-    """Of each channel's magnitudes over the places: logarithms of mean, median, 90th percentile,
-    and of the values' deviation.
+    """Describe each channel's values: logarithms of their standard deviation, and of the median,
+    90th percentile and mean of their magnitudes.
 
     Shapes: [images, height, width, channels] to [images, 4 x channels].
     """
     rows = []
-    for feature in tqdm(features, desc="distributions", unit="frame", disable=None, leave=False):
+    for feature in Progress(features, "measuring distributions", unit="frame"):
         values = np.asarray(feature, np.float32)
         magnitudes = np.abs(values)
         few = *np.percentile(magnitudes, (50, 90), axis=(0, 1)), magnitudes.mean(axis=(0, 1))
@@ -74,9 +100,9 @@ def distributions(features: np.ndarray) -> np.ndarray:
     return np.array(rows)
 
 
-def _teacher(dimensions: int) -> TransformedTargetRegressor:
+def _build_regression(dimensions: int) -> TransformedTargetRegressor:
     regression = KernelRidge(alpha=RIDGE, kernel="rbf", gamma=WIDTH / dimensions)
-    # Far from all it has seen it answers the mean, not 0.
+    # Far from all that it was fitted on it answers the mean, not 0.
     return TransformedTargetRegressor(
         make_pipeline(StandardScaler(), regression), transformer=StandardScaler(with_std=False)
     )
