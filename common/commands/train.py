@@ -47,9 +47,7 @@ REGULARISATION = {
         False, True, "initialize each channel of the product of branches from a single branch"
     ),
     "quantized": _Option(
-        False,
-        True,
-        "train the head on quantized latents, to predict from bitstream files",
+        False, True, "train the head on quantized latents, to predict from bitstream files"
     ),
 }
 _OF_FEATURES = ("roll", "mirror", "soft_targets", "quantized")
