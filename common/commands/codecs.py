@@ -91,13 +91,18 @@ def add_output_options(command: argparse.ArgumentParser) -> None:
 
 def write_all(
     options: argparse.Namespace,
+    title: str,
     work: "Work",
     write: "Callable[[Path, Path], Compressed | Decompressed]",
 ) -> int:
-    """Call `write` for each pair of files, print what was written, and return the exit code."""
+    """Call `write` for each pair of files, print what was written, and return the exit code.
+
+    Args:
+        title: what the progress bar is called.
+    """
     done: list[dict[str, Any]] = []
     errors = work.errors[:]
-    for file, out in Progress(work.pairs, unit="picture"):
+    for file, out in Progress(work.pairs, title, unit="picture"):
         try:
             written = write(file, out)._asdict()
         except UserError as error:

@@ -66,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
             _ = codec.entropy_model  # a missing one is reported before any picture is read
         code = write_all(
             options,
+            "compressing",
             work,
             lambda file, target: compress_picture(codecs, file, target, options.view, overwrite),
         )

@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
         (codec,) = load_codecs(options, files)
         return write_all(
             options,
+            "decompressing",
             work,
             lambda file, out: decompress_picture(codec, file, out, options.overwrite),
         )

@@ -34,14 +34,13 @@ def pair_pictures(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
         UserError: no input remains, or two would become the same file.
     """
 
-    def listed(folder: Path) -> list[Path]:
+    def list_pictures(folder: Path) -> list[Path]:
         files, others = list_files(folder, {PICTURE}, "images")
         report_others([path for path in others if path.name != LEVELS_FILE], {PICTURE})
         return files
 
-    return _pairs(
-        find_files(paths, listed), lambda name: name + SUFFIX, out, OUR_BITSTREAM, overwrite
-    )
+    found = find_files(paths, list_pictures)
+    return _pair(found, lambda name: name + SUFFIX, out, OUR_BITSTREAM, overwrite)
 
 
 def pair_bitstreams(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
@@ -51,22 +50,25 @@ def pair_bitstreams(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
         UserError: as `pair_pictures`.
     """
 
-    def listed(folder: Path) -> list[Path]:
-        return list_files(folder, {BITSTREAM}, "bitstream files").files
+    found = find_files(
+        paths, lambda folder: list_files(folder, {BITSTREAM}, "bitstream files").files
+    )
+    return _pair(
+        found,
+        lambda name: f"{name[: -len(SUFFIX)].removesuffix('.png')}.png",
+        out,
+        OUR_PNG,
+        overwrite,
+    )
 
-    def become(name: str) -> str:
-        return f"{name[: -len(SUFFIX)].removesuffix('.png')}.png"
 
-    return _pairs(find_files(paths, listed), become, out, OUR_PNG, overwrite)
-
-
-def _pairs(
-    found: Inputs, become: Callable[[str], str], out: Path, ours: re.Pattern[bytes], overwrite: bool
+def _pair(
+    found: Inputs, rename: Callable[[str], str], out: Path, ours: re.Pattern[bytes], overwrite: bool
 ) -> Work:
     sources: dict[Path, Path] = {}
     errors = found.errors[:]
     for file, below in found.files:
-        target = out / below.with_name(become(below.name))
+        target = out / below.with_name(rename(below.name))
         if target in sources:
             raise UserError(f"{file} and {sources[target]} would both become {target}")
         sources[target] = file
