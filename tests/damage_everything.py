@@ -79,13 +79,14 @@ def _weights_reader(_: Path) -> Callable[[Path], object]:
 
 
 def _write_bitstream(folder: Path) -> list[Path]:
-    from common.codec.entropy_model import EntropyModel, entropy_file
+    from common.codec.entropy_model import EntropyModel
     from common.codec.latent_codec import LatentCodec
     from common.inference.compression import compress_picture
     from common.models.backbone import build_backbone
     from common.models.build import build_model, start_from
     from common.models.descriptions import MODELS
     from common.models.wavelets import initialise_as_wavelets
+    from common.models.weight_paths import entropy_file
     from common.models.weights import read_weights, write_weights
 
     backbone = build_backbone()
@@ -154,8 +155,9 @@ def damage_and_sign(data: bytes, seed: int) -> bytes:
 
 
 def _write_entropy(folder: Path) -> list[Path]:
-    from common.codec.entropy_model import EntropyModel, entropy_file
+    from common.codec.entropy_model import EntropyModel
     from common.models.backbone import build_backbone
+    from common.models.weight_paths import entropy_file
     from common.models.weights import write_weights
 
     backbone, file = build_backbone(), folder / "JND1Reconstruction.h5"

@@ -17,7 +17,7 @@ from common.base.framework import tf
 from common.codec import entropy_model as entropy
 from common.codec.bitstream import Bitstream, CodedLatent, pack, read_bitstream, unpack
 from common.codec.decoding import _load_coder, decode
-from common.codec.entropy_model import EntropyModel, entropy_file, weights_checksum
+from common.codec.entropy_model import EntropyModel, weights_checksum
 from common.commands.main import main
 from common.data.frames import read_frame
 from common.inference.predictor import Predictor
@@ -25,6 +25,7 @@ from common.models.backbone import build_backbone
 from common.models.build import build_model, start_from
 from common.models.descriptions import MODELS
 from common.models.wavelets import initialise_as_wavelets
+from common.models.weight_paths import entropy_file
 from common.models.weights import read_weights, write_weights
 from common.training.quantization import copy_entropy_models
 from tests import golden

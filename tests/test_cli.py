@@ -280,6 +280,8 @@ def test_the_program_lists_its_commands_and_tells_its_version(standard_library):
     for command in (*OWN_COMMANDS, *MODELS, "prepare", "backbone", "tables", "export"):
         assert re.search(rf"^    {command} +[a-z]", finished.stdout, re.M), command
     assert "python3 -m common predict photo.jpg" in finished.stdout
+    finished = run("-m", "common", "--version", env=standard_library)
+    assert re.fullmatch(r"LASeR-JND \d+\.\d+\.\d+\n", finished.stdout)
 
 
 def test_limit_takes_the_first_inputs_alone(in_process, data, lat_weights, tmp_path):

@@ -17,12 +17,13 @@ from PIL import Image
 from common.base.errors import UserError, printable
 from common.base.temporary import lock
 from common.codec.bitstream import read_bitstream
-from common.codec.entropy_model import EntropyModel, entropy_file, find_entropy_model
+from common.codec.entropy_model import EntropyModel, find_entropy_model
 from common.commands import main as commands
 from common.data.frames import read_rgb
 from common.data.text import guard_cells, read_text
 from common.inference.predictor import Predictor
 from common.models.backbone import build_backbone
+from common.models.weight_paths import entropy_file
 from common.models.weights import find_weights, read_weight_file, read_weights
 from common.training.checkpoint import read_state, reserve
 from tests import golden

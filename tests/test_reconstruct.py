@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from common.base.framework import tf
-from common.codec.entropy_model import EntropyModel, entropy_file
+from common.codec.entropy_model import EntropyModel
 from common.commands.main import main
 from common.models.backbone import build_backbone
 from common.models.wavelets import initialise_as_wavelets
+from common.models.weight_paths import entropy_file
 from common.models.weights import read_weights
 from tests import golden
 from tests.processes import REPO, Finished, one_line

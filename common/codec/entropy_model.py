@@ -21,6 +21,7 @@ from ..base.constants import ENTROPY_SUFFIX, LATENT_FILTERS
 from ..base.errors import UserError
 from ..base.files import check_regular, checksum
 from ..base.framework import tf
+from ..models.weight_paths import entropy_file as entropy_file
 from .deep_factorized import NoisyDeepFactorized
 from .range_coding import ConstrictionCoder, RangeCoder, TensorFlowCompressionCoder
 
@@ -126,16 +127,6 @@ class EntropyModel:
     def _weights(self) -> dict[str, tf.Variable]:
         """By the names that both libraries share."""
         return {each.name.split("/")[-1].split(":")[0]: each for each in self.trainable_variables}
-
-
-def entropy_file(weights_file: Path, target: str | None = None) -> Path:
-    """Name the file of an entropy model, beside the weight file of its backbone.
-
-    Args:
-        target: which backbone, if the weight file holds several.
-    """
-    suffix = f".{target}{ENTROPY_SUFFIX}" if target else ENTROPY_SUFFIX
-    return Path(weights_file).with_suffix(suffix)
 
 
 def copy_entropy_model(source: Path, backbone: tf.keras.Model, path: Path, overwrite: bool) -> None:

@@ -12,10 +12,11 @@ from ..base.framework import tf
 from ..models.backbone import Backbone, build_backbone
 from ..models.build import build_model
 from ..models.descriptions import Description
+from ..models.weight_paths import entropy_file
 from ..models.weights import read_weights
 from .bitstream import CodedLatent, symbols_checksum
 from .decoding import decode
-from .entropy_model import EntropyModel, entropy_file, weights_checksum
+from .entropy_model import EntropyModel, weights_checksum
 
 # A frame uint8 [height, width, 3], blue-green-red, sides multiples of 16, to its latent, float32
 # [height / 16, width / 16, 192].

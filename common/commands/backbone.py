@@ -4,11 +4,11 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from ..base.constants import HEIGHT
+from ..base.constants import HEIGHT, SPLITS
 from ..base.errors import RESUME_HINT, say
 from ..base.files import make_writable
 from ..base.temporary import lock
-from ..models.weight_paths import find_weights
+from ..models.weight_paths import entropy_file, find_weights
 from . import compress, decompress, entropy
 from .codecs import IMAGE, TARGETS, backbone_name
 from .options import Parser, add_options, path, positive_real, program
@@ -17,15 +17,14 @@ _RANDOM, _WAVELETS = "random", "wavelets"
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ..data.listing import list_images
-    from ..data.split import read_jnd_frames
+    from ..data import listing, split
     from ..training.checkpoint import check_outputs, reserve
 
     pairs = []
-    for split in ("train", "valid"):
-        images = targets = list_images(options.data_dir / split)
+    for name in SPLITS[:2]:
+        images = targets = listing.list_images(options.data_dir / name)
         if options.target != IMAGE:
-            targets = read_jnd_frames(options.data_dir, split, options.target, images)
+            targets = split.read_jnd_frames(options.data_dir, name, options.target, images)
         pairs.append((images, targets))
     initial = None
     if isinstance(options.init, Path):
@@ -74,13 +73,12 @@ def _check_train(options: argparse.Namespace, parser: Parser) -> None:
 
 
 def _test(options: argparse.Namespace) -> None:
-    from ..data.listing import list_images
-    from ..data.split import read_jnd_frames
+    from ..data import listing, split
 
-    images = list_images(options.data_dir / "test")
+    images = listing.list_images(options.data_dir / "test")
     jnd_frames = None
     if options.target != IMAGE and (options.data_dir / f"{options.target.lower()}test").exists():
-        jnd_frames = read_jnd_frames(options.data_dir, "test", options.target, images)
+        jnd_frames = split.read_jnd_frames(options.data_dir, "test", options.target, images)
     weights_file = find_weights(options.model_weights_path, [backbone_name(options.target)])
     make_writable(options.result_path)
     from ..evaluation.backbone import evaluate_backbone
@@ -108,8 +106,6 @@ def _print_means(means: dict[str, float], target: str, weights_file: Path) -> No
     if "bits_per_pixel" in means:
         print(f"{means['bits_per_pixel']:.4f} bits per pixel, range-coded")
     else:
-        from ..codec.entropy_model import entropy_file
-
         say(f"no bits: {entropy_file(weights_file)}, the entropy model, is missing")
 
 

@@ -9,6 +9,7 @@ from ..base.errors import UserError, say
 from ..base.files import check_writable
 from ..base.temporary import lock
 from ..models.descriptions import MODELS
+from ..models.weight_paths import entropy_file
 from .options import add_options, path, program
 
 
@@ -60,14 +61,13 @@ def _copy_path(prior: Path, source: Path, target: Path) -> Path:
 
 def _copy_priors(source: Path, target: Path, overwrite: bool) -> None:
     """Copy the entropy models beside `source`, as those of the rounded backbones of `target`."""
-    from ..codec.entropy_model import copy_entropy_model, entropy_file
-    from ..models.build import build_model
-    from ..models.weights import read_weights
+    from ..codec.entropy_model import copy_entropy_model
+    from ..models import build, weights
 
     for description in (each for each in MODELS.values() if each.sees == "latent"):
-        model = build_model(description)
+        model = build.build_model(description)
         with contextlib.suppress(UserError):  # it is another one's
-            read_weights(model.whole, target)
+            weights.read_weights(model.whole, target)
             for level, own in zip(LEVELS if description.multitask else [None], model.backbones):
                 copied = entropy_file(target, level)
                 copy_entropy_model(entropy_file(source, level), own.analysis, copied, overwrite)

@@ -14,6 +14,7 @@ from ..base.temporary import lock
 from ..data.text import readable
 from ..encoding.encoders import ENCODERS
 from ..models.descriptions import Description
+from ..models.labels import UNKNOWN
 from ..models.weight_paths import find_weights
 from .model_options import add_model_options, describe_levels
 from .options import path, positive, program
@@ -122,7 +123,6 @@ def _make_document(
     encoded: "EncodedVideo", options: argparse.Namespace, weights: Path
 ) -> dict[str, Any]:
     """Make the JSON document: docs/encode.md describes it."""
-    from ..inference.documents import UNKNOWN
 
     measured: Sequence[float | None] = encoded.scene_vmaf or [None] * len(encoded.scenes)
     document = {

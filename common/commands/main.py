@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 
+from .. import __version__
 from ..base.errors import exit_on_error, printable
 from ..models.descriptions import DEFAULT_MODEL, MODELS
 from . import backbone, compact, compress, decompress, entropy, export, model, prepare, tables
@@ -70,6 +71,8 @@ def _parser() -> Parser:
         description="Predict the levels at which people first notice compression.",
         epilog=f"example:\n  {program()} predict photo.jpg",
     )
+    version = f"LASeR-JND {__version__}"
+    parser.add_argument("--version", action="version", version=version, help="print the version")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     model.add_commands(commands, MODELS[DEFAULT_MODEL])
     for add in _ADDERS:

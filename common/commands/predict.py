@@ -54,10 +54,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
 
 def run(options: argparse.Namespace) -> int:
     """Print the levels of pictures and videos; returns 1 if some cannot be read."""
-    from ..inference import inputs
-    from ..inference.documents import Predictions
-    from ..inference.predictor import Predictor
-    from ..inference.records import Failure
+    from ..inference import documents, inputs, predictor, records
 
     description = options.description
     level = None if description.multitask else options.jnd_value
@@ -66,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     paths = [file for file, _ in found.files[: options.limit]]
     if options.csv:
         check_writable(options.csv, _TABLE, options.overwrite, paths)
-    predictor = Predictor(
+    model = predictor.Predictor(
         description.name,
         weights,
         level,
@@ -75,19 +72,19 @@ def run(options: argparse.Namespace) -> int:
         options.runtime,
         not options.no_model_cache,
     )
-    predictions = Predictions(predictor=predictor, view=options.view, unit=options.unit)
+    predictions = documents.Predictions(predictor=model, view=options.view, unit=options.unit)
     for each in found.errors:
-        predictions.add(Failure(path=Path(each["file"]), error=UserError(each["error"])))
+        predictions.add(records.Failure(path=Path(each["file"]), error=UserError(each["error"])))
     settings = options.view, options.frames_per_scene, options.unit
     with lock(options.csv) if options.csv else contextlib.nullcontext():
         if options.scheduler:
-            results = inputs.predict_on_cluster(options.scheduler, predictor, paths, *settings)
+            results = inputs.predict_on_cluster(options.scheduler, model, paths, *settings)
         else:
-            results = inputs.predict_inputs(predictor, paths, *settings)
+            results = inputs.predict_inputs(model, paths, *settings)
             results = Progress(results, total=len(paths), unit="file")
         for result in results:
             predictions.add(result)
-            if isinstance(result, Failure):
+            if isinstance(result, records.Failure):
                 report_skipped(result.error)
             for note in getattr(result, "notes", ()):
                 _log.warning("%s: %s", result.path, note)
@@ -98,14 +95,14 @@ def run(options: argparse.Namespace) -> int:
 def _print(predictions: "Predictions", options: argparse.Namespace) -> None:
     """Print the predictions, if there are any, and write them as a table."""
     from ..evaluation.results import write_csv
-    from ..inference.documents import to_json, to_table, to_text
+    from ..inference import documents
 
     if options.json:
-        print(json.dumps(to_json(predictions), indent=2))
+        print(json.dumps(documents.to_json(predictions), indent=2))
     elif predictions.inputs:
-        print(to_text(predictions))
+        print(documents.to_text(predictions))
     elif len(predictions.errors) > 1:
         say(f"none of the {len(predictions.errors)} inputs can be read", file=sys.stderr)
     if options.csv and predictions.inputs:
-        table = to_table(predictions)
+        table = documents.to_table(predictions)
         write_csv(table, options.csv, _TABLE, options.overwrite, float_format="%.3f")

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import printable
 from ..codec.bitstream import is_bitstream
 from ..data.text import readable
+from ..models.labels import UNKNOWN
 from ..video.frame_codecs import CODECS
 from .predictor import Predictor
 from .records import Failure, Levels, Prediction, VideoPrediction
 
 if TYPE_CHECKING:
     import pandas as pd
-
-UNKNOWN = "not told by the weights"
 
 
 @dataclass(frozen=True, kw_only=True)

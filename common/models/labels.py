@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+UNKNOWN = "not told by the weights"
 VIEWERS, PROXY = "viewers", "proxy"
 THRESHOLDS = (94.5, 91.25, 87.0)  # VMAF below which proxy labels JND1 to JND3 lie by default
 # How versions up to 0.9 wrote the kind of proxy labels.

@@ -1,8 +1,9 @@
-"""Finding weight files; nothing here takes long to import."""
+"""Paths of weight files and entropy models; nothing here takes long to import."""
 
 import contextlib
 from pathlib import Path
 
+from ..base.constants import ENTROPY_SUFFIX
 from ..base.errors import UserError
 from ..base.files import check_regular
 
@@ -25,3 +26,13 @@ def find_weights(path: Path, names: list[str]) -> Path:
             return path / name
     looked_for = f"no {' or '.join(names)} in it" if path.is_dir() else "no such folder or file"
     raise UserError(f"{path}: {looked_for}; {PUBLISHED}, and `train --help` tells how to make some")
+
+
+def entropy_file(weights_file: Path, target: str | None = None) -> Path:
+    """Name the file of an entropy model, beside the weight file of its backbone.
+
+    Args:
+        target: which backbone, if the weight file holds several.
+    """
+    suffix = f".{target}{ENTROPY_SUFFIX}" if target else ENTROPY_SUFFIX
+    return Path(weights_file).with_suffix(suffix)

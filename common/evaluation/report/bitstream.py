@@ -13,7 +13,7 @@ from ...base.constants import HEIGHT, LEVELS, WIDTH
 from ...base.files import checksum
 from ...base.progress import Progress
 from ...codec.bitstream import STRIDE, CodedLatent
-from ...codec.entropy_model import entropy_file, quantize
+from ...codec.entropy_model import quantize
 from ...codec.latent_codec import LatentCodec
 from ...data.frames import read_frame
 from ...data.split import Split
@@ -21,6 +21,7 @@ from ...inference.predictor import Predictor
 from ...inference.runtime import load_analysis
 from ...models.backbone import build_backbone
 from ...models.build import build_model
+from ...models.weight_paths import entropy_file
 from ..cache import cache_file, fetch
 from ..speed import describe_machine
 from .candidates import Candidate
