@@ -5,6 +5,7 @@ JND Prediction using Latent Space and Reconstructed Frames", IEEE TCSVT 2024.
 """
 
 LEVELS = ("JND1", "JND2", "JND3")
+DEFAULT_MODEL = "MJLAT"  # whose weights come with the project
 # A frame in pixels; filters of the backbone's layers, and of the layer that makes the latent.
 HEIGHT, WIDTH = 352, 640
 FILTERS, LATENT_FILTERS = 128, 192

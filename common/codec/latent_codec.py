@@ -9,6 +9,7 @@ import numpy as np
 from ..base.constants import LEVELS
 from ..base.errors import UserError
 from ..base.framework import tf
+from ..base.program import program
 from ..models.backbone import Backbone, build_backbone
 from ..models.build import build_model
 from ..models.descriptions import Description
@@ -119,7 +120,7 @@ class LatentCodec:
             UserError: the file is missing or damaged, or belongs to another backbone.
         """
         if not self.entropy_file.exists():
-            command = "python3 -m common.reconstruct entropy"
+            command = program("entropy")
             raise UserError(f"{self.entropy_file}: no such file; {command} trains this model")
         model = EntropyModel()
         model.read(self.entropy_file, self.backbone.whole)

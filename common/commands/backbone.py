@@ -7,11 +7,12 @@ from pathlib import Path
 from ..base.constants import HEIGHT, SPLITS
 from ..base.errors import RESUME_HINT, say
 from ..base.files import make_writable
+from ..base.program import program
 from ..base.temporary import lock
 from ..models.weight_paths import entropy_file, find_weights
 from . import compress, decompress, entropy
 from .codecs import IMAGE, TARGETS, backbone_name
-from .options import Parser, add_options, path, positive_real, program
+from .options import Parser, add_options, path, positive_real
 
 _RANDOM, _WAVELETS = "random", "wavelets"
 

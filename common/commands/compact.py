@@ -7,10 +7,11 @@ from pathlib import Path
 from ..base.constants import ENTROPY_SUFFIX, LEVELS
 from ..base.errors import UserError, say
 from ..base.files import check_writable
+from ..base.program import program
 from ..base.temporary import lock
 from ..models.descriptions import MODELS
 from ..models.weight_paths import entropy_file
-from .options import add_options, path, program
+from .options import add_options, path
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

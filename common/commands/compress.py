@@ -4,6 +4,7 @@ import argparse
 import functools
 
 from ..base.files import make_writable
+from ..base.program import program
 from ..base.temporary import lock
 from .codecs import (
     add_backbone_options,
@@ -13,7 +14,7 @@ from .codecs import (
     load_codecs,
     write_all,
 )
-from .options import Parser, add_options, add_view, path, program
+from .options import Parser, add_options, add_view, path
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

@@ -3,9 +3,10 @@
 import argparse
 
 from ..base.files import make_writable
+from ..base.program import program
 from ..base.temporary import lock
 from .codecs import TARGETS, add_output_options, find_backbones, load_codecs, write_all
-from .options import add_options, path, program
+from .options import add_options, path
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.constants import LEVELS
 from ..base.errors import UserError, printable
 from ..base.files import check_regular, check_writable
+from ..base.program import program
 from ..base.temporary import lock
 from ..data.text import readable
 from ..encoding.encoders import ENCODERS
@@ -17,7 +18,7 @@ from ..models.descriptions import Description
 from ..models.labels import UNKNOWN
 from ..models.weight_paths import find_weights
 from .model_options import add_model_options, describe_levels
-from .options import path, positive, program
+from .options import path, positive
 
 if TYPE_CHECKING:
     from ..encoding.encode import EncodedVideo

@@ -4,8 +4,9 @@ import argparse
 
 from ..base.errors import say
 from ..base.files import make_writable
+from ..base.program import program
 from .codecs import add_backbone_options, check_backbone_options, find_backbones, load_codecs
-from .options import add_options, program
+from .options import add_options
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from ..base.constants import LEVELS
 from ..base.errors import UserError, say
 from ..base.files import check_regular, check_writable
+from ..base.program import program
 from ..base.temporary import lock
 from ..models.descriptions import MODELS, Description
-from .options import add_view, path, program
+from .options import add_view, path
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

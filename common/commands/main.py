@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from .. import __version__
+from ..base.constants import DEFAULT_MODEL
 from ..base.errors import exit_on_error, printable
-from ..models.descriptions import DEFAULT_MODEL, MODELS
+from ..base.program import program
+from ..models.descriptions import MODELS
 from . import backbone, compact, compress, decompress, entropy, export, model, prepare, tables
-from .options import Parser, program
+from .options import Parser
 
 _ADDERS = (
     prepare.add_parser,

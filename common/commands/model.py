@@ -2,10 +2,10 @@
 
 import argparse
 
+from ..base.program import program
 from ..models.descriptions import Description
 from . import encode, predict, test, train
 from .model_options import describe_levels
-from .options import program
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:

@@ -3,7 +3,6 @@
 import argparse
 import logging
 import os
-import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,15 +10,10 @@ from typing import Any, NoReturn
 from ..base.constants import LEVELS, OLD_VIEWS, PRECISIONS, RUNTIMES
 from ..base.errors import printable
 from ..base.files import find_bundled
-from ..models.descriptions import DEFAULT_MODEL, MODELS
 
 # The largest seed that both NumPy and TensorFlow take, and the range of a float32.
 _LARGEST_SEED = 2**32 - 1
 _LEAST_FLOAT, _LARGEST_FLOAT = 1e-37, 3e38
-# Commands that `python3 -m common.NAME` starts under another name.
-_DOORS = {"backbone": "reconstruct"} | {
-    name: f"reconstruct {name}" for name in ("compress", "decompress", "entropy")
-}
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -52,29 +46,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {printable(message)} (see --help)\n")
-
-
-def program(*words: str) -> str:
-    """Write a command of this project as the user who started this process would type it.
-
-    Args:
-        words: a command of `laser-jnd`, or the name of a model, and what follows it.
-    """
-    package = Path(__file__).parents[1]
-    started = Path(sys.argv[0])
-    if started.name == "__main__.py" and started.absolute().parent == package:
-        start = f"python3 -m {package.name}"
-    elif started.stem == "laser-jnd" or package.name != "common":  # installed, without scripts
-        start = "laser-jnd"
-    elif words and words[0] in MODELS:
-        return " ".join((f"python3 {words[0]}.py", *words[1:]))
-    elif words:
-        return " ".join((f"python3 -m common.{_DOORS.get(words[0], words[0])}", *words[1:]))
-    else:
-        return "python3 -m common"
-    if words[:1] == (DEFAULT_MODEL,) and len(words) > 1:
-        words = words[1:]
-    return " ".join((start, *words))
 
 
 def bundled(folder: str) -> Path:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from ..base.constants import UNITS
 from ..base.errors import UserError, report_skipped, say
 from ..base.files import check_writable
+from ..base.program import program
 from ..base.progress import Progress
 from ..base.temporary import lock
 from ..models.descriptions import Description
 from ..models.weight_paths import find_weights
 from .model_options import add_model_options, add_unused_backbone_option, describe_levels
-from .options import add_options, path, program
+from .options import add_options, path
 
 if TYPE_CHECKING:
     from ..inference.documents import Predictions

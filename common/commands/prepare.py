@@ -8,8 +8,9 @@ from typing import Any
 
 from ..base.constants import HEIGHT, SPLITS, STATISTICS, WIDTH
 from ..base.errors import RERUN_HINT, say
+from ..base.program import program
 from ..models.labels import THRESHOLDS
-from .options import path, positive, program, seed
+from .options import path, positive, seed
 
 LISTED = 10  # lines of one kind before the rest is only counted
 Add = Callable[..., Any]  # a parser's `add_argument`

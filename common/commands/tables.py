@@ -5,8 +5,9 @@ import shlex
 
 from ..base.errors import RERUN_HINT, say
 from ..base.files import make_writable
+from ..base.program import program
 from ..base.temporary import lock
-from .options import Parser, add_options, path, program
+from .options import Parser, add_options, path
 
 _NEEDED = ("data_dir", "model_weights_path", "out")
 _FOR_REPORT = ("data_dir", "model_weights_path", "labels", "cache_dir")

@@ -4,11 +4,12 @@ import argparse
 
 from ..base.constants import PRECISIONS
 from ..base.files import make_writable
+from ..base.program import program
 from ..base.temporary import lock
 from ..models.descriptions import Description
 from ..models.weight_paths import find_weights
 from .model_options import add_unused_backbone_option, describe_levels
-from .options import add_options, bundled, program
+from .options import add_options, bundled
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 from ..base.constants import LEVELS
 from ..base.errors import RESUME_HINT, say
 from ..base.files import make_writable
+from ..base.program import program
 from ..models.descriptions import Description
 from ..models.labels import Labels
 from ..training.settings import PredictorSettings, TrainingData, TrainingFiles, TrainingSplit
 from .model_options import add_backbone_option, describe_levels
-from .options import Parser, add_options, fraction, program, rate
+from .options import Parser, add_options, fraction, rate
 
 
 class _Option(NamedTuple):

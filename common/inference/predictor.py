@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.constants import LEVELS
+from ..base.constants import DEFAULT_MODEL, LEVELS
 from ..base.errors import UserError
 from ..base.files import find_bundled
 from ..codec.bitstream import is_bitstream, read_bitstream
 from ..data.frames import fit, to_bgr
 from ..data.pictures import Picture, read_picture
-from ..models.descriptions import DEFAULT_MODEL, MODELS, Description
+from ..models.descriptions import MODELS, Description
 from ..models.weight_paths import find_weights
 from .cache import default_folder
 from .pipeline import Shown, predict_ahead

@@ -64,4 +64,3 @@ _TABLE = [
     Description(name="MJREC", title="MJ-REC", head="rec", sees="reconstruction", multitask=True),
 ]
 MODELS = {description.name: description for description in _TABLE}
-DEFAULT_MODEL = "MJLAT"  # whose weights come with the project
