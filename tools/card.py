@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from common.base.constants import LEVELS
-from common.base.errors import UserError
 from common.data.split import Split, read_split
 from common.evaluation.metrics import bootstrap_interval
 from common.evaluation.report.baselines import predict_baselines
 from common.inference.predictor import Predictor
+from common.inference.records import Failure
 
 MODEL, CONSTANT = "MJ-LAT", "always train's median"
 _FIRST = "_000.png"  # the end of the name of a photograph's first crop
@@ -90,11 +90,11 @@ def median_error(levels: np.ndarray) -> float:
 
 def _predict(weights: Path, images: list[Path]) -> np.ndarray:
     levels = []
-    for prediction in Predictor("MJLAT", weights).predict(images):
-        if isinstance(prediction, UserError):
-            raise prediction
-        levels.append(prediction.levels)
-    return np.stack(levels)
+    for prediction in Predictor("MJLAT", weights).predict(images, "stretched"):
+        if isinstance(prediction, Failure):
+            raise prediction.error
+        levels.append([*prediction.levels.values()])
+    return np.array(levels, np.float32)
 
 
 def _print_errors(
