@@ -20,6 +20,7 @@ from PIL import Image
 
 from common.base.constants import QP
 from common.base.framework import tf
+from common.base.temporary import remove_stale
 from common.models.backbone import build_backbone
 from common.models.build import build_model
 from common.models.descriptions import MODELS
@@ -182,8 +183,14 @@ def test_killed_and_resumed_is_as_undisturbed(more, in_process, data, backbones,
 
     arguments = list(map(str, arguments))
     arguments = [text.replace(f"{tmp_path}/a/", f"{tmp_path}/b/") for text in arguments]
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     process = subprocess.Popen(
-        [sys.executable, *arguments], cwd=REPO, stdout=subprocess.PIPE, text=True
+        [sys.executable, *arguments],
+        cwd=REPO,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     for line in process.stdout:
         if line.startswith("epoch 1/2"):
@@ -191,6 +198,11 @@ def test_killed_and_resumed_is_as_undisturbed(more, in_process, data, backbones,
             os.kill(process.pid, signal.SIGKILL)
             break
     assert process.wait() == -signal.SIGKILL
+    # All that TensorFlow generated is in a folder of ours, which the next run removes.
+    (left,) = temporary.iterdir()
+    assert list(left.glob("__autograph_generated_file*"))
+    remove_stale(temporary)
+    assert not list(temporary.iterdir())
     resumed = in_process(*arguments, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     log = pd.read_csv(tmp_path / "b/l/logsJND1.csv", sep=";")
