@@ -21,6 +21,7 @@ from PIL import Image
 from common.base.constants import QP
 from common.base.framework import tf
 from common.base.temporary import remove_stale
+from common.codec.entropy_model import EntropyModel, entropy_file
 from common.models.backbone import build_backbone
 from common.models.build import build_model
 from common.models.descriptions import MODELS
@@ -335,13 +336,18 @@ def test_without_its_state_a_best_epoch_is_left_alone(in_process, few, backbones
 def test_killed_between_state_and_best_epoch_it_makes_that_again(
     in_process, few, backbones, tmp_path
 ):
-    arguments = _arguments("LAT", few[2], backbones, tmp_path, epochs=1)
+    # With an entropy model, whose copy beside the best epoch is written again, too.
+    own = tmp_path / "own"
+    shutil.copytree(backbones, own)
+    EntropyModel().write(entropy_file(own / "JND1Reconstruction.h5"), build_backbone().whole)
+    arguments = _arguments("LAT", few[2], own, tmp_path, epochs=1)
     assert in_process(*arguments).returncode == 0
     before = _weights(tmp_path / "c/BestModelJND1.h5")
     log = (tmp_path / "l/logsJND1.csv").read_text()
     (tmp_path / "c/BestModelJND1.h5").unlink()
     (tmp_path / "l/logsJND1.csv").unlink()
-    assert in_process(*arguments, "--resume").returncode == 0
+    resumed = in_process(*arguments, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
     for name, value in _weights(tmp_path / "c/BestModelJND1.h5").items():
         assert np.array_equal(value, before[name])
     assert (tmp_path / "l/logsJND1.csv").read_text() == log
