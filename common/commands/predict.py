@@ -95,7 +95,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _print(predictions: "Predictions", options: argparse.Namespace) -> None:
     """Print the predictions, if there are any, and write them as a table."""
-    from ..evaluation.results import write_csv
     from ..inference import documents
 
     if options.json:
@@ -105,5 +104,7 @@ def _print(predictions: "Predictions", options: argparse.Namespace) -> None:
     elif len(predictions.errors) > 1:
         say(f"none of the {len(predictions.errors)} inputs can be read", file=sys.stderr)
     if options.csv and predictions.inputs:
+        from ..evaluation.results import write_csv  # loads pandas
+
         table = documents.to_table(predictions)
         write_csv(table, options.csv, _TABLE, options.overwrite, float_format="%.3f")
