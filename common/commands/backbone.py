@@ -10,6 +10,7 @@ from ..base.files import make_writable
 from ..base.program import program
 from ..base.temporary import lock
 from ..models.weight_paths import entropy_file, find_weights
+from ..training.settings import TrainingFiles
 from . import compress, decompress, entropy
 from .codecs import IMAGE, TARGETS, backbone_name
 from .options import Parser, add_options, path, positive_real
@@ -35,7 +36,6 @@ def _train(options: argparse.Namespace) -> None:
     log = options.csv_log_path / f"logs{best.stem}.csv"
     check_outputs(best, state, log, options.resume)
     from ..training.backbone import BackboneSettings, Pairs, train_backbone
-    from ..training.settings import TrainingFiles
 
     settings = BackboneSettings(
         target=options.target,

@@ -3,6 +3,7 @@
 import argparse
 import functools
 
+from ..base.constants import AUTO
 from ..base.files import make_writable
 from ..base.program import program
 from ..base.temporary import lock
@@ -57,11 +58,10 @@ def run(options: argparse.Namespace) -> int:
         paths, below = ([root / "test"], out / "test") if root else (options.inputs, out)
         work = pair_pictures(paths, below, overwrite)
         labels = find_labels(root, out, overwrite) if root else []
-        from ..inference.compression import compress_picture
-        from ..inference.runtime import AUTO, choose_runtime, load_analysis
+        from ..inference import compression, runtime
 
         # Of the runtime that predicts from pixels, so that strings give the same levels.
-        load = functools.partial(load_analysis, choose_runtime(AUTO, "float32"))
+        load = functools.partial(runtime.load_analysis, runtime.choose_runtime(AUTO, "float32"))
         codecs = load_codecs(options, files, load)
         for codec in codecs:
             _ = codec.entropy_model  # a missing one is reported before any picture is read
@@ -69,7 +69,9 @@ def run(options: argparse.Namespace) -> int:
             options,
             "compressing",
             work,
-            lambda file, target: compress_picture(codecs, file, target, options.view, overwrite),
+            lambda file, target: compression.compress_picture(
+                codecs, file, target, options.view, overwrite
+            ),
         )
         copy_labels(labels, overwrite)
     return code

@@ -69,14 +69,13 @@ def run(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace, command: str) -> None:
     from ..data.split import read_split, read_train_split
-    from ..evaluation.report.candidates import find_candidates
-    from ..evaluation.report.viewers import read_viewers
+    from ..evaluation.report import candidates, viewers
 
     split = read_split(options.data_dir, "test", levels_needed=True)
     train = read_train_split(options.data_dir)
     split.codec.version()  # raises without an encoder or VMAF
-    candidates = find_candidates(options.model_weights_path)
-    viewers = read_viewers(options.labels, split) if options.labels else None
+    found = candidates.find_candidates(options.model_weights_path)
+    answers = viewers.read_viewers(options.labels, split) if options.labels else None
     cache = options.cache_dir or options.out / "cache"
     for folder in (options.out, cache):
         make_writable(folder)
@@ -84,7 +83,7 @@ def _report(options: argparse.Namespace, command: str) -> None:
 
     with lock(options.out):
         how = options.out, cache, command, options.overwrite
-        errors = build.build_report(split, train, candidates, viewers, *how)
+        errors = build.build_report(split, train, found, answers, *how)
     print(build.markdown(errors))
     say(f"tables: {options.out / build.TABLES}")
     say(f"page: {options.out / build.PAGE}")

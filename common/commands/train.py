@@ -12,6 +12,7 @@ from ..base.files import make_writable
 from ..base.program import program
 from ..models.descriptions import Description
 from ..models.labels import Labels
+from ..models.weight_paths import find_weights
 from ..training.settings import PredictorSettings, TrainingData, TrainingFiles, TrainingSplit
 from .model_options import add_backbone_option, describe_levels
 from .options import Parser, add_options, fraction, rate
@@ -122,7 +123,6 @@ def check(options: argparse.Namespace, parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Train a model, and say where its best epoch is and how to test it."""
-    from ..models.weight_paths import find_weights
     from ..training.checkpoint import check_outputs, reserve
 
     description, level = options.description, options.jnd_value
@@ -185,8 +185,7 @@ def _read_data(
     options: argparse.Namespace, backbones: list[Path], cache_dir: Path | None
 ) -> TrainingData:
     """Read what there is to train on, all but the frames."""
-    from ..data.manifest import read_labels
-    from ..data.split import infer_codec, read_jnd_frames, read_split
+    from ..data import manifest, split
 
     root, description = options.data_dir, options.description
     predicted = LEVELS if description.multitask else [options.jnd_value]
@@ -196,18 +195,18 @@ def _read_data(
     for name in ("train", "valid"):
         # Only out-of-fold targets need contents.
         contents_needed = bool(options.soft_targets) and name == "train"
-        split = read_split(root, name, levels_needed=True, with_manifest=contents_needed)
-        codec = codec or infer_codec(split.known_levels)
+        own = split.read_split(root, name, levels_needed=True, with_manifest=contents_needed)
+        codec = codec or split.infer_codec(own.known_levels)
         splits.append(
             TrainingSplit(
-                images=split.images,
-                levels=split.known_levels[:, columns],
-                jnd_frames=read_jnd_frames(root, name, predicted[0], split.images)
+                images=own.images,
+                levels=own.known_levels[:, columns],
+                jnd_frames=split.read_jnd_frames(root, name, predicted[0], own.images)
                 if description.end_to_end
                 else None,
-                contents=split.contents if contents_needed else None,
+                contents=own.contents if contents_needed else None,
             )
         )
     train, valid = splits
-    labels = read_labels(root) or Labels(codec=codec)
+    labels = manifest.read_labels(root) or Labels(codec=codec)
     return TrainingData(train, valid, backbones, labels, cache_dir)

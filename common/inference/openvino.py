@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..base.constants import HEIGHT, WIDTH
+from ..base.device import precision_policy
 from ..base.files import checksum
 from ..base.framework import tf
 from ..base.temporary import temporary_folder
@@ -146,7 +147,6 @@ def _convert_function(function: "tf.types.experimental.ConcreteFunction") -> ov.
 
 
 def _convert(description: Description, weights: Path, precision: str) -> _Converted:
-    from ..base.device import precision_policy
     from .keras import build_graph
 
     with precision_policy("float32"):
