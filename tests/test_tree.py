@@ -13,8 +13,6 @@ MODULES = sorted([*(REPO / "common").rglob("*.py"), *(REPO / "tools").glob("*.py
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 300, 45
 # Commands import libraries once the request makes sense, so that help and errors come at once.
 MOST_INNER_IMPORTS = 55
-# Longer still: to be divided.
-LONG = {"benchmark.py", "files.py"}
 
 
 def test_each_package_imports_only_packages_below_it():
@@ -31,7 +29,7 @@ def test_modules_are_relative_silent_and_short(module):
     """The package has two names, so it may not import itself by one; TensorFlow prints notices,
     unless `framework` imports it."""
     text = module.read_text()
-    assert len(text.splitlines()) <= (350 if module.name in LONG else MOST_LINES)
+    assert len(text.splitlines()) <= MOST_LINES
     for node in ast.walk(ast.parse(text)):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

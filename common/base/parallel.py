@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psutil
 
@@ -89,15 +90,19 @@ def cluster_map(
             client.run_on_scheduler(importlib.import_module, __name__)
         except ModuleNotFoundError as error:
             raise UserError(f"{scheduler}: {error}; start it in a clone of this project") from None
-        ours = fingerprint()
-        for worker, theirs in client.run(fingerprint, on_error="return").items():
-            if isinstance(theirs, Exception):
-                raise UserError(f"worker {worker}: {theirs}")
-            for name in (name for name in ours if theirs[name] != ours[name]):
-                raise UserError(f"worker {worker}: {name} is {theirs[name]}, not {ours[name]}")
+        _compare(fingerprint(), client.run(fingerprint, on_error="return"))
         futures = client.map(function, list(items), pure=False)
         counts = dict(zip((future.key for future in futures), sizes or [1] * len(futures)))
         with Progress(desc=desc, total=sum(counts.values())) as bar:
             for future in distributed.as_completed(futures):
                 bar.update(counts[future.key])
         return client.gather(futures)
+
+
+def _compare(ours: dict, fingerprints: dict[str, Any]) -> None:
+    """Raise a UserError if a worker's fingerprint differs from ours, or is an exception."""
+    for worker, theirs in fingerprints.items():
+        if isinstance(theirs, Exception):
+            raise UserError(f"worker {worker}: {theirs}")
+        for name in (name for name in ours if theirs[name] != ours[name]):
+            raise UserError(f"worker {worker}: {name} is {theirs[name]}, not {ours[name]}")
