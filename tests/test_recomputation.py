@@ -10,8 +10,8 @@ from common.models.descriptions import MODELS
 from common.models.heads import Block, build_block
 from common.training import winograd
 from common.training.recomputation import (
+    FoldedLayer,
     RecomputedBlock,
-    TakenIn,
     WinogradConvolution,
     training_form,
 )
@@ -111,7 +111,7 @@ def test_a_recomputed_block_in_bfloat16_is_as_near_to_float32_as_keras_is():
     model, block = built()
     form = training_form(model, [block])
     use_precision("float32")
-    assert [type(layer) for layer in form.layers[1:]] == [RecomputedBlock] + 3 * [TakenIn]
+    assert [type(layer) for layer in form.layers[1:]] == [RecomputedBlock] + 3 * [FoldedLayer]
     pictures, seen = tf.random.stateless_normal((16, 96, 40, 3), (3, 4)), []
     for each, of in ((form, block), (model, block), (exact, exact_block)):
         each.set_weights(exact.get_weights())

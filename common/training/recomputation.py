@@ -1,16 +1,14 @@
 """A model's training form for the CPU: the same function and gradients, in less memory and time.
 
-The first block of a head on reconstructions fills gigabytes between its input of 3 channels and
-its output. Here it runs over a few rows at a time, and once more for the gradients. Batch
-normalisation needs statistics of the whole batch before the first row: the mean and variance of a
-linear map of 3x3 pixels of 3 colours. They follow from the mean and covariance of these 27
-numbers. Large convolutions in float32 run by Winograd's method.
+The first block of a head on reconstructions fills gigabytes between its input of 3 channels and its
+output. Here it runs over a few rows at a time, and once more for the gradients. For REC, plain
+Keras takes 2.4 times the memory at batch 2, 3.5 times at batch 8. Batch normalization needs
+statistics of the whole batch before the first row: the mean and variance of a linear map of 3x3
+pixels of 3 colours, which follow from the mean and covariance of these 27 numbers. Large
+convolutions use Winograd's method (see `winograd`).
 
-Both are worth their code: for REC, plain Keras takes 2.4 times the memory at batch 2 and 3.5 times
-at batch 8, and without Winograd's method training takes 1.8 times as long.
-
-    frames ─┬─ mean, covariance of 3x3 pixels ─ kernel, bias with normalisation taken in ─┐
-            └──────────────────────────── convolution, pooling, ReLU, stripe by stripe ───┴─
+    frames ─┬─ mean, covariance of 3x3 pixels ─ kernel, bias with normalization folded in ─┐
+            └──────────────────────────── convolution, pooling, ReLU, stripe by stripe ────┴─
 
 Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016 (recomputation).
 """
@@ -28,22 +26,23 @@ from .stripes import AROUND, map_stripes, stripe
 # Rows of a stripe: with 640 columns and 512 channels, 16 rows take 21 MB.
 _ROWS = 16
 _COLOURS = 3
-# With fewer multiply-accumulates per frame, compiling Winograd's method takes more than it saves.
+# With fewer multiply-accumulates per frame, compiling Winograd's method costs more than it saves.
 _LARGE = 10**9
 
 
 def training_form(model: tf.keras.Model, blocks: list[Block]) -> tf.keras.Model:
-    """`model` with the same inputs, outputs, variables, values and gradients, for training.
+    """Return `model` in its training form, with the same variables, values and gradients.
 
-    `blocks` are those of its head. Where none of them gains, `model` comes back as it is.
+    Args:
+        blocks: the head's; if none of them gains, the model is returned unchanged.
     """
     replaced: dict[str, layers.Layer] = {}
     for block in blocks:
         name = block.convolution.name
         if block.sees_colours:
             replaced[name] = RecomputedBlock(block)
-            for taken_in in block.followers:
-                replaced[taken_in.name] = TakenIn(name=taken_in.name)
+            for follower in block.followers:
+                replaced[follower.name] = FoldedLayer(name=follower.name)
         elif is_large(block.convolution) and block.convolution.compute_dtype == "float32":
             replaced[name] = WinogradConvolution(block.convolution)
     if not replaced:
@@ -59,8 +58,8 @@ def is_large(layer: layers.Conv2D) -> bool:
     return channels > 3 and height * width * 9 * channels * layer.filters >= _LARGE
 
 
-class TakenIn(layers.Layer):
-    """Identity in place of a layer that is folded into another one."""
+class FoldedLayer(layers.Layer):
+    """The identity, in index of a layer that is folded into the preceding one."""
 
     def __init__(self, name: str):
         super().__init__(name=name, autocast=False)
@@ -70,7 +69,7 @@ class TakenIn(layers.Layer):
 
 
 class WinogradConvolution(layers.Layer):
-    """A 3x3 convolution with the weights of `layer`."""
+    """A 3x3 convolution by Winograd's method with the weights of `layer`."""
 
     def __init__(self, layer: layers.Conv2D):
         super().__init__(name=layer.name)
@@ -82,9 +81,9 @@ class WinogradConvolution(layers.Layer):
 
 
 class RecomputedBlock(layers.Layer):
-    """Convolution of colours, batch normalisation, ReLU and 2x2 pooling, with their weights.
+    """A block on colours: convolution, batch normalization, ReLU and 2x2 pooling in one layer.
 
-    It computes in float32, and gives what the convolution would.
+    It computes in float32, and its output has the type of the convolution's.
     """
 
     def __init__(self, block: Block):
@@ -97,7 +96,7 @@ class RecomputedBlock(layers.Layer):
         if training:
             mean, variance = _moments_of_convolution(frames, kernel)
             mean += bias
-            # Keras, too, keeps the unbiased variance but normalises by the other.
+            # As in Keras, the unbiased variance is kept, and the other one normalizes.
             count = tf.cast(tf.size(frames) / _COLOURS, tf.float32)
             unbiased = variance * count / (count - 1)
             for moving, value in ((layer.moving_mean, mean), (layer.moving_variance, unbiased)):
@@ -110,7 +109,7 @@ class RecomputedBlock(layers.Layer):
 
 
 def _moments_of_convolution(frames: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and variance [filters] of what the 'same' convolution of `frames` gives."""
+    """Compute mean and variance [filters] of the 'same' convolution of `frames`."""
     taps = int(np.prod(kernel.shape[:3]))
     each_tap = np.eye(taps, dtype=np.float32).reshape(*kernel.shape[:3], taps)
     pixels = tf.reshape(tf.nn.conv2d(frames, each_tap, 1, "SAME"), (-1, taps))
@@ -132,7 +131,7 @@ def _block(rows: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, dtype: str) -> t
 
 @tf.autograph.experimental.do_not_convert
 def _striped_block(frames: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, dtype: str) -> tf.Tensor:
-    """`_block` of whole frames, stripe by stripe; the gradients compute each stripe once more."""
+    """Compute `_block` stripe by stripe, and once more for the gradients."""
     shape = (_ROWS // 2, frames.shape[2] // 2, kernel.shape[-1])
 
     @tf.custom_gradient
@@ -153,22 +152,22 @@ def _striped_block(frames: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, dtype:
 def _gradients(
     padded: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, upstream: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Those of frames, kernel and bias."""
+    """Compute the gradients of frames, kernel and bias, stripe by stripe."""
     _, height, width, colours = padded.shape
     upstream = tf.reshape(upstream, (-1, _ROWS // 2, width // 2 - 1, kernel.shape[-1]))
     count, shape = tf.shape(upstream)[0], (_ROWS + 2, width, colours)
 
-    def add_stripe(place, stripes_so_far, kernel_so_far, bias_so_far):
-        sources = [stripe(padded, place, _ROWS), kernel, bias]
+    def add_stripe(index, stripes_so_far, kernel_so_far, bias_so_far):
+        sources = [stripe(padded, index, _ROWS), kernel, bias]
         with tf.GradientTape() as tape:
             tape.watch(sources)
             block = _block(*sources, upstream.dtype)
-        rows, *weights = tape.gradient(block, sources, upstream[place][tf.newaxis])
+        rows, *weights = tape.gradient(block, sources, upstream[index][tf.newaxis])
         sums = kernel_so_far + weights[0], bias_so_far + weights[1]
-        return place + 1, stripes_so_far.write(place, rows[0]), *sums
+        return index + 1, stripes_so_far.write(index, rows[0]), *sums
 
     _, stripes, of_kernel, of_bias = tf.while_loop(
-        lambda place, *_: place < count,
+        lambda index, *_: index < count,
         add_stripe,
         (
             0,

@@ -1,4 +1,4 @@
-"""Frames cut into stripes of rows, so that what lies between the steps fits a processor's cache."""
+"""Stripes of rows of frames, whose intermediate results fit into a processor's cache."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ def map_stripes(
     shape: tuple[int, ...],
     dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
-    """What `function` makes of each stripe, one after the other: [batch, height, width, channels].
+    """Apply `function` to one stripe after the other; return [batch, height, width, channels].
 
     Args:
         function: from [1, rows + 2, width + 2, channels] to [1, *`shape`] of `dtype`.
@@ -23,7 +23,7 @@ def map_stripes(
     """
     stripes = (padded.shape[1] - 2) // rows
     done = tf.map_fn(
-        lambda place: function(stripe(padded, place, rows))[0],
+        lambda index: function(stripe(padded, index, rows))[0],
         tf.range(tf.shape(padded)[0] * stripes),
         fn_output_signature=tf.TensorSpec(shape, dtype),
         parallel_iterations=1,
@@ -31,9 +31,9 @@ def map_stripes(
     return tf.reshape(done, (-1, stripes * shape[0], *shape[1:]))
 
 
-def stripe(frames: tf.Tensor, place: tf.Tensor, rows: int, around: int = 1) -> tf.Tensor:
-    """Stripe number `place` of `rows` rows of all frames, and `around` it; frames are padded so."""
+def stripe(frames: tf.Tensor, index: tf.Tensor, rows: int, around: int = 1) -> tf.Tensor:
+    """Slice stripe `index` of `rows` rows, with `around` rows and columns of padding around it."""
     _, height, width, channels = frames.shape
     stripes = (height - 2 * around) // rows
-    start = (place // stripes, place % stripes * rows, 0, 0)
+    start = (index // stripes, index % stripes * rows, 0, 0)
     return tf.slice(frames, start, (1, rows + 2 * around, width, channels))
