@@ -17,7 +17,7 @@ from .containers import check_container
 from .delivery import deliver
 from .encoders import ENCODERS
 from .planning import ScenePlan, is_measurable, plan_scenes
-from .raw import choose_raw
+from .raw import RawVideo, choose_raw
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class EncodedVideo:
 
 
 def find_target(labels: Labels, level: str) -> float | None:
-    """FrameFormat up the VMAF that `level` stands for in proxy labels; None for viewers' labels."""
+    """Find the VMAF that `level` stands for in proxy labels; None for viewers' labels."""
     return labels.thresholds[LEVELS.index(level)] if labels.thresholds else None
 
 
@@ -89,12 +89,7 @@ def encode_video(
         raise UserError(f"{predictor.weights}: predicts JPEG qualities; videos need QPs")
     video = probe(path)
     raw = choose_raw(video, options.encoder)
-    notes = [*raw.notes, *check_container(raw, target, options.encoder)]
-    measurable = is_measurable(raw)
-    if options.verify and not measurable:
-        notes.append(f"frames of {raw.width}x{raw.height} are too small for VMAF: no trial encodes")
-    for note in notes:
-        _log.warning("note: %s", note)
+    notes = _collect_notes(raw, target, options)
     predicted = predict_scenes(predictor, video, options.view, options.frames_per_scene)
     target_vmaf = find_target(predictor.labels, options.level)
     scenes = plan_scenes(
@@ -108,7 +103,7 @@ def encode_video(
     )
     size, scene_vmaf = None, None
     if not options.dry_run:
-        measure = options.verify and measurable
+        measure = options.verify and is_measurable(raw)
         size, scene_vmaf = deliver(raw, target, scenes, options.encoder, measure, options.overwrite)
     return EncodedVideo(
         labels=predictor.labels,
@@ -119,3 +114,13 @@ def encode_video(
         output_bytes=size,
         scene_vmaf=scene_vmaf,
     )
+
+
+def _collect_notes(raw: RawVideo, target: Path, options: EncodeOptions) -> list[str]:
+    """Collect and log what encoding changes or loses."""
+    notes = [*raw.notes, *check_container(raw, target, options.encoder)]
+    if options.verify and not is_measurable(raw):
+        notes.append(f"frames of {raw.width}x{raw.height} are too small for VMAF: no trial encodes")
+    for note in notes:
+        _log.warning("note: %s", note)
+    return notes
