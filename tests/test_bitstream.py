@@ -488,7 +488,7 @@ def test_a_model_on_reconstructions_sees_no_bitstreams(file, tmp_path, capsys):
     golden.write_weights("E2EREC", tmp_path / "E2ERECJND1.h5")
     given = ["predict", *FLOAT32, "--jnd_value", "JND1", "--model_weights_path", tmp_path, file]
     assert main("E2EREC", [str(each) for each in given]) == 1
-    assert "E2E-REC sees pictures, not coded ones" in capsys.readouterr().err
+    assert "E2E-REC takes pictures, not bitstream files" in capsys.readouterr().err
 
 
 def test_entropy_models_elsewhere(folder, file, tmp_path, capsys):
