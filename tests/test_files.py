@@ -193,18 +193,36 @@ def test_what_a_kill_leaves_goes_and_the_living_stay(holder, tmp_path):
     assert names(tmp_path) == ["a"]
 
 
-def test_a_folder_without_a_lock_is_stale_if_empty_or_after_a_minute(tmp_path):
+def test_a_folder_without_a_lock_is_stale_if_it_is_empty(tmp_path):
+    """Its owner is about to lock it, and makes it again, or was killed after emptying it."""
     folder = tmp_path / ".laser-jnd-abcdefgh"
     folder.mkdir()
     remove_stale(tmp_path)
-    assert not folder.exists()  # who is about to lock it makes another
+    assert not folder.exists()
     folder.mkdir()
     (folder / "a").touch()
     remove_stale(tmp_path)
     assert folder.is_dir()
-    os.utime(folder, (time.time() - 61,) * 2)
-    remove_stale(tmp_path)
-    assert not folder.exists()
+
+
+def test_temporary_folders_survive_those_who_sweep(tmp_path):
+    """Threads that sweep at any moment remove no folder that another one uses."""
+    stop = threading.Event()
+
+    def sweep():
+        while not stop.is_set():
+            remove_stale(tmp_path)
+
+    threads = [threading.Thread(target=sweep) for _ in range(3)]
+    [each.start() for each in threads]
+    for _ in range(300):
+        with temporary_folder(tmp_path) as folder:
+            (folder / "a").write_text("x")
+            time.sleep(0.0005)
+            assert (folder / "a").read_text() == "x"
+    stop.set()
+    [each.join() for each in threads]
+    assert names(tmp_path) == []
 
 
 def test_what_only_looks_like_ours_stays(tmp_path):

@@ -186,7 +186,7 @@ def test_killed_and_run_again_it_gives_the_same(command, prepared, pictures, tmp
     (again / last["file"]).write_bytes(b"a picture without a record")
     for folder, file in ((again / "train", "0001_clip.png"), (done, "0001_clip.json")):
         (folder / ".laser-jnd-abcdefgh").mkdir()
-        (folder / ".laser-jnd-abcdefgh" / "lock").touch()
+        (folder / ".laser-jnd-abcdefgh" / ".laser-jnd-98eedb2a.lock").touch()
         (folder / ".laser-jnd-abcdefgh" / file).write_bytes(b"{half a file")
     before = {path: path.stat().st_mtime_ns for path in done.glob("[!.]*.json")}
     assert command(*photos(pictures, again, *SMALL)).returncode == 0

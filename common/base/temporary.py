@@ -1,8 +1,8 @@
 """Temporary folders and locks that the next run can tell from those of a killed process.
 
-A temporary folder is a hidden folder with a lock file in it. A process keeps that file locked
-(flock) for as long as it uses the folder, and the kernel releases the lock when the process ends,
-however it ends. So what no process holds is stale, and the next run removes it.
+A process keeps a lock file locked (flock) for as long as it uses a target or a temporary folder,
+and the kernel releases the lock when the process ends, however it ends. So a temporary folder whose
+lock no process holds is stale, and the next run removes it.
 """
 
 import contextlib
@@ -12,18 +12,15 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import TextIO
 
 from .errors import UserError
 
-PREFIX, _LOCK = ".laser-jnd-", "lock"
+PREFIX = ".laser-jnd-"
 _FOLDER = re.compile(re.escape(PREFIX) + "[a-z0-9_]{8}")
-_LOCK_FILE = re.compile(re.escape(PREFIX) + r"[0-9a-f]{8}\.lock")
-_SECONDS_TO_LOCK = 60  # longer than a process takes between making a folder and locking it
+_LOCK = re.compile(re.escape(PREFIX) + r"[0-9a-f]{8}\.lock")
 
 _swept: set[Path] = set()  # folders in which this process has looked for stale ones
 
@@ -32,7 +29,7 @@ _swept: set[Path] = set()  # folders in which this process has looked for stale 
 def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
     """Make a hidden folder in `parent`, or in the system's temporary folder; remove it at the end.
 
-    The folder also contains a file `lock`. The first call for a parent removes stale temporary
+    The folder also contains its lock file. The first call for a parent removes stale temporary
     folders and locks there and in the system's temporary folder.
     """
     system = Path(tempfile.gettempdir()).absolute()
@@ -40,112 +37,108 @@ def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
     for each in {parent, system} - _swept:
         _swept.add(each)
         remove_stale(each)
-    folder, lock = _make_locked(parent)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     try:
-        yield folder
+        with _hold(_lock_file(folder, folder), wait=True):
+            try:
+                yield folder
+            finally:
+                _empty(folder)
     except OSError as error:
         if error.filename is None and find_full_errno(error):
             error.filename = str(parent)
         raise
     finally:
-        with contextlib.suppress(OSError):
-            _remove(folder)  # while we still hold the lock
-        lock.close()
-        shutil.rmtree(folder, ignore_errors=True)  # NFS keeps a file while it is open
-
-
-def _make_locked(parent: Path) -> tuple[Path, TextIO]:
-    """Make a temporary folder with a lock file in it, and lock that file."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
-            file = stack.enter_context((folder / _LOCK).open("w"))
-            # On file systems without locks, no process considers a folder stale either.
-            with contextlib.suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if (folder / _LOCK).exists():
-                stack.pop_all()
-                return folder, file
-        # Another process removed it as stale before it was locked: try again.
-
-
-def remove_stale(parent: Path) -> None:
-    """Remove the temporary folders and lock files in `parent` that no living process holds."""
-    try:
-        entries = list(os.scandir(parent))
-    except OSError:
-        return
-    for entry in entries:
-        pattern = _FOLDER if entry.is_dir(follow_symlinks=False) else _LOCK_FILE
-        if pattern.fullmatch(entry.name):
-            with contextlib.suppress(OSError):  # another process is faster, or another user's
-                _remove_unless_held(Path(entry.path))
-
-
-def _remove_unless_held(path: Path) -> None:
-    """Remove a temporary folder or a lock file unless a living process has locked it."""
-    lock = path / _LOCK if path.is_dir() else path
-    try:
-        number = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        try:
-            path.rmdir()
-        except OSError:
-            if time.time() - path.stat().st_mtime > _SECONDS_TO_LOCK:
-                _remove(path)
-        return
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(number), lock.stat()):
-            _remove(path)
-    finally:
-        os.close(number)
-
-
-def _remove(path: Path) -> None:
-    """Remove a lock file or a folder.
-
-    A folder's lock goes last, so that if we are killed the rest is still recognised as stale.
-    """
-    if not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    for entry in os.scandir(path):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path, ignore_errors=True)
-        elif entry.name != _LOCK:
-            os.unlink(entry.path)
-    shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def lock(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold an exclusive lock for `path`, which is a folder, or a file that need not exist.
 
-    The lock is a hidden file in the folder or beside the file, and is removed at the end.
+    The lock is a hidden file in the folder or next to the file, and is removed at the end.
 
     Raises:
         UserError: another run holds the lock, and `wait` is false.
     """
-    name = f"{PREFIX}{sha256(os.fsencode(path.name)).hexdigest()[:8]}.lock"
-    hidden = (path if path.is_dir() else path.parent).absolute() / name
-    hidden.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            hidden = _lock_file(path if path.is_dir() else path.parent, path)
+            stack.enter_context(_hold(hidden, wait))
+        except BlockingIOError:
+            message = "another run is at work in it; wait for its end, or name another place"
+            raise UserError(f"{path}: {message}") from None
+        yield
+
+
+def _lock_file(folder: Path, path: Path) -> Path:
+    digest = sha256(os.fsencode(path.name)).hexdigest()
+    return folder.absolute() / f"{PREFIX}{digest[:8]}.lock"
+
+
+@contextlib.contextmanager
+def _hold(hidden: Path, wait: bool) -> Iterator[None]:
+    """Make a lock file and hold its lock; BlockingIOError if it is held, and `wait` is false."""
     with contextlib.ExitStack() as stack:
         while True:
-            file = stack.enter_context(hidden.open("w"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                message = "another run is at work in it; wait for its end, or name another place"
-                raise UserError(f"{path}: {message}") from None
-            except OSError:
-                break  # a file system without locks
             with contextlib.suppress(FileNotFoundError):
+                hidden.parent.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(hidden.open("w"))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                except BlockingIOError:
+                    raise
+                except OSError:
+                    break  # a file system without locks
                 if os.path.samestat(os.fstat(file.fileno()), hidden.stat()):
                     break
-            # Otherwise the previous holder has removed the file that we locked: try again.
+            # Its last holder, or a run that found it stale, has removed what we locked: try again.
         stack.callback(hidden.unlink, missing_ok=True)
         yield
+
+
+def remove_stale(parent: Path) -> None:
+    """Remove the temporary folders and lock files in `parent` that no living process holds."""
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(parent)):
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if (_FOLDER if is_folder else _LOCK).fullmatch(entry.name):
+                with contextlib.suppress(OSError):  # held, or another process is faster
+                    _remove_unless_held(Path(entry.path), is_folder)
+
+
+def _remove_unless_held(path: Path, is_folder: bool) -> None:
+    """Remove a temporary folder or a lock file.
+
+    Raises:
+        OSError: a living process has locked it, or the folder has contents but no lock.
+    """
+    held = _lock_file(path, path) if is_folder else path
+    try:
+        number = os.open(held, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        path.rmdir()  # just made, so its owner makes it again, or its owner was killed at the end
+        return
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(number), held.stat()):
+            if is_folder:
+                _empty(path)
+            held.unlink()
+            if is_folder:
+                path.rmdir()
+    finally:
+        os.close(number)
+
+
+def _empty(folder: Path) -> None:
+    """Remove all but the lock from a folder, so that after a kill it is still known as stale."""
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        elif not _LOCK.fullmatch(entry.name):
+            with contextlib.suppress(OSError):
+                os.unlink(entry.path)
 
 
 def find_full_errno(error: OSError) -> int | None:
