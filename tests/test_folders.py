@@ -11,13 +11,12 @@ import pytest
 from PIL import Image
 
 from common.base.errors import UserError
-from common.data.kinds import PICTURE
-from common.data.listing import describe_others, list_images
+from common.data.kinds import PICTURE, VIDEO
+from common.data.listing import describe_others, find_inputs, list_images
 from common.data.pictures import TRANSPARENT
 from common.data.split import read_jnd_frames, read_split
 from common.datasets.checking import check
 from common.inference.compression_files import pair_pictures
-from common.inference.inputs import find_inputs
 from common.video.ffmpeg import binary
 from tests.processes import REPO
 from tests.synthetic import picture
@@ -45,7 +44,7 @@ def folder(tmp_path) -> Path:
 def test_pictures_and_videos_are_taken_by_what_they_are(folder, caplog):
     taken = ["1.png", "2.jfif", "3.JPE", "4", "5.avif", "6.gif", "7.ppm"]
     assert [path.name for path in list_images(folder)] == taken
-    found = find_inputs([folder, folder]).files
+    found = find_inputs([folder, folder], {PICTURE, VIDEO}, "pictures or videos").files
     assert [path.name for path, _ in found] == [*taken, "8.gif", "9.MTS"]
     rest = "5 files that are neither pictures nor videos (.db, .txt, .svg, no suffix)"
     assert caplog.messages[-1] == f"left out: {rest}"
@@ -58,7 +57,7 @@ def test_pictures_and_videos_are_taken_by_what_they_are(folder, caplog):
 def test_nothing_is_said_where_nothing_is_left_out(folder, caplog):
     for name in ("a.txt", "b.db", "c.DB", "d.svg", "e"):
         (folder / name).unlink()
-    assert len(find_inputs([folder]).files) == 9
+    assert len(find_inputs([folder], {PICTURE, VIDEO}, "pictures or videos").files) == 9
     assert caplog.messages == []
     assert describe_others([Path("a.db")], {PICTURE}) == "1 file that is not a picture (.db)"
 
@@ -112,5 +111,8 @@ def test_pipes_and_dangling_links_are_counted(tmp_path, caplog):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     os.mkfifo(tmp_path / "p.png")
     (tmp_path / "d.png").symlink_to("nowhere")
-    assert [path.name for path, _ in find_inputs([tmp_path]).files] == ["a.png"]
+    assert [
+        path.name
+        for path, _ in find_inputs([tmp_path], {PICTURE, VIDEO}, "pictures or videos").files
+    ] == ["a.png"]
     assert "left out: 2 files" in caplog.text

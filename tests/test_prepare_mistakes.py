@@ -52,7 +52,7 @@ def place(tmp_path_factory):
         ((*PHOTOS, "--test_contents", "none"), 1, "none: no such file or directory"),
         ((*PHOTOS, "--test_contents", "file"), 1, "no content to test with is named a file"),
         ((*PHOTOS, "--images", "file"), 1, "file: no such folder"),
-        ((*PHOTOS, "--images", "phone"), 1, "but 1 .heic; convert pictures of other kinds to PNG"),
+        ((*PHOTOS, "--images", "phone"), 1, "(.heic); convert pictures of other kinds to PNG"),
         ((*PHOTOS, "--images", "hidden"), 1, "hidden: no pictures or videos in it"),
         ((*VIDEOSET, "--size", "96x48"), 1, "clips: no streams of 96x48"),
         ((*VIDEOSET, "--size", "96x64", "--labels", "file"), 1, "file: no such folder"),

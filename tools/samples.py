@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from common.base.errors import UserError
+from common.base.errors import UserError, report_skipped
 from common.data.kinds import PICTURE
-from common.data.listing import list_files, report_others
+from common.data.listing import describe_others, list_files
 from common.data.pictures import read_rgb, read_size
 from common.data.text import read_text
 from common.video.ffmpeg import run
@@ -23,7 +23,8 @@ def find_pictures(folder: Path, contents: Path | None) -> list[Path]:
         UserError: there are none, or the file cannot be read.
     """
     pictures, others = list_files(folder, {PICTURE}, "pictures")
-    report_others(others, {PICTURE})
+    if others:
+        report_skipped(describe_others(others, {PICTURE}))
     if contents:
         named = set(read_text(contents, "names of pictures, a line each").splitlines())
         pictures = [path for path in pictures if path.name in named]

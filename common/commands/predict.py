@@ -6,11 +6,10 @@ import json
 import logging
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.constants import UNITS
-from ..base.errors import UserError, report_skipped, say
+from ..base.errors import report_skipped, say
 from ..base.files import check_writable
 from ..base.program import program
 from ..base.progress import Progress
@@ -60,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     description = options.description
     level = None if description.multitask else options.jnd_value
     weights = find_weights(options.model_weights_path, description.weight_files(level))
-    found = inputs.find_inputs(options.inputs, coded=description.sees == "latent")
+    found = inputs.find_media(options.inputs, coded=description.sees == "latent")
     paths = [file for file, _ in found.files[: options.limit]]
     if options.csv:
         check_writable(options.csv, _TABLE, options.overwrite, paths)
@@ -74,8 +73,8 @@ def run(options: argparse.Namespace) -> int:
         not options.no_model_cache,
     )
     predictions = documents.Predictions(predictor=model, view=options.view, unit=options.unit)
-    for each in found.errors:
-        predictions.add(records.Failure(path=Path(each["file"]), error=UserError(each["error"])))
+    for argument, error in found.errors:
+        predictions.add(records.Failure(path=argument, error=error))
     settings = options.view, options.frames_per_scene, options.unit
     with lock(options.csv) if options.csv else contextlib.nullcontext():
         if options.scheduler:

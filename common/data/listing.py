@@ -1,9 +1,8 @@
 """Listing of the pictures or videos below folders, in natural order, and of all other files."""
 
-import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -16,9 +15,8 @@ from ..codec import bitstream
 from .kinds import BITSTREAM, PICTURE, VIDEO, kind
 from .text import readable
 
-_log = logging.getLogger(__name__)
-
 _natural = natsort_keygen(alg=order.PATH | order.IGNORECASE)
+LEVELS_FILE = "JND-Levels.txt"
 _MOST_SUFFIXES = 8  # named in a message
 
 
@@ -61,12 +59,14 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def sort_files(folder: Path, kinds: Collection[str]) -> Listing:
-    """Sort `files_below` a folder into those of one of the `kinds` and all others."""
+    """Sort `files_below` a folder into those of one of the `kinds` and others, except the levels."""
     listing = Listing([], [])
     for path in sorted((path.relative_to(folder) for path in files_below(folder)), key=natural_key):
         file = folder / path
-        wanted = file.is_file() and kind(file) in kinds
-        (listing.files if wanted else listing.others).append(file)
+        if file.is_file() and kind(file) in kinds:
+            listing.files.append(file)
+        elif file.name != LEVELS_FILE:
+            listing.others.append(file)
     return listing
 
 
@@ -80,8 +80,9 @@ def list_files(folder: Path, kinds: Collection[str], what: str) -> Listing:
         raise UserError(f"{folder}: no such folder; {what} were expected in it")
     listing = sort_files(folder, kinds)
     if not listing.files:
-        mend = f", but {_count_suffixes(listing.others)}; convert pictures of other kinds to PNG"
-        raise UserError(f"{folder}: no {what} in it{mend if listing.others else ''}")
+        others = describe_others(listing.others, kinds)
+        remedy = f", but {others}; convert pictures of other kinds to PNG" if others else ""
+        raise UserError(f"{folder}: no {what} in it{remedy}")
     return listing
 
 
@@ -99,6 +100,8 @@ def list_images(folder: Path, coded: bool = False) -> list[Path]:
 
 def describe_others(others: Sequence[Path], kinds: Collection[str]) -> str:
     """Describe `others`: "3 files that are neither pictures nor videos (.txt, .db)"."""
+    if not others:
+        return ""
     counts = Counter(path.suffix.lower() or "no suffix" for path in others).most_common()
     suffixes = [suffix for suffix, _ in counts[:_MOST_SUFFIXES]]
     suffixes += ["..."] if len(counts) > _MOST_SUFFIXES else []
@@ -109,61 +112,57 @@ def describe_others(others: Sequence[Path], kinds: Collection[str]) -> str:
     return f"{files} {wanted} ({', '.join(map(readable, suffixes))})"
 
 
-def report_others(others: Sequence[Path], kinds: Collection[str]) -> None:
-    """Report on stderr the files that a command skips."""
-    if others:
-        _log.warning("left out: %s", describe_others(others, kinds))
-
-
-def _count_suffixes(paths: Sequence[Path]) -> str:
-    """Count the files with the most frequent suffixes, as "2 .heic and 1 .gif"."""
-    kinds = Counter(path.suffix.lower() or "nameless" for path in paths).most_common(3)
-    return " and ".join(f"{count} {readable(each)}" for each, count in kinds)
-
-
 class Inputs(NamedTuple):
     """Files to process, and an error for each argument that names none."""
 
     files: list[tuple[Path, Path]]  # each with its path relative to the argument that names it
-    errors: list[dict[str, str]]  # for JSON: `file` and `error`
+    errors: list[tuple[Path, UserError]]  # each with its argument
 
 
-def find_files(paths: Sequence[Path], list_folder: Callable[[Path], list[Path]]) -> Inputs:
-    """Find the files at `paths` (files or folders), each once; report skipped ones on stderr.
+def find_inputs(paths: Sequence[Path], kinds: Collection[str], what: str) -> Inputs:
+    """Find the files of one of the `kinds` at `paths`, files or folders, each once and in order.
 
-    Args:
-        list_folder: returns the files to use from a folder.
+    What is skipped, such as other files in folders, is logged.
 
     Raises:
         UserError: there is no file at all.
     """
     files: dict[Path, Path] = {}
+    others: dict[Path, None] = {}
     errors = []
     for path in paths:
         try:
-            for file, below in _find_at(path, list_folder):
-                files.setdefault(file, below)
+            found, left_out = _find_at(path, kinds, what)
         except UserError as error:
             errors.append((path, error))
+            continue
+        for file, below in found:
+            files.setdefault(file, below)
+        others |= dict.fromkeys(left_out)
     if not files and len(errors) == 1:
         raise errors[0][1]
     for _, wrong in errors:
         report_skipped(wrong)
     if not files:
         raise UserError(f"none of the {len(errors)} inputs can be read")
-    unread = [{"file": readable(path), "error": str(wrong)} for path, wrong in errors]
-    return Inputs(list(files.items()), unread)
+    if others:
+        report_skipped(describe_others([*others], kinds))
+    return Inputs(list(files.items()), errors)
 
 
-def _find_at(path: Path, list_folder: Callable[[Path], list[Path]]) -> list[tuple[Path, Path]]:
+def _find_at(
+    path: Path, kinds: Collection[str], what: str
+) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Find the files at a path, with their paths relative to it, and the other files in it."""
     try:
         path.stat()
         if path.is_dir():
-            return [(file, file.relative_to(path)) for file in list_folder(path)]
+            files, others = list_files(path, kinds, what)
+            return [(file, file.relative_to(path)) for file in files], others
         if path.is_file() and path.is_relative_to("/dev"):
             # /dev/stdin (a shell's `<`): programs that we start have another standard input.
             path = path.resolve()
-        return [(path, Path(path.name))]
+        return [(path, Path(path.name))], []
     except FileNotFoundError:
         raise UserError(f"{path}: no such file or folder") from None
     except OSError as error:

@@ -19,13 +19,12 @@ from ..codec.bitstream import SUFFIX, is_bitstream
 from ..models.labels import Labels
 from ..video.frame_codecs import CODECS, Codec
 from .kinds import BITSTREAM, PICTURE
-from .listing import describe_others, list_images, sort_files
+from .listing import LEVELS_FILE, describe_others, list_images, sort_files
 from .manifest import MANIFEST, read_labels, read_manifest
 from .text import read_text, readable
 
 _log = logging.getLogger(__name__)
 
-LEVELS_FILE = "JND-Levels.txt"
 _NUMBER = re.compile(r"[-+]?(nan|inf|(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)", re.IGNORECASE)
 
 
@@ -174,9 +173,8 @@ def infer_codec(levels: np.ndarray) -> str:
 
 def describe_left_out(folder: Path) -> str:
     """Describe the files in a folder besides images and their levels; empty if there are none."""
-    others = sort_files(folder, {PICTURE, BITSTREAM}).others
-    others = [path for path in others if path.name != LEVELS_FILE]
-    return f"left out: {describe_others(others, {PICTURE})}" if others else ""
+    others = describe_others(sort_files(folder, {PICTURE, BITSTREAM}).others, {PICTURE})
+    return f"left out: {others}" if others else ""
 
 
 def _count_error(message: str, *folders: Path) -> UserError:

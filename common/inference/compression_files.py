@@ -10,9 +10,8 @@ from ..base.errors import UserError, report_skipped
 from ..base.files import OUR_PNG, atomic_write, check_writable
 from ..codec.bitstream import MAGIC, SUFFIX
 from ..data.kinds import BITSTREAM, PICTURE
-from ..data.listing import Inputs, find_files, list_files, report_others
+from ..data.listing import LEVELS_FILE, Inputs, find_inputs
 from ..data.manifest import MANIFEST
-from ..data.split import LEVELS_FILE
 from ..data.text import readable
 
 OUR_BITSTREAM = re.compile(MAGIC)  # the start of a bitstream file
@@ -33,13 +32,7 @@ def pair_pictures(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
     Raises:
         UserError: no input remains, or two would become the same file.
     """
-
-    def list_pictures(folder: Path) -> list[Path]:
-        files, others = list_files(folder, {PICTURE}, "images")
-        report_others([path for path in others if path.name != LEVELS_FILE], {PICTURE})
-        return files
-
-    found = find_files(paths, list_pictures)
+    found = find_inputs(paths, {PICTURE}, "images")
     return _pair(found, lambda name: name + SUFFIX, out, OUR_BITSTREAM, overwrite)
 
 
@@ -49,10 +42,7 @@ def pair_bitstreams(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
     Raises:
         UserError: as `pair_pictures`.
     """
-
-    found = find_files(
-        paths, lambda folder: list_files(folder, {BITSTREAM}, "bitstream files").files
-    )
+    found = find_inputs(paths, {BITSTREAM}, "bitstream files")
     return _pair(
         found,
         lambda name: f"{name[: -len(SUFFIX)].removesuffix('.png')}.png",
@@ -66,7 +56,7 @@ def _pair(
     found: Inputs, rename: Callable[[str], str], out: Path, ours: re.Pattern[bytes], overwrite: bool
 ) -> Work:
     sources: dict[Path, Path] = {}
-    errors = found.errors[:]
+    errors = [{"file": readable(path), "error": str(error)} for path, error in found.errors]
     for file, below in found.files:
         target = out / below.with_name(rename(below.name))
         if target in sources:

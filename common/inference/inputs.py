@@ -12,7 +12,7 @@ from ..base.errors import UserError
 from ..base.files import checksum
 from ..base.parallel import cluster_map
 from ..data.kinds import BITSTREAM, PICTURE, VIDEO, kind
-from ..data.listing import Inputs, find_files, list_files, report_others
+from ..data.listing import Inputs, find_inputs
 from .predictor import Predictor
 from .records import Failure, Prediction, VideoPrediction
 from .runtime import Choice, choose_runtime, fingerprint
@@ -21,25 +21,10 @@ from .video import predict_video
 Result = Prediction | VideoPrediction | Failure
 
 
-def find_inputs(paths: list[Path], coded: bool = False) -> Inputs:
-    """Find the pictures and videos at `paths`, files or folders, each once and in that order.
-
-    If `coded`, bitstream files in folders are included. Other files are reported on stderr.
-
-    Raises:
-        UserError: as `find_files`.
-    """
+def find_media(paths: list[Path], coded: bool = False) -> Inputs:
+    """Find the pictures and videos and, if `coded`, bitstream files; as `find_inputs`."""
     kinds = {PICTURE, VIDEO} | ({BITSTREAM} if coded else set())
-    others: list[Path] = []
-
-    def list_folder(folder: Path) -> list[Path]:
-        listing = list_files(folder, kinds, "pictures or videos")
-        others.extend(listing.others)
-        return listing.files
-
-    inputs = find_files(paths, list_folder)
-    report_others(list(dict.fromkeys(others)), kinds)
-    return inputs
+    return find_inputs(paths, kinds, "pictures or videos")
 
 
 def predict_inputs(
