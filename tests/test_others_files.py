@@ -31,6 +31,8 @@ from tests.processes import REPO, one_line
 from tests.synthetic import picture
 from tools import benchmark
 
+pytestmark = pytest.mark.tensorflow
+
 DEFAULT = REPO / "weights" / "MJLAT.h5"
 HOSTILE = "=1+1\n\x1b[31m\u202egnp.png"
 SHOWN = r"=1+1\n\x1b[31m\u202egnp.png"

@@ -59,7 +59,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def sort_files(folder: Path, kinds: Collection[str]) -> Listing:
-    """Sort `files_below` a folder into those of one of the `kinds` and others, except the levels."""
+    """Sort `files_below` a folder into those of one of the `kinds` and others but the levels."""
     listing = Listing([], [])
     for path in sorted((path.relative_to(folder) for path in files_below(folder)), key=natural_key):
         file = folder / path
