@@ -82,7 +82,8 @@ def _hold(hidden: Path, wait: bool) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         while True:
             with contextlib.suppress(FileNotFoundError):
-                hidden.parent.mkdir(parents=True, exist_ok=True)
+                if not hidden.parent.is_dir():
+                    hidden.parent.mkdir(parents=True, exist_ok=True)
                 file = stack.enter_context(hidden.open("w"))
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
