@@ -59,7 +59,8 @@ def one_line(finished: Finished, code: int, *parts: object) -> None:
     """It ended with `code`, and all it said is one line on stderr that holds the `parts`."""
     assert finished.returncode == code, finished.stderr
     assert finished.stdout == ""
-    lines = [line for line in finished.stderr.splitlines() if not line.startswith("Running on")]
+    stages = "Running on ", "Predicting "  # which the log tells before
+    lines = [line for line in finished.stderr.splitlines() if not line.startswith(stages)]
     assert len(lines) == 1, finished.stderr
     for part in parts:
         assert str(part) in lines[0]
