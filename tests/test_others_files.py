@@ -23,8 +23,8 @@ from common.data.frames import read_rgb
 from common.data.text import guard_cells, read_text
 from common.inference.predictor import Predictor
 from common.models.backbone import build_backbone
-from common.models.weight_paths import entropy_file
-from common.models.weights import find_weights, read_weight_file, read_weights
+from common.models.weight_paths import entropy_file, find_weights
+from common.models.weights import read_weight_file, read_weights
 from common.training.checkpoint import read_state, reserve
 from tests import golden
 from tests.processes import REPO, one_line

@@ -21,10 +21,11 @@ from PIL import Image
 from common.base.constants import QP
 from common.base.framework import tf
 from common.base.temporary import remove_stale
-from common.codec.entropy_model import EntropyModel, entropy_file
+from common.codec.entropy_model import EntropyModel
 from common.models.backbone import build_backbone
 from common.models.build import build_model
 from common.models.descriptions import MODELS
+from common.models.weight_paths import entropy_file
 from common.models.weights import read_weight_file, write_weights
 from tests import golden
 from tests.processes import REPO

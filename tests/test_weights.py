@@ -13,7 +13,8 @@ from common.models.build import build_model
 from common.models.descriptions import MODELS
 from common.models.hdf5 import list_weights
 from common.models.labels import Labels
-from common.models.weights import find_weights, read_weights, write_weights
+from common.models.weight_paths import find_weights
+from common.models.weights import read_weights, write_weights
 from tests import golden
 
 pytestmark = pytest.mark.tensorflow

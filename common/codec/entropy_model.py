@@ -21,7 +21,6 @@ from ..base.constants import ENTROPY_SUFFIX, LATENT_FILTERS
 from ..base.errors import UserError
 from ..base.files import check_regular, checksum
 from ..base.framework import tf
-from ..models.weight_paths import entropy_file as entropy_file
 from .deep_factorized import NoisyDeepFactorized
 from .range_coding import ConstrictionCoder, RangeCoder, TensorFlowCompressionCoder
 

@@ -28,7 +28,6 @@ from .hdf5 import (
     write_checksum,
 )
 from .labels import Labels
-from .weight_paths import find_weights as find_weights
 
 # Models by their number of weights.
 OWNERS = {

@@ -20,10 +20,11 @@ from ..base.constants import LATENT_FILTERS
 from ..base.device import choose_device, use_precision
 from ..base.framework import tf
 from ..base.progress import Progress
-from ..codec.entropy_model import add_noise, entropy_file, quantize
+from ..codec.entropy_model import add_noise, quantize
 from ..codec.latent_codec import LatentCodec
 from ..data.frames import decode_frames, raise_first
 from ..models.wavelets import initialise_as_wavelets
+from ..models.weight_paths import entropy_file
 from ..models.weights import read_weights, write_weights
 from .checkpoint import identity
 from .loop import check_finite, run_epochs

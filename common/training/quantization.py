@@ -6,9 +6,10 @@ import numpy as np
 
 from ..base.constants import LEVELS
 from ..base.errors import UserError
-from ..codec.entropy_model import EntropyModel, copy_entropy_model, entropy_file
+from ..codec.entropy_model import EntropyModel, copy_entropy_model
 from ..models.backbone import Backbone
 from ..models.build import Parts
+from ..models.weight_paths import entropy_file
 
 
 def entropy_files(backbone_files: list[Path]) -> list[Path]:
