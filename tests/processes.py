@@ -19,6 +19,10 @@ PREDICTS = (
 )
 
 
+# Progress of `prepare`, which is logged on a slow machine.
+PROGRESS = r"((frames|files|clips): \d+ of \d+ items\n)*"
+
+
 @dataclass
 class Finished:
     """What a process left behind: exit code, output, CPU seconds and peak memory in GB."""
