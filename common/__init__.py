@@ -25,7 +25,6 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load one of the names of this package."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_MODULES[name], __name__), name)

@@ -118,4 +118,4 @@ def test_a_processor_without_bfloat16_says_so_and_computes_in_float32(command, t
         assert re.match(r"Running on the CPU with \w+ in bfloat16\.", said)
     else:
         assert re.match(r"Running on the CPU with \w+ in float32\.", said)
-        assert said.endswith(" It has no bfloat16 arithmetic, which would only be slower.")
+        assert said.endswith(" bfloat16 would be slower: the CPU has no such arithmetic.")

@@ -180,7 +180,7 @@ def test_what_a_kill_leaves_goes_and_the_living_stay(holder, tmp_path):
         remove_stale(tmp_path)
         assert own.is_dir() and folder.is_dir()
     with (
-        pytest.raises(UserError, match="target: another run is at work in it"),
+        pytest.raises(UserError, match="target: in use by another run"),
         lock(tmp_path / "target"),
     ):
         pass

@@ -236,7 +236,7 @@ def test_a_second_run_on_the_same_target_is_told_at_once(
         with lock(path):
             lines = [line for line in run(path) if not line.startswith("Running on")]
         (line,) = lines
-        assert f"{path}: another run is at work in it" in line
+        assert f"{path}: in use by another run" in line
     training = reserve(tmp_path / "best.h5", tmp_path / "logs.csv")
     with lock(tmp_path / "logs.csv"), pytest.raises(UserError, match="another run"), training:
         pass

@@ -143,7 +143,7 @@ def test_asked_to_end_it_leaves_nothing_half_made(command, pictures, finished, t
     ended = interrupted(photos(pictures, root), asked, lambda: any(root.glob("jnd1*/*")))
     assert ended == (
         128 + asked,
-        "python3 -m common.prepare photos: interrupted; the same command goes on\n",
+        "python3 -m common.prepare photos: interrupted; run the same command again to continue\n",
     )
     assert not list(root.rglob("*.partial-*"))
     assert command(*photos(pictures, root)).returncode == 0
@@ -165,5 +165,5 @@ def test_asked_to_end_it_does_not_wait_for_ffmpeg(tmp_path):
     )
     assert ended == (
         143,
-        "python3 -m common.prepare photos: interrupted; the same command goes on\n",
+        "python3 -m common.prepare photos: interrupted; run the same command again to continue\n",
     )

@@ -469,10 +469,8 @@ def test_interrupted_it_says_what_goes_on(in_process, few, backbones, tmp_path, 
     monkeypatch.setattr("common.training.predictor.train_predictor", interrupted)
     done = in_process(*_arguments("LAT", next(iter(few.values())), backbones, tmp_path))
     assert done.returncode == 130
-    assert (
-        done.stderr
-        == "python3 LAT.py train: interrupted; --resume goes on after the last whole epoch\n"
-    )
+    hint = "continue after the last complete epoch with --resume"
+    assert done.stderr == f"python3 LAT.py train: interrupted; {hint}\n"
 
 
 def test_cosine_brings_the_learning_rate_to_nothing_over_all_epochs():

@@ -1,1 +1,1 @@
-"""What every other package builds on: errors, files, arrays, processors, constants."""
+"""The foundation of all other packages: errors, files, arrays, processors, constants."""

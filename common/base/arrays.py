@@ -1,4 +1,4 @@
-"""Files of arrays (`np.savez`): each is written completely, and read completely or rejected."""
+"""Array files (`np.savez`), written atomically, and read completely or rejected."""
 
 import io
 import math
@@ -23,7 +23,7 @@ def write_arrays(
     overwrite: bool | None = False,
 ) -> None:
     """Write `arrays` as a file for `np.load`; `ours` and `overwrite` are as in `atomic_write`."""
-    # NumPy's own writing keeps the file open, and complains a second time, when the disk is full.
+    # On a full disk, np.savez would leave its file open and raise a second error later.
     file = io.BytesIO()
     np.savez(file, **arrays)
     with atomic_write(path, ours, overwrite) as temporary:
@@ -37,7 +37,7 @@ def read_arrays(path: Path, most_bytes: int) -> dict[str, np.ndarray]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, holds more than `most_bytes`, or holds anything but numbers
+        ValueError: it is damaged, is larger than `most_bytes`, or holds anything but numbers
             and text; the message says which.
     """
     try:
@@ -45,7 +45,7 @@ def read_arrays(path: Path, most_bytes: int) -> dict[str, np.ndarray]:
             members = archive.infolist()
             size = sum(member.file_size for member in members)
             if size > most_bytes:
-                raise ValueError(f"it says that it holds {size:,} bytes, more than there can be")
+                raise ValueError(f"claims to hold {size:,} bytes, over the limit of {most_bytes:,}")
             return {
                 member.filename.removesuffix(".npy"): _read_array(archive, member)
                 for member in members
@@ -64,7 +64,7 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
         if dtype.kind not in _KINDS or any(side < 0 for side in shape):
             raise ValueError(f"{member.filename} is not an array of numbers or text")
         if file.tell() + size != member.file_size:
-            raise ValueError(f"{member.filename} is not as long as its shape {shape} says")
+            raise ValueError(f"the size of {member.filename} does not match its shape, {shape}")
         data = bytearray(file.read())  # reading to the end verifies the checksum
     return np.frombuffer(data, dtype).reshape(shape, order="F" if in_columns else "C")
 

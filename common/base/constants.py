@@ -1,33 +1,32 @@
-"""Numbers and names that all packages share: those of the published system, and choices.
+"""Constants shared by all packages.
 
 Source: Nami, Pakdaman, Hashemi, Shirmohammadi, Gabbouj, "Lightweight Multitask Learning for Robust
 JND Prediction using Latent Space and Reconstructed Frames", IEEE TCSVT 2024.
 """
 
 LEVELS = ("JND1", "JND2", "JND3")
-DEFAULT_MODEL = "MJLAT"  # whose weights come with the project
-# A frame in pixels; filters of the backbone's layers, and of the layer that makes the latent.
+DEFAULT_MODEL = "MJLAT"  # its weights come with the project
+# Size of a frame in pixels; number of filters in the backbone's layers and in its latent.
 HEIGHT, WIDTH = 352, 640
 FILTERS, LATENT_FILTERS = 128, 192
-# What a level may be, and the ends of both scales: as frames grow coarser, QPs rise and quality
-# factors fall.
+# The two scales of levels, and an end of each: QPs rise with coarseness, quality factors fall.
 QP, QUALITY = "H.264 QP", "JPEG quality"
 COARSEST_QP, FINEST_QUALITY = 51, 100
 # All values of a level, from the finest to the coarsest.
 SCALES = {QP: range(COARSEST_QP + 1), QUALITY: range(FINEST_QUALITY, 0, -1)}
-# Values of --unit, by what they stand for.
+# The scale that each value of --unit stands for.
 UNITS = {"QP": QP, "quality": QUALITY}
 SPLITS = ("train", "valid", "test")
-# How a level is made of viewers' answers (`datasets.viewers`).
+# Statistics that turn viewers' answers into a level (`datasets.viewers`).
 STATISTICS = ("sur75", "median", "mean")
 # Values of --runtime and --precision.
 AUTO, OPENVINO, KERAS = RUNTIMES = ("auto", "openvino", "keras")
 PRECISIONS = (AUTO, "float32", "bfloat16")
-# Suffix of entropy model files, which lie beside the weight file.
+# Suffix of entropy model files, which are kept next to the weight file.
 ENTROPY_SUFFIX = ".entropy.npz"
-# The name of this program in files that record the software that wrote them.
+# Name of this program in the `Software` field of the files that it writes.
 SOFTWARE = "LASeR-JND"
 # Folder where `prepare` keeps its state; a dataset root that contains it was made by `prepare`.
 HIDDEN = ".prepare"
-# Views of pictures: the names that versions up to 0.9 gave them, and today's.
+# Names of views up to version 0.9, and their present names.
 OLD_VIEWS = {"squashed": "stretched", "cutouts": "crops"}

@@ -1,4 +1,4 @@
-"""The processor and the precision that TensorFlow computes with."""
+"""Processor and precision for TensorFlow."""
 
 import contextlib
 import ctypes.util
@@ -13,16 +13,16 @@ from typing import Any
 from .framework import tf
 
 _log = logging.getLogger(__name__)
-# Compute capability of Blackwell, for which cuDNN 8 has no convolutions.
+# Compute capability of Blackwell GPUs, on which convolutions need cuDNN 9.
 _FIRST_OF_CUDNN_9 = (10, 0)
 
 
 @functools.cache
 def choose_device(precision: str) -> tuple[str, str]:
-    """Set up TensorFlow; returns "GPU" or "CPU", and the precision to compute in.
+    """Set up TensorFlow; return "GPU" or "CPU", and the precision to compute in.
 
-    A visible CUDA GPU is used, whose memory is allocated as needed. A CPU without bfloat16
-    arithmetic computes in float32 whatever `precision` is. The choice is logged once.
+    A CUDA GPU is used if there is one, and its memory is allocated as needed. A CPU without
+    bfloat16 arithmetic computes in float32 whatever `precision` is. The choice is logged once.
     """
     if names := describe_gpus():
         for line in (f"Running on {names[0]} in {precision}.", *names[1:]):
@@ -37,8 +37,8 @@ def describe_gpus() -> list[str]:
     """Describe the CUDA GPUs, and let TensorFlow allocate their memory as needed.
 
     Returns:
-        A line with their names, then a remark on each card that this TensorFlow does not fit;
-        empty if it sees no GPU.
+        A line with their names, then a remark on each card that this TensorFlow was not built
+        for; empty if it sees no GPU.
     """
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
@@ -48,8 +48,7 @@ def describe_gpus() -> list[str]:
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     lines = [", ".join(each["device_name"] for each in details)]
     for each in details:
-        # Only CUDA GPUs have it.
-        capability = each.get("compute_capability")
+        capability = each.get("compute_capability")  # only of CUDA GPUs
         if remark := capability and remark_on_card(each["device_name"], capability):
             lines.append(remark)
     return lines
@@ -58,27 +57,27 @@ def describe_gpus() -> list[str]:
 def has_cuda() -> bool:
     """Tell whether a CUDA driver and libraries are installed, so that TensorFlow may find a GPU."""
     libraries = importlib.util.find_spec("nvidia") or ctypes.util.find_library("cudnn")
-    return _nvidia_driver() and bool(libraries)
+    return _has_nvidia_driver() and bool(libraries)
 
 
 def cpu_precision(precision: str) -> tuple[str, str]:
-    """Choose the precision for the CPU, given the requested one; returns it and a remark.
+    """Choose the precision for the CPU, given the requested one; return it and a remark.
 
-    "auto" is bfloat16 if the CPU has arithmetic for it: emulation is slower than float32.
+    "auto" is bfloat16 only if the CPU has arithmetic for it: emulation is slower than float32.
     """
     cpu = Path("/proc/cpuinfo")
     if cpu.exists() and multiplies_bfloat16(cpu.read_text()):
         return "bfloat16" if precision == "auto" else precision, ""
-    asked = precision == "bfloat16"
-    return "float32", " It has no bfloat16 arithmetic, which would only be slower." if asked else ""
+    requested = precision == "bfloat16"
+    return "float32", " bfloat16 would be slower: the CPU has no such arithmetic." * requested
 
 
 def remark_on_libraries() -> str:
-    """Make a remark if there is a GPU that TensorFlow cannot use, else an empty text."""
-    if not _nvidia_driver():
+    """Make a remark if there is a GPU that TensorFlow cannot use; otherwise empty."""
+    if not _has_nvidia_driver():
         return ""
     return (
-        " There is an NVIDIA GPU, but its libraries are missing or do not fit:"
+        " There is an NVIDIA GPU, but its libraries are missing or of the wrong version:"
         " pip install -r requirements-gpu.txt."
     )
 
@@ -86,13 +85,13 @@ def remark_on_libraries() -> str:
 def remark_on_card(
     name: str, capability: tuple[int, int], build: Mapping[str, Any] | None = None
 ) -> str | None:
-    """Make a remark on a card for which TensorFlow has no machine code; None if it has.
+    """Make a remark on a card for which TensorFlow has no machine code; None if it has some.
 
     Args:
         capability: the card's compute capability, such as (9, 0) for an H100.
-        build: TensorFlow's build info; by default, that of the installed one. Among its
+        build: TensorFlow's build info, by default of the installed version. Among its
             `cuda_compute_capabilities`, "sm_80" is machine code for 8.0 and later 8.x, and
-            "compute_80" is compiled on first use, for any card from 8.0 on.
+            "compute_80" is code that is compiled on first use, for any card from 8.0 on.
     """
     build = build or tf.sysconfig.get_build_info()
     built_for = build["cuda_compute_capabilities"]
@@ -105,11 +104,11 @@ def remark_on_card(
     if known and newer and divmod(min(newer), 10) <= capability:
         return (
             f"TensorFlow {tf.__version__} compiles its code for this {name} at the first start, "
-            "which takes minutes; export CUDA_CACHE_MAXSIZE=4294967296 keeps all of it."
+            "which takes minutes; export CUDA_CACHE_MAXSIZE=4294967296 to keep all of it."
         )
     return (
         f"TensorFlow {tf.__version__} has no code for this {name} (compute capability "
-        f"{'.'.join(map(str, capability))}): it may fail; docs/speed.md says what fits it."
+        f"{'.'.join(map(str, capability))}): it may fail; see docs/speed.md for versions that do."
     )
 
 
@@ -122,17 +121,14 @@ def multiplies_bfloat16(cpuinfo: str) -> bool:
 
 
 def use_precision(precision: str) -> None:
-    """Build models in "float32" or "bfloat16" from now on, with weights in float32 either way."""
+    """Build models in "float32" or "bfloat16" from now on, in both cases with float32 weights."""
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     tf.keras.mixed_precision.set_global_policy(policy)
 
 
 @contextlib.contextmanager
 def precision_policy(precision: str) -> Iterator[None]:
-    """Build the models of this block in "float32" or "bfloat16", with weights in float32.
-
-    Keras's policy belongs to the whole process; afterwards it is what it was.
-    """
+    """Build models in "float32" or "bfloat16" within a block, then restore Keras's policy."""
     policies = tf.keras.mixed_precision
     before = policies.global_policy()
     policies.set_global_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
@@ -143,7 +139,7 @@ def precision_policy(precision: str) -> Iterator[None]:
 
 
 def choose_strategy() -> "tf.distribute.Strategy":
-    """Choose what training runs on: the machines in TF_CONFIG, all GPUs, or this processor."""
+    """Choose where to train: on the machines in TF_CONFIG, on all GPUs, or on one processor."""
     if "TF_CONFIG" in os.environ:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if len(tf.config.list_physical_devices("GPU")) > 1:
@@ -152,9 +148,9 @@ def choose_strategy() -> "tf.distribute.Strategy":
 
 
 def writes_files() -> bool:
-    """Tell whether this process writes the files: of several machines, only the first does."""
+    """Tell whether this process writes the files: with several machines, only the first does."""
     return tf.distribute.cluster_resolver.TFConfigClusterResolver().task_id in (None, 0)
 
 
-def _nvidia_driver() -> bool:
+def _has_nvidia_driver() -> bool:
     return any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/dxg"))

@@ -1,4 +1,4 @@
-"""Errors: each becomes one line for the user and an exit code, whatever goes wrong."""
+"""Errors: every one is reported as one line on stderr and an exit code."""
 
 import contextlib
 import errno
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 # How to continue after an interruption.
-RESUME_HINT = "--resume goes on after the last whole epoch"
-RERUN_HINT = "the same command goes on"
+RESUME_HINT = "continue after the last complete epoch with --resume"
+RERUN_HINT = "run the same command again to continue"
 # Signals that ask a program to end; shells give 128 + their number as the exit code.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LONGEST = 300  # characters of an unforeseen error's message
-# Control characters, which could move a terminal's cursor or reorder text, and lone surrogates.
+# Control characters, which could move the cursor or reorder text, and lone surrogates.
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -29,17 +29,17 @@ _log = logging.getLogger(__name__)
 
 
 class UserError(Exception):
-    """An error that the user can mend, such as a missing or damaged file.
+    """An error that the user can fix, such as a missing or damaged file.
 
     Its text is one line: what is wrong, where, and what to do about it. Functions of this package
-    raise it for whatever is wrong with their input; commands print it and exit with code 1.
+    raise it for anything wrong with their input; commands print it and exit with code 1.
     """
 
 
 def printable(text: object) -> str:
     r"""Escape `text` so that it prints safely on one line, whatever file names it contains.
 
-    Control characters become escapes such as \n or \x1b, and so do bytes that are not UTF-8.
+    Control characters and bytes that are not UTF-8 become escapes such as \n or \x1b.
     """
     text = str(text)
     with contextlib.suppress(UnicodeEncodeError):
@@ -66,16 +66,16 @@ def as_result(function: Callable, *arguments: object) -> Any:
 
 
 class _Interrupted(BaseException):
-    """Ctrl-C or a signal: not an Exception, so that nothing that handles errors delays the end."""
+    """Interruption by Ctrl-C or a signal; not an Exception, so error handlers do not catch it."""
 
 
 @contextlib.contextmanager
 def exit_on_error(command: str, hint: str = "") -> Iterator[None]:
-    """Turn whatever ends `command` early into one line on stderr and an exit code.
+    """Report any error or signal in the block as one line on stderr, and exit.
 
-    The code is 1 after an error, 130 after Ctrl-C and 143 after SIGTERM. The traceback of an error
-    that nobody foresaw goes to a file that the line names. `hint` says how an interrupted command
-    is continued.
+    The exit code is 1 after an error, 130 after Ctrl-C and 143 after SIGTERM. The traceback of an
+    unexpected error goes to a file that the line names. `hint` says how to continue an interrupted
+    command.
     """
     _harden_streams()
     with _catch_signals() as caught:
@@ -85,12 +85,12 @@ def exit_on_error(command: str, hint: str = "") -> Iterator[None]:
         except SystemExit:
             raise
         except BaseException as error:
-            # After a signal, `error` may be whatever it became on its way up.
+            # Other code may have replaced the signal's exception by one of its own.
             if caught or isinstance(error, KeyboardInterrupt):
                 print(f"{command}: interrupted{hint and f'; {hint}'}", file=sys.stderr)
                 sys.exit(128 + (caught or [signal.SIGINT])[0])
             if isinstance(error, BrokenPipeError):
-                # The reader of our output is gone (`... | head`): nothing to report nor to flush.
+                # The reader of our output is gone (`... | head`): report and flush nothing.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             else:
                 say(f"{command}: error: {_describe(error)}", file=sys.stderr)
@@ -98,7 +98,7 @@ def exit_on_error(command: str, hint: str = "") -> Iterator[None]:
 
 
 def _harden_streams() -> None:
-    """Make printing work on closed streams and for characters that the encoding lacks."""
+    """Make printing safe on closed streams and for characters that the encoding lacks."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -109,32 +109,32 @@ def _harden_streams() -> None:
 
 @contextlib.contextmanager
 def _catch_signals() -> Iterator[list[int]]:
-    """Let the first signal that asks the process to end clean up, undisturbed by a second one.
+    """Raise `_Interrupted` on the first signal in _ENDING, and ignore later ones.
 
-    Yields a list that will contain the signal.
+    Yields a list to which the signal is added.
     """
-    # What the process was started to ignore, as by nohup, it goes on ignoring.
-    heard = [each for each in _ENDING if signal.getsignal(each) is not signal.SIG_IGN]
+    # Signals that the process was started to ignore, as by nohup, stay ignored.
+    handled = [each for each in _ENDING if signal.getsignal(each) is not signal.SIG_IGN]
     if threading.current_thread() is not threading.main_thread():
-        heard = []
+        handled = []
     caught: list[int] = []
 
     def end(number: int, _: object) -> None:
-        for each in heard:
+        for each in handled:
             signal.signal(each, signal.SIG_IGN)
         caught.append(number)
         raise _Interrupted
 
-    def end_later(lost: "sys.UnraisableHookArgs") -> None:
-        # Python drops what is raised in a callback, such as h5py's: raise it again after it.
-        if isinstance(lost.exc_value, _Interrupted):
+    def end_later(dropped: "sys.UnraisableHookArgs") -> None:
+        # Python drops exceptions raised in callbacks, such as h5py's. SIGALRM raises it again.
+        if isinstance(dropped.exc_value, _Interrupted):
             signal.setitimer(signal.ITIMER_REAL, 0.01)
         else:
-            hook_before(lost)
+            hook_before(dropped)
 
     hook_before = sys.unraisablehook
-    handled = [*heard, signal.SIGALRM] if heard else []
-    before = {each: signal.signal(each, end) for each in handled}
+    alarm = [signal.SIGALRM] if handled else []
+    before = {each: signal.signal(each, end) for each in [*handled, *alarm]}
     sys.unraisablehook = end_later
     try:
         yield caught
@@ -157,9 +157,9 @@ def _describe(error: BaseException) -> str:
             return f"{where}: {reason}; set TMPDIR to another folder for temporary files"
         case OSError(filename=file, strerror=str(reason)):
             return f"{file or 'reading or writing'}: {reason}"
-    # TensorFlow's is recognised by its name, since TensorFlow may not be loaded.
+    # TensorFlow's error is recognised by its name, since TensorFlow may not be loaded.
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return "not enough memory; a smaller --batch_size, or smaller frames, take less"
+        return "not enough memory; use a smaller --batch_size or smaller frames"
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
     name, file = (ours or frames)[-1].name, Path((ours or frames)[-1].filename).name
@@ -168,7 +168,7 @@ def _describe(error: BaseException) -> str:
 
 
 def _write_details(error: BaseException) -> str:
-    """Write the traceback to a file, and tell where it is."""
+    """Write the traceback to a file, and name the file."""
     text = "".join(traceback.format_exception(error))
     try:
         with tempfile.NamedTemporaryFile(

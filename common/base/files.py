@@ -1,4 +1,4 @@
-"""Writing of files, complete or not at all, and checks of what may be read and replaced."""
+"""Atomic writing of files, and checks of which files may be read and replaced."""
 
 import contextlib
 import errno
@@ -13,8 +13,8 @@ from .constants import SOFTWARE
 from .errors import UserError
 from .temporary import PREFIX, find_full_errno, temporary_folder
 
-_HEAD = 4096  # bytes read from the start of a file to tell whether it is ours
-# The start of a PNG that names this program in its `Software` field.
+_HEAD = 4096  # bytes that are read of a file to tell whether this program wrote it
+# Matches the start of a PNG that names this program in its `Software` field.
 OUR_PNG = re.compile(rb"\x89PNG.{0,2000}?tEXtSoftware\0" + SOFTWARE.encode(), re.DOTALL)
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
@@ -25,11 +25,11 @@ def atomic_write(
 ) -> Iterator[Path]:
     """Yield a temporary path to write to, and rename it to `path` when the block succeeds.
 
-    Missing folders are made, and symbolic links are followed. On any error, `path` is unchanged.
+    Missing folders are created, and symbolic links are followed. On error, `path` is unchanged.
 
     Args:
         ours: matches the start of files that may be replaced without `overwrite`.
-        overwrite: None where the command has no such option.
+        overwrite: whether to replace other files; None if the command has no such option.
 
     Raises:
         UserError: `path` is not a regular file, or is a file that may not be replaced.
@@ -47,9 +47,9 @@ def atomic_write(
                     _check_replaceable(path, ours, overwrite)
                     os.replace(temporary, target)
             except FileExistsError:
-                raise UserError(f"{path}: was made by another process meanwhile") from None
+                raise UserError(f"{path}: another process has created it meanwhile") from None
     except OSError as error:
-        # Encoders name no file, or the temporary one, which is gone; HDF5 prints many lines.
+        # Name `path`: encoders name no file or the temporary one, and HDF5 prints many lines.
         if number := find_full_errno(error):
             raise OSError(number, os.strerror(number), str(path)) from None
         if error.filename is None or PREFIX in str(error.filename):
@@ -58,7 +58,7 @@ def atomic_write(
 
 
 def _link_if_absent(temporary: Path, target: Path) -> bool:
-    """Move `temporary` to `target` unless that exists; return whether it was moved."""
+    """Move `temporary` to `target` unless `target` exists; return whether it was moved."""
     try:
         os.link(temporary, target)
     except FileExistsError:
@@ -77,13 +77,13 @@ def check_writable(
     overwrite: bool | None = False,
     inputs: Iterable[Path] = (),
 ) -> None:
-    """Check that `atomic_write` can write `path`, to fail before the work and not after it.
+    """Check that `atomic_write` can write `path`, so that errors are reported before any work.
 
     Args:
         inputs: files that are never replaced.
 
     Raises:
-        UserError: it cannot, `path` is one of `inputs`, or its folder cannot be written to.
+        UserError: `path` may not be replaced, is one of `inputs`, or is in a read-only folder.
     """
     path = Path(path)
     for each in inputs:
@@ -97,11 +97,7 @@ def check_writable(
 
 
 def _check_replaceable(path: Path, ours: re.Pattern[bytes] | None, overwrite: bool | None) -> None:
-    """Check that nothing at `path` forbids replacing it.
-
-    Raises:
-        UserError: something there may not be replaced.
-    """
+    """Raise a UserError if there is something at `path` that may not be replaced."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -139,10 +135,10 @@ def check_regular(path: Path) -> None:
 
 
 def make_writable(folder: Path) -> None:
-    """Make `folder`: better to fail now than after hours of work.
+    """Create `folder`, and check that it can be written to.
 
     Raises:
-        UserError: it cannot be made or written to.
+        UserError: it cannot be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,13 +151,13 @@ def make_writable(folder: Path) -> None:
 def find_bundled(folder: str) -> Path:
     """Find a folder that comes with the project, such as "weights"."""
     package = Path(__file__).parents[1]
-    # It lies beside the package in a clone, and in the package where that is installed.
+    # In a clone it is next to the package; in an installation, inside it.
     parent = package if (package / folder).is_dir() else package.parent
     return parent / folder
 
 
 def checksum(parts: Iterable[bytes]) -> str:
-    """SHA-256 of the `parts` in a row, as 64 hexadecimal digits."""
+    """Compute the SHA-256 of the concatenated `parts`: 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)

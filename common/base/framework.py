@@ -1,11 +1,11 @@
-"""TensorFlow with Keras 2, imported in silence when first used; all modules take both from here.
+"""Lazy import of TensorFlow with Keras 2; all modules import `tf` and `layers` from here.
 
-The published weight files, and those written here, are in Keras 2's layout. From TensorFlow 2.16 on
-Keras 2 is a package of its own, tf-keras, which TensorFlow uses on request.
+Weight files are in Keras 2's layout. From TensorFlow 2.16 on, Keras 2 is a separate package,
+tf-keras, which TensorFlow uses if an environment variable says so.
 
-Importing TensorFlow takes seconds, and commands that turn out to need none import none. So `tf`
-and `layers` may be imported anywhere; only where a module uses them while it is being imported,
-as in decorators, base classes and unquoted annotations, is TensorFlow imported with it.
+Importing TensorFlow takes seconds, so it is imported when an attribute of `tf` or `layers` is first
+used. A module that uses one at import time, as in a decorator, a base class or an unquoted
+annotation, imports TensorFlow immediately.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ __all__ = ["layers", "tf"]
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Hold back what libraries print to stderr past Python, unless an error is raised.
+    """Hide what native code prints to stderr, unless an error is raised.
 
-    TensorFlow 2.21 reports which CUDA libraries are missing before it reads its log level.
+    TensorFlow 2.21 reports missing CUDA libraries before it reads its log level.
     """
     try:
         stderr = os.dup(2)
@@ -46,7 +46,7 @@ def _silence() -> Iterator[None]:
 @functools.cache
 def _import() -> dict[str, Any]:
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    # A user cannot act on TensorFlow's notices, and what goes wrong is raised.
+    # TensorFlow's notices are of no use to users, and its errors are raised anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _silence():
         import tensorflow
@@ -55,7 +55,7 @@ def _import() -> dict[str, Any]:
 
 
 class _LazyModule(types.ModuleType):
-    """Stands for a module, which is imported at the first access to an attribute."""
+    """A stand-in for a module that is imported when an attribute is first used."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(_import()[self.__name__], name)

@@ -1,4 +1,4 @@
-"""The same work on many items: over all cores, or over the machines of a Dask cluster."""
+"""Parallel maps: over all cores, or over the machines of a Dask cluster."""
 
 import contextlib
 import importlib
@@ -13,7 +13,7 @@ import psutil
 from .errors import UserError
 from .progress import Progress
 
-_SECONDS = 10  # for a scheduler and its first worker to answer
+_SECONDS = 10  # to wait for a scheduler and for its first worker
 
 
 def count_cores() -> int:
@@ -26,15 +26,15 @@ def count_cores() -> int:
 def parallel_map(
     function: Callable, items: Iterable, desc: str, sizes: Sequence[int] | None = None
 ) -> list:
-    """Call `function` on each item in threads; returns the results in order.
+    """Call `function` on each item in threads; return the results in order.
 
-    Threads are enough, since ffmpeg and libraries that release Python's lock do the work, and they
-    die with a killed program, unlike processes. The first error or signal ends all: child processes
-    are killed, and threads clean up behind themselves.
+    Threads suffice, since ffmpeg and libraries that release the GIL do the work; and unlike
+    processes, they cannot outlive a killed program. The first error or signal stops all of them:
+    child processes are killed, and each thread cleans up.
 
     Args:
         desc: the progress bar's description.
-        sizes: what each item counts on the bar, if not 1.
+        sizes: the weight of each item on the progress bar (default: 1).
     """
     with ThreadPoolExecutor(count_cores()) as pool:
         futures = [pool.submit(function, item) for item in items]
@@ -63,12 +63,13 @@ def cluster_map(
     desc: str,
     sizes: Sequence[int] | None = None,
 ) -> list:
-    """Do as `parallel_map` on the workers of the Dask scheduler at an address (tcp://HOST:PORT).
+    """Do the same as `parallel_map` on the workers of a Dask cluster.
 
-    Another worker takes over what a killed one was working on.
+    If a worker is killed, another one repeats its items.
 
     Args:
-        fingerprint: describes, by name, what must match here and on every worker.
+        scheduler: address of the Dask scheduler, tcp://HOST:PORT.
+        fingerprint: returns named facts that must be the same here and on every worker.
 
     Raises:
         UserError: Dask is not installed, no scheduler or worker answers, or a fingerprint differs.

@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, and elsewhere lines in the log."""
+"""Progress bars, which become lines in the log if stderr is not a terminal."""
 
 import logging
 import time
@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-_FIRST, _INTERVAL = 10, 60  # seconds until the first line, and between two
+_FIRST, _INTERVAL = 10, 60  # seconds until the first line, and between lines
 _log = logging.getLogger(__name__)
 
 

@@ -1,8 +1,8 @@
-"""Temporary folders and locks that the next run can tell from those of a killed process.
+"""Temporary folders and locks that are recognised as stale after a process was killed.
 
-A process keeps a lock file locked (flock) for as long as it uses a target or a temporary folder,
-and the kernel releases the lock when the process ends, however it ends. So a temporary folder whose
-lock no process holds is stale, and the next run removes it.
+A process holds a lock (flock) on a lock file while it uses a target or a temporary folder, and the
+kernel releases the lock however the process ends. So a temporary folder whose lock is not held is
+stale, and the next run removes it.
 """
 
 import contextlib
@@ -22,15 +22,15 @@ PREFIX = ".laser-jnd-"
 _FOLDER = re.compile(re.escape(PREFIX) + "[a-z0-9_]{8}")
 _LOCK = re.compile(re.escape(PREFIX) + r"[0-9a-f]{8}\.lock")
 
-_swept: set[Path] = set()  # folders in which this process has looked for stale ones
+_swept: set[Path] = set()  # folders from which this process has removed stale ones
 
 
 @contextlib.contextmanager
 def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
-    """Make a hidden folder in `parent`, or in the system's temporary folder; remove it at the end.
+    """Make a hidden folder in `parent` (default: the system's), and remove it after the block.
 
-    The folder also contains its lock file. The first call for a parent removes stale temporary
-    folders and locks there and in the system's temporary folder.
+    The folder contains its own lock file. The first call for a parent also removes stale folders
+    and locks from it and from the system's temporary folder.
     """
     system = Path(tempfile.gettempdir()).absolute()
     parent = Path(parent or system).absolute()
@@ -54,9 +54,9 @@ def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def lock(path: Path, wait: bool = False) -> Iterator[None]:
-    """Hold an exclusive lock for `path`, which is a folder, or a file that need not exist.
+    """Hold an exclusive lock on `path`: a folder, or a file that need not exist.
 
-    The lock is a hidden file in the folder or next to the file, and is removed at the end.
+    The lock is a hidden file in the folder or next to the file, removed after the block.
 
     Raises:
         UserError: another run holds the lock, and `wait` is false.
@@ -66,7 +66,7 @@ def lock(path: Path, wait: bool = False) -> Iterator[None]:
             hidden = _lock_file(path if path.is_dir() else path.parent, path)
             stack.enter_context(_hold(hidden, wait))
         except BlockingIOError:
-            message = "another run is at work in it; wait for its end, or name another place"
+            message = "in use by another run; wait until it ends, or choose another path"
             raise UserError(f"{path}: {message}") from None
         yield
 
@@ -78,7 +78,7 @@ def _lock_file(folder: Path, path: Path) -> Path:
 
 @contextlib.contextmanager
 def _hold(hidden: Path, wait: bool) -> Iterator[None]:
-    """Make a lock file and hold its lock; BlockingIOError if it is held, and `wait` is false."""
+    """Create and lock a file; BlockingIOError if another process holds it and `wait` is false."""
     with contextlib.ExitStack() as stack:
         while True:
             with contextlib.suppress(FileNotFoundError):
@@ -93,7 +93,7 @@ def _hold(hidden: Path, wait: bool) -> Iterator[None]:
                     break  # a file system without locks
                 if os.path.samestat(os.fstat(file.fileno()), hidden.stat()):
                     break
-            # Its last holder, or a run that found it stale, has removed what we locked: try again.
+            # Another process has removed the file that we locked: try again.
         stack.callback(hidden.unlink, missing_ok=True)
         yield
 
@@ -104,7 +104,7 @@ def remove_stale(parent: Path) -> None:
         for entry in list(os.scandir(parent)):
             is_folder = entry.is_dir(follow_symlinks=False)
             if (_FOLDER if is_folder else _LOCK).fullmatch(entry.name):
-                with contextlib.suppress(OSError):  # held, or another process is faster
+                with contextlib.suppress(OSError):  # held, or removed by another process
                     _remove_unless_held(Path(entry.path), is_folder)
 
 
@@ -118,7 +118,7 @@ def _remove_unless_held(path: Path, is_folder: bool) -> None:
     try:
         number = os.open(held, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        path.rmdir()  # just made, so its owner makes it again, or its owner was killed at the end
+        path.rmdir()  # its owner was killed, or has just made it and will make it again
         return
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -133,7 +133,8 @@ def _remove_unless_held(path: Path, is_folder: bool) -> None:
 
 
 def _empty(folder: Path) -> None:
-    """Remove all but the lock from a folder, so that after a kill it is still known as stale."""
+    """Empty a folder except for its lock, which marks it as stale if this process is killed."""
+
     for entry in os.scandir(folder):
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)
