@@ -57,7 +57,7 @@ def test_the_document_of_a_folder(in_process, weights, inputs):
     document = json.loads(done.stdout)
     jsonschema.validate(document, SCHEMA)
     assert document["model"] == "LAT"
-    assert document["unit"] == document["labels"] == "not told by the weights"
+    assert document["unit"] == document["labels"] == "not recorded in the weight file"
     frame, portrait, video = sorted(document["inputs"], key=lambda each: each["width"] != 640)
     assert frame["file"] == str(inputs / "1.png")
     assert frame["levels"]["JND1"] == pytest.approx(LEVEL[0], rel=1e-3)  # the published model's
@@ -83,7 +83,7 @@ def test_lines_and_table(in_process, weights, inputs, tmp_path):
     lines = done.stdout.splitlines()
     assert lines[1].split() == [str(inputs / "1.png"), f"{table.JND1[0]:.1f}"]
     assert lines[3].split() == ["0.0", "to", "1.0", "s", f"{table.JND1[2]:.1f}"]
-    assert "Levels: not told by the weights" in lines[-1]
+    assert "Levels: not recorded in the weight file" in lines[-1]
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_a_wrong_shape_is_named(lat, lat_file):
 def test_a_truncated_file_is_refused(lat, lat_file, size):
     with lat_file.open("r+b") as file:
         file.truncate(size)
-    with pytest.raises(UserError, match=r"LATJND1\.h5: not a whole Keras HDF5 weight file"):
+    with pytest.raises(UserError, match=r"LATJND1\.h5: not a complete Keras HDF5 weight file"):
         read_weights(lat, lat_file)
 
 
@@ -120,13 +120,13 @@ def test_one_changed_bit_is_noticed(tmp_path):
         changed = bytearray(data)
         changed[offset + random.integers(length // 4) * 4] ^= 1  # the last digit of a number
         path.write_bytes(changed)
-        with pytest.raises(UserError, match="damaged: its checksum does not fit"):
+        with pytest.raises(UserError, match="damaged: its checksum does not match"):
             read_weights(model, path)
     for name, value in (("labels_codec", "JPEG quality"), ("quantization_offsets", offsets[0] + 1)):
         path.write_bytes(data)
         with h5py.File(path, "a") as file:
             file.attrs[name] = value
-        with pytest.raises(UserError, match="damaged: its checksum does not fit"):
+        with pytest.raises(UserError, match="damaged: its checksum does not match"):
             read_weights(model, path)
     path.write_bytes(data)
     with h5py.File(path, "a") as file:

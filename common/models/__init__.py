@@ -1,1 +1,1 @@
-"""The backbone, the attention, the heads, the six models, and their weight files."""
+"""Definitions of the six models, and reading and writing of their weight files."""

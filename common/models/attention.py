@@ -11,7 +11,7 @@ def channel_attention(features: tf.Tensor, ratio: int = 8) -> tf.Tensor:
                   ├─ global maximum ─┘  (the same two layers for both)                   │
                   └──────────────────────────────────────────────────────── times ───────┴─ out
 
-    Shapes: [batch, height, width, C] to the same. Source: Hu et al., "Squeeze-and-Excitation
+    Input and output are [batch, height, width, C]. Source: Hu et al., "Squeeze-and-Excitation
     Networks", CVPR 2018, with the second squeeze of Woo et al., "CBAM", ECCV 2018.
     """
     channels = features.shape[-1]

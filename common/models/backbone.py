@@ -27,8 +27,7 @@ def analysis_transform(frames: tf.Tensor) -> tf.Tensor:
 def synthesis_transform(latents: tf.Tensor, name: str | None = None) -> tf.Tensor:
     """Map latents [batch, H/16, W/16, 192] to reconstructions [batch, H, W, 3], about 0 to 255.
 
-    `name` is that of the last layer, which stays in float32: bfloat16 has no more than the 8 bits
-    of a pixel.
+    The last layer, called `name`, stays in float32, since bfloat16 has only 8 significant bits.
     """
     x = latents
     for _ in range(3):
@@ -38,9 +37,9 @@ def synthesis_transform(latents: tf.Tensor, name: str | None = None) -> tf.Tenso
 
 
 class Backbone(NamedTuple):
-    """An autoencoder and its transforms, which share its weights.
+    """An autoencoder and its two transforms, which share its weights.
 
-    `synthesis` is None in a predictor that needs no reconstruction.
+    `synthesis` is None, and `whole` is the analysis, if no reconstruction is needed.
     """
 
     whole: tf.keras.Model
@@ -49,9 +48,10 @@ class Backbone(NamedTuple):
 
 
 def build_backbone(frame_shape: tuple[int | None, int | None, int] = FRAME_SHAPE) -> Backbone:
-    """Build the autoencoder, freshly initialised; Reconstruction.h5 files hold its `whole`.
+    """Build an autoencoder with initial weights; its `whole` is what Reconstruction.h5 files hold.
 
-    For crops of any size (multiples of 16) `frame_shape` is (None, None, 3).
+    Args:
+        frame_shape: (None, None, 3) accepts frames of any size, in multiples of 16.
     """
     frames = layers.Input(frame_shape)
     latents = analysis_transform(frames)
@@ -61,7 +61,7 @@ def build_backbone(frame_shape: tuple[int | None, int | None, int] = FRAME_SHAPE
 def as_backbone(
     frames: tf.Tensor, latents: tf.Tensor, reconstructions: tf.Tensor | None
 ) -> Backbone:
-    """Make a backbone of the layers between these tensors."""
+    """Make a backbone from the layers between these tensors."""
     analysis = tf.keras.Model(frames, latents)
     if reconstructions is None:
         return Backbone(analysis, analysis, None)

@@ -1,4 +1,4 @@
-"""Keras models, and the parts they are made of, from their descriptions."""
+"""Building of Keras models, and their parts, from descriptions."""
 
 from typing import NamedTuple
 
@@ -14,20 +14,20 @@ JND_FRAME = "JNDImg"
 class Parts(NamedTuple):
     """A model and its parts, which share its weights.
 
-    Frames are [batch, 352, 640, 3], blue-green-red, 0 to 255; levels [batch, 1], one output each.
+    Frames are [batch, 352, 640, 3], blue-green-red, 0 to 255; each level is an output [batch, 1].
     """
 
     description: Description
-    whole: tf.keras.Model  # as in weight files; if end to end, a JND frame comes before the levels
+    whole: tf.keras.Model  # as in weight files; end to end, its first output is the JND frame
     predicting: tf.keras.Model  # frames to levels, without layers that prediction does not need
     backbones: list[Backbone]  # one, or if multitask one per level
     features: tf.keras.Model  # frames to the input of the head, a latent or frame per backbone
-    head: tf.keras.Model  # that input to levels
+    head: tf.keras.Model  # the output of `features` to levels
     blocks: list[Block]  # the head's convolutions
 
 
 def build_model(description: Description) -> Parts:
-    """Build a model, freshly initialised; its backbones are frozen unless it is end to end.
+    """Build a model with initial weights; its backbones are frozen unless it is end to end.
 
     LAT, REC       frame ─ backbone ─ latent or reconstruction ─ head ─ level
     E2E-LAT        frame ─ analysis ─ latent ─┬─ head ─ level
@@ -66,10 +66,10 @@ def build_model(description: Description) -> Parts:
 
 
 def start_from(model: Parts, backbones: list[Backbone]) -> None:
-    """Give the backbones of `model` the weights of `backbones`, in the order of the levels.
+    """Copy the weights of `backbones`, in the order of the levels, to the backbones of `model`.
 
-    Layers that the model does not have are skipped; a last layer that makes the JND frame keeps its
-    initial weights.
+    Layers that the model lacks are skipped. If its last layer outputs the JND frame, that layer
+    keeps its initial weights.
     """
     for own, given in zip(model.backbones, backbones):
         pairs = [*zip(own.analysis.layers, given.analysis.layers)]

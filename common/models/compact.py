@@ -1,4 +1,4 @@
-"""Compaction of weight files: large kernels are rounded, and everything is compressed."""
+"""Compaction of weight files: large kernels are rounded, and all weights are compressed."""
 
 from pathlib import Path
 from typing import Any
@@ -22,25 +22,28 @@ _LARGE_DENSE = 10**6
 
 
 def compact(source: Path, target: Path, overwrite: bool = False) -> None:
-    """Write the weight file `source` again, as `target`, in about a quarter of its size.
+    """Write the weights in `source` to `target`, at about a quarter of the size.
 
-    Kernels are rounded (see `rounding`): those of large dense layers to multiples of 0.004, those
-    of a head's convolutions (3x3) of 2^-13, and those of the backbone (5x5) of 2^-15, or,
-    where they make the latent, of 2^-18: the head normalises it, and so makes small errors large.
-    With few different values, HDF5's own filters do the rest: scale-offset, or shuffle, and gzip.
+    Kernels are rounded (see `rounding`) to multiples of a step, so that HDF5's filters (shuffle or
+    scale-offset, then gzip) compress them well:
+
+        0.004   large dense layers
+        2^-13   convolutions of the head (3x3)
+        2^-15   convolutions of the backbone (5x5)
+        2^-18   the one that outputs the latent: the head's normalisation amplifies errors in it
 
     Raises:
-        UserError: `source` does not exist, or is not a whole Keras HDF5 weight file.
+        UserError: `source` does not exist, or is not a complete Keras HDF5 weight file.
     """
-    # In memory, since h5py hides a full disk; by HDF5's own driver, since it hides Ctrl-C, too,
-    # where it calls Python.
+    # In memory, since h5py hides errors of a full disk; and with HDF5's own driver, since h5py's
+    # calls Python, where it would hide Ctrl-C.
     in_memory = {"driver": "core", "backing_store": False}
     with open_weights(source) as file, h5py.File("small.h5", "w", **in_memory) as small:
         group = file.get("model_weights", file)
         small.attrs.update({name: read_attribute(group, name) for name in group.attrs})
         layers = dict(list_weights(source, file))
         check_checksum(source, file, (each[()] for sets in layers.values() for each in sets))
-        channels = 1  # of the features that a dense layer takes, flattened
+        channels = 1  # of the features that are flattened as a dense layer's input
         for layer in group.attrs["layer_names"]:
             copy = small.create_group(layer)
             names = group[layer].attrs
@@ -58,7 +61,7 @@ def compact(source: Path, target: Path, overwrite: bool = False) -> None:
 
 
 def _compact_weight(weight: np.ndarray, channels: int) -> tuple[np.ndarray, dict[str, Any]]:
-    """Round `weight`, and choose the HDF5 filters to store it with."""
+    """Round `weight`; return it and the HDF5 filters to store it with."""
     if weight.ndim == 2 and weight.size >= _LARGE_DENSE:
         taps = weight.reshape(-1, channels, weight.shape[1])
         taps = round_taps(taps, lambda tap: np.rint(tap * 250) / 250)

@@ -1,4 +1,4 @@
-"""The six models, side by side. They differ in this table and in nothing else.
+"""Table of the six models, which contains all differences between them.
 
 Source: Nami, Pakdaman, Hashemi, Shirmohammadi, Gabbouj, "Lightweight Multitask Learning for Robust
 JND Prediction using Latent Space and Reconstructed Frames", IEEE TCSVT 2024.
@@ -14,13 +14,14 @@ class Description:
     """One of the models.
 
     Attributes:
-        name: what the weight files and the script are called.
+        name: the name of its weight files and its script.
         title: its name in the paper.
         head: a key of `heads.HEADS`.
-        sees: what the head takes from the backbone, "latent" or "reconstruction".
-        multitask: it predicts all three levels from three backbones, rather than one from one.
-        end_to_end: the backbone starts from ImgReconstruction.h5, is trained too, and has the JND
-            frame as a second output; otherwise the backbones are frozen JNDkReconstruction.h5.
+        sees: the head's input from the backbone, "latent" or "reconstruction".
+        multitask: whether it predicts all three levels from three backbones, or one from one.
+        end_to_end: whether the backbone is trained too: it then starts from ImgReconstruction.h5,
+            and its reconstruction, the JND frame, is another output of the model. Otherwise the
+            backbones are frozen, from JNDkReconstruction.h5.
     """
 
     name: str
@@ -32,20 +33,20 @@ class Description:
 
     @property
     def test_batch(self) -> int:
-        """Frames per batch when testing.
+        """Number of frames per batch when testing.
 
-        A head on reconstructions takes some 90 billion multiply-accumulates per frame and half a
-        gigabyte for its first layer: one frame at a time fills any machine.
+        A head on reconstructions needs about 90 billion multiply-accumulates per frame, and half a
+        gigabyte for its first layer, so larger batches would gain nothing.
         """
         return 8 if self.sees == "latent" else 1
 
     @property
     def backbone_option(self) -> str:
-        """The command-line option for the folder of the backbones' weight files."""
+        """The name of the command-line option for the folder of the backbones' weight files."""
         return "ImgReconstrution_Model_Path" if self.end_to_end else "JND_Recon_Models_Path"
 
     def weight_files(self, level: str | None) -> list[str]:
-        """Name this model's weight files: the published one, then the one that training writes."""
+        """Name this model's weight files: as published, and as training writes it."""
         return [f"{self.name}{level or ''}.h5", f"BestModel{level or ''}.h5"]
 
     def backbone_files(self, level: str | None) -> list[str]:

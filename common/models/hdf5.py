@@ -1,4 +1,4 @@
-"""HDF5 weight files, opened so that a damaged one cannot crash this process, and their checksum."""
+"""Safe reading of HDF5 weight files, of which damaged ones may crash HDF5; their checksum."""
 
 import contextlib
 import os
@@ -16,19 +16,20 @@ import numpy as np
 from ..base.errors import UserError
 from ..base.files import check_regular
 
-LABELS_PREFIX = "labels_"  # of the attributes that hold the fields of `Labels`
+# Names of attributes; published files have none of these.
+LABELS_PREFIX = "labels_"  # followed by a field of `Labels`
 OFFSETS = "quantization_offsets"
-CHECKSUM = "checksum"  # our files have one; published files do not
+CHECKSUM = "checksum"
 # The largest of the six models has 26 million; the names of its layers and weights take 8 kB.
 _MOST_WEIGHTS = 40_000_000
 _LONGEST_NAMES = 100_000
-# CPU seconds, which a busy machine does not lengthen; and seconds, in case it waits for ever.
+# Time limits of the trial: CPU time, which does not grow on a busy machine, and total time.
 _CPU_SECONDS, _SECONDS = 2, 30
 
 
 @contextlib.contextmanager
 def open_weights(path: Path) -> "Iterator[h5py.File]":
-    """Open the weight file `path`; any error of HDF5 in the block is reported as the file's fault.
+    """Open a weight file; any error of HDF5 in the block is reported as damage of the file.
 
     Raises:
         UserError: the file does not exist, cannot be read, or is damaged.
@@ -44,14 +45,14 @@ def open_weights(path: Path) -> "Iterator[h5py.File]":
     except (PermissionError, IsADirectoryError) as error:
         raise UserError(f"{path}: cannot be read ({os.strerror(error.errno or 0)})") from None
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: not a whole Keras HDF5 weight file ({error})") from None
+        raise UserError(f"{path}: not a complete Keras HDF5 weight file ({error})") from None
 
 
 def _crashes_hdf5(path: Path) -> bool:
-    """Whether HDF5 crashes or hangs on a file, as it may on a damaged one.
+    """Tell whether HDF5 crashes or hangs on a file, as it may on a damaged one.
 
-    A process of its own tries, without reading values. It takes 0.15 CPU seconds. A fork would be
-    faster, but may hang where TensorFlow has started threads.
+    Another process tries, for 0.15 CPU seconds, to read all but the values. A fork would be
+    faster, but may hang after TensorFlow has started threads.
     """
     search_path = os.pathsep.join(os.path.abspath(folder) for folder in sys.path)
     try:
@@ -61,7 +62,7 @@ def _crashes_hdf5(path: Path) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # so that Ctrl-C ends this process, and not that one alone
+            start_new_session=True,  # so that Ctrl-C is sent to this process only
             timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired:
@@ -70,19 +71,19 @@ def _crashes_hdf5(path: Path) -> bool:
 
 
 def _try_to_open(path: Path) -> None:
-    """Read the structure of a file, and let HDF5 crash if it must."""
+    """Read the structure of a file; HDF5 may crash this process."""
     signal.setitimer(signal.ITIMER_PROF, _CPU_SECONDS)
-    # Other errors are found again, and reported, by the process that asks.
+    # The calling process will meet and report any other error itself.
     with contextlib.suppress(Exception), h5py.File(path, "r") as file:
         list_weights(path, file)
 
 
 def list_weights(path: Path, file: "h5py.File") -> "list[tuple[str, list[h5py.Dataset]]]":
-    """List the layers that have weights, in the file's order: their names and unread datasets.
+    """List the names and unread datasets of the layers that have weights, in the file's order.
 
     Raises:
         UserError: a dataset is not of floating-point numbers, or there are more weights than in any
-            of the six models: reading any file takes no more memory than reading those.
+            of the six models, which bounds the memory that reading them takes.
     """
     group = file.get("model_weights", file)
     layers, size = [], 0
@@ -113,10 +114,10 @@ def read_finite(path: Path, dataset: "h5py.Dataset") -> np.ndarray:
 
 
 def read_attribute(group: "h5py.Group", name: str) -> Any:
-    """Read an attribute: text or numbers, no longer than the names of all layers.
+    """Read an attribute of text or numbers.
 
     Raises:
-        ValueError: it is longer, or of another type: reading such can crash HDF5.
+        ValueError: it is too long or of another type, and reading it might crash HDF5.
     """
     attribute = group.attrs.get_id(name)
     text_or_numbers = h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID
@@ -133,21 +134,17 @@ def _read_names(group: "h5py.Group", name: str) -> list[str]:
 
 
 def write_checksum(path: Path, file: "h5py.File") -> None:
-    """Store a checksum of the weights and attributes in a weight file; errors name `path`."""
+    """Add a checksum of weights and attributes to an open weight file; errors name `path`."""
     datasets = (dataset for _, datasets in list_weights(path, file) for dataset in datasets)
     file.attrs[CHECKSUM] = _compute_checksum(path, file, (dataset[()] for dataset in datasets))
 
 
 def check_checksum(path: Path, file: "h5py.File", values: Iterable[np.ndarray]) -> None:
-    """Compare the checksum, if the file has one, with that of its attributes and `values`.
-
-    Raises:
-        UserError: they differ.
-    """
+    """Raise a UserError if the file has a checksum that does not match `values` and attributes."""
     if CHECKSUM not in file.attrs:
         return
     if read_attribute(file, CHECKSUM) != _compute_checksum(path, file, values):
-        raise UserError(f"{path}: damaged: its checksum does not fit; copy or download it again")
+        raise UserError(f"{path}: damaged: its checksum does not match; copy or download it again")
 
 
 def _compute_checksum(path: Path, file: "h5py.File", values: Iterable[np.ndarray]) -> int:

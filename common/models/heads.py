@@ -1,4 +1,4 @@
-"""The heads: from the latents or reconstructions of the backbones to one level or three."""
+"""Heads, which map the latents or reconstructions of the backbones to one level or three."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from .attention import channel_attention
 
 
 class Block(NamedTuple):
-    """A convolution of a head, and the layers that follow it one by one."""
+    """A convolution of a head, and the layers that follow it."""
 
     convolution: layers.Conv2D
     normalisation: layers.BatchNormalization
@@ -22,12 +22,12 @@ class Block(NamedTuple):
 
     @property
     def sees_colours(self) -> bool:
-        """Whether its input is a reconstruction, as that of a first block is."""
+        """Whether its input is a reconstruction, as in the first blocks of `rec_head`."""
         return self.convolution.input_shape[-1] == 3
 
 
 def build_block(features: tf.Tensor, filters: int, pools: bool) -> tuple[tf.Tensor, Block]:
-    """Convolution, batch normalisation, ReLU; half the height and width if it `pools`."""
+    """Apply convolution, batch normalisation, ReLU and, if it `pools`, 2x2 max pooling."""
     convolution, normalisation = layers.Conv2D(filters, 3, padding="same"), _normalisation()
     pooling = layers.MaxPooling2D() if pools else None
     x = tf.nn.relu(normalisation(convolution(features)))
@@ -36,7 +36,7 @@ def build_block(features: tf.Tensor, filters: int, pools: bool) -> tuple[tf.Tens
 
 
 def _normalisation() -> layers.Layer:
-    # On several devices, the statistics are those of the whole batch, as on one.
+    # On several devices, compute the statistics over the whole batch, as on one.
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     return layers.BatchNormalization(synchronized=several)
 
@@ -46,7 +46,7 @@ def _product(branches: list[tf.Tensor]) -> tf.Tensor:
 
 
 def _dense(x: tf.Tensor, units: int, name: str | None = None) -> tf.Tensor:
-    # In float32 whatever the policy: a level of 30 in bfloat16 would be rounded to an eighth.
+    # Always in float32: bfloat16 would round a level of 30 to a multiple of 1/8.
     return layers.Dense(units, activation="relu", name=name, dtype="float32")(x)
 
 

@@ -1,23 +1,23 @@
-"""What JND levels are: the codec they belong to, and whether viewers or VMAF gave them."""
+"""Meaning of JND levels: their codec, and whether they come from viewers or from VMAF."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-UNKNOWN = "not told by the weights"
+UNKNOWN = "not recorded in the weight file"
 VIEWERS, PROXY = "viewers", "proxy"
-THRESHOLDS = (94.5, 91.25, 87.0)  # VMAF below which proxy labels JND1 to JND3 lie by default
-# How versions up to 0.9 wrote the kind of proxy labels.
+THRESHOLDS = (94.5, 91.25, 87.0)  # default VMAF thresholds of the proxy labels JND1 to JND3
+# The kind of proxy labels as versions up to 0.9 wrote it.
 _PROXY_OF_0_9 = re.compile(r"objective stand-in \(VMAF below ([\d., ]+)\)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """What the levels of a dataset are, or those that a model was trained on."""
+    """Meaning of the levels in a dataset, or of those that a model was trained on."""
 
     codec: str = ""  # `constants.QP` or `constants.QUALITY`; empty if unknown
-    kind: str = ""  # VIEWERS, PROXY, another word in someone's own manifest; empty if unknown
-    thresholds: tuple[float, ...] = ()  # VMAF below which JND1 to JND3 lie, for proxy labels
+    kind: str = ""  # VIEWERS, PROXY, or a user's own word from a manifest; empty if unknown
+    thresholds: tuple[float, ...] = ()  # of proxy labels: the VMAF thresholds of JND1 to JND3
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str]) -> "Labels":
@@ -29,18 +29,18 @@ class Labels:
         return cls(codec=fields.get("codec", ""), kind=kind, thresholds=numbers)
 
     def to_fields(self) -> dict[str, str]:
-        """Make the fields that `from_fields` reads; those that are empty are left out."""
+        """Make the fields that `from_fields` reads, without empty ones."""
         thresholds = "/".join(f"{threshold:g}" for threshold in self.thresholds)
         fields = {"codec": self.codec, "level_kind": self.kind, "thresholds": thresholds}
         return {name: text for name, text in fields.items() if text}
 
     @property
     def is_proxy(self) -> bool:
-        """Whether something other than viewers gave these labels."""
+        """Whether these labels are known not to come from viewers."""
         return self.kind not in (VIEWERS, "")
 
     def describe(self) -> str:
-        """Describe who gave these labels, for readers of a table or report; empty if unknown."""
+        """Describe the origin of the labels for a table or report; empty if unknown."""
         if not self.is_proxy:
             return "viewers' judgements" if self.kind else ""
         kind = self.kind

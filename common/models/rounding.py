@@ -1,4 +1,4 @@
-"""Rounding kernels so that the errors cancel."""
+"""Rounding of kernels, in which errors cancel."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def round_taps(taps: np.ndarray, round_tap: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Round `taps` [taps, ...] by `round_tap`, each together with the error of those before it.
+    """Round each of `taps` [taps, ...] by `round_tap`, and carry its error over to the next.
 
     Neighbouring taps are multiplied by nearly equal inputs, so their errors cancel in the sum;
     independent errors would shift whole channels.

@@ -1,4 +1,4 @@
-"""Paths of weight files and entropy models; nothing here takes long to import."""
+"""Paths of weight files and entropy models."""
 
 import contextlib
 from pathlib import Path
@@ -11,10 +11,10 @@ PUBLISHED = "the published weights are at zenodo.org, record 11080876"
 
 
 def find_weights(path: Path, names: list[str]) -> Path:
-    """Find a weight file: `path` itself, or in a folder the first of `names` that exists.
+    """Find a weight file: `path` itself or, if it is a folder, the first of `names` in it.
 
     Raises:
-        UserError: none exists; the message names what was looked for.
+        UserError: there is none; the message names the files that were looked for.
     """
     path = Path(path)
     with contextlib.suppress(OSError):
@@ -25,14 +25,14 @@ def find_weights(path: Path, names: list[str]) -> Path:
         if (path / name).is_file():
             return path / name
     looked_for = f"no {' or '.join(names)} in it" if path.is_dir() else "no such folder or file"
-    raise UserError(f"{path}: {looked_for}; {PUBLISHED}, and `train --help` tells how to make some")
+    raise UserError(f"{path}: {looked_for}; {PUBLISHED}, or train your own: train --help")
 
 
 def entropy_file(weights_file: Path, target: str | None = None) -> Path:
-    """Name the file of an entropy model, beside the weight file of its backbone.
+    """Name the file of an entropy model, which is next to the weight file of its backbone.
 
     Args:
-        target: which backbone, if the weight file holds several.
+        target: the backbone's target, if the weight file holds several backbones.
     """
     suffix = f".{target}{ENTROPY_SUFFIX}" if target else ENTROPY_SUFFIX
     return Path(weights_file).with_suffix(suffix)

@@ -1,6 +1,6 @@
 """Weight files: Keras 2 HDF5, in the layout of the published ones.
 
-Layers are matched by their order. Of a layer's name only the kind counts: Keras numbers layers as a
+Layers are matched by order and kind, not by name: Keras numbers layers in the order in which a
 process makes them, so the same layer may be conv2d in one file and conv2d_37 in another.
 """
 
@@ -43,11 +43,11 @@ Layer = tuple[str, list[tuple[int, ...]]]  # name, and the shapes of its weights
 
 @dataclass(frozen=True, kw_only=True)
 class WeightFile:
-    """All that a weight file holds."""
+    """Content of a weight file."""
 
-    layers: list[tuple[str, list[np.ndarray]]]  # by name, those that have weights
-    labels: Labels  # that the model was trained on; empty fields if the file does not record them
-    # What latents are rounded to, integers plus float32 [192] per backbone, before the head sees
+    layers: list[tuple[str, list[np.ndarray]]]  # names and weights of layers that have weights
+    labels: Labels  # on which the model was trained; empty fields if the file has none
+    # Latents are rounded to integers plus these, float32 [192] per backbone, before the head sees
     # them; None if the head sees unrounded latents, as in the published models.
     offsets: list[np.ndarray] | None
 
@@ -56,8 +56,7 @@ def read_weight_file(path: Path) -> WeightFile:
     """Read a weight file, whichever model it belongs to.
 
     Raises:
-        UserError: the file is damaged (by its checksum, if it has one), or has NaN or infinite
-            weights.
+        UserError: the file is damaged, or has NaN or infinite weights.
     """
     with open_weights(path) as file:
         layers = [
@@ -69,11 +68,11 @@ def read_weight_file(path: Path) -> WeightFile:
 
 
 def read_weights(model: "tf.keras.Model", path: Path) -> WeightFile:
-    """Read a weight file, and give `model` its weights.
+    """Read a weight file, and assign its weights to `model`.
 
     Raises:
-        UserError: as `read_weight_file`, or the file belongs to another model; the message says
-            what was expected and found.
+        UserError: as `read_weight_file`, or the file belongs to another model; the message names
+            the first difference.
     """
     own = [layer for layer in model.layers if layer.weights]
     expected = [(layer.name, [tuple(weight.shape) for weight in layer.weights]) for layer in own]
@@ -132,12 +131,8 @@ def write_weights(
     labels: Labels | None = None,
     offsets: Sequence[np.ndarray] | None = None,
 ) -> None:
-    """Write the weights of `model` to the file `path`, completely or not at all.
+    """Write the weights of `model` to a file; `labels` and `offsets` are as in `WeightFile`."""
 
-    Args:
-        labels: what the model was trained on.
-        offsets: as in `WeightFile`.
-    """
     with atomic_write(Path(path), overwrite=True) as temporary:
         model.save_weights(temporary, save_format="h5")
         with h5py.File(temporary, "a") as file:  # Keras ignores attributes that it does not know
