@@ -126,7 +126,7 @@ def _holds(coder, latents):
         assert np.array_equal(decoded, np.round(latent - coder.offset) + coder.offset)
         assert coder.compress(decoded) == string
     other = {b"t": b"c", b"c": b"t"}[string[:1]]
-    with pytest.raises(UserError, match="does not read"):
+    with pytest.raises(UserError, match="cannot read them"):
         coder.decompress(other + string[1:], SIZE)
     with pytest.raises(UserError, match="damaged"):
         coder.decompress(b"?" + string[1:], SIZE)

@@ -301,7 +301,7 @@ def test_an_entropy_model_of_other_weights_is_refused(trained, tmp_path, capsys)
     ]  # fmt: skip
     refused(arguments, capsys, "ImgReconstruction.entropy.npz: belongs to other weights")
     (tmp_path / "ImgReconstruction.entropy.npz").write_bytes(prior[:1000])
-    refused(arguments, capsys, "not a whole file of an entropy model")
+    refused(arguments, capsys, "not an entropy model, or damaged")
 
 
 def test_a_loss_that_is_no_number_stops_and_names_the_frames(data, tmp_path, capsys):

@@ -1,9 +1,9 @@
-"""Bitstream files: the latents of a picture as strings, and what it takes to decode them.
+"""Bitstream files: the latents of a picture as strings, and the metadata to decode them.
 
-    magic 8 bytes ─ version 1 byte ─ SHA-256 of the rest, 16 bytes ─ msgpack: the fields below
+    magic 8 bytes ─ version 1 byte ─ SHA-256 of the rest, 16 bytes ─ msgpack of `Bitstream`
 
-A file is read whole or rejected: the checksum covers every field. Each latent has a checksum of its
-own, so that one that decodes differently on another machine is noticed, too.
+The SHA-256 covers every field, so damaged files are rejected. The symbols of each latent also have
+a checksum, which detects a machine that decodes them differently.
 """
 
 import math
@@ -19,55 +19,55 @@ from ..base.errors import UserError
 from ..base.files import check_regular, checksum
 
 SUFFIX = ".latent"
-STRIDE = 16  # pixels per value of a latent's channel, in both directions
-OWN = "own"  # the view of a picture that is compressed at its own size
+STRIDE = 16  # a latent's height and width are those of the frame divided by this
+OWN = "own"  # view of pictures that are compressed at their own size
 MAGIC = b"LASeRJND"
 _VERSION, _DIGEST = 1, 16
 _LARGEST_FILE = 2**26
-# Limits for msgpack, which allocates as many items as a file claims before it reads the first.
+# Limits for msgpack, which allocates as many items as a file claims to have.
 _LIMITS = {"max_array_len": 100, "max_str_len": 1000, "max_map_len": 0, "max_ext_len": 0}
 _VIEWS = ("stretched", "centre", OWN)
-_STORED_VIEWS = {"stretched": "squashed"}  # as version 1 of the file calls it
+_STORED_VIEWS = {"stretched": "squashed"}  # names of views in version 1 of the file format
 MOST_POSITIONS = 2**16  # height times width of a latent: a picture of 16 million pixels
 
 
 class CodedLatent(NamedTuple):
     """One latent of a picture; checksums are 32 hexadecimal digits."""
 
-    target: str  # "Img", or "JND1" to "JND3": what its backbone reconstructs
-    analysis: str  # checksum of the weights of the analysis transform that made it
-    backbone: str  # checksum that includes the synthesis transform, if the codec had one
+    target: str  # what its backbone reconstructs: "Img", or "JND1" to "JND3"
+    analysis: str  # checksum of its analysis transform's weights
+    backbone: str  # checksum of these and of the synthesis transform's, if the codec has one
     entropy_model: str  # checksum of the entropy model
     symbols: int  # `symbols_checksum` of the quantized latent
-    string: bytes  # from a range coder
+    string: bytes  # made by a range coder
 
 
 class Bitstream(NamedTuple):
-    """A picture as its latents."""
+    """A compressed picture."""
 
-    height: int  # of the picture before it was compressed, in pixels
+    height: int  # of the original picture, in pixels
     width: int
-    view: str  # how it was fitted to 640x352, or OWN: padded to multiples of 16
+    view: str  # how the picture was fitted to 640x352; or OWN: padded to multiples of 16
     latents: list[CodedLatent]
 
     @property
     def latent_size(self) -> tuple[int, int]:
-        """Height and width of its latents."""
+        """Height and width of the latents."""
         if self.view == OWN:
             return -(-self.height // STRIDE), -(-self.width // STRIDE)
         return HEIGHT // STRIDE, WIDTH // STRIDE
 
 
 def is_bitstream(path: Path) -> bool:
-    """Whether a file is a bitstream file, by its name."""
+    """Tell by its name whether a file is a bitstream file."""
     return path.suffix.lower() == SUFFIX
 
 
 def symbols_checksum(latent: np.ndarray, offset: np.ndarray) -> int:
-    """CRC-32 of the integers in a quantized latent [..., channels].
+    """Compute the CRC-32 of the integers in a quantized latent [..., channels].
 
     Args:
-        offset: what the latent is integers plus, float32 [channels].
+        offset: float32 [channels]; the latent is integers plus this.
     """
     return zlib.crc32(np.rint(latent - offset).astype("<i4").tobytes())
 
@@ -84,7 +84,7 @@ def unpack(data: bytes) -> Bitstream:
     """Parse the bytes of a bitstream file.
 
     Raises:
-        UserError: they are damaged, truncated, of another kind, or of a later version.
+        UserError: they are damaged, truncated, of another version, or not a bitstream file's.
     """
     head = len(MAGIC) + 1
     if data[: len(MAGIC)] != MAGIC:
@@ -131,11 +131,7 @@ def _digest(content: bytes) -> bytes:
 
 
 def _check(bitstream: Bitstream) -> None:
-    """Check all fields, so that no later step has to.
-
-    Raises:
-        ValueError: a field has a value that `pack` never writes.
-    """
+    """Raise a ValueError if a field has a value that `pack` never writes."""
     whole = all(type(side) is int and 0 < side < 2**31 for side in bitstream[:2])
     if (
         not whole

@@ -1,4 +1,4 @@
-"""Decoding of bitstream files to latents, which takes an entropy model and no transform."""
+"""Decoding of bitstream files to latents, which needs entropy models but no transforms."""
 
 import functools
 import threading
@@ -13,7 +13,7 @@ from .bitstream import STRIDE, Bitstream, CodedLatent, symbols_checksum
 from .entropy_model import find_entropy_model
 from .range_coding import RangeCoder
 
-_LOADING = threading.Lock()  # so that threads load each coder once
+_LOADING = threading.Lock()  # makes threads load each coder only once
 
 
 def decode(latent: CodedLatent, size: tuple[int, int], folders: Iterable[Path]) -> np.ndarray:
@@ -23,16 +23,16 @@ def decode(latent: CodedLatent, size: tuple[int, int], folders: Iterable[Path]) 
         folders: where to look for its entropy model.
 
     Raises:
-        UserError: the entropy model is not there, the string is another library's, or decodes to
-            something other than what was encoded.
+        UserError: there is no such entropy model, or the string was made by another library or
+            decodes to other symbols than were encoded.
     """
     with _LOADING:
         coder = _load_coder(latent.entropy_model, tuple(folders))
     values = coder.decompress(latent.string, size)
     if symbols_checksum(values, coder.offset) != latent.symbols:
         raise UserError(
-            f"its {latent.target} string does not decode to what was encoded: it was made with "
-            "other versions of the packages, or on a machine that computes differently"
+            f"its {latent.target} string does not decode to what was encoded: other versions of "
+            "the packages made it, or a machine that computes differently"
         )
     return values
 
@@ -40,13 +40,13 @@ def decode(latent: CodedLatent, size: tuple[int, int], folders: Iterable[Path]) 
 def latents_for_head(
     analyses: Sequence[str], bitstream: Bitstream, folders: Iterable[Path], weights: Path
 ) -> list[np.ndarray]:
-    """Decode what a model's head sees of a picture: float32 [22, 40, 192] per backbone.
+    """Decode the input of a model's head: a latent, float32 [22, 40, 192], per backbone.
 
-    For a picture compressed at its own size, that is the middle of its latents.
+    For a picture compressed at its own size, that is the centre of its latents.
 
     Args:
         analyses: the checksums of the analysis transforms of the model's backbones.
-        weights: the model's weight file, to name it in errors.
+        weights: the model's weight file, named in errors.
 
     Raises:
         UserError: other backbones compressed the picture, it is smaller than 640x352, or as
@@ -57,19 +57,19 @@ def latents_for_head(
     rows, columns = HEIGHT // STRIDE, WIDTH // STRIDE
     if height < rows or width < columns:
         size = f"{bitstream.width}x{bitstream.height}"
-        raise UserError(f"coded at its own size, {size}, of which {WIDTH}x{HEIGHT} cannot be seen")
+        raise UserError(f"compressed at its own size, {size}, smaller than {WIDTH}x{HEIGHT}")
     top, left = (height - rows) // 2, (width - columns) // 2
     latents = (decode(each, bitstream.latent_size, folders) for each in coded)
     return [latent[top : top + rows, left : left + columns] for latent in latents]
 
 
 def find_latent(bitstream: Bitstream, analysis: str, weights: Path) -> CodedLatent:
-    """Find the latent that the analysis transform with a checksum made.
+    """Find the latent made by the analysis transform with the checksum `analysis`.
 
-    Two backbones with the same analysis transform make the same latents, whatever their synthesis.
+    The backbones may differ in their synthesis transforms, on which latents do not depend.
 
     Args:
-        weights: the weight file of the analysis transform, to name it in errors.
+        weights: the weight file of the analysis transform, named in errors.
 
     Raises:
         UserError: other analysis transforms made all latents.
@@ -80,7 +80,7 @@ def find_latent(bitstream: Bitstream, analysis: str, weights: Path) -> CodedLate
     made_by = ", ".join(f"{each.target} {each.analysis[:8]}" for each in bitstream.latents)
     raise UserError(
         f"compressed by the analysis transforms {made_by}, not by {weights}'s {analysis[:8]}; "
-        "E2E models train their own, and common.compact rounds them: compact both files or neither"
+        "E2E models train their own, and common.compact rounds weights: compact both files or none"
     )
 
 

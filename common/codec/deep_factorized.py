@@ -1,11 +1,10 @@
-"""A learned distribution per latent channel: the one inside the entropy model.
+"""The entropy model's learned distribution of each latent channel.
 
     value ─ softplus(matrix) · value + bias ─ + tanh(factor) · tanh ─ ... ─ logit ─ sigmoid
             1 to 3 values, 3 to 3, 3 to 1     after all but the last          cumulative
 
-The cumulative distribution is a small network that can only rise. How much it rises around a value
-is the probability of the integer that the value is rounded to, and the density of the value under
-uniform noise of width 1.
+The cumulative distribution is a small monotonic network. Its increase from value - 0.5 to value +
+0.5 is the probability of an integer, and the density of a value with uniform noise of width 1.
 
 Source: Ballé et al., "Variational Image Compression with a Scale Hyperprior", ICLR 2018, appendix
 6.1 and 6.2. The weights have the names, shapes and initial values of tensorflow-compression's
@@ -19,12 +18,12 @@ import numpy as np
 from ..base.framework import tf
 
 _WIDTHS = (1, 3, 3, 1)
-_SCALE = 10.0  # the spread of values that the initial weights expect
-_HALVINGS = 60  # of an interval: down to the last digit of float64
+_SCALE = 10.0  # spread of the initial distributions
+_BISECTIONS = 60  # reach the last digit of float64
 
 
 class NoisyDeepFactorized(tf.Module):
-    """A distribution per channel, freshly initialised."""
+    """A distribution per channel, with initial weights."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -43,7 +42,7 @@ class NoisyDeepFactorized(tf.Module):
                 self._factors.append(tf.Variable(factor, name=f"factor_{number}"))
 
     def logits(self, values: tf.Tensor) -> tf.Tensor:
-        """Logits of the cumulative distribution at `values` [..., channels], in their precision."""
+        """Compute the cumulative distributions' logits at `values` [..., channels]."""
         values = tf.convert_to_tensor(values)
         logits = tf.transpose(tf.reshape(values, (-1, 1, self.channels)), (2, 1, 0))
         for number, (matrix, bias) in enumerate(zip(self._matrices, self._biases)):
@@ -55,10 +54,10 @@ class NoisyDeepFactorized(tf.Module):
         return tf.reshape(tf.transpose(logits, (2, 1, 0)), tf.shape(values))
 
     def log_prob(self, values: tf.Tensor) -> tf.Tensor:
-        """Logarithms of the densities at `values` [..., channels] under uniform noise."""
+        """Compute the log densities at `values` [..., channels] with uniform noise."""
         values = tf.convert_to_tensor(values)
         below, above = self.logits(values - 0.5), self.logits(values + 0.5)
-        # The difference of two sigmoids, on the side where neither is near 1.
+        # Subtract the two sigmoids on the side where neither is near 1, for precision.
         right = above > 0
         more = tf.math.log_sigmoid(tf.where(right, -below, above))
         less = tf.math.log_sigmoid(tf.where(right, -above, below))
@@ -72,13 +71,13 @@ class NoisyDeepFactorized(tf.Module):
             low *= 2
         while (self.logits(high) < logit).numpy().any():
             high *= 2
-        for _ in range(_HALVINGS):
+        for _ in range(_BISECTIONS):
             middle = (low + high) / 2
             beyond = (self.logits(middle) > logit).numpy()
             low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
         return (low + high) / 2
 
     def quantization_offset(self) -> np.ndarray:
-        """Distance of the medians from integers: float32 [channels], -0.5 to 0.5."""
+        """Compute the medians' distances from integers: float32 [channels], -0.5 to 0.5."""
         medians = self.quantiles(0.5)
         return (medians - np.rint(medians)).astype(np.float32)

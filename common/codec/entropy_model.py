@@ -1,8 +1,8 @@
-"""The entropy model of the latents: how many bits they take.
+"""The entropy model of the latents, which estimates their bits and provides the range coder.
 
-A latent is coded as integers: rounded, each of its 192 channels by its own table of probabilities,
-which comes from a learned distribution. Rounding has no gradient, so training adds uniform noise of
-the same width instead; the bits under noise are an upper bound of the bits after rounding.
+A latent is rounded to integers, which are range-coded with a table of probabilities for each of the
+192 channels, computed from a learned distribution. Rounding has no gradient, so training adds
+uniform noise of width 1 instead; the bits with noise are an upper bound of those after rounding.
 
 Sources: Ballé et al., "End-to-end Optimized Image Compression", ICLR 2017 (noise, rate and
 distortion); Ballé et al., "Variational Image Compression with a Scale Hyperprior", ICLR 2018,
@@ -26,16 +26,16 @@ from .range_coding import ConstrictionCoder, RangeCoder, TensorFlowCompressionCo
 
 try:
     import tensorflow_compression as tfc
-except ModuleNotFoundError:  # as from Python 3.12 on
+except ModuleNotFoundError:  # there is none for Python 3.12 and later
     tfc = None
 
 _LARGEST_FILE = 2**24  # bytes; a file for 192 channels takes 60 kB
 
 
 def add_noise(latents: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Add uniform noise to latents [batch, h, w, 192], as training does in place of rounding.
+    """Add uniform noise to latents [batch, h, w, 192], in place of rounding, for training.
 
-    The noise depends on `seed` (int [2]) alone, so an interrupted training resumes with the same.
+    The noise depends only on `seed` (int [2]), so that resumed training gets the same noise.
     """
     return latents + tf.random.stateless_uniform(tf.shape(latents), seed, -0.5, 0.5)
 
@@ -46,10 +46,10 @@ def quantize(latents: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
 
 
 class EntropyModel:
-    """A learned distribution per latent channel, freshly initialised, and what follows from it.
+    """A learned distribution per latent channel, with initial weights.
 
     Attributes:
-        distribution: tensorflow-compression's where it is installed, else ours, with the same
+        distribution: tensorflow-compression's if it is installed, else ours, with the same
             weights.
     """
 
@@ -67,25 +67,25 @@ class EntropyModel:
         return tf.reduce_sum(log_prob, axis=(1, 2, 3)) / -np.log(2)
 
     def quantization_offset(self) -> np.ndarray:
-        """Find what latents are rounded to integers plus: the medians' fractions, float32 [192]."""
+        """Find the medians' fractions, float32 [192]; latents are rounded to integers plus these."""
         if isinstance(self.distribution, NoisyDeepFactorized):
             return self.distribution.quantization_offset()
         return tf.function(tfc.quantization_offset)(self.distribution).numpy()
 
     @functools.cached_property
     def coder(self) -> RangeCoder:
-        """The range coder; its tables are built once, from the weights at the first use."""
+        """The range coder; its tables are built from the weights at first use."""
         if isinstance(self.distribution, NoisyDeepFactorized):
             return ConstrictionCoder(self.distribution)
         return TensorFlowCompressionCoder(self.distribution)
 
     @functools.cached_property
     def checksum(self) -> str:
-        """Checksum of the weights at its first use: 32 hexadecimal digits."""
+        """Checksum of the weights at first use: 32 hexadecimal digits."""
         return _checksum({name: weight.numpy() for name, weight in self._weights.items()})
 
     def write(self, path: Path, backbone: tf.keras.Model, overwrite: bool = True) -> None:
-        """Write the weights, with a checksum of the `backbone` whose latents they describe."""
+        """Write the weights, with a checksum of the `backbone` that makes the latents."""
         values = {name: weight.numpy() for name, weight in self._weights.items()}
         entries = {"backbone": weights_checksum(backbone), **values}
         write_arrays(path, entries, overwrite=overwrite)
@@ -94,12 +94,12 @@ class EntropyModel:
         """Read weights that `write` wrote.
 
         Raises:
-            UserError: the file is damaged, or belongs to another backbone than `backbone`.
+            UserError: the file is damaged, or does not belong to `backbone`.
         """
         values = _read_values(path)
         if values.pop("backbone") != weights_checksum(backbone):
             raise UserError(
-                f"{path}: belongs to other weights than the file beside it; without it, "
+                f"{path}: belongs to other weights than the file next to it; if you remove it, "
                 "all but the bits can be measured"
             )
         self.assign(values, path)
@@ -112,24 +112,24 @@ class EntropyModel:
         """
         weights = self._weights
         if values.keys() != weights.keys():
-            raise _damaged(path, "its arrays have other names")
+            raise _damage_error(path, "its arrays have other names")
         for name, weight in weights.items():
             value = values[name]
             if (value.dtype, value.shape) != (weight.dtype.as_numpy_dtype, tuple(weight.shape)):
-                raise _damaged(path, f"{name} is {value.dtype} {value.shape}")
+                raise _damage_error(path, f"{name} is {value.dtype} {value.shape}")
             if not np.isfinite(value).all():
-                raise _damaged(path, f"{name} holds NaN or infinite numbers")
+                raise _damage_error(path, f"{name} holds NaN or infinite numbers")
         for name, weight in weights.items():
             weight.assign(values[name])
 
     @property
     def _weights(self) -> dict[str, tf.Variable]:
-        """By the names that both libraries share."""
+        """The variables by the name that they have in both libraries."""
         return {each.name.split("/")[-1].split(":")[0]: each for each in self.trainable_variables}
 
 
 def copy_entropy_model(source: Path, backbone: tf.keras.Model, path: Path, overwrite: bool) -> None:
-    """Write the entropy model in the file `source` to `path`, as that of `backbone`.
+    """Copy the entropy model in the file `source` to `path`, for another backbone.
 
     Raises:
         UserError: `source` is damaged.
@@ -139,17 +139,13 @@ def copy_entropy_model(source: Path, backbone: tf.keras.Model, path: Path, overw
 
 
 def find_entropy_model(wanted: str, folders: Iterable[Path]) -> EntropyModel:
-    """Find the entropy model with the checksum `wanted` among the files in `folders`.
-
-    Raises:
-        UserError: none of them holds it.
-    """
+    """Find the entropy model with the checksum `wanted` in `folders`, or raise a UserError."""
     folders = list(dict.fromkeys(folders))
     for path in (path for folder in folders for path in sorted(folder.glob(f"*{ENTROPY_SUFFIX}"))):
         try:
             values = _read_values(path)
         except UserError:
-            continue  # another damaged file is no reason to stop
+            continue  # a damaged file may be another model's
         del values["backbone"]
         if _checksum(values) == wanted:
             model = EntropyModel()
@@ -158,17 +154,17 @@ def find_entropy_model(wanted: str, folders: Iterable[Path]) -> EntropyModel:
     searched = " or ".join(map(str, folders))
     raise UserError(
         f"its entropy model {wanted[:8]} (a *{ENTROPY_SUFFIX} file) is not in {searched}; "
-        "copy it there from beside the weights that compressed the picture"
+        "copy it there; it is next to the weights that compressed the picture"
     )
 
 
 def weights_checksum(model: tf.keras.Model) -> str:
-    """Checksum of the weights of `model`: 64 hexadecimal digits."""
+    """Compute the checksum of the weights of `model`: 64 hexadecimal digits."""
     return checksum(weight.numpy().tobytes() for weight in model.weights)
 
 
 def _read_values(path: Path) -> dict[str, Any]:
-    """Read the arrays and the checksum that `EntropyModel.write` wrote."""
+    """Read the arrays that `EntropyModel.write` wrote, with the backbone's checksum as text."""
     try:
         check_regular(path)
         values: dict[str, Any] = read_arrays(path, _LARGEST_FILE)
@@ -176,12 +172,12 @@ def _read_values(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, ValueError, KeyError, MemoryError) as error:
-        raise _damaged(path, error) from None
+        raise _damage_error(path, error) from None
     return values
 
 
-def _damaged(path: Path, reason: object) -> UserError:
-    return UserError(f"{path}: not a whole file of an entropy model ({reason})")
+def _damage_error(path: Path, reason: object) -> UserError:
+    return UserError(f"{path}: not an entropy model, or damaged ({reason})")
 
 
 def _checksum(values: dict[str, np.ndarray]) -> str:

@@ -1,4 +1,4 @@
-"""The learned image codec, in one class."""
+"""The learned image codec."""
 
 import functools
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from .bitstream import CodedLatent, symbols_checksum
 from .decoding import decode
 from .entropy_model import EntropyModel, weights_checksum
 
-# A frame uint8 [height, width, 3], blue-green-red, sides multiples of 16, to its latent, float32
-# [height / 16, width / 16, 192].
+# Maps a frame, uint8 [height, width, 3], blue-green-red, with sides that are multiples of 16, to
+# its latent, float32 [height / 16, width / 16, 192].
 Analyse = Callable[[np.ndarray], np.ndarray]
 LoadAnalysis = Callable[[tf.keras.Model], Analyse]
 _ANY_SIZE = (None, None, 3)
@@ -46,10 +46,10 @@ class LatentCodec:
         target: what the backbone reconstructs: "Img", or "JND1" to "JND3".
         backbone: the transforms, for frames of any size.
         weights: the weight file of the backbone; named in errors.
-        entropy_file: the file of the entropy model, which is read when it is first needed.
-        load_analysis: loads the analysis transform for a runtime, TensorFlow by default. Latents
-            differ in their last bits from one runtime to another, so whoever predicts from pixels
-            and from strings passes the same (`inference.runtime.load_analysis`).
+        entropy_file: the file of the entropy model, which is read when first needed.
+        load_analysis: loads the analysis transform for a runtime, TensorFlow by default. The last
+            bits of latents depend on the runtime, so levels from strings equal those from pixels
+            only if both use the same one (see `inference.runtime.load_analysis`).
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class LatentCodec:
         level: str | None = None,
         load_analysis: LoadAnalysis = load_analysis_with_keras,
     ) -> "list[LatentCodec]":
-        """Load the analysis transforms in the weight file of a model: a codec per backbone.
+        """Load the analysis transforms in the weight file of a model, as a codec per backbone.
 
-        They compress, but do not reconstruct, since such files hold no synthesis transforms.
+        These codecs cannot reconstruct frames, since the file has no synthesis transforms.
 
         Args:
-            level: the level that the model predicts, if it predicts one.
+            level: the level that the model predicts, if it predicts only one.
 
         Raises:
             UserError: the file is damaged, or another model's.
@@ -121,7 +121,7 @@ class LatentCodec:
         """
         if not self.entropy_file.exists():
             command = program("entropy")
-            raise UserError(f"{self.entropy_file}: no such file; {command} trains this model")
+            raise UserError(f"{self.entropy_file}: no such file; train this model with {command}")
         model = EntropyModel()
         model.read(self.entropy_file, self.backbone.whole)
         return model
@@ -131,15 +131,15 @@ class LatentCodec:
         """The synthesis transform.
 
         Raises:
-            UserError: the weight file holds none.
+            UserError: the weight file has none.
         """
         if self.backbone.synthesis is None:
-            raise UserError(f"{self.weights}: holds no synthesis transform to reconstruct with")
+            raise UserError(f"{self.weights}: has no synthesis transform to reconstruct with")
         return self.backbone.synthesis
 
     @functools.cached_property
     def analysis_checksum(self) -> str:
-        """Checksum of the analysis transform, which tells whose strings can be reconstructed."""
+        """Checksum of the analysis transform, stored with each latent that it makes."""
         return weights_checksum(self.backbone.analysis)[:32]
 
     @functools.cached_property
@@ -155,7 +155,7 @@ class LatentCodec:
         return tf.function(self.synthesis, reduce_retracing=True)
 
     def latents(self, frame: np.ndarray) -> np.ndarray:
-        """Compute the latent of a frame, both as `Analyse` says."""
+        """Compute the latent of a frame; for the shapes, see `Analyse`."""
         return self._analyse(frame)
 
     def compress(self, frame: np.ndarray) -> CodedLatent:
@@ -181,7 +181,9 @@ class LatentCodec:
         )
 
     def decompress(self, latent: CodedLatent, size: tuple[int, int]) -> np.ndarray:
-        """Decode a quantized latent, float32 [*size, 192], whose entropy model lies beside ours.
+        """Decode a quantized latent, float32 [*size, 192].
+
+        Its entropy model is looked for in the folder of this codec's own.
 
         Raises:
             UserError: as `decode`.

@@ -1,7 +1,7 @@
-"""Range coders: quantized latents to strings and back, by tables of probabilities.
+"""Range coders, which code quantized latents as strings by tables of probabilities.
 
-There are two, of tensorflow-compression and of constriction, each for the distribution of its own
-side. Neither reads what the other wrote, so the first byte of a string tells which it was.
+There are two: tensorflow-compression's for its own distribution, and constriction's for ours.
+Neither can read the other's strings, so the first byte of a string names the coder.
 """
 
 import math
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import tensorflow_compression as tfc
 
 LIBRARIES = {b"t": "tensorflow-compression", b"c": "constriction"}
-# Probability of what a table leaves out, both ends together; a value there takes 32 bits more.
+# Probability of all values outside a table (both tails); each of those takes 32 more bits.
 TAILS = 2.0**-16
-# Probabilities are counted in steps as coarse as this, so that the tables are the same wherever
-# they are made, though logarithms differ in their last digit from one processor to the next.
+# Probabilities are rounded to multiples of 1 / STEPS, so that all machines make the same tables,
+# although the last digits of logarithms differ between processors.
 STEPS = 2.0**20
-DAMAGED = "a string is damaged, or of other latents"
+DAMAGED = "a string is damaged, or belongs to other latents"
 
 
 class RangeCoder(Protocol):
@@ -38,7 +38,7 @@ class RangeCoder(Protocol):
         """Decode a quantized latent of `size` (height, width).
 
         Raises:
-            UserError: the string is the other library's, or visibly damaged.
+            UserError: the string was made by the other library, or is visibly damaged.
         """
 
 
@@ -51,7 +51,7 @@ class TensorFlowCompressionCoder:
         settings = {"coding_rank": 3, "compression": True, "stateless": True}
         settings["bottleneck_dtype"] = tf.float32
 
-        # As a graph: built eagerly, the tables take 17 s instead of one.
+        # In eager mode, this would take 17 s instead of 1 s.
         @tf.function
         def build_tables() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             offset = tfc.quantization_offset(distribution)
@@ -90,7 +90,7 @@ class ConstrictionCoder:
         model = constriction.stream.model
         self.offset = distribution.quantization_offset()
         self._lowest, steps = _count_steps(distribution, self.offset)
-        # The last symbol of a table stands for all that is outside of it.
+        # The last symbol of each table stands for all values outside it.
         self._tables = [model.Categorical(np.append(each, 1), perfect=False) for each in steps]
         self._counts = np.array([len(each) for each in steps])
         self._half = model.Uniform(2**16)
@@ -118,7 +118,7 @@ class ConstrictionCoder:
             symbols = np.stack(columns)
             outside = symbols == self._counts[:, np.newaxis]
             rest = decoder.decode(self._half, 2 * int(outside.sum()))
-        except AssertionError:  # constriction's way to report it
+        except AssertionError:  # raised by constriction on invalid strings
             raise UserError(DAMAGED) from None
         if not decoder.maybe_exhausted():
             raise UserError(DAMAGED)
@@ -130,7 +130,7 @@ class ConstrictionCoder:
 def _count_steps(
     distribution: NoisyDeepFactorized, offset: np.ndarray
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Find the lowest integer in each channel's table, and the probabilities from there on."""
+    """Compute each channel's table: its lowest integer, and the probabilities in `STEPS`."""
     lowest = np.floor(distribution.quantiles(TAILS / 2) - offset).astype(int)
     counts = np.ceil(distribution.quantiles(1 - TAILS / 2) - offset).astype(int) - lowest + 1
     values = lowest + np.arange(counts.max())[:, np.newaxis] + offset.astype(np.float64)
@@ -139,16 +139,12 @@ def _count_steps(
 
 
 def _strip_library(string: bytes, library: bytes) -> bytes:
-    """Remove the first byte of a string, a key of LIBRARIES.
-
-    Raises:
-        UserError: it is another library's, or none's.
-    """
+    """Remove the first byte of a string; a UserError if it is not that of `library`."""
     if string[:1] == library:
         return string[1:]
     if string[:1] not in LIBRARIES:
         raise UserError(DAMAGED)
     raise UserError(
-        f"these strings are {LIBRARIES[string[:1]]}'s, which {LIBRARIES[library]} does not read: "
-        "decode them with the Python and the packages that they were made with"
+        f"these strings were made by {LIBRARIES[string[:1]]}; {LIBRARIES[library]} cannot read "
+        "them: use the versions of Python and of the packages that made them"
     )
