@@ -189,7 +189,7 @@ def test_other_weights_are_another_entry(own_cache, weights, tmp_path):
 def test_what_cannot_be_kept_stops_nothing(own_cache, weights, caplog):
     own_cache.write_text("a file where the folder belongs")
     assert _lat_level(weights) == pytest.approx(LAT_LEVELS[0], rel=1e-3)
-    assert f"{own_cache}: the converted model is not kept" in caplog.text
+    assert f"{own_cache}: the converted model is not cached" in caplog.text
     assert own_cache.read_text() == "a file where the folder belongs"
 
 

@@ -67,7 +67,7 @@ class EntropyModel:
         return tf.reduce_sum(log_prob, axis=(1, 2, 3)) / -np.log(2)
 
     def quantization_offset(self) -> np.ndarray:
-        """Find the medians' fractions, float32 [192]; latents are rounded to integers plus these."""
+        """Find the medians' fractions, float32 [192]; quantized latents are integers plus these."""
         if isinstance(self.distribution, NoisyDeepFactorized):
             return self.distribution.quantization_offset()
         return tf.function(tfc.quantization_offset)(self.distribution).numpy()

@@ -1,1 +1,1 @@
-"""Inference with trained models: OpenVINO on a CPU or Keras on a GPU, behind one interface."""
+"""Inference with trained models, by OpenVINO on a CPU or Keras on a GPU."""

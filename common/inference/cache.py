@@ -16,27 +16,27 @@ from ..base.files import check_regular
 
 _log = logging.getLogger(__name__)
 
-# Limit for all models together; the largest takes 104 MB.
+# Limit on the size of the whole cache; the largest model takes 104 MB.
 MOST_BYTES = 10**9
 _SUFFIX = ".model.npz"
 
 
 def default_folder() -> Path:
-    """Find the user's cache folder on this system."""
+    """Return the user's cache folder for this program."""
     return platformdirs.user_cache_path("laser-jnd")
 
 
 def load_or_make(
     folder: Path, name: str, keys: Collection[str], make: Callable[[], dict[str, Any]]
 ) -> dict[str, np.ndarray]:
-    """Read the arrays of the model `name` in `folder`; if missing or damaged, make and keep them.
+    """Read the arrays of the model `name` from the cache in `folder`, or make and store them.
+
+    A damaged file counts as missing. If the new file cannot be written, a warning is logged. If the
+    cache exceeds `MOST_BYTES`, the least recently used models are deleted.
 
     Args:
         keys: the names of the arrays.
-
-    The file holds a checksum of each array and the name of the model. If it cannot be written, that
-    is only reported on stderr. The least recently used models are deleted if all together take more
-    than `MOST_BYTES`.
+        make: computes the arrays.
     """
     path = folder / (name + _SUFFIX)
     if arrays := _load(path, name, keys):
@@ -48,7 +48,7 @@ def load_or_make(
         write_arrays(path, {"name": name, **arrays}, overwrite=True)
         _make_room(folder)
     except (OSError, UserError) as error:
-        _log.warning("%s: the converted model is not kept (%s)", folder, error)
+        _log.warning("%s: the converted model is not cached (%s)", folder, error)
     return arrays
 
 
@@ -62,7 +62,6 @@ def _load(path: Path, name: str, keys: Collection[str]) -> dict[str, np.ndarray]
 
 
 def _make_room(folder: Path) -> None:
-    """Remove the least recently used models."""
     size = 0
     entries = [(path, path.stat()) for path in folder.glob(f"*{_SUFFIX}")]
     for path, entry in sorted(entries, key=lambda each: each[1].st_mtime, reverse=True):

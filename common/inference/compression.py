@@ -1,4 +1,4 @@
-"""Picture files to bitstream files, and back."""
+"""Conversion of picture files to bitstream files, and back."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from .compression_files import OUR_BITSTREAM
 
 
 class Compressed(NamedTuple):
-    """A picture that was written as a bitstream file."""
+    """Result of compressing a picture."""
 
     file: Path
     out: Path
@@ -31,7 +31,7 @@ class Compressed(NamedTuple):
 
 
 class Decompressed(NamedTuple):
-    """A picture that was reconstructed from a bitstream file."""
+    """Result of decompressing a bitstream file."""
 
     file: Path
     out: Path
@@ -42,10 +42,10 @@ class Decompressed(NamedTuple):
 def compress_picture(
     codecs: Sequence[LatentCodec], path: Path, target: Path, view: str, overwrite: bool = False
 ) -> Compressed:
-    """Write the picture at `path` as the bitstream file `target`.
+    """Compress the picture at `path` to the bitstream file `target`.
 
     Args:
-        view: a view of `data.frames.fit` that shows one frame, or OWN: the picture's own size.
+        view: a view of `data.frames.fit` that gives one frame, or OWN: the picture's own size.
         overwrite: also replace files that are not bitstream files.
 
     Raises:
@@ -55,8 +55,8 @@ def compress_picture(
     height, width = rgb.shape[:2]
     bitstream = Bitstream(height, width, view, [])
     if math.prod(bitstream.latent_size) > MOST_POSITIONS:
-        message = f"{width}x{height} pixels at its own size take too much memory"
-        raise UserError(f"{path}: {message}; the other views take part of it")
+        message = f"compressing {width}x{height} pixels takes too much memory"
+        raise UserError(f"{path}: {message}; choose another --view than {OWN}")
     frame = (_pad(rgb) if view == OWN else fit(rgb, view)[0])[..., ::-1]
     bitstream = bitstream._replace(latents=[codec.compress(frame) for codec in codecs])
     data = pack(bitstream)
@@ -70,7 +70,7 @@ def compress_picture(
 def decompress_picture(
     codec: LatentCodec, path: Path, target: Path, overwrite: bool = False
 ) -> Decompressed:
-    """Write what `codec` reconstructs from the bitstream file at `path` as the PNG `target`.
+    """Reconstruct the bitstream file at `path` with `codec`, and write the PNG `target`.
 
     Args:
         overwrite: also replace pictures that this program did not make.
@@ -93,6 +93,6 @@ def decompress_picture(
 
 
 def _pad(rgb: np.ndarray) -> np.ndarray:
-    """Repeat a picture's last row and column up to multiples of 16."""
+    """Pad a picture to multiples of 16 by repeating its last row and column."""
     below, right = (-side % STRIDE for side in rgb.shape[:2])
     return np.pad(rgb, ((0, below), (0, right), (0, 0)), "edge")

@@ -1,4 +1,4 @@
-"""Names of the files that `compress` and `decompress` write."""
+"""Inputs of `compress` and `decompress`, and the names of their outputs."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ OUR_BITSTREAM = re.compile(MAGIC)  # the start of a bitstream file
 
 
 class Work(NamedTuple):
-    """Pairs of a file to read and a file to write, and the inputs that are skipped."""
+    """Pairs of an input and an output file, and the inputs that are skipped."""
 
     pairs: list[tuple[Path, Path]]
     errors: list[dict[str, str]]  # for JSON: `file` and `error`
@@ -30,7 +30,7 @@ def pair_pictures(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
     Inputs that cannot be read, or whose outputs cannot be written, are reported on stderr.
 
     Raises:
-        UserError: no input remains, or two would become the same file.
+        UserError: no input remains, or two inputs have the same output.
     """
     found = find_inputs(paths, {PICTURE}, "images")
     return _pair(found, lambda name: name + SUFFIX, out, OUR_BITSTREAM, overwrite)
@@ -77,10 +77,10 @@ def _pair(
 
 
 def find_labels(root: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
-    """Pair the levels of the test pictures in `root`, and its manifest, with their copies in `out`.
+    """Pair the test levels and the manifest of `root` with the copies to make in `out`.
 
     Raises:
-        UserError: `out` already has other labels.
+        UserError: `out` already contains other labels.
     """
     files = [(root / file, out / file) for file in (Path("test", LEVELS_FILE), Path(MANIFEST))]
     files = [(file, copy) for file, copy in files if file.is_file() and not _same(file, copy)]

@@ -1,4 +1,4 @@
-"""Predictions as a JSON document, as a table and as lines to read."""
+"""Formatting of predictions as a JSON document, a table or text."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """Predictions by one model, and what its levels are."""
+    """Predictions of one model, with the facts that describe its levels."""
 
     predictor: Predictor
     view: str
@@ -26,7 +26,6 @@ class Predictions:
     errors: list[Failure] = field(default_factory=list)
 
     def add(self, result: Prediction | VideoPrediction | Failure) -> None:
-        """Add the result of one input."""
         if isinstance(result, Failure):
             self.errors.append(result)
         else:
@@ -117,7 +116,7 @@ def to_table(predictions: Predictions) -> "pd.DataFrame":
 
 
 def to_text(predictions: Predictions) -> str:
-    """Make lines to read: the levels, those of scenes below their video, and what levels are."""
+    """Make a text table, with scenes below their video, and a line that explains the levels."""
     rows: list[tuple[str, Levels]] = []
     for each in predictions.inputs:
         rows.append((printable(readable(each.path or "")), each.levels))

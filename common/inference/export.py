@@ -1,4 +1,4 @@
-"""Export of trained models for programs that do not have this one."""
+"""Export of trained models to SavedModel and TensorFlow Lite, for use without this program."""
 
 import errno
 import os
@@ -16,13 +16,13 @@ def export(description: Description, weights: Path, names: list[str], view: str,
     """Write a model as a SavedModel folder or, if `out` ends in .tflite, for TensorFlow Lite.
 
     The signature "serving_default" takes a picture `rgb`, uint8 [height, width, 3], red-green-blue,
-    and gives each level by its name, float32 []. A SavedModel has a second one, "batch", for
+    and returns each level by name, float32 []. A SavedModel has a second one, "batch", for
     pictures of one size: `rgb` uint8 [batch, height, width, 3], and float32 [batch] per level.
 
     Args:
-        names: of the levels, in the order of the model's outputs.
+        names: names of the levels, in the order of the model's outputs.
         view: "centre" or "stretched", as in `Predictor.levels`.
-        out: does not exist; it is written completely or not at all.
+        out: path that does not exist; it is written completely or not at all.
 
     Raises:
         UserError: the weights are damaged, or another model's.
@@ -58,14 +58,14 @@ def export(description: Description, weights: Path, names: list[str], view: str,
             error.filename = str(out)
             raise
         except tf.errors.ResourceExhaustedError as error:
-            # TensorFlow reports a full disk this way, too.
+            # TensorFlow also reports a full disk by this error.
             if os.strerror(errno.ENOSPC) in str(error):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from None
             raise
 
 
 def crop_centre(rgb: tf.Tensor) -> tf.Tensor:
-    """Crop [batch, height, width, 3] as `common.data.frames.crop_centre`, before it resizes."""
+    """Crop [batch, height, width, 3] exactly as `common.data.frames.crop_centre` does."""
     height, width = tf.shape(rgb)[1], tf.shape(rgb)[2]
     rows = tf.round(tf.cast(width * HEIGHT, tf.float32) / WIDTH)
     columns = tf.round(tf.cast(height * WIDTH, tf.float32) / HEIGHT)
@@ -78,8 +78,7 @@ def crop_centre(rgb: tf.Tensor) -> tf.Tensor:
 def resize(rgb: tf.Tensor) -> tf.Tensor:
     """Resize [batch, height, width, 3] to uint8 [batch, 352, 640, 3].
 
-    It is `common.data.frames.resize` without the truncations of its fixed point: values differ by
-    at most 1.
+    `common.data.frames.resize` computes in fixed point, so its values may differ by 1.
     """
     frames = tf.image.resize(tf.cast(rgb, tf.float32), (HEIGHT, WIDTH))
     return tf.cast(tf.round(frames), tf.uint8)

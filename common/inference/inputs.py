@@ -1,4 +1,4 @@
-"""Files and folders of pictures and videos: found, and predicted here or on a cluster."""
+"""Prediction for files and folders of pictures and videos, here or on a cluster."""
 
 import functools
 import threading
@@ -22,7 +22,7 @@ Result = Prediction | VideoPrediction | Failure
 
 
 def find_media(paths: list[Path], coded: bool = False) -> Inputs:
-    """Find the pictures and videos and, if `coded`, bitstream files; as `find_inputs`."""
+    """Call `find_inputs` for pictures and videos and, if `coded`, for bitstream files."""
     kinds = {PICTURE, VIDEO} | ({BITSTREAM} if coded else set())
     return find_inputs(paths, kinds, "pictures or videos")
 
@@ -34,9 +34,9 @@ def predict_inputs(
     frames_per_scene: int,
     unit: str | None = None,
 ) -> Iterator[Result]:
-    """Yield the prediction for each picture, bitstream file and video, or why there is none.
+    """Yield the prediction for each picture, bitstream file and video, or its failure.
 
-    Consecutive pictures are read ahead. The arguments are those of `predict_video`.
+    Consecutive pictures are read ahead. For the other arguments, see `predict_video`.
     """
     for are_pictures, group in groupby(paths, lambda path: kind(path) in (PICTURE, BITSTREAM)):
         if are_pictures:
@@ -54,13 +54,13 @@ def predict_inputs(
 def predict_on_cluster(
     scheduler: str, predictor: Predictor, paths: list[Path], *settings: Any
 ) -> Iterator[Result]:
-    """Yield what `predict_inputs` does, predicted by the workers of a Dask cluster.
+    """Do the same as `predict_inputs` on the workers of a Dask cluster.
 
-    They must find the inputs and the weights under the same paths.
+    Inputs and weights must have the same paths on all workers.
 
     Args:
-        scheduler: its address, as tcp://HOST:PORT.
-        settings: the last arguments of `predict_inputs`.
+        scheduler: address of the Dask scheduler, tcp://HOST:PORT.
+        settings: the arguments of `predict_inputs` after `paths`.
 
     Raises:
         UserError: as `cluster_map`.
@@ -88,7 +88,7 @@ def _predict_on_worker(arguments: tuple, settings: tuple, path: Path) -> Result:
 
 
 def _fingerprint(weights: Path, choice: Choice) -> dict[str, str]:
-    """Name what levels depend on beside the inputs, for workers to compare."""
+    """Describe everything but the inputs that levels depend on, for comparison with workers."""
     return {
         "runtime": fingerprint(choose_runtime(*choice)),
         str(weights): checksum([weights.read_bytes()])[:16],

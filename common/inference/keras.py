@@ -1,4 +1,4 @@
-"""Trained models in TensorFlow, run by Keras or converted for OpenVINO."""
+"""Keras runtime, and the TensorFlow graph that is also converted for OpenVINO."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,26 +19,25 @@ from .runtime import Runtime
 
 
 class Graph(NamedTuple):
-    """A trained model, split where its head begins."""
+    """A trained model, split into the head and all before it."""
 
     features: Callable[[tf.Tensor], list[tf.Tensor]]
     """Maps frames, uint8 [frames, 352, 640, 3], to the input of the head, a tensor per backbone."""
     head: Callable[[Sequence[tf.Tensor]], list[tf.Tensor]]
     """Maps the input of the head to levels, float32 [frames, 1] per output."""
     model: tf.keras.Model
-    """Owns the variables of both."""
+    """Owner of the variables of both."""
     analyses: list[str]
     """Checksum of the weights of each backbone's analysis transform."""
     labels: Labels
-    """What the model was trained on."""
+    """Labels on which the model was trained."""
 
 
 def build_graph(description: Description, weights: Path, precision: str) -> Graph:
     """Build a model with the weights in a file, for a precision.
 
-    In bfloat16 any runtime rounds the kernels; those of the backbones are rounded here beforehand
-    so that their errors cancel. In the default model this removes two thirds of the levels' error,
-    and the large outliers.
+    Runtimes round kernels to bfloat16 anyway. Those of the backbones are first rounded here, so
+    that the errors cancel, which removes two thirds of the default model's bfloat16 error.
 
     Raises:
         UserError: the weights are damaged, or another model's.
@@ -62,7 +61,7 @@ def build_graph(description: Description, weights: Path, precision: str) -> Grap
 
 
 def _round_kernel(weight: np.ndarray) -> np.ndarray:
-    """Round a kernel to bfloat16 values; a bias, which stays in float32, is returned unchanged."""
+    """Round a kernel to bfloat16 values; return other weights, which stay float32, unchanged."""
     if weight.ndim != 4:
         return weight
     bfloat16 = tf.bfloat16.as_numpy_dtype
@@ -71,7 +70,7 @@ def _round_kernel(weight: np.ndarray) -> np.ndarray:
 
 
 def load_with_keras(description: Description, weights: Path, precision: str) -> Runtime:
-    """Load a model for Keras, on whatever device TensorFlow has.
+    """Load a model for Keras, on the GPU if TensorFlow finds one.
 
     Raises:
         UserError: as `build_graph`.

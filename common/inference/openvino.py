@@ -1,7 +1,7 @@
-"""Trained models run by OpenVINO on a CPU, without TensorFlow once they are converted.
+"""OpenVINO runtime, which needs TensorFlow only to convert a model for the first time.
 
-A whole model is one graph from frames to levels. Its head alone, for latents from files, is cut out
-of the same graph. Each is compiled when first used.
+A model is one graph from frames to levels. The head alone, for latents from files, is cut out of
+this graph. Both are compiled when first used.
 """
 
 import functools
@@ -24,20 +24,20 @@ from ..models.labels import Labels
 from .cache import load_or_make
 from .runtime import Runtime
 
-# Without this package, OpenVINO does not send telemetry when it converts a model.
+# Hide this package, so that OpenVINO sends no telemetry when it converts a model.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 
 LEVELS, FEATURES = "levels", "features"  # names of outputs
 _ARRAYS = {"graph", "weights", "analyses", "labels"}  # of a converted model in the cache
 _PROGRAM = Path(__file__).parents[1]
-# One stream of requests, each on all cores: as fast as several, in half the memory. If threads were
-# pinned to cores, those of two processes might share one.
+# One stream that uses all cores is as fast as several, in half the memory. With pinned threads, two
+# processes might compete for the same cores.
 _SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
 
 
 class _Converted(NamedTuple):
-    """A model in OpenVINO's form: frames to `LEVELS` and, if its head takes latents, to those."""
+    """A model in OpenVINO's form, with outputs LEVELS and, if its head takes latents, FEATURES."""
 
     graph: ov.Model
     analyses: list[str]
@@ -47,23 +47,26 @@ class _Converted(NamedTuple):
 def load_with_openvino(
     description: Description, weights: Path, precision: str, cache: Path | None
 ) -> Runtime:
-    """Load a model for OpenVINO, from the converted models in the folder `cache` if possible.
+    """Load a model for OpenVINO, if possible from the cache of converted models.
+
+    Args:
+        cache: the cache's folder; None: use no cache.
 
     Raises:
         UserError: the weights are damaged, or another model's.
     """
     graph, analyses, labels = _read_or_convert(description, weights, precision, cache)
-    # In float32 a batch is no faster than single frames, and takes twice the memory.
+    # In float32, batches are no faster than single frames, and take twice the memory.
     batch = description.test_batch if precision == "bfloat16" else 1
     lock = threading.Lock()
 
     @functools.cache
-    def compiled(frames: int) -> ov.CompiledModel:
+    def compile_for(frames: int) -> ov.CompiledModel:
         return _compile(_cut_model(graph, frames) if frames else _cut_head(graph), precision)
 
     def run(frames: int, inputs: Sequence[np.ndarray]) -> np.ndarray:
         with lock:
-            model = compiled(frames)
+            model = compile_for(frames)
         return model.create_infer_request().infer(list(inputs))[0]
 
     def levels(frames: np.ndarray) -> np.ndarray:
@@ -94,7 +97,7 @@ def _compile(graph: ov.Model, precision: str) -> ov.CompiledModel:
 
 
 def _cut_model(graph: ov.Model, frames: int) -> ov.Model:
-    """Cut out the part from a fixed number of frames to their levels."""
+    """Cut out the part that maps a fixed number of frames to levels."""
     graph = graph.clone()
     whole = ov.Model([graph.output(LEVELS).get_node()], graph.get_parameters())
     whole.reshape([frames, HEIGHT, WIDTH, 3])
@@ -102,7 +105,7 @@ def _cut_model(graph: ov.Model, frames: int) -> ov.Model:
 
 
 def _cut_head(graph: ov.Model) -> ov.Model:
-    """Cut out the part from the latents of one frame to its levels."""
+    """Cut out the part that maps the latents of one frame to levels."""
     graph, latents = graph.clone(), []
     for number in range(len(graph.outputs) - 1):
         source = graph.output(f"{FEATURES}{number}").get_node().input_value(0)
@@ -126,20 +129,19 @@ def _read_or_convert(
 
 
 def _cache_key(description: Description, weights: Path, precision: str) -> str:
-    """Make the cache key of a converted model: its weights, this program and OpenVINO's version."""
+    """Make the cache key of a converted model from its weights, our code and OpenVINO's version."""
     sources = [*_PROGRAM.glob("models/*.py"), *_PROGRAM.glob("inference/*.py")]
     parts = [path.read_bytes() for path in [_PROGRAM / "base/constants.py", *sorted(sources)]]
     settings = f"{description.name} {precision} {ov.get_version()}".encode()
     with weights.open("rb") as file:
-        of_weights = checksum(iter(lambda: file.read(2**20), b""))
-    return checksum([checksum(parts).encode(), settings, of_weights.encode()])
+        weights_digest = checksum(iter(lambda: file.read(2**20), b""))
+    return checksum([checksum(parts).encode(), settings, weights_digest.encode()])
 
 
 def _convert_function(function: "tf.types.experimental.ConcreteFunction") -> ov.Model:
-    """Convert a TensorFlow function."""
     if sys.version_info >= (3, 13):
-        # OpenVINO 2026.4 asks for TensorFlow's version by two calls of `exec`, of which the second
-        # no longer sees the names of the first (PEP 667).
+        # OpenVINO 2026.4 finds TensorFlow's version by two calls of `exec`, and the second one no
+        # longer sees the names that the first defines (PEP 667).
         from openvino.frontend.tensorflow import utils
 
         utils.get_environment_setup = lambda _: {"tensorflow": tf.__version__}
@@ -157,7 +159,7 @@ def _convert(description: Description, weights: Path, precision: str) -> _Conver
         features = model.features(frames)
         outputs = {LEVELS: tf.concat(model.head(features), axis=1)}
         if description.sees == "latent":
-            # Channels first, as in OpenVINO: only then do these tensors end where the head begins.
+            # Channels first, as in OpenVINO, so that these outputs and the head share their source.
             latents = [tf.transpose(each, (0, 3, 1, 2)) for each in features]
             outputs |= {f"{FEATURES}{number}": latent for number, latent in enumerate(latents)}
         return outputs
@@ -167,7 +169,7 @@ def _convert(description: Description, weights: Path, precision: str) -> _Conver
 
 
 def _pack(model: _Converted) -> dict[str, Any]:
-    """Convert a model to arrays for a file."""
+    """Serialize a model as arrays for a file."""
     with temporary_folder() as folder:
         path = folder / "model.xml"
         ov.save_model(model.graph, path, compress_to_fp16=False)

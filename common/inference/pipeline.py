@@ -1,4 +1,4 @@
-"""Prefetching: pictures are read in threads while the model runs on earlier ones."""
+"""Prefetching: threads read pictures while the model runs on earlier ones."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 
 
 class Shown(NamedTuple):
-    """A picture as a model sees it."""
+    """A picture as the frames that a model sees."""
 
     path: Path | None
     height: int  # of the picture, in pixels
@@ -31,11 +31,11 @@ def predict_ahead(
     predict: Callable[[np.ndarray], np.ndarray],
     batch_size: int,
 ) -> Iterator[tuple[Shown, np.ndarray] | Failure]:
-    """Yield the mean levels of the frames of each of `items`, in order, or its failure.
+    """Yield each item's picture with the mean levels of its frames, in order, or its failure.
 
-    One thread iterates over `items`, which may be frames that ffmpeg decodes; as many threads as
-    there are cores call `show`; and this one calls `predict` on about `batch_size` frames at once.
-    The number of items read ahead is bounded.
+    One thread iterates over `items`, which may be frames that ffmpeg decodes. A thread per core
+    calls `show`. The calling thread calls `predict` on about `batch_size` frames at a time. The
+    number of items read ahead is bounded.
     """
     threads = count_cores()
     items = iter(items)
@@ -60,7 +60,7 @@ def predict_ahead(
 def _take_batch(
     waiting: "deque[Future[Future[Shown | Failure] | None]]", batch_size: int
 ) -> Iterator[Shown | Failure]:
-    """Take pictures with `batch_size` frames in total from `waiting`, and failures between them."""
+    """Take pictures, and failures between them, until there are `batch_size` frames."""
     frames = 0
     while frames < batch_size and (future := waiting.popleft().result()):
         shown = future.result()

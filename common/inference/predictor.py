@@ -1,4 +1,4 @@
-"""Predictor: a trained model for pictures, bitstream files and pixels."""
+"""Prediction of JND levels from pictures, bitstream files and pixels."""
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
@@ -23,31 +23,31 @@ from .runtime import choose_runtime, load_runtime
 class Predictor:
     """One of the six models with its weights; any number of threads may predict at once.
 
-    Pictures are fitted to the 640x352 pixels that a model sees by a view: "centre" is the largest
-    centred crop with that aspect ratio, "stretched" the whole picture, as for the published models,
-    and "crops" up to four crops at their own scale, whose levels are averaged.
+    A model sees 640x352 pixels. The view says how pictures are fitted to them: "centre" takes the
+    largest centred crop with that aspect ratio, "stretched" the whole picture, as for the published
+    models, and "crops" up to four crops that are not resized, whose levels are averaged.
 
         predictor = Predictor()
         predictor.levels(np.asarray(Image.open("photo.jpg").convert("RGB")))  # JND1, JND2, JND3
 
     Args:
         model: a key of `MODELS`.
-        weights: weight file, or folder in which the model looks for its own; None is the folder of
-            the default model's weights.
-        level: "JND1", "JND2" or "JND3"; a model of one level needs it to find its weights.
+        weights: weight file, or folder with the model's weight file; by default, the weights that
+            come with the project.
+        level: "JND1", "JND2" or "JND3"; models that predict one level need it to find their file.
         precision: "float32", "bfloat16" if the processor has it, or "auto".
-        entropy_models: another folder, besides that of `weights`, in which to look for the entropy
-            models of bitstream files.
+        entropy_models: folder in which to look for the entropy models of bitstream files, before
+            the folder of the weights.
         runtime: "openvino", "keras", or "auto": Keras on a CUDA GPU, OpenVINO on a CPU.
         model_cache: whether to keep models converted for OpenVINO in the user's cache folder.
 
     Attributes:
-        description: the model's row of `MODELS`.
+        description: the model's entry in `MODELS`.
         names: the levels that it predicts, in the order of its output.
         weights: the weight file.
-        labels: what the model was trained on.
+        labels: the labels on which the model was trained.
         choice: the runtime and the precision.
-        arguments: those that make the same predictor in another process.
+        arguments: arguments that make the same predictor in any process and working directory.
 
     Raises:
         UserError: there are no weights, they are damaged, or another model's.
@@ -63,7 +63,7 @@ class Predictor:
         runtime: str = "auto",
         model_cache: bool = True,
     ):
-        if weights == "":  # which a path would take for the current folder
+        if weights == "":  # Path("") would be the current folder
             raise UserError("the name of the weight file is empty")
         path = find_bundled("weights") if weights is None else Path(weights)
         self.description = _find_description(model, path, level)
@@ -74,7 +74,6 @@ class Predictor:
         self._runtime = load_runtime(self.choice, self.description, self.weights, cache)
         self.labels = self._runtime.labels
         self._folders = [*([entropy_models] if entropy_models else []), self.weights.parent]
-        # Arguments that make the same predictor in any working directory.
         self.arguments = (
             model,
             self.weights.absolute(),
@@ -96,7 +95,7 @@ class Predictor:
             float32 [levels] or [batch, levels], in the order of `names`.
 
         Raises:
-            ValueError: `rgb` has another dtype or shape.
+            ValueError: `rgb` has the wrong dtype or shape.
             UserError: there is no such view, or the levels are NaN or infinite.
         """
         rgb = _check_frames(rgb, (3, 4))
@@ -111,13 +110,13 @@ class Predictor:
     def predict(
         self, files: Iterable[str | Path], view: str = "centre", batch_size: int | None = None
     ) -> Iterator[Prediction | Failure]:
-        """Yield the prediction for each image or bitstream file, or why there is none.
+        """Yield the prediction for each picture or bitstream file, or its failure.
 
         Args:
-            files: threads read ahead.
-            view: "centre", "stretched" or "crops"; a bitstream file has its own.
-            batch_size: frames at a time (None: `Description.test_batch`); bounds memory, changes
-                no result beyond rounding.
+            files: paths, of which some are read ahead.
+            view: "centre", "stretched" or "crops"; bitstream files record their own.
+            batch_size: frames at a time (None: `Description.test_batch`); it bounds memory, and
+                changes results only by rounding errors.
 
         Raises:
             UserError: as `levels`.
@@ -138,13 +137,13 @@ class Predictor:
     def predict_frames(
         self, frames: Iterable[np.ndarray], view: str = "centre"
     ) -> Iterator[Prediction]:
-        """Predict as `predict` does, from pixels, uint8 [height, width, 3], red-green-blue."""
+        """Yield the prediction for each frame, uint8 [height, width, 3], red-green-blue."""
 
         def show(rgb: np.ndarray) -> Shown:
             return _show(Picture(_check_frames(rgb, (3,)), []), view)
 
         predictions = self._predict_ahead(frames, show, view)
-        return (each for each in predictions if isinstance(each, Prediction))  # there is no failure
+        return (each for each in predictions if isinstance(each, Prediction))  # all are
 
     def _predict_ahead(self, items, show, view, batch_size=None) -> Iterator[Prediction | Failure]:
         size = batch_size or self.description.test_batch
@@ -179,8 +178,8 @@ class Predictor:
         """Decode the latents in a bitstream file: float32 [22, 40, 192] per backbone.
 
         Raises:
-            UserError: the head of this model takes no latents, the file cannot be read, or as
-                `common.codec.decoding.latents_for_head`.
+            UserError: this model's head takes no latents, the file cannot be read, or as
+                `codec.decoding.latents_for_head`.
         """
         if self.description.sees != "latent":
             raise UserError(f"{path}: {self.description.title} takes pictures, not bitstream files")
@@ -193,7 +192,7 @@ class Predictor:
             raise UserError(f"{path}: {error}") from None
 
     def levels_of_latents(self, latents: list[np.ndarray]) -> np.ndarray:
-        """Predict the levels, float32 [levels], of latents as `latents` returns them.
+        """Predict the levels, float32 [levels], from the latents that `latents` returns.
 
         Raises:
             UserError: as `levels`.
@@ -233,10 +232,10 @@ def _find_description(model: str, weights: Path, level: str | None) -> Descripti
 
 
 def _check_frames(rgb: np.ndarray, dimensions: Collection[int]) -> np.ndarray:
-    """Convert `rgb` to an array of frames.
+    """Convert `rgb` to an array, and check its dtype and shape.
 
     Raises:
-        ValueError: it has another dtype or shape.
+        ValueError: they are wrong.
     """
     rgb = np.asarray(rgb)
     frames = rgb.dtype == np.uint8 and rgb.ndim in dimensions and rgb.shape[-1] == 3

@@ -1,4 +1,4 @@
-"""Records of what was predicted."""
+"""Records of predictions."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +11,13 @@ Levels = dict[str, float]  # by "JND1" to "JND3", in the unit of the labels
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """The levels of a picture, the mean over the frames that its view shows of it.
+    """The levels of a picture, averaged over the frames of its view.
 
     Attributes:
         path: its file; None for pixels.
-        width, height: in pixels, before it was fitted to the model.
-        view: how it was fitted; for a bitstream file, when it was compressed.
-        notes: how the file was interpreted, if that may be unexpected.
+        width, height: its original size in pixels.
+        view: how it was fitted to 640x352, possibly when it was compressed.
+        notes: remarks if the file was interpreted in a way that may be unexpected.
     """
 
     path: Path | None
@@ -30,7 +30,7 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class ScenePrediction:
-    """The levels of a scene, the mean over its sampled frames."""
+    """The levels of a scene, averaged over its sampled frames."""
 
     scene: Scene
     sampled_frames: list[int]  # numbers of frames, from 0
@@ -39,9 +39,9 @@ class ScenePrediction:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoPrediction:
-    """The levels of a video: for each level those of its most sensitive scene.
+    """The levels of a video: each is that of its most sensitive scene.
 
-    One visibly degraded scene is enough to notice.
+    This is because one visibly degraded scene is enough to notice.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class VideoPrediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A file whose levels cannot be predicted, and why."""
+    """A file whose levels cannot be predicted, and the reason."""
 
     path: Path
     error: UserError

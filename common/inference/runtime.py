@@ -1,4 +1,4 @@
-"""Runtimes for trained models, OpenVINO and Keras, and the choice between them."""
+"""Choice between the two runtimes for trained models, OpenVINO and Keras."""
 
 import functools
 import importlib.metadata
@@ -24,19 +24,19 @@ _log = logging.getLogger(__name__)
 class Runtime(NamedTuple):
     """A loaded model, which any number of threads may run at once.
 
-    `levels` takes frames uint8 [frames, 352, 640, 3], blue-green-red, and returns float32
-    [frames, levels]; `levels_of_latents` takes the latents of one frame, float32 [22, 40, 192]
-    per backbone, and returns float32 [levels].
+    `levels` maps frames, uint8 [frames, 352, 640, 3], blue-green-red, to float32 [frames, levels];
+    `levels_of_latents` maps the latents of one frame, float32 [22, 40, 192] per backbone, to
+    float32 [levels].
     """
 
     levels: Callable[[np.ndarray], np.ndarray]
     levels_of_latents: Callable[[Sequence[np.ndarray]], np.ndarray]
     analyses: Sequence[str]  # checksum of the weights of each backbone's analysis transform
-    labels: Labels  # that the model was trained on
+    labels: Labels  # on which the model was trained
 
 
 class Choice(NamedTuple):
-    """Runtime and precision used on this machine."""
+    """A runtime and a precision."""
 
     runtime: str  # OPENVINO or KERAS
     precision: str  # "float32" or "bfloat16"
@@ -46,12 +46,11 @@ class Choice(NamedTuple):
 def choose_runtime(runtime: str, precision: str, /) -> Choice:
     """Choose the runtime and the precision, and log the choice once.
 
-    "auto" is Keras on a CUDA GPU, OpenVINO on a CPU if it is installed. A `precision` of "auto" is
-    bfloat16 if OpenVINO runs on a processor with bfloat16 arithmetic.
+    The runtime "auto" is Keras on a CUDA GPU, otherwise OpenVINO if it is installed. The precision
+    "auto" is bfloat16 if OpenVINO runs on a processor with bfloat16 arithmetic.
 
     Raises:
-        UserError: there is no such runtime or precision, or OpenVINO was requested and is not
-            installed.
+        UserError: there is no such runtime or precision, or OpenVINO is requested but missing.
     """
     if runtime not in RUNTIMES:
         raise UserError(f"{runtime}: no such runtime; there are {', '.join(RUNTIMES)}")
@@ -73,10 +72,10 @@ def choose_runtime(runtime: str, precision: str, /) -> Choice:
         remark += " OpenVINO, which is faster, is not installed."
     runtime = OPENVINO if installed and runtime == AUTO else runtime.replace(AUTO, KERAS)
     if runtime == KERAS and precision == AUTO:
-        precision = "float32"  # in bfloat16 its levels stray further than OpenVINO's
-    precision, of_precision = cpu_precision(precision)
+        precision = "float32"  # its bfloat16 is less accurate than OpenVINO's
+    precision, precision_remark = cpu_precision(precision)
     title = {KERAS: "Keras", OPENVINO: "OpenVINO"}[runtime]
-    _log.info("Running on the CPU with %s in %s.%s%s", title, precision, remark, of_precision)
+    _log.info("Running on the CPU with %s in %s.%s%s", title, precision, remark, precision_remark)
     return Choice(runtime, precision)
 
 
@@ -92,12 +91,12 @@ def load_runtime(
     """Load a model with the weights in a file.
 
     Args:
-        cache: folder of converted models for OpenVINO; None: keep none.
+        cache: folder of models converted for OpenVINO; None: use no cache.
 
     Raises:
         UserError: the weights are damaged, or another model's.
     """
-    with warnings.catch_warnings():  # libraries add filters when they are imported
+    with warnings.catch_warnings():  # undoes the filters that libraries add when imported
         if choice.runtime == KERAS:
             from .keras import load_with_keras
 
@@ -108,11 +107,10 @@ def load_runtime(
 
 
 def load_analysis(choice: Choice, analysis: "tf.keras.Model") -> Callable[[np.ndarray], np.ndarray]:
-    """Load an analysis transform in float32.
+    """Load an analysis transform in float32, as a `codec.latent_codec.Analyse`.
 
-    It maps a frame, uint8 [height, width, 3], blue-green-red, sides multiples of 16, to its latent,
-    float32 [height / 16, width / 16, 192]. For a frame of 640x352, the latent is bit-identical to
-    that of the model with the same backbone.
+    For frames of 640x352, its latents are bit-identical to those of the model that has this
+    backbone.
     """
     if choice.runtime == KERAS:
         from ..codec.latent_codec import load_analysis_with_keras

@@ -1,4 +1,4 @@
-"""Levels of videos and of their scenes."""
+"""Prediction of the levels of videos and their scenes."""
 
 from pathlib import Path
 
@@ -27,11 +27,11 @@ def predict_video(
     """Predict the levels of a video and of each of its scenes.
 
     Args:
-        predictor: None is the default model, `Predictor()`.
-        view: what the model sees of a frame, as in `Predictor`.
-        frames_per_scene: frames of each scene to predict from.
+        predictor: by default, `Predictor()`.
+        view: as in `Predictor`.
+        frames_per_scene: number of frames to predict from in each scene.
         unit: "QP" or "quality", the unit of the levels, if the weight file does not record it (the
-            published files do not). It decides which scene is the most sensitive one.
+            published files do not); it decides which scene is the most sensitive one.
 
     Raises:
         UserError: the file is not a video, or cannot be read to its end.
@@ -42,8 +42,8 @@ def predict_video(
     video = probe(path)
     scenes = predict_scenes(predictor, video, view, frames_per_scene)
     quality = CODECS[QUALITY].unit
-    of_labels = CODECS[predictor.labels.codec].unit if predictor.labels.codec else unit
-    most_sensitive = max if of_labels == quality else min
+    unit = CODECS[predictor.labels.codec].unit if predictor.labels.codec else unit
+    most_sensitive = max if unit == quality else min
     return VideoPrediction(
         path=path,
         width=video.format.width,
@@ -59,10 +59,10 @@ def predict_video(
 def predict_scenes(
     predictor: Predictor, video: Video, view: str, frames_per_scene: int
 ) -> list[ScenePrediction]:
-    """Predict the levels of each scene of a video that was probed.
+    """Predict the levels of each scene of a video.
 
     Raises:
-        UserError: it cannot be read to its end.
+        UserError: the video cannot be read to its end.
     """
     scenes = find_scenes(video)
     samples = [scene.sample(frames_per_scene) for scene in scenes]
@@ -81,7 +81,8 @@ def _check_video(path: Path) -> None:
     """Check that a file is a video.
 
     Raises:
-        UserError: it is not, by its content or, if that says nothing, by its name.
+        UserError: it is not one by its content or, if that is inconclusive, by its name.
+
     """
     try:
         check_regular(path)
