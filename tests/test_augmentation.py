@@ -146,4 +146,4 @@ def test_other_splits_may_have_them_and_nothing_else_may_be_asked(pictures, comm
     one_line(again, 1, "vary was 2, is 3")
     one_line(command(*_photos(pictures, tmp_path / "x", "--vary", "-1")), 2, "--vary")
     wrong = command(*_photos(pictures, tmp_path / "x", "--vary_splits", "tests"))
-    one_line(wrong, 2, "'tests' is not some of train,valid,test")
+    one_line(wrong, 2, "'tests' is not a list of splits such as train,valid")

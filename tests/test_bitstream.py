@@ -714,4 +714,4 @@ def test_quantized_needs_entropy_models_and_a_cache(folder, root, tmp_path, comm
     given += ["--csv_log_path", tmp_path / "out", "--jnd_value", "JND1", "--quantized"]
     given += ["--JND_Recon_Models_Path", tmp_path]
     one_line(command(*given), 1, "JND1Reconstruction.entropy.npz: no such file, and --quantized")
-    one_line(command(*given, "--no_cache"), 2, "--quantized needs the features")
+    one_line(command(*given, "--no_cache"), 2, "--quantized needs cached features")

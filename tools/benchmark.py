@@ -8,7 +8,7 @@ from common.base.errors import exit_on_error
 from common.base.files import check_writable
 from common.base.temporary import lock
 from common.commands.main import log_to_stderr
-from common.commands.options import Parser, add_options, bundled, path, positive
+from common.commands.options import Parser, add_options, bundled_path, path, positive
 from common.models.descriptions import MODELS
 
 PROGRAM = "python3 -m tools.benchmark"
@@ -121,7 +121,7 @@ def _add_measurement(commands: argparse._SubParsersAction, name: str) -> None:
     contents = "text file of picture names, one per line; other pictures are ignored"
     add("--contents", type=path, metavar="FILE", help=contents)
     add("--count", type=positive, default=8, metavar="N", help="number of pictures or clips")
-    weights = {"default": bundled("weights"), "help": "weight file of MJ-LAT, or its folder"}
+    weights = {"default": bundled_path("weights"), "help": "weight file of MJ-LAT, or its folder"}
     add_options(command, "model_weights_path precision", model_weights_path=weights)
 
 

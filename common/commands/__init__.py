@@ -1,1 +1,1 @@
-"""The command lines, one file per command; all other packages return, these print."""
+"""Command lines, one file per command; only this package prints."""

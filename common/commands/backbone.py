@@ -1,4 +1,4 @@
-"""The command backbone: train and test the learned image codec that is stage 1."""
+"""The command backbone: train and test a learned image codec (stage 1)."""
 
 import argparse
 from functools import partial
@@ -122,15 +122,15 @@ def _initial_weights(text: str) -> Path | str:
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Give `commands` the command backbone, with subcommands of its own."""
+    """Add the command backbone, which has subcommands, to `commands`."""
     parser = commands.add_parser(
         "backbone",
         prog=program("backbone"),
         help="train and test the backbone, and compress pictures with it",
-        description="Stage 1: the backbone is a learned image codec. It turns a frame into a\n"
-        "latent, and that into a frame again: itself (Img) or its JND-quality version (JND1,\n"
-        "JND2, JND3). The latent models also predict from the pictures that it compressed.",
-        epilog=f"'{program('backbone')} train --help' tells more and shows examples.",
+        description="Stage 1: the backbone is a learned image codec. It maps a frame to a latent,\n"
+        "and the latent to a frame: the same one (Img) or its JND-quality version (JND1, JND2,\n"
+        "JND3). The latent models can also predict from the pictures that it compresses.",
+        epilog=f"For more, and for examples, see '{program('backbone')} train --help'.",
     )
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(subcommands)
@@ -153,9 +153,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     _add_target(training)
     initial = (
-        "initial weights: random; wavelets, four levels of Haar wavelets, since from random "
-        "weights a backbone takes thousands of steps to learn that pixels have neighbours; or a "
-        "weight file, or a folder with ImgReconstruction.h5, which JND1 to JND3 need"
+        "initial weights: random; wavelets (a Haar wavelet transform, which saves thousands of "
+        "steps); or a weight file, or a folder with ImgReconstruction.h5, which JND1 to JND3 need"
     )
     kind = {"type": _initial_weights, "metavar": "random|wavelets|FILE"}
     training.add_argument("--init", **kind, default=_WAVELETS, help=initial)
@@ -172,14 +171,14 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     add = training.add_mutually_exclusive_group().add_argument
     weight = (
-        "the loss is bits per pixel + X times the mean squared error of pixel values from 0 to "
-        "255; a larger X gives finer frames in more bits"
+        "weight of the distortion: the loss is bits per pixel + X times the mean squared error of "
+        "pixel values from 0 to 255"
     )
     name = {"dest": "distortion_weight", "metavar": "X"}
     add("--lambda", type=positive_real, default=0.01, help=weight, **name)
-    add("--no_rate", action="store_true", help="the loss is the mean squared error alone")
+    add("--no_rate", action="store_true", help="use the mean squared error alone as the loss")
     training.set_defaults(run=_train, check=_check_train, hint=RESUME_HINT)
-    side = "side of the random crops, a multiple of 16 in pixels"
+    side = "side of the random crops in pixels, a multiple of 16"
     training.add_argument("--crop", type=_crop_side, default=256, metavar="N", help=side)
 
 
@@ -188,7 +187,7 @@ def _add_test(commands: argparse._SubParsersAction) -> None:
         "test",
         help="measure a backbone",
         description="Measure PSNR, SSIM and bits per pixel of the frames in DIR/test/, also\n"
-        "against those in DIR/jndktest/ if there are any, and show some of them side by side.",
+        "against the frames in DIR/jndktest/ if there are any, and show some side by side.",
         epilog=f"example:\n  {program('backbone')} test --target JND1 --data_dir data/ "
         "--model_weights_path backbones/",
     )
@@ -201,5 +200,5 @@ def _add_test(commands: argparse._SubParsersAction) -> None:
 
 def _add_target(command: argparse.ArgumentParser) -> None:
     add_options(command, "data_dir")
-    help_text = "what a frame becomes: itself (Img) or its JND-quality version"
+    help_text = "what the backbone reconstructs: the frame itself (Img) or its JND-quality version"
     command.add_argument("--target", choices=TARGETS, required=True, help=help_text)

@@ -1,4 +1,4 @@
-"""What entropy, compress and decompress share: options that name backbones, and output."""
+"""Options and output shared by the commands entropy, compress and decompress."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from ..base.progress import Progress
 from ..data.text import readable
 from ..models.descriptions import MODELS
 from ..models.weight_paths import find_weights
-from .options import Parser, add_options, bundled, path
+from .options import Parser, add_options, bundled_path, path
 
 if TYPE_CHECKING:
     from ..codec.latent_codec import LatentCodec, LoadAnalysis
@@ -31,21 +31,21 @@ def backbone_name(target: str) -> str:
 
 
 def add_backbone_options(command: argparse.ArgumentParser) -> None:
-    """Add options that name backbones, or a model whose backbones are meant."""
-    help_text = "use this model's backbones, not JNDkReconstruction.h5 or ImgReconstruction.h5"
+    """Add options that select backbones, or a model whose backbones are used."""
+    help_text = "model whose backbones to use, in place of JNDk- or ImgReconstruction.h5"
     command.add_argument("--model", choices=_SEE_LATENTS, help=help_text)
-    targets = "backbones by what they reconstruct; with LAT and E2ELAT, the level"
+    targets = "what the backbones reconstruct; with LAT and E2ELAT, the level"
     command.add_argument("--target", choices=TARGETS, nargs="+", help=targets)
-    weights = {"default": bundled("weights"), "help": "weight file, or folder of weight files"}
+    weights = {"default": bundled_path("weights"), "help": "weight file, or folder of weight files"}
     add_options(command, "model_weights_path", model_weights_path=weights)
 
 
 def check_backbone_options(options: argparse.Namespace, parser: Parser) -> None:
-    """Exit with 2 if the options that name backbones do not fit together."""
+    """Exit with code 2 if the options that select backbones contradict each other."""
     model, targets = options.model, options.target
     if model and MODELS[model].multitask:
         if targets:
-            parser.error(f"--model {model} codes for all three levels: leave out --target")
+            parser.error(f"--model {model} uses all three backbones: leave out --target")
     elif not targets:
         parser.error("--target is missing: Img, JND1, JND2 or JND3")
     elif model and (len(targets) > 1 or targets == [IMAGE]):
@@ -53,11 +53,7 @@ def check_backbone_options(options: argparse.Namespace, parser: Parser) -> None:
 
 
 def find_backbones(options: argparse.Namespace) -> list[Path]:
-    """Find the weight files that the options name.
-
-    Raises:
-        UserError: one is missing.
-    """
+    """Find the weight files that the options select, or raise a UserError."""
     path, targets = options.model_weights_path, options.target
     if options.model:
         description = MODELS[options.model]
@@ -83,9 +79,11 @@ def load_codecs(
 
 
 def add_output_options(command: argparse.ArgumentParser) -> None:
-    """Add options that say where and how to write."""
+    """Add options for the output."""
     command.add_argument("--out", type=path, required=True, metavar="DIR", help="output folder")
-    command.add_argument("--json", action="store_true", help="print a JSON document, and no more")
+    command.add_argument(
+        "--json", action="store_true", help="print a JSON document, and nothing else"
+    )
     add_options(command, "overwrite")
 
 
@@ -98,7 +96,7 @@ def write_all(
     """Call `write` for each pair of files, print what was written, and return the exit code.
 
     Args:
-        title: what the progress bar is called.
+        title: the progress bar's description.
     """
     done: list[dict[str, Any]] = []
     errors = work.errors[:]

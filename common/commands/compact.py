@@ -1,4 +1,4 @@
-"""Make a weight file small enough to pass on."""
+"""The command compact: make a weight file smaller."""
 
 import argparse
 import contextlib
@@ -15,14 +15,14 @@ from .options import add_options, path
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Give `commands` the command compact."""
+    """Add the command compact to `commands`."""
     start = program("compact")
     parser = commands.add_parser(
         "compact",
         prog=start,
-        help="make a weight file small enough to pass on",
-        description="Write a weight file again in about a quarter of its size: large kernels are\n"
-        "rounded, all is compressed. It stays a weight file that plain Keras reads.",
+        help="make a weight file smaller, for distribution",
+        description="Write a copy of a weight file at about a quarter of the size: large kernels\n"
+        "are rounded, and all weights are compressed. Plain Keras can still read it.",
         epilog=f"example:\n  {start} checkpoints/BestModel.h5 weights/MJLAT.h5",
     )
     parser.add_argument("weights", type=path, metavar="WEIGHTS", help="the file to read")
@@ -32,42 +32,41 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Compact a weight file and copy the entropy models beside it."""
+    """Compact a weight file, and copy its entropy models."""
     source, target, overwrite = options.weights, options.out, options.overwrite
-    priors = _priors_beside(source)
-    inputs = [source, *priors]
-    for written in [target, *(_copy_path(prior, source, target) for prior in priors)]:
+    entropy_files = _find_entropy_files(source)
+    inputs = [source, *entropy_files]
+    for written in [target, *(_copy_path(file, source, target) for file in entropy_files)]:
         check_writable(written, overwrite=overwrite, inputs=inputs)
     from ..models.compact import compact
 
     with lock(target):
         compact(source, target, overwrite)
-        if priors:
-            _copy_priors(source, target, overwrite)
+        if entropy_files:
+            _copy_entropy_files(source, target, overwrite)
     before, after = (path.stat().st_size / 1e6 for path in (source, target))
     say(f"{target}: {after:.1f} MB, was {before:.1f} MB")
 
 
-def _priors_beside(weights: Path) -> list[Path]:
-    """Find the entropy models beside a weight file, whichever model it belongs to."""
-    paths = (
-        weights.with_suffix(f"{of}{ENTROPY_SUFFIX}") for of in ("", *(f".{n}" for n in LEVELS))
-    )
+def _find_entropy_files(weights: Path) -> list[Path]:
+    """Find the entropy models next to a weight file, whichever model it belongs to."""
+    targets = ("", *(f".{level}" for level in LEVELS))
+    paths = [weights.with_suffix(f"{target}{ENTROPY_SUFFIX}") for target in targets]
     return [path for path in paths if path.exists()]
 
 
-def _copy_path(prior: Path, source: Path, target: Path) -> Path:
-    return target.with_name(target.stem + prior.name.removeprefix(source.stem))
+def _copy_path(file: Path, source: Path, target: Path) -> Path:
+    return target.with_name(target.stem + file.name.removeprefix(source.stem))
 
 
-def _copy_priors(source: Path, target: Path, overwrite: bool) -> None:
-    """Copy the entropy models beside `source`, as those of the rounded backbones of `target`."""
+def _copy_entropy_files(source: Path, target: Path, overwrite: bool) -> None:
+    """Copy the entropy models of `source`, for the rounded backbones of `target`."""
     from ..codec.entropy_model import copy_entropy_model
     from ..models import build, weights
 
     for description in (each for each in MODELS.values() if each.sees == "latent"):
         model = build.build_model(description)
-        with contextlib.suppress(UserError):  # it is another one's
+        with contextlib.suppress(UserError):  # `target` belongs to another model
             weights.read_weights(model.whole, target)
             for level, own in zip(LEVELS if description.multitask else [None], model.backbones):
                 copied = entropy_file(target, level)

@@ -19,14 +19,14 @@ from .options import Parser, add_options, add_view, path
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Give `commands` the command compress."""
+    """Add the command compress to `commands`."""
     start = program("compress")
     parser = commands.add_parser(
         "compress",
         help="write pictures as bitstream files",
         description="Write each picture as a bitstream file, PICTURE.latent: its latents,\n"
-        "quantized and range-coded. LAT, E2E-LAT and MJ-LAT predict from such files. To\n"
-        "decompress them, use the backbones that compressed, or that --model was trained on.",
+        "quantized and range-coded. LAT, E2E-LAT and MJ-LAT can predict from such files. To\n"
+        "decompress them, use the same backbones, or those that --model was trained on.",
         epilog=f"examples:\n  {start} --model MJLAT --out coded/ photo.jpg pictures/\n"
         f"  {start} --target JND1 JND2 JND3 --model_weights_path backbones/ "
         "--data_dir data/ --out coded/",
@@ -41,14 +41,14 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def check(options: argparse.Namespace, parser: Parser) -> None:
-    """Exit with 2 if the options do not fit together."""
+    """Exit with code 2 if the options contradict each other."""
     check_backbone_options(options, parser)
     if bool(options.inputs) == bool(options.data_dir):
-        parser.error("either PATHs or --data_dir ROOT is needed")
+        parser.error("give either PATHs or --data_dir ROOT")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compress pictures; return 1 if some could not be."""
+    """Compress pictures; return 1 if some could not be compressed."""
     from ..inference.compression_files import copy_labels, find_labels, pair_pictures
 
     root, out, overwrite = options.data_dir, options.out, options.overwrite
@@ -60,11 +60,11 @@ def run(options: argparse.Namespace) -> int:
         labels = find_labels(root, out, overwrite) if root else []
         from ..inference import compression, runtime
 
-        # Of the runtime that predicts from pixels, so that strings give the same levels.
+        # Use the runtime that predicts from pixels, so that strings give the same levels.
         load = functools.partial(runtime.load_analysis, runtime.choose_runtime(AUTO, "float32"))
         codecs = load_codecs(options, files, load)
         for codec in codecs:
-            _ = codec.entropy_model  # a missing one is reported before any picture is read
+            _ = codec.entropy_model  # raises now if it is missing
         code = write_all(
             options,
             "compressing",

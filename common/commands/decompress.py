@@ -10,13 +10,12 @@ from .options import add_options, path
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Give `commands` the command decompress."""
+    """Add the command decompress to `commands`."""
     parser = commands.add_parser(
         "decompress",
-        help="write bitstream files as pictures again",
-        description="Write what a backbone reconstructs from each bitstream file as a PNG.\n"
-        "Its analysis transform must be one that compressed the picture: that of the same\n"
-        "backbone, or of a model that was trained on this backbone.",
+        help="reconstruct pictures from bitstream files",
+        description="Reconstruct a PNG from each bitstream file. The picture must have been\n"
+        "compressed by the same backbone, or by a model that was trained on this backbone.",
         epilog=f"example:\n  {program('decompress')} --target JND1 --model_weights_path backbones/ "
         "--out decoded/ coded/",
     )
@@ -31,7 +30,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Decompress bitstream files; return 1 if some could not be."""
+    """Decompress bitstream files; return 1 if some could not be decompressed."""
     from ..inference.compression_files import pair_bitstreams
 
     files = find_backbones(options)

@@ -1,4 +1,4 @@
-"""The command encode: a video, each scene at its predicted level."""
+"""The command encode: encode a video, each scene at its predicted level."""
 
 import argparse
 import contextlib
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
-    """Give `commands` the command encode."""
+    """Add the command encode to `commands`."""
     _, level = describe_levels(description)
     command = commands.add_parser(
         "encode",
@@ -47,9 +47,9 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     add("--min_qp", type=positive, default=1, metavar="N", help=finest)
     coarsest = "coarsest QP that a scene may get (default: the encoder's)"
     add("--max_qp", type=positive, metavar="N", help=coarsest)
-    unverified = "use the predictions as they are, without a trial encode of each scene's middle"
+    unverified = "do not check the predicted QPs by a trial encode of each scene's middle"
     add("--no_verify", action="store_true", help=unverified)
-    dry = "print the plan and the expected size, and encode nothing but trials"
+    dry = "only print the plan and the expected size, after the trial encodes"
     add("--dry_run", action="store_true", help=dry)
     add("--json", action="store_true", help="print a JSON document, and nothing else")
     add("--overwrite", action="store_true", help="replace OUTPUT if it exists; never INPUT")
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> None:
         dry_run=options.dry_run,
         overwrite=options.overwrite,
     )
-    # If two runs share an OUTPUT, the second fails at once, not when its work is done.
+    # If two runs share an OUTPUT, the lock makes the second one fail before its work.
     with contextlib.nullcontext() if options.dry_run else lock(options.output):
         encoded = encode_video(options.input, options.output, predictor, how)
     document = _make_document(encoded, options, weights)
@@ -99,10 +99,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _check_files(options: argparse.Namespace) -> None:
-    """Check INPUT and OUTPUT before any work; resolves an INPUT below /dev.
+    """Check INPUT and OUTPUT before any work, and resolve an INPUT below /dev.
 
     Raises:
-        UserError: OUTPUT cannot be written, or is INPUT; or INPUT is not a video.
+        UserError: OUTPUT cannot be written, OUTPUT is INPUT, or INPUT is not a video.
     """
     from ..data.kinds import PICTURE, kind
     from ..encoding.containers import find_container
@@ -111,7 +111,7 @@ def _check_files(options: argparse.Namespace) -> None:
         raise UserError(f"{options.input}: no such file")
     check_regular(options.input)
     if options.input.is_relative_to("/dev"):
-        # /dev/stdin (a shell's `<`): programs that we start have another standard input.
+        # /dev/stdin (a shell's `<`) would be another file in the programs that we start.
         options.input = options.input.resolve()
     if kind(options.input) == PICTURE:
         raise UserError(f"{options.input}: is a still picture; encode takes videos")
@@ -123,8 +123,7 @@ def _check_files(options: argparse.Namespace) -> None:
 def _make_document(
     encoded: "EncodedVideo", options: argparse.Namespace, weights: Path
 ) -> dict[str, Any]:
-    """Make the JSON document: docs/encode.md describes it."""
-
+    """Make the JSON document, which docs/encode.md describes."""
     measured: Sequence[float | None] = encoded.scene_vmaf or [None] * len(encoded.scenes)
     document = {
         "model": options.description.title,
@@ -148,7 +147,6 @@ def _make_document(
 
 
 def _make_row(plan: "ScenePlan", vmaf: float | None) -> dict[str, Any]:
-    """Make the JSON object of a scene."""
     row = {
         "first_frame": plan.scene.first,
         "last_frame": plan.scene.end - 1,
@@ -163,7 +161,7 @@ def _make_row(plan: "ScenePlan", vmaf: float | None) -> dict[str, Any]:
 
 
 def _make_text(encoded: "EncodedVideo", document: dict[str, Any]) -> str:
-    """Make a table of the scenes, and lines of sizes and VMAF."""
+    """Make a table of the scenes, followed by the sizes and the VMAF."""
     lines = [f"{'seconds':>15} {document['level']:>7} {'QP':>4} {'VMAF':>7}"]
     for number, each in enumerate(encoded.scenes):
         vmaf = encoded.scene_vmaf[number] if encoded.scene_vmaf else each.trial_vmaf

@@ -1,4 +1,4 @@
-"""The command entropy: train entropy models for backbones that have none."""
+"""The command entropy: train missing entropy models."""
 
 import argparse
 
@@ -10,14 +10,14 @@ from .options import add_options
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Give `commands` the command entropy, which was called prior."""
+    """Add the command entropy, formerly called prior, to `commands`."""
     parser = commands.add_parser(
         "entropy",
         aliases=["prior"],
         help="train an entropy model for weights that have none",
-        description="Train the entropy model of a frozen backbone on DIR/train/: for a model's\n"
-        "weights, for published ones, or for a backbone of --no_rate. It is written beside the\n"
-        "weight file.",
+        description="Train the entropy model of a frozen backbone on DIR/train/, for the weights\n"
+        "of a model, published weights, or a backbone that was trained with --no_rate. It is\n"
+        "written next to the weight file.",
         epilog=f"example:\n  {program('entropy')} --model MJLAT --data_dir data/ "
         "--model_weights_path checkpoints/",
     )
@@ -40,4 +40,4 @@ def run(options: argparse.Namespace) -> None:
             say(f"{codec.entropy_file}: already exists")
             continue
         bits = train_entropy_model(codec, images, options.seed)
-        say(f"{codec.entropy_file}: {bits:.4f} bits per pixel of the frames it was trained on")
+        say(f"{codec.entropy_file}: {bits:.4f} bits per pixel on the training frames")

@@ -1,4 +1,4 @@
-"""Export a trained model for programs that do not have this one."""
+"""The command export: write a model for use without this program."""
 
 import argparse
 import os
@@ -14,7 +14,7 @@ from .options import add_view, path
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Give `commands` the command export."""
+    """Add the command export to `commands`."""
     start = program("export")
     parser = commands.add_parser(
         "export",
@@ -22,21 +22,21 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="write a model as a SavedModel or for TensorFlow Lite",
         description="Write a model as a SavedModel folder or, if OUT ends in .tflite, as a\n"
         "TensorFlow Lite file. It takes a picture, RGB uint8 [height, width, 3] of any size, and\n"
-        "gives its levels by name, as float32; it crops, resizes and reorders colours itself.\n"
+        "returns its levels by name, as float32; cropping and resizing are part of the model.\n"
         'A SavedModel also has the signature "batch", for RGB uint8 [batch, height, width, 3].',
         epilog=f"examples:\n  {start} weights/MJLAT.h5 exported/\n"
         f"  {start} weights/MJLAT.h5 MJLAT.tflite",
     )
     parser.add_argument("weights", type=path, metavar="WEIGHTS", help="a model's weight file")
     parser.add_argument("out", type=path, metavar="OUT", help="folder, or file.tflite, to write")
-    model = "the model, if the file's name does not say it (BestModel.h5)"
+    model = "the model, if the file is not named after it (BestModel.h5)"
     parser.add_argument("--model", choices=MODELS, help=model)
     add_view(parser, "centre", "stretched")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write the exported model."""
+    """Export a model."""
     description, level = _find_description(options.weights)
     if options.model:
         description = MODELS[options.model]

@@ -1,6 +1,6 @@
-"""The whole program: `laser-jnd COMMAND`, the six scripts and the modules that start one command.
+"""Entry point of `laser-jnd COMMAND`, of the six scripts, and of the modules for one command.
 
-Help needs the standard library alone: modules of commands import what takes long to load in `run`.
+To show help fast, the modules of commands import slow libraries only in their `run`.
 """
 
 import contextlib
@@ -31,11 +31,11 @@ _ADDERS = (
 def main(command: str | None = None, arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code.
 
-    0: done; 1: could not be done, told in one line on stderr; 2: the arguments are wrong.
+    The exit code is 0 after success, 1 after an error, and 2 if the arguments are wrong.
 
     Args:
-        command: the command that `arguments` are for; without one, their first word.
-        arguments: those of the process, if None.
+        command: the command to run, if it is not the first of `arguments`.
+        arguments: by default, the arguments of this process.
     """
     words = [*filter(None, [command]), *(sys.argv[1:] if arguments is None else arguments)]
     options = _parser().parse_args(words)
@@ -54,7 +54,7 @@ class _Line(logging.Formatter):
 
 @contextlib.contextmanager
 def log_to_stderr(level: int = logging.INFO) -> Iterator[None]:
-    """Print what this package logs on stderr, from `level` on, as plain lines."""
+    """Print this package's log messages of at least `level` to stderr, as plain lines."""
     logger, handler = logging.getLogger(__package__.split(".")[0]), logging.StreamHandler()
     handler.setFormatter(_Line())
     logger.addHandler(handler)

@@ -1,4 +1,4 @@
-"""The command line of the six models."""
+"""The commands named after the six models, and the commands that each of them has."""
 
 import argparse
 
@@ -9,20 +9,20 @@ from .model_options import describe_levels
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
-    """Give `commands` a model's name as a command, with the four that it has itself."""
+    """Add a command named after a model, with four subcommands, to `commands`."""
     parser = commands.add_parser(
         description.name,
         prog=program(description.name),
         help=f"train, test, predict or encode with {description.title}",
         description=f"{description.title} predicts {describe_levels(description)[0]} of an image: "
-        "at which compression viewers first notice a difference.",
-        epilog=f"'{program(description.name, 'test')} --help' tells more and shows an example.",
+        "the compression at which viewers first notice a difference.",
+        epilog=f"For more, and for an example, see '{program(description.name, 'test')} --help'.",
     )
     add_commands(parser.add_subparsers(required=True, metavar="COMMAND"), description)
 
 
 def add_commands(commands: argparse._SubParsersAction, description: Description) -> None:
-    """Give `commands` the four commands of a model."""
+    """Add the four commands of a model to `commands`."""
     for add in (train.add_parser, test.add_parser, predict.add_parser, encode.add_parser):
         add(commands, description)
     for name in ("train", "test", "predict", "encode"):

@@ -1,4 +1,4 @@
-"""Command lines: the parser, types of arguments, and the options that several commands share."""
+"""Shared parts of command lines: the parser, argument types and common options."""
 
 import argparse
 import logging
@@ -11,13 +11,13 @@ from ..base.constants import LEVELS, OLD_VIEWS, PRECISIONS, RUNTIMES
 from ..base.errors import printable
 from ..base.files import find_bundled
 
-# The largest seed that both NumPy and TensorFlow take, and the range of a float32.
+# The largest seed that both NumPy and TensorFlow accept, and the range of float32.
 _LARGEST_SEED = 2**32 - 1
 _LEAST_FLOAT, _LARGEST_FLOAT = 1e-37, 3e38
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """A formatter that shows defaults where there are any, and keeps the layout of examples."""
+    """A formatter that shows defaults, if there are any, and keeps the layout of examples."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         none = action.default is None or action.default is False
@@ -25,20 +25,21 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 
 
 class Parser(argparse.ArgumentParser):
-    """An argparse parser whose help shows defaults and examples, and whose errors are one line.
+    """An argparse parser with defaults and examples in its help, and with errors of one line.
 
-    Parsed options tell their parser, so that checks can call its `error`, and the `log_level`.
+    Parsed options have the attributes `parser`, so that checks can call its `error`, and
+    `log_level` if --quiet or --verbose is given.
     """
 
     def __init__(self, **options: Any):
         super().__init__(formatter_class=_Formatter, **options)
         self.set_defaults(parser=self)
         volume = self.add_mutually_exclusive_group()
-        # Without defaults, they may stand before a subcommand's name as well as behind it.
+        # Without defaults, they work both before and after a subcommand's name.
         level: dict[str, Any] = {"action": "store_const", "dest": "log_level"}
         for name, const, help_text in (
-            ("quiet", logging.ERROR, "print nothing but results and errors"),
-            ("verbose", logging.DEBUG, "report details of what is done on stderr"),
+            ("quiet", logging.ERROR, "print only results and errors"),
+            ("verbose", logging.DEBUG, "print details of the progress to stderr"),
         ):
             volume.add_argument(
                 f"--{name}", const=const, default=argparse.SUPPRESS, help=help_text, **level
@@ -48,15 +49,15 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {printable(message)} (see --help)\n")
 
 
-def bundled(folder: str) -> Path:
-    """Find a folder that comes with the project, relative to the working directory."""
+def bundled_path(folder: str) -> Path:
+    """Return the path of a folder that comes with the project, relative to the current folder."""
     return Path(os.path.relpath(find_bundled(folder)))
 
 
 def path(text: str) -> Path:
     """Convert an argument to a path; empty text is an error."""
     if not text:
-        raise argparse.ArgumentTypeError("an empty name; '.' is the folder you are in")
+        raise argparse.ArgumentTypeError("empty name; use '.' for the current folder")
     return Path(text)
 
 
@@ -91,12 +92,12 @@ def positive_real(text: str) -> float:
     if not number > 0:
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     if not _LEAST_FLOAT <= number <= _LARGEST_FLOAT:
-        raise argparse.ArgumentTypeError(f"{text} is beyond what float32 holds")
+        raise argparse.ArgumentTypeError(f"{text} is out of float32's range")
     return number
 
 
 def rate(text: str) -> float:
-    """Convert an argument to a number from 0 to below 1."""
+    """Convert an argument to a number of at least 0 and below 1."""
     number = 0.0 if text.strip() in ("0", "0.0") else positive_real(text)
     if number >= 1:
         raise argparse.ArgumentTypeError(f"{text} is not below 1")
@@ -125,7 +126,7 @@ def _flag(help_text: str) -> dict[str, Any]:
     return {"action": "store_true", "help": help_text}
 
 
-# The options that several commands take, and all that train models take.
+# Options that several commands share; `add_options` may change their settings.
 OPTIONS = {
     "batch_size": _number(positive, "number of frames per step", default=8),
     "cache_dir": _folder(
@@ -149,7 +150,7 @@ OPTIONS = {
     "no_model_cache": _flag(
         "do not cache converted models (TensorFlow is then loaded in every run)"
     ),
-    "overwrite": _flag("also replace files that this program did not write"),
+    "overwrite": _flag("also replace files that were not written by this program"),
     "precision": _choice(
         PRECISIONS[1:],
         "arithmetic of the model; bfloat16 is faster where the processor has it",
@@ -173,15 +174,17 @@ OPTIONS = {
 
 
 def add_options(command: argparse.ArgumentParser, names: str, **changes: dict[str, Any]) -> None:
-    """Give `command` the options of OPTIONS with these `names`, which blanks separate.
+    """Add options to `command`.
 
-    `changes` to the arguments of `add_argument` go by the option's name.
+    Args:
+        names: keys of OPTIONS, separated by blanks.
+        changes: by name of an option, arguments of `add_argument` that replace those in OPTIONS.
     """
     for name in names.split():
         command.add_argument(f"--{name}", **{**OPTIONS[name], **changes.get(name, {})})
 
 
-# What the model sees of a picture or frame of another size than 640x352: `data.frames.VIEWS`.
+# Descriptions of the views in `data.frames`, and of "own".
 _VIEWS = {
     "centre": "the largest centred crop with the model's aspect ratio (20:11)",
     "stretched": "all of it, resized to 640x352 as for the published models",
@@ -191,7 +194,7 @@ _VIEWS = {
 
 
 def add_view(command: argparse.ArgumentParser, *views: str) -> None:
-    """Give `command` the option --view, with these choices, of which the first is the default."""
+    """Add the option --view to `command`; its default is the first of `views`."""
     help_text = "; ".join(f"{view}: {_VIEWS[view]}" for view in views)
     command.add_argument(
         "--view",

@@ -1,4 +1,4 @@
-"""The command predict: the levels of pictures and videos."""
+"""The command predict: predict the levels of pictures and videos."""
 
 import argparse
 import contextlib
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from ..inference.documents import Predictions
 
 _log = logging.getLogger(__name__)
-_TABLE = re.compile(b"file,kind,width,height,")  # the start of the tables that it writes
+_TABLE = re.compile(b"file,kind,width,height,")  # start of the tables that this command writes
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
-    """Give `commands` the command predict."""
+    """Add the command predict to `commands`."""
     levels, level_option = describe_levels(description)
     start = program(description.name, "predict")
     command = commands.add_parser(
@@ -46,14 +46,12 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     add("--unit", choices=UNITS, help=unit)
     add("--json", action="store_true", help="print a JSON document, and nothing else")
     add("--csv", type=path, metavar="FILE", help="also write a table")
-    add_options(command, "limit overwrite")
-    scheduler = "address of a Dask cluster whose workers predict, as tcp://HOST:PORT"
-    add("--scheduler", metavar="ADDRESS", help=scheduler)
+    add_options(command, "limit overwrite scheduler")
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the levels of pictures and videos; returns 1 if some cannot be read."""
+    """Print the levels of pictures and videos; return 1 if some cannot be read."""
     from ..inference import documents, inputs, predictor, records
 
     description = options.description
@@ -93,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print(predictions: "Predictions", options: argparse.Namespace) -> None:
-    """Print the predictions, if there are any, and write them as a table."""
+    """Print the predictions, and write the table if it was requested."""
     from ..inference import documents
 
     if options.json:

@@ -12,12 +12,12 @@ from ..base.program import program
 from ..models.labels import THRESHOLDS
 from .options import path, positive, seed
 
-LISTED = 10  # lines of one kind before the rest is only counted
+LISTED = 10  # number of messages of a kind to print; the rest is only counted
 Add = Callable[..., Any]  # a parser's `add_argument`
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Give `commands` the command prepare, with subcommands of its own."""
+    """Add the command prepare, which has subcommands, to `commands`."""
     name = program("prepare")
     examples = {command: f"  {name} {command} {words}" for command, words in _EXAMPLES.items()}
     parser = commands.add_parser(
@@ -38,10 +38,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Make a dataset root and report what is in it."""
+    """Make a dataset root, and summarize it."""
     from ..datasets import mcl_jci, photos, preparation, videoset
 
-    if options.scheduler:  # workers have working directories of their own
+    if options.scheduler:  # workers have other working directories
         for name in {"out", "images", "videos"} & vars(options).keys():
             setattr(options, name, getattr(options, name).absolute())
     match options.command:
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def run_check(options: argparse.Namespace) -> int:
-    """Report what is in a dataset root; the exit code is 1 if something is wrong with it."""
+    """Report the content and the errors of a dataset root; return 1 if there are errors."""
     from ..datasets.checking import check
 
     report = check(options.root)
@@ -129,9 +129,9 @@ def _add_mcl_jci(add: Add) -> None:
 def _add_photos(add: Add) -> None:
     add("--images", type=path, required=True, help="folder of pictures or videos")
     add("--crops", type=positive, default=1, metavar="N", help="crops per picture")
-    narrow = f"least width of a crop; crops under {WIDTH} are enlarged, which makes smoother frames"
+    narrow = f"minimum width of a crop; crops narrower than {WIDTH} are enlarged, which blurs them"
     add("--least_width", type=positive, default=WIDTH, metavar="PIXELS", help=narrow)
-    copies = "augmented copies per crop, changed at random in blur, noise, contrast and the like"
+    copies = "augmented copies per crop, with random changes of blur, noise, contrast, etc."
     add("--vary", type=_natural, default=0, metavar="N", help=copies)
     receive = "splits that receive the augmented copies, e.g. train,valid"
     add("--vary_splits", type=_splits, default="train", metavar="SPLITS", help=receive)
@@ -146,7 +146,7 @@ def _add_check(add: Add) -> None:
 
 
 def _add_statistic(add: Add) -> None:
-    choose = "statistic of the viewers' samples; up to sur75, 75 %% of them see no change"
+    choose = "statistic of the viewers' samples; at sur75, 75 %% of viewers see no change"
     add("--statistic", choices=STATISTICS, default=STATISTICS[0], help=choose)
 
 
@@ -154,7 +154,7 @@ def _add_common(add: Add) -> None:
     add("--out", type=path, required=True, metavar="ROOT", help="dataset root to make")
     shares = f"{'/'.join(SPLITS)} shares of the contents"
     add("--split", type=_shares, default="80/10/10", metavar="SHARES", help=shares)
-    names = "file with the names of the contents that go to test, one per line"
+    names = "file with the names of the contents for the test split, one per line"
     add("--test_contents", type=path, metavar="FILE", help=names)
     add("--seed", type=seed, default=0, metavar="N", help="random seed of the split and the crops")
     cluster = "Dask scheduler, as tcp://HOST:PORT, whose workers make the frames"
@@ -166,7 +166,7 @@ _COMMANDS: dict[str, tuple[Callable[[Add], None], str]] = {
     "videoset": (_add_videoset, "make a dataset root from VideoSet's streams and raw labels"),
     "mcl-jci": (_add_mcl_jci, "make a dataset root from MCL-JCI's pictures and samples"),
     "photos": (_add_photos, "make a dataset root with proxy labels (VMAF) from any pictures"),
-    "check": (_add_check, "report what is in a dataset root, and what is wrong with it"),
+    "check": (_add_check, "report the content of a dataset root, and any errors in it"),
 }
 _EXAMPLES = {
     "videoset": "--videos VideoSet/ --labels labels/ --size 640x360 --out data/",
@@ -195,26 +195,26 @@ def _natural(text: str) -> int:
 def _splits(text: str) -> list[str]:
     splits = text.split(",")
     if not {*splits} <= {*SPLITS}:
-        raise argparse.ArgumentTypeError(f"{text!r} is not some of {','.join(SPLITS)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of splits such as train,valid")
     return splits
 
 
 def _thresholds(text: str) -> list[float]:
     values = _numbers(text, ",")
     if len(values) != 3 or not 100 > values[0] > values[1] > values[2] > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not three falling VMAF, as 94.5,91.25,87")
+        raise argparse.ArgumentTypeError(f"{text!r} is not three falling values of VMAF")
     return values
 
 
 def _shares(text: str) -> list[float]:
     shares = _numbers(text, "/")
     if len(shares) != 3 or min(shares) < 0 or not abs(sum(shares) - 100) < 1e-6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not three shares of 100, as 80/10/10")
+        raise argparse.ArgumentTypeError(f"{text!r} is not three percentages that add up to 100")
     return shares
 
 
 def _numbers(text: str, separator: str) -> list[float]:
-    """Parse numbers; return an empty list if the text is not that."""
+    """Parse numbers; return an empty list if `text` is something else."""
     try:
         return [float(word) for word in text.split(separator)]
     except ValueError:

@@ -1,4 +1,4 @@
-"""Reproduce the paper's tables: errors, what they cost in quality and bits, and complexity."""
+"""The command tables: reproduce the paper's tables of errors, their cost, and complexity."""
 
 import argparse
 import shlex
@@ -14,7 +14,7 @@ _FOR_REPORT = ("data_dir", "model_weights_path", "labels", "cache_dir")
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Give `commands` the command tables."""
+    """Add the command tables to `commands`."""
     start = program("tables")
     parser = commands.add_parser(
         "tables",
@@ -24,8 +24,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "           [--labels PATH] [--cache_dir DIR] [--overwrite] [--quiet | --verbose]\n"
         f"       {start} --complexity [--out DIR] [--overwrite] [--quiet | --verbose]",
         description="Measure trained models on ROOT/test/ and write the paper's tables, plots and\n"
-        "a page, report.html. Encodes and predictions are cached: run the same command\n"
-        "again to continue an interrupted run.",
+        "a page, report.html. Encodes and predictions are cached, so you can continue an\n"
+        "interrupted run with the same command.",
         epilog="examples:\n"
         f"  {start} --data_dir data/ --model_weights_path weights/ --out tables/\n"
         f"  {start} --complexity",
@@ -46,9 +46,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     add = parser.add_argument
     add("--out", type=path, metavar="DIR", help="folder for the results; made if missing")
-    labels = "viewers' single answers: VideoSet's folder of label CSVs, or MCL-JCI's workbook"
+    labels = "individual viewers' answers: VideoSet's folder of label CSVs, or MCL-JCI's workbook"
     add("--labels", type=path, metavar="PATH", help=labels)
-    complexity = "measure only the cost of the six models, without data and weights"
+    complexity = "measure only the complexity of the six models, without data or weights"
     add("--complexity", action="store_true", help=complexity)
     parser.set_defaults(run=run, check=_check, hint=RERUN_HINT)
 
@@ -62,7 +62,7 @@ def _check(options: argparse.Namespace, parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write the tables that the options ask for."""
+    """Make the requested tables."""
     command = shlex.join([*program("tables").split(), *options.arguments])
     (_complexity if options.complexity else _report)(options, command)
 

@@ -1,4 +1,4 @@
-"""The command test: the levels of a dataset's test split, and their errors."""
+"""The command test: predict the levels of a test split, and measure their errors."""
 
 import argparse
 
@@ -9,20 +9,20 @@ from ..base.temporary import lock
 from ..models.descriptions import Description
 from ..models.weight_paths import find_weights
 from .model_options import add_unused_backbone_option, describe_levels
-from .options import add_options, bundled
+from .options import add_options, bundled_path
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
-    """Give `commands` the command test."""
+    """Add the command test to `commands`."""
     levels, level_option = describe_levels(description)
     command = commands.add_parser(
         "test",
         help="predict the levels of a folder of images",
         description=f"Predict {levels} of each image in DIR/test/, in natural order (img2 before\n"
         "img10), each stretched to 640x352 as for the published models. If there is a\n"
-        "DIR/test/JND-Levels.txt, measure the errors too. The levels of up to 10 images are\n"
-        "printed; if DIR/manifest.csv says what a level is, these images are also shown beside\n"
-        "themselves encoded at the first predicted level.",
+        "DIR/test/JND-Levels.txt, also measure the errors. The levels of up to 10 images are\n"
+        "printed; if DIR/manifest.csv records the codec of the levels, these images are also\n"
+        "shown side by side with their encodes at the first predicted level.",
         epilog=f"example:\n  {program(description.name, 'test')} {level_option}--data_dir data/ "
         "--model_weights_path weights/ --result_path results/",
     )
@@ -33,11 +33,11 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
         f"data_dir {'jnd_value ' if level else ''}model_weights_path result_path batch_size "
         "limit skip_bad overwrite precision runtime no_model_cache",
         jnd_value={"required": True},
-        data_dir={"required": False, "default": bundled("samples")},
-        model_weights_path={"default": bundled("weights"), "help": weights},
+        data_dir={"required": False, "default": bundled_path("samples")},
+        model_weights_path={"default": bundled_path("weights"), "help": weights},
         batch_size={
             "default": description.test_batch,
-            "help": "frames at a time; bounds memory, changes no result beyond rounding",
+            "help": "frames at a time; bounds memory, changes results only by rounding errors",
         },
         precision={"choices": PRECISIONS},
     )
@@ -46,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write and print the levels of the test split, and their errors if levels are known."""
+    """Write and print the levels of the test split and, if true levels are known, the errors."""
     from ..data.split import read_split
     from ..evaluation.predictor import evaluate_predictor
     from ..inference.predictor import Predictor

@@ -1,4 +1,4 @@
-"""The command `train` of the six models."""
+"""The command train: train a model."""
 
 import argparse
 from collections.abc import Callable
@@ -19,20 +19,21 @@ from .options import Parser, add_options, fraction, rate
 
 
 class _Option(NamedTuple):
-    """An option that a recipe sets, unless it is given."""
+    """An option with a default value per recipe."""
 
-    plain: Any  # its value without a recipe
+    plain: Any
     robust: Any
     help: str
-    type: Callable | None = None  # of a flag, none
+    type: Callable | None = None  # None: a flag
 
 
-# Plain is how the published models were trained; robust, the default model of weights/make.sh.
+# The recipe plain was used for the published models; robust, for the default model (see
+# weights/make.sh).
 REGULARISATION = {
     "cosine": _Option(
         False, True, "decay the learning rate to 0 over --epochs along half a cosine"
     ),
-    "flip": _Option(False, False, "also train on a mirrored copy of each frame"),
+    "flip": _Option(False, False, "also train on the mirror image of each frame"),
     "roll": _Option(
         False, True, "shift the backbone features cyclically by a random distance in each epoch"
     ),
@@ -52,11 +53,11 @@ REGULARISATION = {
         False, True, "train the head on quantized latents, to predict from bitstream files"
     ),
 }
-_OF_FEATURES = ("roll", "mirror", "soft_targets", "quantized")
+_NEED_CACHE = ("roll", "mirror", "soft_targets", "quantized")
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
-    """Give `commands` the command train of a model."""
+    """Add the command train to `commands`."""
     what, level = describe_levels(description)
     start = (
         f"{program(description.name, 'train')} {level}--data_dir data/ --checkpoint_path "
@@ -70,7 +71,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
         epilog=f"examples:\n  {start}\n  {start} \\\n"
         "      --recipe robust --epochs 16 --batch_size 32 --learning_rate 1e-3",
     )
-    best = "level whose validation error picks the best epoch, in place of the sum of the three"
+    best = "level whose validation error selects the best epoch (default: sum of all three)"
     add_options(
         train,
         "data_dir jnd_value checkpoint_path csv_log_path epochs batch_size learning_rate "
@@ -92,11 +93,11 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
 
 
 def _add_regularisation(train: Parser, description: Description) -> None:
-    missing = set(_OF_FEATURES) if description.end_to_end else set()
+    missing = set(_NEED_CACHE) if description.end_to_end else set()
     missing |= {"quantized"} if description.sees != "latent" else set()
     missing |= {"single_branches"} if not description.multitask else set()
     group = train.add_argument_group("regularization and augmentation (set by --recipe robust)")
-    recipes = "default of the options below: as the published models were trained, or regularized"
+    recipes = "defaults of the options below: plain, as for the published models; or robust"
     group.add_argument("--recipe", choices=("plain", "robust"), default="plain", help=recipes)
     for name, option in REGULARISATION.items():
         if name in missing:
@@ -112,17 +113,17 @@ def _add_regularisation(train: Parser, description: Description) -> None:
 
 
 def check(options: argparse.Namespace, parser: Parser) -> None:
-    """Set the options that were not given as the recipe says; exit if options do not fit."""
+    """Set missing options to the recipe's values; exit with code 2 if options are contradictory."""
     for name, option in REGULARISATION.items():
         if getattr(options, name) is None:
             setattr(options, name, getattr(option, options.recipe))
-    for name in _OF_FEATURES if options.no_cache else ():
+    for name in _NEED_CACHE if options.no_cache else ():
         if getattr(options, name):
-            parser.error(f"--{name} needs the features that --no_cache does without")
+            parser.error(f"--{name} needs cached features: leave out --no_cache")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train a model, and say where its best epoch is and how to test it."""
+    """Train a model; print the file of its best epoch, and the command to test it."""
     from ..training.checkpoint import check_outputs, reserve
 
     description, level = options.description, options.jnd_value
@@ -184,7 +185,8 @@ def _settings(options: argparse.Namespace) -> PredictorSettings:
 def _read_data(
     options: argparse.Namespace, backbones: list[Path], cache_dir: Path | None
 ) -> TrainingData:
-    """Read what there is to train on, all but the frames."""
+    """Read the training data, except for the frames."""
+
     from ..data import manifest, split
 
     root, description = options.data_dir, options.description
