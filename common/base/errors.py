@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# How to continue after an interruption.
+# Hints for continuing an interrupted command.
 RESUME_HINT = "continue after the last complete epoch with --resume"
 RERUN_HINT = "run the same command again to continue"
 # Signals that ask a program to end; shells give 128 + their number as the exit code.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LONGEST = 300  # characters of an unforeseen error's message
+_LONGEST = 300  # characters to print of an unexpected error's message
 # Control characters, which could move the cursor or reorder text, and lone surrogates.
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"

@@ -17,7 +17,7 @@ _LOADING = threading.Lock()  # makes threads load each coder only once
 
 
 def decode(latent: CodedLatent, size: tuple[int, int], folders: Iterable[Path]) -> np.ndarray:
-    """Decode a latent, float32 [*size, 192], quantized as it was by the encoder.
+    """Decode a latent, float32 [*size, 192], quantized as by the encoder.
 
     Args:
         folders: where to look for its entropy model.

@@ -33,7 +33,7 @@ class ScenePrediction:
     """The levels of a scene, averaged over its sampled frames."""
 
     scene: Scene
-    sampled_frames: list[int]  # numbers of frames, from 0
+    sampled_frames: list[int]  # frame numbers, from 0
     levels: Levels
 
 

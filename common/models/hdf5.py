@@ -20,7 +20,7 @@ from ..base.files import check_regular
 LABELS_PREFIX = "labels_"  # followed by a field of `Labels`
 OFFSETS = "quantization_offsets"
 CHECKSUM = "checksum"
-# The largest of the six models has 26 million; the names of its layers and weights take 8 kB.
+# The largest model has 26 million weights; the names of its layers and weights take 8 kB.
 _MOST_WEIGHTS = 40_000_000
 _LONGEST_NAMES = 100_000
 # Time limits of the trial: CPU time, which does not grow on a busy machine, and total time.

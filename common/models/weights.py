@@ -29,7 +29,7 @@ from .hdf5 import (
 )
 from .labels import Labels
 
-# Models by their number of weights.
+# Titles of models by number of weights.
 OWNERS = {
     2_887_363: ["a backbone"],
     8_078_384: ["REC", "E2E-REC"],
