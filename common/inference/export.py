@@ -65,7 +65,7 @@ def export(description: Description, weights: Path, names: list[str], view: str,
 
 
 def crop_centre(rgb: tf.Tensor) -> tf.Tensor:
-    """Crop [batch, height, width, 3] exactly as `common.data.frames.crop_centre` does."""
+    """Crop [batch, height, width, 3] to the part that `common.data.frames.crop_centre` resizes."""
     height, width = tf.shape(rgb)[1], tf.shape(rgb)[2]
     rows = tf.round(tf.cast(width * HEIGHT, tf.float32) / WIDTH)
     columns = tf.round(tf.cast(height * WIDTH, tf.float32) / HEIGHT)

@@ -25,7 +25,7 @@ class Predictor:
 
     A model sees 640x352 pixels. The view says how pictures are fitted to them: "centre" takes the
     largest centred crop with that aspect ratio, "stretched" the whole picture, as for the published
-    models, and "crops" up to four crops that are not resized, whose levels are averaged.
+    models, and "crops" up to four crops at their own scale, whose levels are averaged.
 
         predictor = Predictor()
         predictor.levels(np.asarray(Image.open("photo.jpg").convert("RGB")))  # JND1, JND2, JND3
