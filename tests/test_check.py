@@ -123,7 +123,7 @@ def add_content_twice(root):
         ),
         (
             lambda root: (root / "train" / "0002.png").unlink(),
-            "train/0002.png: in manifest.csv, but not there",
+            "train/0002.png: in manifest.csv, but missing",
         ),
         (
             lambda root: (root / "train" / "JND-Levels.txt").unlink(),
@@ -166,11 +166,11 @@ def test_what_may_be_meant_is_a_warning(root):
     report = check(root)
     assert report.errors == []
     text = "\n".join(report.warnings)
-    assert "jnd2train: not there" in text
+    assert "jnd2train: missing" in text
     assert "jnd3test" not in text
     assert "train: two equal levels in 1 rows, first train/0002.png" in text
     assert "jnd1train: 1 names differ from their images'" in text
-    assert "no manifest.csv says who gave them" in report.there[0]
+    assert "origin unknown (no manifest.csv)" in report.there[0]
     assert read_labels(root) is None
 
 

@@ -105,7 +105,7 @@ def test_few_bits_in_16_are_guessed_and_told(tmp_path, bits):
     """Both by shifting and by scaling 8 bits, as grey and in colour, in files of several kinds."""
     shifted = WIDE << (bits - 8)
     scaled = np.rint(GREY * ((2**bits - 1) / 255)).astype(np.uint16)
-    told = f"seen as one of {bits} bits"
+    told = f"read as {bits}-bit data"
     for array in (shifted, scaled):
         _same(_tiff(tmp_path / "a.tif", array), GREY, noted=told)
         _same(_png(tmp_path / "a.png", array), GREY, noted=told)
@@ -144,7 +144,7 @@ def test_a_dark_picture_of_16_bits_stays_dark(tmp_path):
     dark = GREY // 6
     for factor in (256, 257):  # up to 42 of 255: 12 bits would hold a part of it
         _same(_png(tmp_path / "a.png", dark // 4 * np.uint16(factor)), dark // 4)
-    _same(_png(tmp_path / "b.png", dark * np.uint16(256) + 99), dark, noted="a dark one of 16 bits")
+    _same(_png(tmp_path / "b.png", dark * np.uint16(256) + 99), dark, noted="dark 16-bit data")
     _same(_png(tmp_path / "c.png", RGB // 6 * np.uint16(257), colours=2), RGB // 6)
     _same(_png(tmp_path / "d.png", RGB // 17 * np.uint16(257), colours=2), RGB // 17)
     _same(_png(tmp_path / "e.png", GREY * np.uint16(0)), GREY * 0)

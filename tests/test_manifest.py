@@ -75,7 +75,7 @@ def test_labels_of_merged_roots_are_proxies_as_soon_as_some_are(tmp_path):
     assert merge({"level_kind": "guessed"}).describe() == "guessed, not viewers' judgements"
     with pytest.raises(UserError, match=r"should all be H\.264 QP or all JPEG quality"):
         merge(viewers, {**viewers, "codec": QUALITY})
-    with pytest.raises(UserError, match="thresholds should be three VMAF"):
+    with pytest.raises(UserError, match="needs three VMAF thresholds"):
         merge({**proxy, "thresholds": "high"})
 
 
@@ -87,8 +87,8 @@ def test_labels_of_merged_roots_are_proxies_as_soon_as_some_are(tmp_path):
         (lambda text: text.replace(",25,", ",nan,"), "line 2: jnd1 is 'nan'"),
         (lambda text: text.replace(",25,", ",,"), "line 2: jnd1 is ''"),
         (lambda text: text.replace(QP, QUALITY).replace(",25,", ",0,"), "jnd1 is '0', no JPEG"),
-        (lambda text: text[: text.index(",35,")], "line 2: not 25 cells, as line 1"),
-        (lambda text: text[:-1] + ",more", "line 2: not 25 cells, as line 1"),
+        (lambda text: text[: text.index(",35,")], "line 2: not 25 cells as in line 1"),
+        (lambda text: text[:-1] + ",more", "line 2: not 25 cells as in line 1"),
         (lambda text: text.replace("jnd2,", "jnd7,"), "no column jnd2"),
         (lambda text: text.partition("\n")[0], "no rows in it"),
         (lambda text: "", "no column file, split"),

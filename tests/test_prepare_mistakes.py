@@ -51,7 +51,7 @@ def place(tmp_path_factory):
         ((*PHOTOS, "--test_contents", "empty"), 1, "empty: is a directory; it should hold names"),
         ((*PHOTOS, "--test_contents", "bytes"), 1, "bytes: not a text file in UTF-8"),
         ((*PHOTOS, "--test_contents", "none"), 1, "none: no such file or directory"),
-        ((*PHOTOS, "--test_contents", "file"), 1, "no content to test with is named a file"),
+        ((*PHOTOS, "--test_contents", "file"), 1, "no content is named a file"),
         ((*PHOTOS, "--images", "file"), 1, "file: no such folder"),
         ((*PHOTOS, "--images", "phone"), 1, "(.heic); convert pictures of other kinds to PNG"),
         ((*PHOTOS, "--images", "hidden"), 1, "hidden: no pictures or videos in it"),

@@ -207,7 +207,7 @@ def test_other_options_into_the_same_folder(command, prepared, pictures):
     done = command(*photos(pictures, root, *SMALL[:-1], "40/30/30"))
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "begun otherwise (split was [60.0, 20.0, 20.0], is [40.0, 30.0, 30.0])" in done.stderr
+    assert "other settings (split was [60.0, 20.0, 20.0], is [40.0, 30.0, 30.0])" in done.stderr
     assert hashes(root) == before
 
 

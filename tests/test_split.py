@@ -45,7 +45,7 @@ def test_without_a_manifest_each_image_is_its_own_content(tmp_path):
     assert split.contents.tolist() == split.names == ["img9.png", "img10.png"]
     assert (split.codec_name, split.labels, split.proxy_labels) == (QUALITY, None, "")
     assert "2 frames of 2 contents" in split.caption
-    assert "no manifest.csv says who gave them" in split.caption
+    assert "origin unknown (no manifest.csv)" in split.caption
 
 
 def test_levels_may_be_missing_only_where_they_are_not_needed(tmp_path):

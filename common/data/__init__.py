@@ -1,1 +1,1 @@
-"""Image files and frames, the folder layout that the models read, and what is known of it."""
+"""Image files, frames, and dataset roots: their layout, levels and manifest."""

@@ -1,13 +1,13 @@
 """Bit depth: the white level of pictures with floating-point values or values above 255.
 
-Many files do not state it, such as 12-bit camera data in 16 bits, or arrays saved as they were. So
-it is guessed from the values by these rules:
+Many files do not state it, such as 12-bit camera data stored in 16 bits, or arrays saved unscaled.
+It is then guessed from the values by these rules:
 
 - Floats up to 1 are scaled from the range 0 to 1. If fewer than 1 % of them exceed 1, those are
   highlights or overshoot, and are clipped.
 - Integers, and floats above 1, get the smallest depth of 8, 10, 12, 16, 24 and 32 bits that holds
   them. 14 bits are never guessed, since a dark 16-bit picture looks the same. If all values are
-  multiples of 256 or 257, the depth is 16: that is what a dark 8-bit picture saved as 16 is.
+  multiples of 256 or 257, the depth is 16: they are a dark 8-bit picture saved with 16 bits.
 - A depth stated in the file takes precedence over all these rules: PGMs state it, and TIFFs may
   (BitsPerSample, MaxSampleValue, SMaxSampleValue).
 """
@@ -31,7 +31,7 @@ _SIGNED = 2  # value of the SampleFormat tag
 class Values(NamedTuple):
     """Statistics of all values of a picture."""
 
-    most: float
+    maximum: float
     negative: float  # fraction of the values below 0
     above_one: float  # fraction of the values above 1
     whole: bool  # all are integers
@@ -44,25 +44,25 @@ class Values(NamedTuple):
         Raises:
             ValueError: some values are NaN or infinite.
         """
-        most, count, negative, above, whole, by_256, by_257 = 0.0, 0, 0, 0, True, True, True
+        maximum, count, negative, above, whole, by_256, by_257 = 0.0, 0, 0, 0, True, True, True
         for array in arrays:
             if not np.isfinite(array).all():
                 raise ValueError("some of its values are NaN or infinite")
-            most, count = max(most, float(array.max())), count + array.size
+            maximum, count = max(maximum, float(array.max())), count + array.size
             negative += int((array < 0).sum())
             above += int((array > 1).sum())
             whole = whole and bool((array == np.rint(array)).all())
             by_256 = by_256 and not (array % 256).any()
             by_257 = by_257 and not (array % 257).any()
-        return cls(most, negative / count, above / count, whole, by_256 or by_257)
+        return cls(maximum, negative / count, above / count, whole, by_256 or by_257)
 
     @classmethod
     def of_bytes(cls, upper: np.ndarray, lower: np.ndarray) -> "Values":
         """Compute the statistics of 16-bit values from their upper and lower bytes."""
-        most = int(upper.max()) * 256
-        most += int(lower.max(initial=0, where=upper == upper.max()))
+        maximum = int(upper.max()) * 256
+        maximum += int(lower.max(initial=0, where=upper == upper.max()))
         from_8_bits = not lower.any() or np.array_equal(upper, lower)
-        return cls(most, 0, 1, True, from_8_bits)
+        return cls(maximum, 0, 1, True, from_8_bits)
 
 
 def to_8_bits(image: Image.Image) -> tuple[np.ndarray, list[str]]:
@@ -81,7 +81,7 @@ def to_8_bits(image: Image.Image) -> tuple[np.ndarray, list[str]]:
 
     values = Values.of(array for _, array in numbers())
     if values.negative > _FEW:
-        raise ValueError("more than a hundredth of its values is negative; a picture's begin at 0")
+        raise ValueError("more than 1 % of its values are negative")
     # Pillow scales a PGM's values by the maximum that the file states.
     stated = 65535.0 if image.format == "PPM" and image.mode == "I" else stated_maximum(image)
     if image.mode == "F" and _are_fractions(values, stated):
@@ -103,7 +103,7 @@ def strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
 
 
 def _container(mode: str, tags: Mapping[int, Any]) -> int:
-    """Number of bits that a value is stored in, not counting the sign."""
+    """Return the number of bits that a value is stored in, not counting the sign."""
     if mode == "F":
         return 32
     if mode != "I" or not tags:  # PNGs and PGMs
@@ -113,10 +113,10 @@ def _container(mode: str, tags: Mapping[int, Any]) -> int:
 
 
 def _are_fractions(values: Values, stated: float | None) -> bool:
-    """Whether 1 is the white level."""
-    if stated is not None and stated >= values.most:
+    """Check whether the white level is 1."""
+    if stated is not None and stated >= values.maximum:
         return stated <= 1
-    return values.most <= 1 or (values.above_one < _FEW and not values.whole)
+    return values.maximum <= 1 or (values.above_one < _FEW and not values.whole)
 
 
 def _scale_to_8_bits(array: np.ndarray, bits: int) -> np.ndarray:
@@ -140,16 +140,16 @@ def stated_maximum(image: Image.Image) -> float | None:
 
 
 def guess_bits(values: Values, container: int, stated: float | None) -> tuple[int, list[str]]:
-    """Guess how many of the `container`'s bits the values are meant to fill; returns notes, too."""
-    most = values.most if values.whole else values.most / _OVERSHOOT
-    if stated is not None and stated >= most:
+    """Guess the bit depth of values stored in `container` bits; also return notes for the user."""
+    maximum = values.maximum if values.whole else values.maximum / _OVERSHOOT
+    if stated is not None and stated >= maximum:
         return next(bits for bits in (*_STATED, container) if stated < 2**bits), []
     fitting = (bits for bits in (*GUESSED, 16, 24, container) if bits <= container)
-    bits = next((bits for bits in fitting if most < 2**bits), container)
+    bits = next((bits for bits in fitting if maximum < 2**bits), container)
     if bits in GUESSED and values.from_8_bits:
         bits = 16
-    elif (bits in GUESSED or bits == 24) and (bits > 8 or container <= 16) and most:
-        return bits, [f"no value is above {values.most:g}, so it is seen as one of {bits} bits"]
-    elif bits == 16 and most < 2**14:
-        return bits, [f"no value is above {values.most:g}: it is seen as a dark one of 16 bits"]
+    elif (bits in GUESSED or bits == 24) and (bits > 8 or container <= 16) and maximum:
+        return bits, [f"no value is above {values.maximum:g}, so it is read as {bits}-bit data"]
+    elif bits == 16 and maximum < 2**14:
+        return bits, [f"no value is above {values.maximum:g}, so it is read as dark 16-bit data"]
     return bits, []

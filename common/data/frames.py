@@ -12,11 +12,11 @@ from .pictures import read_rgb
 
 
 def resize(rgb: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """Resize uint8 [any, any, 3] to uint8 [height, width, 3], as the published models were fed.
+    """Resize uint8 [any, any, 3] to uint8 [height, width, 3] as for the published models.
 
-    Bilinear with half-pixel centres, without antialiasing, whatever the aspect ratio. Computed in
-    fixed point with 11-bit weights and the truncations of OpenCV's 8-bit resize: the result is
-    bit-identical to OpenCV's.
+    Interpolation is bilinear with half-pixel centres, without antialiasing, and ignores the aspect
+    ratio. It uses fixed point with 11-bit weights and OpenCV's truncations, so the result is
+    bit-identical to OpenCV's 8-bit resize.
     """
     if rgb.shape[:2] == (height, width):
         return rgb
@@ -32,7 +32,7 @@ def resize(rgb: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.ndar
 
 
 def _find_neighbours(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Find the two old neighbours of each new pixel along one side, and their weights of 2048."""
+    """Find the two source pixels of each new pixel along one side, and their weights (sum 2048)."""
     at = ((np.arange(new) + 0.5) * (old / new) - 0.5).astype(np.float32)
     first = np.floor(at)
     weights = np.rint(np.stack([1 - (at - first), at - first]) * 2048)
@@ -54,7 +54,7 @@ def to_bgr(rgb: np.ndarray) -> np.ndarray:
 
 
 def stretch(rgb: np.ndarray) -> list[np.ndarray]:
-    """Resize the whole picture whatever its aspect ratio, as the published models see it."""
+    """Resize the whole picture, ignoring its aspect ratio, as for the published models."""
     return [resize(rgb)]
 
 
@@ -84,7 +84,7 @@ def crop_evenly(rgb: np.ndarray, along: int = 2) -> list[np.ndarray]:
 
 
 def _choose_starts(whole: int, part: int, most: int) -> Iterator[int]:
-    """Choose where parts start: they cover `whole`, or are centred in `most` equal shares of it."""
+    """Choose the starts of parts that cover `whole`, or that `most` equal shares are centred on."""
     count = -(-whole // part)
     if count <= most:
         return (round(start) for start in np.linspace(0, whole - part, count))
@@ -92,7 +92,7 @@ def _choose_starts(whole: int, part: int, most: int) -> Iterator[int]:
     return (round(share * (number + 0.5) - part / 2) for number in range(most))
 
 
-# What a model is shown of a picture of another size, by the values of --view.
+# The values of --view: how a picture of another size is fitted to the model's input.
 VIEWS: dict[str, Callable[[np.ndarray], list[np.ndarray]]] = {
     "crops": crop_evenly,
     "centre": crop_centre,
@@ -101,7 +101,7 @@ VIEWS: dict[str, Callable[[np.ndarray], list[np.ndarray]]] = {
 
 
 def fit(rgb: np.ndarray, view: str) -> list[np.ndarray]:
-    """Fit a picture to the models' 640x352 by one of the `VIEWS`: one frame, or several crops.
+    """Fit a picture to the models' 640x352 by one of the `VIEWS`, as one frame or several crops.
 
     Raises:
         UserError: there is no such view.

@@ -1,17 +1,17 @@
-"""How busy a frame is, in numbers; regressions on them are what a network must do better than."""
+"""Gradient statistics of frames: the features of the baselines that a network has to beat."""
 
 import numpy as np
 from PIL import Image
 
 PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
-SCALES = (1, 2, 4)  # the frame is reduced by these
+SCALES = (1, 2, 4)  # reduction factors of the frame
 
 
 def gradient_percentiles(frame: np.ndarray) -> np.ndarray:
-    """44 numbers that tell how busy a frame is: float64 [44].
+    """Measure how busy a frame is: float64 [44].
 
-    The logarithms of percentiles of the gradient's length and of the Laplacian's magnitude, at each
-    of `SCALES`; and the mean and deviation of luma.
+    The features are the logarithms of percentiles of the gradient's length and of the Laplacian's
+    magnitude, at each of `SCALES`, and the mean and standard deviation of luma.
 
     Args:
         frame: blue-green-red, 0 to 255, [height, width, 3].

@@ -63,8 +63,8 @@ def kind(path: Path) -> Kind:
     """Detect what a file is from its first bytes or, if these say nothing, from its name.
 
     PICTURE: whatever Pillow reads, except camera raw files. VIDEO: a container or stream that
-    ffmpeg reads, and GIFs and PNGs of several frames. BITSTREAM: judged by the name alone. None:
-    anything else, and whatever is not a regular file.
+    ffmpeg reads, or a GIF or PNG of several frames. BITSTREAM: judged by the name alone. None:
+    anything else, or not a regular file.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -79,7 +79,7 @@ def kind(path: Path) -> Kind:
         return VIDEO if moving or suffix in (".mjpg", ".mjpeg") else PICTURE
     with contextlib.suppress(OSError):
         with path.open("rb") as file:
-            found = _by_signature(file.read(_HEAD))
+            found = _detect_by_signature(file.read(_HEAD))
         if found:
             return found
     if suffix in _PICTURES or _WITH_PLUGINS.get(suffix) in _formats():
@@ -100,10 +100,10 @@ def open_picture(path: Path) -> Iterator[ImageFile.ImageFile]:
 
 
 class _PillowSettings:
-    """Settings of Pillow while any thread of ours reads a picture; then they are what they were.
+    """Pillow's settings while any of our threads reads a picture; they are restored afterwards.
 
-    A dataset may hold gigapixel pictures: Pillow's guard against these is for web servers. And it
-    warns of damage in files that it can still read; of other damage it raises exceptions.
+    Pillow's size limit, meant for web servers, is lifted: a dataset may hold gigapixel pictures.
+    Its warnings are ignored: they concern damaged files that it can still read.
     """
 
     def __init__(self) -> None:
@@ -141,7 +141,7 @@ def _formats() -> list[str]:
     return [each for each in _FORMATS if each in Image.OPEN]
 
 
-def _by_signature(head: bytes) -> Kind:
+def _detect_by_signature(head: bytes) -> Kind:
     """Detect the kind of a file that Pillow does not read, from its first bytes."""
     if head[4:8] == b"ftyp":
         return None if head[8:12] in (*_STILL_BRANDS, *_SOUND_BRANDS) else VIDEO
@@ -151,7 +151,7 @@ def _by_signature(head: bytes) -> Kind:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Whether there are MPEG transport stream packets at equal distances, from any offset on."""
+    """Check for the sync bytes of MPEG transport stream packets, starting at any offset."""
     for length in (188, 192, 204):
         for start in range(min(length, len(head))):
             marks = head[start::length]

@@ -1,4 +1,4 @@
-"""Listing of the pictures or videos below folders, in natural order, and of all other files."""
+"""Listing of the pictures or videos below folders, in natural order, and of other files."""
 
 import os
 from collections import Counter
@@ -17,7 +17,7 @@ from .text import readable
 
 _natural = natsort_keygen(alg=order.PATH | order.IGNORECASE)
 LEVELS_FILE = "JND-Levels.txt"
-_MOST_SUFFIXES = 8  # named in a message
+_MOST_SUFFIXES = 8  # listed in a message
 
 
 class Listing(NamedTuple):
@@ -28,7 +28,7 @@ class Listing(NamedTuple):
 
 
 def natural_key(path: Path) -> tuple:
-    """Sorting key for paths below one folder: img2 comes before img10, and case is ignored.
+    """Return a sorting key for paths below one folder: img2 before img10, ignoring case.
 
     Paths compare part by part, the same way in any locale. The path itself breaks ties between
     names that differ only in case or in leading zeros. Bitstream files sort like the files that
@@ -38,7 +38,7 @@ def natural_key(path: Path) -> tuple:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Files below `folder` and its subfolders, pipes and dangling links too, in any order.
+    """Yield all files below `folder`, including pipes and dangling links, in any order.
 
     Hidden files and folders are skipped, and so are folders that common.prepare made.
 
@@ -59,7 +59,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def sort_files(folder: Path, kinds: Collection[str]) -> Listing:
-    """Sort `files_below` a folder into those of one of the `kinds` and others but the levels."""
+    """Separate the files below a folder into those of the `kinds` and others, without levels."""
     listing = Listing([], [])
     for path in sorted((path.relative_to(folder) for path in files_below(folder)), key=natural_key):
         file = folder / path
@@ -74,7 +74,7 @@ def list_files(folder: Path, kinds: Collection[str], what: str) -> Listing:
     """Call `sort_files` on a folder that must contain files of one of the `kinds`.
 
     Raises:
-        UserError: there is no such folder, or no such file in it; names what it contains instead.
+        UserError: there is no such folder, or no such file in it (the message describes others).
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; {what} were expected in it")
@@ -87,7 +87,7 @@ def list_files(folder: Path, kinds: Collection[str], what: str) -> Listing:
 
 
 def list_images(folder: Path, coded: bool = False) -> list[Path]:
-    """Image files below `folder`, in natural order; if `coded`, bitstream files, too.
+    """List the images below `folder` in natural order; if `coded`, bitstream files, too.
 
     Raises:
         UserError: as `list_files`, or there are both images and bitstream files.
@@ -113,7 +113,7 @@ def describe_others(others: Sequence[Path], kinds: Collection[str]) -> str:
 
 
 class Inputs(NamedTuple):
-    """Files to process, and an error for each argument that names none."""
+    """Files to process, and an error for each argument without any."""
 
     files: list[tuple[Path, Path]]  # each with its path relative to the argument that names it
     errors: list[tuple[Path, UserError]]  # each with its argument
@@ -122,7 +122,7 @@ class Inputs(NamedTuple):
 def find_inputs(paths: Sequence[Path], kinds: Collection[str], what: str) -> Inputs:
     """Find the files of one of the `kinds` at `paths`, files or folders, each once and in order.
 
-    What is skipped, such as other files in folders, is logged.
+    Skipped files and arguments are reported on stderr.
 
     Raises:
         UserError: there is no file at all.
@@ -160,7 +160,7 @@ def _find_at(
             files, others = list_files(path, kinds, what)
             return [(file, file.relative_to(path)) for file in files], others
         if path.is_file() and path.is_relative_to("/dev"):
-            # /dev/stdin (a shell's `<`): programs that we start have another standard input.
+            # /dev/stdin (a shell's `<`) would be another file in the programs that we start.
             path = path.resolve()
         return [(path, Path(path.name))], []
     except FileNotFoundError:

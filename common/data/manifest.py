@@ -1,4 +1,4 @@
-"""`manifest.csv`: where each frame of a prepared folder came from, and what its levels are."""
+"""`manifest.csv`: the origin and the levels of each frame of a dataset root."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -18,26 +18,26 @@ COLUMNS = (
     "source",  # the file it was taken from
     "frame",  # its number in a clip, from 0
     "crop",  # left,top,width,height in the source's pixels
-    "variation",  # how it was then augmented, by `common.datasets.augmentation`
+    "variation",  # the changes made by `common.datasets.augmentation`
     *LEVEL_COLUMNS,  # the levels
-    *("coded1", "coded2", "coded3"),  # the whole QP or quality that the JND frames were made with
+    *("coded1", "coded2", "coded3"),  # the integer QPs or qualities of the JND frames
     "level_kind",  # `Labels.kind`
     "levels_from",  # how each level was made
-    "statistic",  # of the viewers' answers, by `common.datasets.viewers.aggregate`
-    "label_size",  # of VideoSet's labels, as 640x360
-    "thresholds",  # three falling VMAF, as 94.5/91.25/87
-    "scores",  # the VMAF at the three levels, as 94.31/90.80/86.52
+    "statistic",  # of the viewers' answers, see `common.datasets.viewers.aggregate`
+    "label_size",  # frame size of VideoSet's labels, such as 640x360
+    "thresholds",  # three falling VMAF scores, such as 94.5/91.25/87
+    "scores",  # the VMAF scores at the three levels, such as 94.31/90.80/86.52
     *("jnd1_frame", "jnd2_frame", "jnd3_frame"),  # how each JND frame was made
-    "codec",  # what a level is: QP or QUALITY
+    "codec",  # the unit of the levels: QP or QUALITY
     "encoder",  # with version
     "metric",  # with version
 )
 
 
 def read_labels(root: Path) -> Labels | None:
-    """Read what the levels of a dataset root are from its manifest; None if it has none.
+    """Read the kind of a dataset root's levels from its manifest; None if it has no manifest.
 
-    Levels that someone merged from several roots count as proxy labels as soon as one part does.
+    If a manifest was merged from several, its levels are proxy labels as soon as one part's are.
 
     Raises:
         UserError: the manifest is damaged, or has levels of several codecs.
@@ -48,7 +48,7 @@ def read_labels(root: Path) -> Labels | None:
     try:
         found = {Labels.from_fields(row) for row in read_manifest(root)}
     except ValueError:
-        raise UserError(f"{path}: thresholds should be three VMAF, as 94.5/91.25/87") from None
+        raise UserError(f"{path}: needs three VMAF thresholds, such as 94.5/91.25/87") from None
     codecs = sorted({labels.codec for labels in found})
     if len(codecs) > 1 or codecs[0] not in (QP, QUALITY):
         names = " and ".join(codecs)
@@ -67,8 +67,7 @@ def read_manifest(root: Path) -> list[dict[str, str]]:
     """Read the rows of ROOT/manifest.csv, each a dict by `COLUMNS`.
 
     Raises:
-        UserError: it cannot be read, has no rows, lacks columns, or has a level that the codec does
-            not have.
+        UserError: it cannot be read, has no rows, lacks columns, or has an impossible level.
     """
     path = root / MANIFEST
     rows = read_table(path, COLUMNS, "; prepare the dataset root anew with common.prepare")

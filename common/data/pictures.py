@@ -15,7 +15,7 @@ from .kinds import open_picture
 
 # Peak bytes per pixel while a file is read: Pillow's copy, a rotated copy or the decoder's, and
 # ours. Small files that claim many pixels (decompression bombs, damaged headers) are rejected if
-# they would need more than `_MEMORY`. Files that are large themselves have no limit.
+# they would need more than `_MEMORY`; large files have no limit.
 _BYTES_OF_MODES, _BYTES_OF_COLOURS = {"1": 2, "L": 2, "P": 4, "I;16": 4, "I;16B": 4}, 8
 _BYTES_OF_FORMATS = {"JPEG2000": 24, "AVIF": 12, "WEBP": 16, "HEIF": 12, "JXL": 12}
 _MEMORY = 650_000_000
@@ -25,23 +25,23 @@ TRANSPARENT = "its transparent pixels are shown in the colours stored beneath th
 
 
 class Picture(NamedTuple):
-    """A picture, and notes about how it was interpreted."""
+    """A picture, and notes for the user on how it was read."""
 
     rgb: np.ndarray  # uint8 [height, width, 3], red-green-blue; read-only for grey pictures
     notes: list[str]
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """Pixels of `read_picture`, which raises the same errors."""
+    """Return the pixels of `read_picture`; raises as it does."""
     return read_picture(path).rgb
 
 
 def read_picture(path: Path) -> Picture:
     """Read an image file as viewers see it.
 
-    EXIF orientation is applied, alpha is dropped, grey is repeated, and of 16 bits the upper 8 are
-    kept. For other depths and floats, `depth` finds the white level. Of several frames or pages,
-    the first is read.
+    EXIF orientation is applied, alpha is dropped, grey becomes RGB, and the upper 8 of 16 bits are
+    kept. For other depths and floats, `depth` finds the white level. Only the first of several
+    frames or pages is read.
 
     Raises:
         UserError: the file cannot be read, is incomplete, or needs too much memory.
@@ -62,7 +62,7 @@ def read_picture(path: Path) -> Picture:
             picture = _read_colour(image)
             picture.notes.extend(pages)
         if stored:
-            _mend_depth(path, stored, stated, picture)
+            _correct_depth(path, stored, stated, picture)
         return picture
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
@@ -98,8 +98,8 @@ def _check_size(image: ImageFile.ImageFile, size: int) -> None:
     )
     if pixels * each > _MEMORY and pixels > _PIXELS_PER_BYTE * size:
         raise ValueError(
-            f"{image.width}x{image.height} pixels in {size} bytes; of so small a file at most "
-            f"{_MEMORY // each // 10**6} million are read"
+            f"{image.width}x{image.height} pixels in {size} bytes; the limit for a file "
+            f"this small is {_MEMORY // each // 10**6} million"
         )
 
 
@@ -130,20 +130,19 @@ def _repeat_grey(grey: np.ndarray) -> np.ndarray:
 def _describe_pages(image: ImageFile.ImageFile) -> list[str]:
     """Make a note if a file has further pages or frames, which are not read."""
     count = getattr(image, "n_frames", 1) if image.format in ("TIFF", "WEBP", "AVIF") else 1
-    return [f"the first of its {count} pages or frames is seen"] if count > 1 else []
+    return [f"only the first of its {count} pages or frames is read"] if count > 1 else []
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:
-    """Raw mode of 16-bit colours, which Pillow reduces to the upper 8 bits; "" for others."""
+    """Return the raw mode of 16-bit colours, which Pillow reduces to 8 bits, or else ""."""
     arguments = (each.args for each in image.tile if each.args)
     stored = {str(args if isinstance(args, str) else args[0]) for args in arguments}
     match = re.fullmatch(r"(RGB[AX]?);16[BLN]", "".join(stored))
     return match[0] if match else ""
 
 
-def _mend_depth(path: Path, stored: str, stated: float | None, picture: Picture) -> None:
-    """Rescale 16-bit colours, in place, if the values fill so few bits that the picture would be
-    black, or if the file states a smaller maximum."""
+def _correct_depth(path: Path, stored: str, stated: float | None, picture: Picture) -> None:
+    """Rescale 16-bit colours in place if they fill few bits, or the file states fewer than 16."""
     upper = picture.rgb
     if int(upper.max()) >= 2 ** (depth.GUESSED[-1] - 8) and (stated is None or stated >= 2**15):
         return

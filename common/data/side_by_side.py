@@ -15,9 +15,9 @@ from .pictures import read_rgb
 
 CONTACT_SHEET = "contact_sheet.png"
 ROWS = 8  # of a contact sheet
-MIDDLE = 264, 480  # pixels of height and width that a contact sheet shows of a frame
+MIDDLE = 264, 480  # height and width in pixels of the part of a frame on a contact sheet
 GAP, LINE = 8, 24
-CAPTION = 480  # pixels that a caption may take, however small its frame
+CAPTION = 480  # least width of a caption in pixels
 
 
 def png_software() -> PngInfo:
@@ -47,21 +47,21 @@ def write_side_by_side(
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(16)
     for number, line in enumerate(title):
         draw.text((GAP, GAP + number * LINE), line, "black", font)
-    for place, row in enumerate(rows):
+    for number, row in enumerate(rows):
         for column, (caption, frame) in enumerate(row):
-            at = GAP + column * across, top + place * down
+            at = GAP + column * across, top + number * down
             while draw.textlength(caption, font) > width:
                 caption = caption[:-2].rstrip("…") + "…"
             draw.text(at, caption, "black", font)
             picture.paste(Image.fromarray(frame), (at[0], at[1] + LINE))
-    with atomic_write(path, overwrite=overwrite) as beside:
-        picture.save(beside, "PNG", pnginfo=png_software())
+    with atomic_write(path, overwrite=overwrite) as temporary:
+        picture.save(temporary, "PNG", pnginfo=png_software())
 
 
 def write_contact_sheet(root: Path, rows: list[dict[str, str]]) -> None:
-    """ROOT/contact_sheet.png: some of the manifest's rows, with levels and PSNR.
+    """Write ROOT/contact_sheet.png: some of the manifest's frames, with levels and PSNR.
 
-    The middle of each frame, pixel for pixel: scaled down, there would be nothing to see.
+    It shows the middle of each frame unscaled: scaling down would hide the distortions.
     """
     chosen = [rows[index * len(rows) // ROWS] for index in range(ROWS)]
     chosen = list({row["file"]: row for row in chosen}.values())
@@ -69,12 +69,12 @@ def write_contact_sheet(root: Path, rows: list[dict[str, str]]) -> None:
     shown = []
     for row in chosen:
         source = read_rgb(root / row["file"])
-        shown.append([(row["file"], _middle(source))])
+        shown.append([(row["file"], _crop_middle(source))])
         for order in (1, 2, 3):
             frame = read_rgb(root / f"jnd{order}{row['file']}")
             decibels = quality.measure(source, frame, ["psnr"])["psnr"]
             caption = f"JND{order}: {codec} {row[f'jnd{order}']}, {decibels:.1f} dB"
-            shown[-1].append((caption, _middle(frame)))
+            shown[-1].append((caption, _crop_middle(frame)))
     kind = Labels.from_fields(rows[0]).describe()
     title = [
         f"Levels ({codec}): {kind}. {len(chosen)} of {len(rows)} frames.",
@@ -83,6 +83,6 @@ def write_contact_sheet(root: Path, rows: list[dict[str, str]]) -> None:
     write_side_by_side(root / CONTACT_SHEET, shown, title, overwrite=True)
 
 
-def _middle(frame: np.ndarray) -> np.ndarray:
+def _crop_middle(frame: np.ndarray) -> np.ndarray:
     top, left = (max(0, (old - new) // 2) for old, new in zip(frame.shape, MIDDLE))
     return frame[top : top + MIDDLE[0], left : left + MIDDLE[1]]

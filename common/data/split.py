@@ -30,13 +30,13 @@ _NUMBER = re.compile(r"[-+]?(nan|inf|(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)", re.IGNOREC
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """The images of a split, in order, and what is known of them."""
+    """The images of a split, in order, with their levels and manifest rows."""
 
     root: Path
     name: str = "test"
     images: list[Path]
     levels: np.ndarray | None = None  # float32 [images, 3]: JND1 to JND3; None if there are none
-    labels: Labels | None = None  # what the levels are; None without a manifest
+    labels: Labels | None = None  # the kind of the levels; None without a manifest
     rows: list[dict[str, str]]  # the manifest's row of each image; none without a manifest
 
     @property
@@ -45,7 +45,7 @@ class Split:
         return [name_image(image, self.root / self.name) for image in self.images]
 
     def first(self, count: int | None) -> "Split":
-        """Return the split of the first `count` images alone; of all, if None."""
+        """Return a split with only the first `count` images (None: all)."""
         levels = None if self.levels is None else self.levels[:count]
         return replace(self, images=self.images[:count], levels=levels, rows=self.rows[:count])
 
@@ -76,8 +76,8 @@ class Split:
 
     @property
     def caption(self) -> str:
-        """What every table and plot of these levels must state."""
-        unknown = f"no {MANIFEST} says who gave them, and each image counts as its own content"
+        """The origin of the levels, which every table and plot of them must state."""
+        unknown = f"origin unknown (no {MANIFEST}); each image counts as its own content"
         return (
             f"{len(self.images)} frames of {len(set(self.contents))} contents in "
             f"{readable(self.root / self.name)}. Levels ({self.codec_name}): "
@@ -108,13 +108,13 @@ def read_split(
     coded: bool = False,
     with_manifest: bool = True,
 ) -> Split:
-    """Read ROOT/`name`; other files in the folder are reported on stderr.
+    """Read ROOT/`name`, and report other files in the folder on stderr.
 
     Args:
-        levels_needed: a missing file of levels is an error.
-        coded: bitstream files are accepted as well, under the names of the pictures they were
-            made from.
-        with_manifest: read ROOT/manifest.csv too, if there is one.
+        levels_needed: whether a missing file of levels is an error.
+        coded: whether to accept bitstream files as well, named like the pictures they were made
+            from.
+        with_manifest: whether to read ROOT/manifest.csv too, if there is one.
 
     Raises:
         UserError: no images, wrong or missing levels, a damaged file, or an image without a row in
@@ -178,7 +178,7 @@ def describe_left_out(folder: Path) -> str:
 
 
 def _count_error(message: str, *folders: Path) -> UserError:
-    """Make the error for numbers of files that do not match, naming the skipped files."""
+    """Make the error for mismatched numbers of files, mentioning skipped files."""
     left_out = next(filter(None, map(describe_left_out, folders)), "")
     return UserError("; ".join(filter(None, (message, left_out))))
 
@@ -186,7 +186,7 @@ def _count_error(message: str, *folders: Path) -> UserError:
 def read_levels(path: Path, images: list[Path]) -> np.ndarray:
     """Read the levels of `images`: float32 [images, 3], JND1 to JND3.
 
-    A line holds three numbers, separated by blanks, tabs, commas or semicolons. The n-th line
+    A line holds three numbers, separated by spaces, tabs, commas or semicolons. The n-th line
     belongs to the n-th image; if lines begin with a file name (relative to the folder of `path`),
     they belong to the image of that name, in any order. Empty lines are ignored.
 
@@ -205,7 +205,7 @@ def read_levels(path: Path, images: list[Path]) -> np.ndarray:
     levels = np.array([of_line for _, _, of_line in rows])
     codec = infer_codec(levels)
     least, most = min(SCALES[codec]), max(SCALES[codec])
-    for row, column in np.argwhere(~((levels >= least) & (levels <= most))):  # so is NaN
+    for row, column in np.argwhere(~((levels >= least) & (levels <= most))):  # also NaN
         raise UserError(
             f"{rows[row][0]}: level {levels[row, column]:g} is not within {codec} {least} to {most}"
             " (levels that rise are QPs, those that fall JPEG quality)"

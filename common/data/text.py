@@ -1,4 +1,4 @@
-"""Texts and tables, as people write them or a spreadsheet saves them."""
+"""Text files and CSV tables, written by hand or saved by a spreadsheet."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ def readable(path: os.PathLike | str) -> str:
 
 
 def guard_cells(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Copy `table`, with an apostrophe before texts that a spreadsheet would run as formulas."""
+    """Copy `table`, with an apostrophe before text that a spreadsheet would take for a formula."""
     guarded = table.copy()
     for name in guarded.select_dtypes(exclude="number"):
         guarded[name] = guarded[name].map(_guard_cell)
@@ -41,7 +41,7 @@ def read_text(path: Path, holding: str) -> str:
     """Read a UTF-8 text file, without the byte order mark that Excel writes.
 
     Raises:
-        UserError: it cannot be read or is not UTF-8; the message says what it should be `holding`.
+        UserError: it cannot be read or is not UTF-8; the message ends with `holding`.
     """
     try:
         check_regular(path)
@@ -80,5 +80,5 @@ def read_table(
         raise UserError(f"{path}: no rows in it")
     for line, row in rows:
         if None in row or None in row.values():
-            raise UserError(f"{path}, line {line}: not {len(fields)} cells, as line 1")
+            raise UserError(f"{path}, line {line}: not {len(fields)} cells as in line 1")
     return rows

@@ -1,1 +1,1 @@
-"""Making such a folder, from VideoSet, MCL-JCI or any pictures, and checking one."""
+"""Preparation of dataset roots from VideoSet, MCL-JCI or any pictures, and checks of them."""

@@ -1,4 +1,4 @@
-"""Augmentation: copies of a frame changed in what matters to the eye and to the codec.
+"""Augmented copies of frames: changed in texture, contrast, colour and noise.
 
 A level depends on texture, contrast and noise. A model can memorise a few hundred photographs, but
 not their augmented copies, whose levels differ.
@@ -10,23 +10,23 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-# Each change, in the order in which optics, sensor and editing make them, with its least and
-# greatest strength. Strengths are log-uniform between them; saturation's, which may be 0, uniform.
+# The least and greatest strength of each change, in the order in which optics, sensor and editing
+# make them. Strengths are drawn log-uniformly; that of saturation, which may be 0, uniformly.
 STRENGTHS = {
-    "scale": (0.5, 0.95),  # shrunk by this, and enlarged again
+    "scale": (0.5, 0.95),  # factor of the reduction, which is followed by enlargement
     "blur": (0.3, 1.5),  # standard deviation in pixels
     "gamma": (0.6, 1.6),  # exponent
-    "contrast": (0.4, 1.4),  # times the difference from the mean
-    "saturation": (0.0, 1.6),  # times the difference from grey
-    "noise": (1.0, 10.0),  # standard deviation of each colour, of 255
-    "sharpening": (0.3, 1.5),  # of an unsharp mask of 1 pixel
+    "contrast": (0.4, 1.4),  # factor of the difference from the mean
+    "saturation": (0.0, 1.6),  # factor of the difference from grey
+    "noise": (1.0, 10.0),  # standard deviation per colour channel, 0 to 255
+    "sharpening": (0.3, 1.5),  # strength of an unsharp mask of 1 pixel
 }
 
 
 def augment(frame: Image.Image, key: str) -> tuple[Image.Image, str]:
-    """Apply about half of the changes to an RGB frame; also list them, as "blur 0.82, noise 3.1".
+    """Apply about half of the changes to an RGB frame; also list them: "blur 0.82, noise 3.1".
 
-    The result depends on nothing but the frame and the key.
+    The result depends only on the frame and the key.
     """
     random = Random(key.encode("utf-8", "surrogateescape"))
     chosen = [name for name in STRENGTHS if random.random() < 0.5] or [random.choice([*STRENGTHS])]
@@ -61,7 +61,7 @@ def change(frame: Image.Image, name: str, strength: float, random: Random) -> Im
         case "saturation":
             return ImageEnhance.Color(frame).enhance(strength)
         case "noise":
-            # NumPy's only generator whose numbers stay the same from version to version.
+            # The only generator of NumPy that gives the same numbers in every version.
             numbers = np.random.RandomState(random.getrandbits(32))
             noise = numbers.standard_normal((*frame.size[::-1], 3))
             noisy = np.rint(np.asarray(frame) + strength * noise)

@@ -1,4 +1,4 @@
-"""What is in a dataset root, and what is wrong with it."""
+"""Checks of a dataset root: a summary of its contents, warnings and errors."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ BAR = 20  # characters of the histogram's longest bar
 
 
 class Report(NamedTuple):
-    """What `check` found, a line each."""
+    """The findings of `check`, one line each."""
 
     there: list[str]
     warnings: list[str]
@@ -28,7 +28,7 @@ class Report(NamedTuple):
 
 
 class _Split(NamedTuple):
-    """What can be read of a split."""
+    """The readable part of a split."""
 
     name: str
     images: list[Path]
@@ -39,10 +39,9 @@ class _Split(NamedTuple):
 def check(root: Path) -> Report:
     """Check a whole dataset root, reading every image in it.
 
-    Errors are what would train or measure something wrong, or stop a command: unreadable files,
-    counts or sizes that do not pair, levels in the wrong order, a JND frame that is identical to
-    its source, a content in two splits. Warnings are what may be intended: no JND frames, two equal
-    levels.
+    Errors would falsify training or results, or stop a command: unreadable files, mismatched counts
+    or sizes, levels in the wrong order, a JND frame that is identical to its source, a content in
+    two splits. Warnings may be intended: no JND frames, two equal levels.
 
     Raises:
         UserError: there is no such folder.
@@ -61,14 +60,14 @@ def check(root: Path) -> Report:
         _compare_with_manifest(root, splits, report)
     else:
         codec = infer_codec(np.concatenate(known)) if known else QP
-        unknown = f"no {MANIFEST} says who gave them"
+        unknown = f"origin unknown (no {MANIFEST})"
         report.there.append(f"levels: {codec}, inferred from their order; {unknown}")
         if labels or (root / HIDDEN).is_dir():
             unfinished = f"{root}: unfinished; run the same common.prepare command again"
             report.errors.append(str(labels or unfinished))
     for split in splits:
         if len(split.images) == 1 and split.levels is not None:
-            message = "1 image with levels says little, and gives no interval of errors"
+            message = "1 image with levels is too few for a confidence interval of errors"
             report.warnings.append(f"{split.name}: {message}")
         _check_pairs(root, split, report)
         _check_pictures(root, split, report)
@@ -82,7 +81,7 @@ def check(root: Path) -> Report:
 
 
 def _read_split(root: Path, name: str, report: Report) -> _Split | None:
-    """Read what can be read of a split; None if it has no images."""
+    """Read a split as far as possible; None if it has no images."""
 
     def read(function: Callable, *arguments: object) -> Any:
         result = as_result(function, *arguments)
@@ -109,7 +108,7 @@ def _compare_with_manifest(root: Path, splits: list[_Split], report: Report) -> 
         for index, path in enumerate(split.images)
     }
     for file in sorted(rows.keys() - levels_of):
-        report.errors.append(f"{file}: in {MANIFEST}, but not there")
+        report.errors.append(f"{file}: in {MANIFEST}, but missing")
     for file in sorted(levels_of.keys() - rows):
         report.warnings.append(f"{file}: not in {MANIFEST}")
     for file in sorted(levels_of.keys() & rows):
@@ -127,12 +126,12 @@ def _compare_with_manifest(root: Path, splits: list[_Split], report: Report) -> 
 
 
 def _check_pairs(root: Path, split: _Split, report: Report) -> None:
-    """Check that images and JND frames pair, by their names and numbers."""
+    """Check that images and JND frames match in number and name."""
     for order in (1, 2, 3):
         folder, frames = f"jnd{order}{split.name}", split.jnd.get(order)
         if frames is None:
             if not (root / folder).exists() and split.name != "test":
-                message = "not there; stage 1 and the E2E models train with it"
+                message = "missing; stage 1 and the E2E models train with it"
                 report.warnings.append(f"{folder}: {message}")
         elif len(frames) != len(split.images):
             stray = {path.stem for path in frames} ^ {path.stem for path in split.images}
@@ -180,7 +179,7 @@ def _size(picture: np.ndarray) -> str:
 
 
 def _check_order(split: _Split, codec: str, report: Report) -> None:
-    """Check that levels become coarser: that QPs rise, or quality factors fall."""
+    """Check that levels become coarser: QPs rise, or quality factors fall."""
     if split.levels is None:
         return
     coarser = np.diff(split.levels, axis=1) * SCALES[codec].step
@@ -196,12 +195,12 @@ def _check_order(split: _Split, codec: str, report: Report) -> None:
 
 
 def _summarise(levels_of: dict[str, np.ndarray]) -> Iterator[str]:
-    """Tabulate mean, spread, and the error of always answering the training median, by split."""
+    """Tabulate the mean and spread of levels, and the training median's error, by split."""
     train = levels_of.get("train")
     median = np.median(np.concatenate([*levels_of.values()]) if train is None else train, axis=0)
     answer = ", ".join(f"{level:g}" for level in median)
     whose = "all levels'" if train is None else "train's"
-    yield f"always answering {whose} median ({answer}) errs by, on average:"
+    yield f"always answering {whose} median ({answer}) has the mean error:"
     head = "".join(f"{f'{level} mean':>13}{'sd':>6}{'error':>7}" for level in LEVELS)
     yield f"{'':8}{'frames':>8}{head}"
     for name, levels in levels_of.items():
@@ -211,9 +210,9 @@ def _summarise(levels_of: dict[str, np.ndarray]) -> Iterator[str]:
 
 
 def _draw_histogram(levels: np.ndarray) -> Iterator[str]:
-    """Draw how often each level occurs, JND1 to JND3 side by side."""
+    """Draw histograms of JND1 to JND3 side by side."""
     levels = np.floor(levels + 0.5).astype(int)
-    # Quality factors spread over a hundred values: at most some thirty rows.
+    # Quality factors have a hundred values, which are binned into about thirty rows.
     step = max(1, -(-(np.ptp(levels) + 1) // 30))
     rows = range(levels.min() // step * step, levels.max() + 1, step)
     counts = np.array([((levels >= row) & (levels < row + step)).sum(axis=0) for row in rows])

@@ -1,4 +1,4 @@
-"""What a dataset root is made from: contents, their frames, and the manifest's columns of them."""
+"""The records that a dataset root is made from: contents, their frames, and manifest columns."""
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -12,7 +12,7 @@ from ..video.frame_codecs import round_half_up
 
 
 class Frame(NamedTuple):
-    """A frame as made from its content: RGB images and what the manifest says of it."""
+    """A frame as made from its content: RGB images and its row of the manifest."""
 
     name: str  # of its files, without suffix
     images: Sequence[np.ndarray]  # source, JND1, JND2, JND3: uint8 [height, width, 3]
@@ -21,7 +21,7 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """A clip or picture. `make` yields the frames asked for, or why one cannot be made."""
+    """A clip or picture; `make` yields the requested frames, or an error in place of one."""
 
     name: str
     frames: Sequence[str]
@@ -31,18 +31,18 @@ class Content:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """What a root is to be made from."""
+    """The contents and options that a dataset root is made from."""
 
-    groups: list[list[Content]]  # contents that show the same thing, and belong in one split
-    options: dict[str, Any]  # all that the result depends on: `inputs` anything, else JSON
-    notes: list[str]  # what was left out, a line each
+    groups: list[list[Content]]  # contents of one group show the same picture
+    options: dict[str, Any]  # everything that the result depends on, as JSON except `inputs`
+    notes: list[str]  # on what was left out, one line each
     augmented_splits: Sequence[str] = ()
 
 
 def level_columns(
     levels: Sequence[float], codec: str, encoder: str, describe: Callable[[int], str]
 ) -> dict[str, str]:
-    """Make the manifest columns of three levels; `describe` says how a JND frame was made."""
+    """Make the manifest columns of three levels; `describe` names a JND frame's origin."""
     columns = {"codec": codec, "encoder": encoder}
     for order, level in enumerate(levels, 1):
         columns[f"jnd{order}"], columns[f"coded{order}"] = f"{level:g}", str(round_half_up(level))
@@ -51,7 +51,7 @@ def level_columns(
 
 
 def list_numbers(numbers: Collection[int], what: str) -> list[str]:
-    """Make `["3 clips: 1-2, 7"]` of the numbers and `clip(s)`; empty if there are no numbers."""
+    """Describe numbers and `clip(s)` as `["3 clips: 1-2, 7"]`; empty if there are no numbers."""
     groups = itertools.groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0])
     runs = [[str(number) for _, number in group] for _, group in groups]
     ranges = ", ".join("-".join(dict.fromkeys((run[0], run[-1]))) for run in runs)

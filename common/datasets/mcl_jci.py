@@ -1,4 +1,4 @@
-"""MCL-JCI: pictures, and the JPEG quality factors at which its viewers saw a change."""
+"""MCL-JCI: pictures, and the JPEG quality factors at which viewers noticed a change."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ def collect(images: Path, samples: Path, statistic: str) -> Dataset:
     """Collect the pictures below `images` that have a row in the workbook, for `prepare`.
 
     Levels are a `statistic` of `viewers.aggregate`. A picture whose levels do not fall is left out:
-    if few viewers saw a third change, their median can lie above all viewers' second.
+    if only a few viewers noticed a third change, their median can exceed all viewers' second one.
 
     Raises:
         UserError: no picture, an unreadable workbook, or no picture with a row.

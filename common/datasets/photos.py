@@ -1,4 +1,4 @@
-"""Anyone's pictures and videos, with proxy labels (see `proxy_labels`)."""
+"""The user's own pictures and videos, with proxy labels (see `proxy_labels`)."""
 
 import functools
 import itertools
@@ -31,21 +31,21 @@ from .proxy_labels import Level, find_levels_of_each
 from .splitting import group_same_pictures, make_thumbnail
 
 KINDS = {PICTURE, VIDEO}
-LONGEST = 100  # characters of a file's name that its frames are named after
+LONGEST = 100  # characters of a file's name that are used in its frames' names
 
 Box = tuple[int, int, int, int]  # left, top, width, height
 
 
 class Crop(NamedTuple):
-    """What a frame is made of."""
+    """The part of a picture or video that a frame is made from."""
 
     number: int  # of the video's frame; 0 for a picture
     box: Box
-    key: str = ""  # of `augment`; empty if the crop is not augmented
+    key: str = ""  # for `augment`; empty if the crop is not augmented
 
 
 class _Source(NamedTuple):
-    """A file as it is found: a picture, or a video and the frames to take from it."""
+    """A picture, or a video and the frames to take from it."""
 
     path: Path
     name: str  # relative to the folder of all files
@@ -68,13 +68,13 @@ def collect(
 ) -> Dataset:
     """Collect all pictures and videos below `images`, except what `prepare` made, for `prepare`.
 
-    Of a video the first frame of each second is taken. Files that show the same picture form one
+    The first frame of each second of a video is taken. Files that show the same picture form one
     group, so that they go to the same split.
 
     Args:
         crops, least_width, seed: for `choose_boxes`.
         thresholds: VMAF of JND1, JND2, JND3, falling.
-        keep_size: crops keep their size (made even) instead of becoming 640x352.
+        keep_size: whether crops keep their size (made even) instead of becoming 640x352.
         vary, vary_splits: the number of augmented copies of each crop in these splits.
 
     Raises:
@@ -106,7 +106,7 @@ def collect(
 
 
 def _name_frames(stem: str, source: _Source, boxes: list[Box]) -> dict[str, Crop]:
-    """Name the frames made of all boxes of a picture, or of each of a video's frames."""
+    """Name the crops of a picture, or of each of a video's frames."""
     return {
         f"{stem}_{number:05d}_{n:03d}" if source.video else f"{stem}_{n:03d}": Crop(number, box)
         for number in source.numbers
@@ -128,17 +128,17 @@ def choose_boxes(
 ) -> list[Box]:
     """Choose crops of the models' aspect ratio in a picture of `width` x `height` pixels.
 
-    The first is the largest, in the centre. The others lie anywhere and have any width from the
-    largest down to `least_width`, or to 3/4 of the largest if that is smaller.
+    The first is the largest, in the centre. The others have a random position and a random width
+    from `least_width`, or 3/4 of the largest if that is smaller, up to the largest.
 
     Args:
         key: seeds the choice.
-        even: width and height are even, as video requires.
+        even: whether to make width and height even, as video requires.
     """
     largest = min(width, height * WIDTH / HEIGHT)
     least = min(least_width, largest * 3 / 4)
     step = 2 if even else 1
-    # As bytes, since a file name in the key may be no text.
+    # As bytes, since a file name in the key may not be valid text.
     choose = random.Random(os.fsencode(key))
     boxes = []
     for index in range(count):
@@ -151,7 +151,7 @@ def choose_boxes(
 
 
 def _examine_all(images: Path) -> tuple[list[_Source], list[str]]:
-    """Examine all pictures and videos below `images`; also note what is left out."""
+    """Examine all pictures and videos below `images`; also return notes on those left out."""
     paths, others = list_files(images, KINDS, "pictures or videos")
     notes = [f"{images}: {describe_others(others, KINDS)}; left out"] if others else []
     sources = [_Source(path, readable(path.relative_to(images))) for path in paths]
@@ -162,7 +162,7 @@ def _examine_all(images: Path) -> tuple[list[_Source], list[str]]:
 
 
 def _examine(source: _Source) -> _Source:
-    """Read a file's shape, thumbnail and, of a video, the frames to take from it."""
+    """Read a file's shape and thumbnail and, if it is a video, choose the frames to take."""
     path = source.path
     if kind(path) == PICTURE:
         rgb = read_rgb(path)
@@ -179,7 +179,7 @@ def _examine(source: _Source) -> _Source:
 def _define(
     source: _Source, frames: dict[str, Crop], copies: dict[str, Crop], encode: Callable
 ) -> Content:
-    """Define the content of a picture or video, from its crops by the frames' names."""
+    """Define the content of a picture or video, given its crops by frame name."""
     crops, path, name, video = frames | copies, source.path, source.name, source.video
 
     def make(asked: Sequence[str]) -> Iterator[Frame | UserError]:
@@ -201,9 +201,9 @@ def _define(
 def _encode(
     picture: np.ndarray, crops: list[Crop], thresholds: list[float], keep_size: bool
 ) -> Iterator[tuple[list[np.ndarray], dict[str, str]] | UserError]:
-    """Crop, augment, and find the levels; yield the images and the manifest's columns of each.
+    """Crop, augment, and find the levels; yield the images and the manifest columns of each crop.
 
-    Consecutive frames of one size are encoded together.
+    Consecutive crops of one size are encoded together.
     """
     sources = [_crop(picture, crop, keep_size) for crop in crops]
     for _, of_size in itertools.groupby(zip(crops, sources), lambda each: each[1][0].shape):

@@ -1,8 +1,8 @@
-"""Making of a dataset root: split, resumable, and the same however it was interrupted.
+"""Preparation of a dataset root; an interrupted run can be resumed with the same result.
 
-Beside what users see, ROOT/.prepare/ holds the options that the root was begun with and one record
-per finished frame. A frame's record is written after its four images, and the levels after all
-frames; so whenever a run is killed, the next one knows what is complete.
+ROOT/.prepare/ holds the options that the root was begun with and one record per finished frame. A
+frame's record is written after its four images, and the levels after all frames, so after a kill
+the next run knows what is complete.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from ..video.quality import versions
 from .contents import Content, Dataset
 from .splitting import split_contents
 
-# Frames that one worker makes before it takes more: the picture or clip is opened once for them.
+# Frames that a worker makes at a time, opening their picture or clip only once.
 PORTION = 8
 # The manifest's columns that every record has.
 RECORDED = {"file", "split", "content", *LEVEL_COLUMNS, "level_kind", "codec"}
@@ -45,13 +45,13 @@ _Portion = tuple[Content, Sequence[str]]  # a content and the names of the frame
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What `prepare` made."""
+    """The result of `prepare`."""
 
     labels: Labels
     levels: np.ndarray  # float [frames, 3]
     contact_sheet: Path
     counts: dict[str, int]  # frames by split
-    notes: list[str]  # what was left out, a line each
+    notes: list[str]  # on what was left out, one line each
 
 
 def prepare(
@@ -64,27 +64,27 @@ def prepare(
     keep_size: bool,
     scheduler: str | None,
 ) -> Prepared:
-    """Make ROOT from a dataset, or continue what an interrupted run began.
+    """Make ROOT from a dataset, or continue an interrupted run.
 
     Frames that cannot be made are left out and noted.
 
     Args:
         shares, seed: as in `split_contents`.
         test_contents: a file with the names of the contents that go to test, one per line.
-        keep_size: do not resize images to the models' 640x352.
+        keep_size: whether to keep the size of images instead of resizing to 640x352.
         scheduler: the Dask scheduler whose workers make the frames, if any.
 
     Raises:
-        UserError: the folder holds something else, or no frame could be made.
+        UserError: the folder has other contents, or no frame could be made.
     """
     names = read_text(test_contents, "names of contents, one per line") if test_contents else ""
     named = sorted(line.strip() for line in names.splitlines() if line.strip())
     options = {**dataset.options, "split": shares, "seed": seed, "keep_size": keep_size}
     options["test_contents"] = named
-    options["inputs"] = checksum([repr(options["inputs"]).encode()])[:16]  # it may be long
+    options["inputs"] = checksum([repr(options["inputs"]).encode()])[:16]  # may be long
     names_of = [[content.name for content in group] for group in dataset.groups]
     split = split_contents(names_of, shares, seed, named)
-    contents = [_choose_frames(each, split, dataset) for each in itertools.chain(*dataset.groups)]
+    contents = [_add_copies(each, split, dataset) for each in itertools.chain(*dataset.groups)]
     files = {
         name: f"{split[content.name]}/{name}.png" for content in contents for name in content.frames
     }
@@ -106,7 +106,7 @@ def prepare(
     )
 
 
-def _choose_frames(content: Content, split: dict[str, str], dataset: Dataset) -> Content:
+def _add_copies(content: Content, split: dict[str, str], dataset: Dataset) -> Content:
     """Add a content's augmented copies to its frames if its split gets them."""
     if split[content.name] not in dataset.augmented_splits:
         return content
@@ -119,7 +119,7 @@ def _nothing_made(root: Path, notes: list[str]) -> UserError:
 
 @contextlib.contextmanager
 def _claim(root: Path, options: dict[str, Any]) -> Iterator[None]:
-    """Hold the folder exclusively; it is new or was begun with the same options."""
+    """Lock the folder, which must be new or have been begun with the same options."""
     hidden = root / HIDDEN
     if root.exists() and not hidden.is_dir() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root}: exists and was not made by common.prepare; give a new --out")
@@ -127,8 +127,8 @@ def _claim(root: Path, options: dict[str, Any]) -> Iterator[None]:
     with lock(root):
         path = hidden / "options.json"
         if not path.exists():
-            with atomic_write(path, overwrite=True) as beside:
-                beside.write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
+            with atomic_write(path, overwrite=True) as temporary:
+                temporary.write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
         try:
             before = dict(json.loads(path.read_bytes()))
         except (TypeError, ValueError):
@@ -136,7 +136,7 @@ def _claim(root: Path, options: dict[str, Any]) -> Iterator[None]:
         differing = sorted(key for key in before | options if before.get(key) != options.get(key))
         if differing:
             changes = [f"{key} was {before.get(key)}, is {options.get(key)}" for key in differing]
-            message = f"begun otherwise ({'; '.join(changes)})"
+            message = f"was begun with other settings ({'; '.join(changes)})"
             raise UserError(f"{root}: {message}; give a new --out, or remove it")
         yield
 
@@ -148,7 +148,7 @@ def _make_missing(
     make: Callable[[_Portion], list[str]],
     scheduler: str | None,
 ) -> list[str]:
-    """Make the frames that are not finished; return why some could not be made."""
+    """Make the missing frames; return notes on those that could not be made."""
     done = _read_records(root, files)
     _remove_unfinished(root, files, done)
     _refuse_strays(root, files)
@@ -165,17 +165,17 @@ def _make_missing(
     else:
         notes = parallel_map(make, portions, "frames", sizes)
     _refuse_strays(root, files)
-    _remove_unfinished(root, files, _read_records(root, files))  # what a killed worker left
+    _remove_unfinished(root, files, _read_records(root, files))  # of killed workers
     return list(dict.fromkeys(itertools.chain(*notes)))
 
 
 def _paths(root: Path, file: str) -> list[Path]:
-    """Make the paths of an image and its JND frames, or of the folders that hold them."""
+    """Return the paths of an image and its JND frames, or of a split's folders."""
     return [root / f"{prefix}{file}" for prefix in ("", "jnd1", "jnd2", "jnd3")]
 
 
 def _read_records(root: Path, files: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Read the manifest rows, by name, of those frames of the dataset that are finished."""
+    """Read the manifest rows of the finished frames, by name."""
     return {name: row for name, file in files.items() if (row := _read_record(root, name, file))}
 
 
@@ -191,7 +191,7 @@ def _read_record(root: Path, name: str, file: str) -> dict[str, str] | None:
 
 
 def _remove_unfinished(root: Path, files: dict[str, str], done: Container[str]) -> None:
-    """Remove our temporary files and the images of frames that are not `done`, nothing else."""
+    """Remove only temporary files and the images of frames that are not `done`."""
     folders = [root, root / HIDDEN, root / HIDDEN / "frames"]
     folders += [path for split in SPLITS for path in _paths(root, split)]
     for folder in folders:
@@ -202,7 +202,7 @@ def _remove_unfinished(root: Path, files: dict[str, str], done: Container[str]) 
 
 
 def _refuse_strays(root: Path, files: dict[str, str]) -> None:
-    """Refuse images that are not ours among ours: levels and JND frames pair by order."""
+    """Refuse foreign images, since levels and JND frames are matched by order."""
     ours = {path for file in files.values() for path in _paths(root, file)}
     for folder in (path for split in SPLITS for path in _paths(root, split) if path.is_dir()):
         for path in files_below(folder):
@@ -214,7 +214,7 @@ def _refuse_strays(root: Path, files: dict[str, str]) -> None:
 
 
 def _make(root: Path, splits: dict[str, str], keep_size: bool, portion: _Portion) -> list[str]:
-    """Make frames of a content; return why some could not be made."""
+    """Make frames of a content; return notes on those that could not be made."""
     content, names = portion
     split, notes = splits[content.name], []
     try:
@@ -225,14 +225,14 @@ def _make(root: Path, splits: dict[str, str], keep_size: bool, portion: _Portion
             images = frame.images if keep_size else [resize(image) for image in frame.images]
             file = f"{split}/{frame.name}.png"
             for path, image in zip(_paths(root, file), images):
-                with atomic_write(path, overwrite=True) as beside:
-                    # In frames zlib finds few repetitions: without looking for them, a file is
-                    # written in a third of the time, and comes out smaller.
-                    Image.fromarray(image).save(beside, compress_type=zlib.Z_RLE)
+                with atomic_write(path, overwrite=True) as temporary:
+                    # Frames have few repetitions for zlib to find; without the search, files are
+                    # smaller and are written in a third of the time.
+                    Image.fromarray(image).save(temporary, compress_type=zlib.Z_RLE)
             row = {"file": file, "split": split, "content": content.name, **frame.row}
             record = root / HIDDEN / "frames" / f"{frame.name}.json"
-            with atomic_write(record, overwrite=True) as beside:
-                beside.write_text(json.dumps(row) + "\n", encoding="utf-8")
+            with atomic_write(record, overwrite=True) as temporary:
+                temporary.write_text(json.dumps(row) + "\n", encoding="utf-8")
     except UserError as error:
         notes.append(f"{error}; left out")
     return notes
@@ -245,7 +245,7 @@ def _fingerprint(root: Path) -> dict[str, Any]:
 
 
 def _write_tables(root: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Write what needs all frames, the levels last; return the rows in the manifest's order."""
+    """Write manifest, contact sheet and, last, the levels; return the rows in their order."""
     rows.sort(key=lambda row: (SPLITS.index(row["split"]), natural_key(Path(row["file"]))))
     write_manifest(root, rows)
     write_contact_sheet(root, rows)

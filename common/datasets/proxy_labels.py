@@ -15,14 +15,14 @@ from ..base.errors import UserError, as_result
 from ..models.labels import THRESHOLDS
 from ..video import h264, quality
 
-# VMAF is not quite monotonic in QP. So many QPs below the crossing are checked for an earlier one:
-# 2 find the answer of the full sweep on all of 108 photographs, 1 misses by 2 QP on one.
+# VMAF is not quite monotonic in QP: this many QPs below a crossing are checked for an earlier one.
+# On 108 photographs, checking 2 gives the result of a full sweep on all; 1 misses by 2 QP on one.
 LOOK_BACK = 3
-# No QP finer than one whose VMAF exceeds the threshold by this much was found below it.
+# If the VMAF at a QP exceeds the threshold by this much, no finer QP is below the threshold.
 _WELL_ABOVE = 0.3
-# Measured first: about the levels of most photographs.
+# QPs to measure first: near the levels of most photographs.
 _FIRST = (26, 30, 34)
-# If no QP on one side is known: the rise per QP of log(100 - VMAF), which is nearly linear in QP.
+# The rise per QP of log(100 - VMAF), nearly linear in QP, for extrapolation beyond the known QPs.
 _RISE = 0.11
 
 
@@ -54,12 +54,11 @@ def find_levels(rgb: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> li
 def find_levels_of_each(
     frames: Sequence[np.ndarray], thresholds: Sequence[float] = THRESHOLDS
 ) -> list[list[Level] | UserError]:
-    """Do `find_levels` for several frames of one size; an error takes the place of levels.
+    """Find the levels of several frames of one size, or an error for a frame without them.
 
-    All frames are encoded and measured in one run of x264 and one of libvmaf, at several QPs at
-    once: those at which the thresholds are expected to be crossed, and up to `LOOK_BACK` finer
-    ones. On 1083 crops of 361 photographs this found the same levels as measuring all QPs, with 11
-    QPs per crop in two or three runs.
+    Each run of x264 and libvmaf measures all frames at several QPs: those at which the thresholds
+    are expected to be crossed, and up to `LOOK_BACK` finer ones. On 1083 crops of 361 photographs
+    this found the same levels as measuring all QPs, with 11 QPs per crop in two or three runs.
     """
     measured: list[dict[int, Level]] = [{} for _ in frames]
     asked = [set(_FIRST) for _ in frames]
@@ -80,7 +79,7 @@ def _find_crossings(known: dict[int, Level], thresholds: Sequence[float]) -> lis
         if qp is None:
             raise UserError(f"VMAF stays at {known[COARSEST_QP].vmaf:.1f} up to QP 51")
         if qp == 0:
-            raise UserError(f"VMAF is below {threshold:g} already without any loss")
+            raise UserError(f"VMAF is below {threshold:g} even at QP 0 (lossless)")
         levels.append(known[qp])
     return levels
 
@@ -100,7 +99,7 @@ def _measure(frames: Sequence[np.ndarray], asked: list[list[int]]) -> list[list[
         several = [together[index] for index in indices]
         streams = h264.encode_each([frames[index] for index in indices], several)
         measure(indices, several, streams)
-    # Those too fine to be coded together are measured alone, too.
+    # QPs too fine for `encode_each` are encoded and measured one by one.
     for index, qps in enumerate(asked):
         for qp in (qp for qp in qps if qp < h264.FINEST_OF_EACH):
             measure([index], [[qp]], [[h264.encode(frames[index], qp)]])
@@ -108,11 +107,11 @@ def _measure(frames: Sequence[np.ndarray], asked: list[list[int]]) -> list[list[
 
 
 def _choose_qps(known: dict[int, Level], threshold: float) -> range:
-    """Choose the QPs to measure for the lowest one below the threshold, given the known ones."""
+    """Choose the QPs to measure next to find the lowest one below the threshold."""
     qps = np.array(sorted(known))
     scores = np.array([known[qp].vmaf for qp in qps])
     below = qps[scores < threshold]
-    # Equal frames have 100; VMAF is not quite monotone.
+    # The VMAF of equal frames is 100; VMAF is not quite monotonic.
     losses = np.maximum.accumulate(np.log(np.maximum(100 - scores, 1e-6)))
     loss = np.log(100 - threshold)
     expected = np.interp(loss, losses, qps)
@@ -130,8 +129,8 @@ def find_lowest_below(
 ) -> int | None:
     """Find the lowest QP in `finest` to `coarsest` with a score below the threshold, if any.
 
-    By bisection, then a check of the `LOOK_BACK` QPs before each crossing. It errs only if scores
-    fall below the threshold and rise above it again over more QPs than that.
+    Bisection is followed by a check of the `LOOK_BACK` QPs before each crossing. It errs only if
+    scores fall below the threshold and rise above it again over more QPs than that.
     """
     low, level = finest, coarsest
     while low < level:

@@ -21,11 +21,11 @@ def split_contents(
     """Choose the split of each content.
 
     Args:
-        groups: names of contents; those of one group stay together.
+        groups: names of contents; the contents of one group stay together.
         shares: of train, valid and test, with any sum. A split with a share gets at least one
             content if there are enough.
-        seed: of the random draw.
-        test_contents: these go to test, with their groups; train and valid share the rest.
+        seed: seed of the random draw.
+        test_contents: contents that go to test, with their groups; train and valid share the rest.
 
     Raises:
         UserError: a name in `test_contents` is unknown.
@@ -34,7 +34,7 @@ def split_contents(
     wanted = set(test_contents)
     unknown = wanted.difference(*groups)
     if unknown:
-        raise UserError(f"no content to test with is named {', '.join(sorted(unknown))}")
+        raise UserError(f"--test_contents: no content is named {', '.join(sorted(unknown))}")
     chosen = [group for group in groups if wanted.intersection(group)]
     rest = [group for group in groups if not wanted.intersection(group)]
     if wanted:
@@ -64,12 +64,12 @@ def _apportion(total: int, shares: Sequence[float]) -> np.ndarray:
 
 
 def make_thumbnail(rgb: np.ndarray) -> np.ndarray:
-    """Make the luma of a tiny copy, with mean 0 and length 1 (0 if it is flat): float [256]."""
+    """Make a tiny copy's luma as a vector of mean 0 and length 1 (0 if it is flat): float [256]."""
     tiny = Image.fromarray(rgb).convert("L").resize(THUMBNAIL, Image.Resampling.BOX)
     luma = np.asarray(tiny, float).ravel()
     luma -= luma.mean()
     length = np.linalg.norm(luma)
-    # Flat pictures differ by nothing but noise; they count as different.
+    # Flat pictures differ only by noise; they count as different.
     return luma / length if length > len(luma) ** 0.5 else np.zeros_like(luma)
 
 

@@ -1,4 +1,4 @@
-"""VideoSet: clips as one H.264 stream per QP, and the QPs at which its viewers saw a change."""
+"""VideoSet: clips as one H.264 stream per QP, and the QPs at which viewers noticed a change."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -41,10 +41,10 @@ def collect(
     """Collect the clips below `videos` that have labels in `labels`, for `preparation.prepare`.
 
     Args:
-        size: of the streams, such as 640x360.
-        label_size: frame size of the labels, if they are those of another size.
-        statistic: of `viewers.aggregate`.
-        frames: numbers of the frames to take; None takes the first of each second.
+        size: frame size of the streams, such as 640x360.
+        label_size: frame size of the labels, if it differs from `size`.
+        statistic: as in `viewers.aggregate`.
+        frames: numbers of the frames to take; None: the first of each second.
 
     Raises:
         UserError: no clip of that size, no labels, or no clip with labels.
@@ -94,12 +94,12 @@ def _find_clips(videos: Path, size: str) -> dict[int, Clip]:
 
 
 def _choose_frames(clip: Clip, size: str, frames: list[int] | None) -> list[int]:
-    """Choose the numbers of the frames to take of a clip."""
+    """Choose the numbers of the frames to take from a clip."""
     source = clip.streams[0]
     video = probe(source, clip.framerate)
     found = f"{video.format.width}x{video.format.height}"
     if found != size:
-        raise UserError(f"{source}: holds {found} pictures, not {size}")
+        raise UserError(f"{source}: has {found} frames, not {size}")
     if frames and max(frames) >= video.frames:
         raise UserError(f"{source}: has {video.frames} frames; frame {max(frames)} was asked for")
     return sorted(frames) if frames else list(range(0, video.frames, clip.framerate))

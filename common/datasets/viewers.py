@@ -1,4 +1,4 @@
-"""The levels that viewers gave: label files of VideoSet and MCL-JCI, and their statistics."""
+"""Viewers' judgements: the label files of VideoSet and MCL-JCI, and statistics of them."""
 
 import json
 import re
@@ -14,24 +14,25 @@ from ..base.files import check_regular
 from ..data.text import read_table
 from ..models.labels import VIEWERS
 
-# One picture: for each of JND1, JND2, JND3 the level at which each viewer saw a change.
+# For each of JND1, JND2, JND3 of a picture: the levels at which viewers noticed a change.
 Samples = tuple[list[int], list[int], list[int]]
 
 
 def aggregate(samples: list[int], statistic: str, falling: bool = False) -> float:
-    """Make one level of the levels of many viewers, as `aggregate_rows`."""
+    """Reduce the levels of many viewers to one level; see `aggregate_rows`."""
     return float(aggregate_rows(np.array(samples), statistic, falling))
 
 
 def aggregate_rows(samples: np.ndarray, statistic: str, falling: bool = False) -> np.ndarray:
-    """Make levels [...] of the levels of many viewers [..., viewers].
+    """Reduce the levels of many viewers [..., viewers] to one level each [...].
 
     Args:
         statistic: one of `constants.STATISTICS`. `sur75` is the level up to which 75 % of the
             viewers are satisfied, that is, see no change yet: the 25th percentile of QPs (VideoSet,
             Wang et al. 2017), in whole levels by the nearest rank. Medians and means are rounded to
             two decimals.
-        falling: coarser means lower, as for JPEG quality factors; the percentile is the 75th then.
+        falling: whether coarser means lower, as for JPEG quality factors; the percentile is then
+            the 75th.
     """
     match statistic:
         case "sur75":
@@ -46,7 +47,7 @@ def aggregate_rows(samples: np.ndarray, statistic: str, falling: bool = False) -
 
 
 def label_columns(samples: Samples, statistic: str, file: str) -> dict[str, str]:
-    """Make the manifest's columns for levels made of viewers' samples in the label `file`."""
+    """Make the manifest columns for levels made from viewers' samples in the label `file`."""
     counts = "/".join(str(len(level)) for level in samples)
     source = f"viewers' {statistic}, {file}, of {counts} samples"
     return {"level_kind": VIEWERS, "levels_from": source, "statistic": statistic, "metric": "none"}
@@ -79,7 +80,7 @@ def read_videoset(folder: Path, size: str) -> tuple[dict[int, Samples], list[int
 
 
 def find_label_sizes(folder: Path) -> list[str]:
-    """Find the sizes, as 1280x720, for which the folder has all three of VideoSet's label files."""
+    """Find the sizes for which the folder has all three of VideoSet's label files."""
     matches = [re.fullmatch(r"videoset_(\d+x\d+)_1st\.csv", path.name) for path in folder.iterdir()]
     sizes = sorted(match[1] for match in matches if match)
     return [size for size in sizes if all(path.is_file() for path in _list_files(folder, size))]
@@ -99,7 +100,7 @@ def _read_videoset_file(path: Path) -> dict[int, list[int]]:
 def read_mcl_jci(path: Path) -> dict[int, Samples]:
     """Read MCL-JCI's raw labels: JPEG quality factors by image number.
 
-    Not every viewer saw a second or third change: those lists may be shorter than the first.
+    Not every viewer noticed a second or third change, so those lists may be shorter.
 
     Raises:
         UserError: the file is not a workbook, or a row is damaged.
@@ -145,7 +146,7 @@ def split_viewers(values: list[int]) -> list[list[int]]:
 def _check_rows(
     rows: Iterable[tuple[str, Any, Any]], thing: str, unit: str, scale: range, needs: str
 ) -> Iterator[tuple[str, int, list[int]]]:
-    """Check rows (where it is, clip or image, samples) and convert them to numbers."""
+    """Check rows (location, clip or image, samples) and convert them to numbers."""
     numbers = set()
     for where, number, text in rows:
         try:
@@ -161,14 +162,15 @@ def _check_rows(
 
 
 def parse_samples(text: str) -> list[int]:
-    """Parse a list such as `"[33, 35, 31]"`: at least one number, all whole.
+    """Parse a list of at least one integer, such as `"[33, 35, 31]"`.
 
     Raises:
-        ValueError: anything else; or RecursionError, if brackets are nested too deeply.
+        ValueError: it is not such a list.
+        RecursionError: brackets are nested too deeply.
     """
     samples = json.loads(text)
     if not isinstance(samples, list) or not samples:
         raise ValueError(f"{text!r} is not a list of levels")
     if not all(type(sample) is int for sample in samples):
-        raise ValueError(f"{text!r} holds something that is not a whole number")
+        raise ValueError(f"{text!r} has a value that is not an integer")
     return samples
