@@ -308,7 +308,7 @@ def test_a_loss_that_is_no_number_stops_and_names_the_frames(data, tmp_path, cap
     refused(
         training(data, tmp_path, "--learning_rate", 1e30),
         capsys,
-        f"epoch 1, step 2, of {data / 'train' / 'img'}",
+        f"epoch 1, step 2, on {data / 'train' / 'img'}",
         ": loss is nan; a lower --learning_rate may help",
     )
     assert not list(tmp_path.glob("*.h5"))

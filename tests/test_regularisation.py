@@ -13,9 +13,9 @@ from common.models.build import build_model
 from common.models.descriptions import MODELS
 from common.training.predictor import _build_optimizer
 from common.training.regularisation import (
+    add_dropout,
     set_batch_norm_momentum,
     start_with_single_branches,
-    with_dropout,
 )
 from common.training.settings import PredictorSettings
 from tests.processes import REPO
@@ -49,7 +49,7 @@ def flat_model() -> tf.keras.Model:
 
 def test_dropout_leaves_out_a_share_in_training_alone():
     step = tf.Variable(0, dtype=tf.int64)
-    dropping = with_dropout(flat_model(), 0.4, seed=3, step=step)
+    dropping = add_dropout(flat_model(), 0.4, seed=3, step=step)
     ones = tf.ones((20, 4, 5, 50))
     assert np.array_equal(dropping(ones, training=False), np.ones((20, 1000)))
     first = dropping(ones, training=True).numpy()
@@ -57,18 +57,18 @@ def test_dropout_leaves_out_a_share_in_training_alone():
     assert (first == 0).mean() == pytest.approx(0.4, abs=0.015)  # 20,000 draws
     # By seed and step alone, as a resumed run needs it.
     assert np.array_equal(dropping(ones, training=True), first)
-    again = with_dropout(flat_model(), 0.4, seed=3, step=step)
+    again = add_dropout(flat_model(), 0.4, seed=3, step=step)
     assert np.array_equal(again(ones, training=True), first)
     step.assign_add(1)
     assert not np.array_equal(dropping(ones, training=True), first)
     step.assign(0)
-    other = with_dropout(flat_model(), 0.4, seed=4, step=step)
+    other = add_dropout(flat_model(), 0.4, seed=4, step=step)
     assert not np.array_equal(other(ones, training=True), first)
 
 
 def test_dropout_shares_the_weights():
     head = build_model(MODELS["LAT"]).head
-    dropping = with_dropout(head, 0.5, 0, tf.Variable(0, dtype=tf.int64))
+    dropping = add_dropout(head, 0.5, 0, tf.Variable(0, dtype=tf.int64))
     assert {id(each) for each in dropping.variables} == {id(each) for each in head.variables}
     latent = tf.random.stateless_normal((1, 22, 40, 192), (0, 1))
     assert np.array_equal(dropping(latent, training=False), head(latent, training=False))

@@ -34,7 +34,7 @@ def test_a_best_epoch_is_not_begun_anew(places):
     best.touch()
     with pytest.raises(UserError, match=r"BestModel\.h5: already exists; --resume"):
         check_outputs(*outputs, resume=False)
-    with pytest.raises(UserError, match=r"state\.npz: not there, and --resume needs it"):
+    with pytest.raises(UserError, match=r"state\.npz: no such file, and --resume needs it"):
         check_outputs(*outputs, resume=True)
     write_state(state, RUN, ROWS, [])
     check_outputs(*outputs, resume=True)

@@ -330,7 +330,7 @@ def test_without_its_state_a_best_epoch_is_left_alone(in_process, few, backbones
     (tmp_path / "c/BestModelJND1.h5").write_text("the best of 300 epochs")
     done = in_process(*_arguments("LAT", few[2], backbones, tmp_path, "--resume"))
     assert done.returncode == 1
-    assert "stateJND1.npz: not there, and --resume needs it" in done.stderr
+    assert "stateJND1.npz: no such file, and --resume needs it" in done.stderr
     assert (tmp_path / "c/BestModelJND1.h5").read_text() == "the best of 300 epochs"
 
 

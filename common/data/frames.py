@@ -84,7 +84,7 @@ def crop_evenly(rgb: np.ndarray, along: int = 2) -> list[np.ndarray]:
 
 
 def _choose_starts(whole: int, part: int, most: int) -> Iterator[int]:
-    """Choose the starts of parts that cover `whole`, or that `most` equal shares are centred on."""
+    """Choose the starts of parts that cover `whole`, or of only `most` parts, evenly spread."""
     count = -(-whole // part)
     if count <= most:
         return (round(start) for start in np.linspace(0, whole - part, count))

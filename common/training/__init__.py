@@ -1,1 +1,1 @@
-"""Training backbones and predictors."""
+"""Training of backbones and predictors."""

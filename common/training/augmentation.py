@@ -1,8 +1,8 @@
-"""Augmentation: mirrored copies of frames, and features that are moved at random in each epoch.
+"""Augmentation: mirrored copies of frames, and random moves of features in each epoch.
 
 The features of a frame are computed once and cached, so `--roll` and `--mirror` move the features
-instead of the frame: a head has millions of weights in its first dense layer, and would otherwise
-memorize at which position each training picture has what.
+instead of the frame: otherwise the millions of weights in a head's first dense layer would memorize
+the positions of details in each training picture.
 """
 
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_mirrored_copies(split: "TrainingSplit") -> "TrainingSplit":
-    """Add a mirrored copy of each frame, with the same levels, behind all frames."""
+    """Append a mirrored copy of each frame, with the same levels."""
     return split._replace(
         images=split.images * 2,
         levels=np.tile(split.levels, (2, 1)),
@@ -27,7 +27,7 @@ def add_mirrored_copies(split: "TrainingSplit") -> "TrainingSplit":
 def draw_moves(random: np.random.Generator, count: int, roll: bool, mirror: bool) -> np.ndarray:
     """Draw a move for each of `count` frames: float64 [count, 3].
 
-    Columns: the cyclic shift as a fraction of height and of width, and 1 to mirror, else 0.
+    The columns are the cyclic shift as a fraction of height and of width, and 1 to mirror, else 0.
     """
     moves = np.zeros((count, 3))
     if roll:
@@ -38,6 +38,6 @@ def draw_moves(random: np.random.Generator, count: int, roll: bool, mirror: bool
 
 
 def apply_move(feature: np.ndarray, move: np.ndarray) -> np.ndarray:
-    """Shift and mirror a feature [height, width, channels] as a row of `draw_moves` says."""
+    """Shift and mirror a feature [height, width, channels] by a row of `draw_moves`."""
     distance = (move[:2] * feature.shape[:2]).astype(int)
     return np.roll(feature, distance, axis=(0, 1))[:, :: -1 if move[2] else 1]

@@ -6,8 +6,8 @@
                                                  =
                                                loss
 
-Sources: Ballé et al., "End-to-end Optimized Image Compression", ICLR 2017; the training loop is
-that of tensorflow/compression's bls2017.py.
+Sources: Ballé et al., "End-to-end Optimized Image Compression", ICLR 2017; the training loop
+follows bls2017.py of tensorflow/compression.
 """
 
 from collections.abc import Callable
@@ -30,35 +30,35 @@ from .checkpoint import identity
 from .loop import check_finite, run_epochs
 from .settings import TrainingFiles
 
-# Adam's first steps are as long as any other, however small the gradient: at the full learning rate
-# they would undo the initial weights (measured: 28.1 dB to 21.4 dB in one step).
+# Adam's first steps are as long as others, however small the gradient: at the full learning rate
+# they would spoil the initial weights (measured: from 28.1 dB to 21.4 dB in one step).
 WARM_UP_STEPS = 100
-# The weights of the entropy model have far to go. At the backbone's learning rate, 1e-4, bits per
-# pixel were at 3.9 after 400 steps, at a hundred times that rate at 1.6 after 100.
+# Factor of the entropy model's learning rate: its weights have to change much more than the
+# backbone's. Bits per pixel were 3.9 after 400 steps at 1e-4, but 1.6 after 100 steps at 1e-2.
 ENTROPY_MODEL_SPEED = 100
 
 MEASURES = ("loss", "bits_per_pixel", "mse", "psnr")
 
 
 class BackboneSettings(NamedTuple):
-    """All that the weights depend on besides the frames; a run is only resumed with the same."""
+    """All that the weights depend on besides the frames; resuming a run needs the same."""
 
     target: str  # 'Img', 'JND1', 'JND2' or 'JND3'
-    distortion_weight: float | None  # lambda; None: no rate, no noise, squared error alone
+    distortion_weight: float | None  # lambda; None: the loss is the squared error alone
     crop: int  # side of the square crops, in pixels
     batch_size: int
     learning_rate: float
     seed: int
     precision: str  # 'float32' or 'bfloat16'
-    random_weights: bool = False  # start from these, where no file is given, or from wavelets
+    random_weights: bool = False  # without a weight file, start from these instead of wavelets
 
     def to_state(self) -> dict[str, Any]:
-        """Return what state files record: files from before `random_weights` lack it."""
+        """Return the fields for a state file; older files lack `random_weights`."""
         return {key: value for key, value in self._asdict().items() if value is not False}
 
 
 class Pairs(NamedTuple):
-    """Images, and the frames they are to become."""
+    """Images, and the target frame of each."""
 
     images: list[Path]
     targets: list[Path]
@@ -75,12 +75,12 @@ def train_backbone(
     resume: bool,
     report: Callable[[str], None],
 ) -> dict[str, float]:
-    """Train a backbone up to `epochs`, keep the epoch of the least validation loss, log them all.
+    """Train a backbone up to `epochs`, and keep the epoch with the least validation loss.
 
-    An epoch sees one random crop, flipped or not, of each frame; validation quantizes the latents
-    of whole frames. Crops and noise depend on seed, epoch and step alone, so a resumed run ends
-    with the same weights as an uninterrupted one. The entropy model of the best epoch is written
-    beside its weights.
+    An epoch uses one random crop of each frame, flipped with probability 0.5; validation quantizes
+    the latents of whole frames. Crops and noise depend only on seed, epoch and step, so a resumed
+    run ends with the same weights as an uninterrupted one. The entropy model of the best epoch is
+    written beside its weights.
 
     Args:
         initial_weights: weight file to start from.
@@ -89,7 +89,7 @@ def train_backbone(
         The log's row of the best epoch.
 
     Raises:
-        UserError: a file cannot be read or holds another model's weights, or as `run_epochs`.
+        UserError: a file cannot be read or has another model's weights, or as `run_epochs`.
     """
     initial = [initial_weights] if initial_weights else []
     images = [path for pairs in (train, valid) for column in pairs for path in column]
@@ -144,7 +144,7 @@ class _Training:
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """All that changes."""
+        """The weights and the state of the optimizers."""
         return [each for weights, optimizer in self.trained for each in
                 (*weights, *optimizer.variables)]  # fmt: skip
 
@@ -212,24 +212,24 @@ def _train_epoch(training: _Training, pairs: Pairs, epoch: int, title: str) -> d
     """Train on each pair once; return the mean MEASURES of the steps."""
     steps = -(-len(pairs.images) // training.settings.batch_size)
     total = np.zeros(len(MEASURES))
-    batches = _crops(training.settings, pairs, epoch)
+    batches = _make_batches(training.settings, pairs, epoch)
     with Progress(batches, title, steps, "step") as progress:
         for number, (indices, errors, frames, targets) in enumerate(progress, 1):
             raise_first(errors)
             measured = training.train_step(frames, targets).numpy()
             names = ", ".join(str(pairs.images[index]) for index in indices)
-            where = f"epoch {epoch}, step {number}, of {names}"
+            where = f"epoch {epoch}, step {number}, on {names}"
             check_finite(where, {"loss": measured[0]}, [], training.codec.weights)
             total += measured
             progress.set_postfix(loss=f"{total[0] / number:.4g}")
     return dict(zip(MEASURES, (total / steps).tolist()))
 
 
-def _crops(settings: BackboneSettings, pairs: Pairs, epoch: int) -> tf.data.Dataset:
-    """Yield batches of one random crop per pair: indices and errors [batch], and frames and targets
+def _make_batches(settings: BackboneSettings, pairs: Pairs, epoch: int) -> tf.data.Dataset:
+    """Make batches of one random crop per pair: indices and errors [batch], and frames and targets
     [batch, crop, crop, 3].
 
-    The order follows from seed and epoch, a crop from these and the index of the pair.
+    The order depends on seed and epoch, a crop on these and the index of the pair.
     """
     order = np.random.default_rng((settings.seed, epoch)).permutation(len(pairs.images))
 
@@ -260,7 +260,7 @@ def _validate(training: _Training, pairs: Pairs) -> dict[str, float]:
 
 
 def _describe(row: dict[str, float], prefix: str = "") -> str:
-    """Format those of the MEASURES in a row of the log that begin with `prefix`."""
+    """Format the MEASURES in a row of the log whose names begin with `prefix`."""
     loss, bits, _, psnr = (row[prefix + name] for name in MEASURES)
     rate = "" if np.isnan(bits) else f"{bits:.3f} bits per pixel, "
     return f"loss {loss:.4g}, {rate}PSNR {psnr:.2f} dB"

@@ -1,7 +1,7 @@
-"""The state file: all that a training needs to continue after a crash, to the bit.
+"""The state file, from which a training continues bit-exactly after a crash.
 
-An epoch's state is written before its best weights, so best weights always have a state beside
-them, from which they can be written again.
+An epoch's state is written before its best weights, so best weights always have a state file from
+which they can be written again.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 _LARGEST_LOG = 2**26  # bytes of rows and settings
 _ANEW = "another --checkpoint_path starts a new training"
-# The start of a training's files.
+# Patterns that the files of a training begin with.
 LOG = re.compile(b"epoch;")
 STATE = re.compile(rb"PK\x03\x04.{26}about\.npy", re.DOTALL)
 
@@ -49,7 +49,7 @@ def check_outputs(best: Path, state: Path, log: Path, resume: bool) -> None:
         if not resume:
             raise UserError(f"{path}: already exists; --resume continues its training, {_ANEW}")
     if best.exists() and not state.exists():
-        raise UserError(f"{state}: not there, and --resume needs it beside {best.name}; {_ANEW}")
+        raise UserError(f"{state}: no such file, and --resume needs it beside {best.name}; {_ANEW}")
     for path, ours in ((state, STATE), (log, LOG), (log.with_suffix(".png"), OUR_PNG)):
         check_writable(path, ours, overwrite=None)
 
@@ -60,10 +60,10 @@ def _is_entropy_of(path: Path, best: Path) -> bool:
 
 @contextlib.contextmanager
 def reserve(*files: Path) -> Iterator[None]:
-    """Keep other trainings away from the files of this one, and collect its temporary files.
+    """Lock the files of a training, and give it a temporary folder.
 
-    TensorFlow leaves generated sources in the temporary folder when it is killed. So that folder
-    is one of ours here, which the next run removes.
+    A killed TensorFlow leaves generated sources in the temporary folder, so it gets one of ours,
+    which the next run removes.
 
     Raises:
         UserError: another training is using the files.
@@ -84,12 +84,12 @@ def identity(
     targets: Sequence[bytes],
     files: Sequence[Path],
 ) -> dict[str, Any]:
-    """Return what identifies a training, for `write_state` to record beside its `settings`.
+    """Return what identifies a training, including its `settings`, for `write_state` to record.
 
     Args:
-        images: all that are read; their names and sizes identify them.
-        targets: what is to be learned of them, such as the levels.
-        files: the weights that it starts from.
+        images: all images that are read, identified by names and sizes.
+        targets: the training targets, such as the levels.
+        files: the initial weights.
     """
     from ..base.framework import tf
 
@@ -110,7 +110,7 @@ def _short_checksum(parts: Iterable[bytes]) -> str:
 def write_state(
     path: Path, run: dict[str, Any], rows: list[dict], variables: "Sequence[tf.Variable]"
 ) -> None:
-    """Write the values of `variables`, the log's `rows`, and what identifies the `run`."""
+    """Write the values of `variables`, the log's `rows`, and the identity of the `run`."""
     about = json.dumps({"run": run, "rows": rows})
     values = {f"arr_{number}": variable.numpy() for number, variable in enumerate(variables)}
     write_arrays(path, {"about": about, **values}, STATE, overwrite=None)
@@ -119,13 +119,13 @@ def write_state(
 def read_state(path: Path, run: dict[str, Any], variables: "Sequence[tf.Variable]") -> list[dict]:
     """Assign the values in a state file to `variables`; return the log's rows, one per epoch.
 
-    Without the file, training was stopped in its first epoch, and there are no rows.
+    If there is no file, training was stopped in its first epoch, and there are no rows.
 
     Raises:
         UserError: the file is damaged, or its training differs from `run`.
     """
     if not path.exists():
-        _log.warning("%s: not there, so training starts with the first epoch", path)
+        _log.warning("%s: no such file, so training starts with the first epoch", path)
         return []
     most = _LARGEST_LOG + 2 * sum(variable.numpy().nbytes for variable in variables)
     try:
@@ -154,7 +154,7 @@ def _check_same_run(path: Path, before: dict[str, Any], now: dict[str, Any]) -> 
         if old == new:
             continue
         message = f"{name} {old}, not {new}"
-        if name == "cosine":  # what is typed is --cosine and --epochs
+        if name == "cosine":  # the options are --cosine and --epochs
             old, new = (f"--cosine over --epochs {n}," if n else "no --cosine," for n in (old, new))
             message = f"{old} not {new.rstrip(',')}"
         raise UserError(

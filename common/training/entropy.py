@@ -1,4 +1,4 @@
-"""Training of an entropy model alone, for a backbone that has none: an E2E model's, for example."""
+"""Training of only an entropy model, for a backbone without one, such as an E2E model's."""
 
 from pathlib import Path
 
@@ -11,18 +11,18 @@ from ..codec.entropy_model import EntropyModel, add_noise, quantize
 from ..codec.latent_codec import LatentCodec
 from ..data.frames import read_frame
 
-# Frames whose latents are used, steps, and positions in a step: 192 distributions need no more.
+# Number of frames, of steps, and of positions per step; 192 distributions need no more.
 FRAMES, STEPS, POSITIONS = 256, 1000, 2048
 LEARNING_RATE = 0.02
 
 
 def train_entropy_model(codec: LatentCodec, images: list[Path], seed: int) -> float:
-    """Train an entropy model of the latents of `codec`, and write it to its `entropy_file`.
+    """Train an entropy model on the latents of `codec`, and write it to `codec.entropy_file`.
 
     At most `FRAMES` images are used, evenly spread.
 
     Returns:
-        Bits per pixel of the frames that were used.
+        Bits per pixel of these frames.
 
     Raises:
         UserError: an image cannot be read.

@@ -1,4 +1,4 @@
-"""The features that frozen backbones give of each frame, computed once and cached on disk."""
+"""The output of frozen backbones for each frame, computed once and cached on disk."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from .settings import TrainingSplit
 def cache_split(
     backbones: tf.keras.Model, split: TrainingSplit, cache_dir: Path, precision: str
 ) -> TrainingSplit:
-    """Cache the features of a split, as by `cache_features`, and return it with their files."""
+    """Cache the features of a split with `cache_features`; return the split with their files."""
     originals = split.images[: split.originals]
     mirrors = (False, True) if split.mirrored else (False,)
     files = [cache_features(backbones, originals, cache_dir, each, precision) for each in mirrors]
@@ -32,16 +32,16 @@ def cache_features(
     mirrored: bool = False,
     precision: str = "float32",
 ) -> list[Path]:
-    """Compute and cache each backbone's output for the frames of `images`, or find it cached.
+    """Compute each backbone's output for `images` and cache it, unless it is cached already.
 
-    One file per backbone holds an array [images, ...] for `np.load`. Files are named by a checksum
-    of the backbones' weights and the images' bytes, and written again if they do not match the
-    checksum of their own beside them. Of several processes that share the folder one computes, and
-    the others wait.
+    There is one file per backbone, an array [images, ...] for `np.load`. Its name is a checksum of
+    the backbones' weights and the images' bytes, and it is written again if it does not match its
+    own checksum, which is recorded in a JSON file. If several processes share the folder, one
+    computes and the others wait.
 
     Args:
         mirrored: whether the frames are mirrored.
-        precision: 'float32', or 'float16', which takes half the space and clips at 65,504.
+        precision: 'float32', or 'float16', which needs half the space and clips at 65,504.
 
     Raises:
         UserError: an image cannot be read.
@@ -65,10 +65,10 @@ def _write_features(
     shapes: dict[Path, tuple[int, ...]],
     dtype: np.dtype,
 ) -> None:
-    limits = np.finfo(dtype).min, np.finfo(dtype).max  # for what float16 cannot hold
+    limits = np.finfo(dtype).min, np.finfo(dtype).max  # of float16, to clip larger values
     run = tf.function(lambda frames: tf.nest.flatten(backbones(frames, training=False)))
     with contextlib.ExitStack() as stack:
-        # The last to leave the stack: files take their names once all are written and closed.
+        # Entered first and so left last: files are renamed once all are written and closed.
         temporary = [stack.enter_context(atomic_write(path, overwrite=True)) for path in shapes]
         # Not a memory map: on a full disk, writing to one kills the process.
         files = [stack.enter_context(path.open("w+b")) for path in temporary]
@@ -90,17 +90,17 @@ def _write_features(
 
 
 def _is_complete(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> bool:
-    """Whether the file exists, with that shape, and matches its checksum."""
+    """Check that the file exists with that shape and type, and matches its checksum."""
     try:
         recorded = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
         features = np.load(path, mmap_mode="r")
-        as_written = features.shape == shape and features.dtype == dtype
-        return as_written and recorded == _checksum_of(path)
+        expected = features.shape == shape and features.dtype == dtype
+        return expected and recorded == _checksum_of(path)
     # On damaged headers, NumPy raises exceptions of any type.
     except Exception:
         return False
 
 
 def _checksum_of(path: Path) -> str:
-    """The checksum of a file of features, which is read row by row."""
+    """Compute the checksum of a file of features, row by row."""
     return checksum(row.tobytes() for row in np.load(path, mmap_mode="r"))

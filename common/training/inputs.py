@@ -14,7 +14,7 @@ from .settings import TrainingSplit
 
 
 def check_readable(split: TrainingSplit) -> None:
-    """Read all frames of a split, to fail now and not after hours.
+    """Read all frames of a split, so that errors show now and not after hours.
 
     Raises:
         UserError: a frame cannot be read.
@@ -37,8 +37,8 @@ def training_batches(
     ends the dataset with TensorFlow's InvalidArgumentError.
 
     Args:
-        moves: of each image's features, as from `draw_moves`.
-        offsets: per backbone, offsets [channels] from the integers that latents are rounded to.
+        moves: moves of each image's features, from `draw_moves`.
+        offsets: quantization offsets [channels] of each backbone's latents.
     """
     levels, batch_size = tf.constant(split.levels), min(batch_size, len(order))
 
@@ -54,16 +54,16 @@ def training_batches(
 
     if split.features:
         data = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
-        data = data.map(_features_reader(split, moves), tf.data.AUTOTUNE)
+        data = data.map(_make_reader(split, moves), tf.data.AUTOTUNE)
     else:
-        data = decode_frames(split.frames, order).map(_frames_mirror(split)).batch(batch_size)
+        data = decode_frames(split.frames, order).map(_make_mirror(split)).batch(batch_size)
     data = data.map(make_batch, tf.data.AUTOTUNE).prefetch(2)
     options = untuned_options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return data.with_options(options)
 
 
-def _frames_mirror(split: TrainingSplit) -> Callable:
+def _make_mirror(split: TrainingSplit) -> Callable:
     """Return a function that mirrors a row of `decode_frames` if it is a mirrored copy."""
 
     def mirror(number: tf.Tensor, error: tf.Tensor, *frames: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -74,14 +74,14 @@ def _frames_mirror(split: TrainingSplit) -> Callable:
     return mirror
 
 
-def _features_reader(split: TrainingSplit, moves: np.ndarray | None) -> Callable:
-    """Return a function from numbers of frames [batch] to these and a feature per backbone."""
+def _make_reader(split: TrainingSplit, moves: np.ndarray | None) -> Callable:
+    """Return a function that reads the features of frames [batch], one array per backbone."""
     features = split.features or []
     kinds = [np.load(paths[0], mmap_mode="r") for paths in features]
     shapes, types = [kind.shape[1:] for kind in kinds], [kind.dtype for kind in kinds]
 
     def read(numbers: np.ndarray) -> list[np.ndarray]:
-        # Mapped anew for each batch, or pages once read would count as this process's memory.
+        # Map the files again for each batch: pages read earlier would count as our memory.
         batch = []
         for paths in features:
             files = [np.load(path, mmap_mode="r") for path in paths]

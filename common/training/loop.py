@@ -1,9 +1,9 @@
 """The epochs of both trainings: resume, train, check, keep the best, log.
 
-Keras's callbacks replace none of this. BackupAndRestore and ModelCheckpoint restore neither our
-log's rows nor Adam's moments to the bit, and like CSVLogger write in place, so that a kill leaves a
-partial file. TerminateOnNaN looks at the loss alone: some CPUs' ReLU turns NaN into a number, so
-weights are checked, too, and the error names the frames.
+Keras's callbacks cannot replace this. BackupAndRestore and ModelCheckpoint do not restore our log's
+rows, or Adam's moments bit-exactly, and write in place like CSVLogger, so a kill leaves a partial
+file. TerminateOnNaN checks only the loss, but on some CPUs ReLU turns NaN into a number. So weights
+are checked, too, and the error names the frames.
 """
 
 import datetime
@@ -43,9 +43,9 @@ def run_epochs(
     """Train up to `epochs`, and return the log's rows, one per epoch.
 
     Args:
-        run: what identifies the training (see `identity`).
-        variables: all that training changes.
-        train_epoch: trains and validates the epoch of a number, from 1, and returns its measures.
+        run: the training's `identity`.
+        variables: everything that training changes.
+        train_epoch: trains and validates the epoch with a number, from 1, and returns its measures.
         describe: describes these measures to the user; `report` receives the line.
         monitor: the measure that is least in the best epoch.
         baseline: the validation loss of the median label, to plot.
@@ -64,7 +64,7 @@ def run_epochs(
         return is_best
 
     if rows:
-        write()  # in case a kill came between the state and the other files
+        write()  # in case of a kill between the state and the other files
     for number in range(len(rows) + 1, epochs + 1):
         start = time.perf_counter()
         rows.append({"epoch": number, **train_epoch(number)})
@@ -76,17 +76,17 @@ def run_epochs(
 
 
 def _describe_time(seconds: float, more: int) -> str:
-    """Describe what an epoch took, and what is left if `more` epochs take as long."""
+    """Describe the time of an epoch, and the time left for `more` epochs."""
     left = f", {datetime.timedelta(seconds=round(seconds * more))} left" if more else ""
     return f"{seconds:.0f} s{left}"
 
 
 @tf.function
 def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Whether all values of all `tensors` are finite: bool [].
+    """Check that all values of all `tensors` are finite: bool [].
 
-    For tensors, not variables: those of a model in bfloat16 never look the same to TensorFlow,
-    which would trace this anew at every step, and search longer each time.
+    These are tensors because TensorFlow never recognizes the variables of a bfloat16 model: it
+    would trace this function again at every step.
     """
     return tf.reduce_all([tf.reduce_all(tf.math.is_finite(each)) for each in tensors])
 
@@ -94,10 +94,10 @@ def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
 def check_finite(
     when: str, measured: dict[str, float], variables: Sequence[tf.Variable], best: Path
 ) -> None:
-    """Check losses, and the variables that they come with.
+    """Check that losses and variables are finite.
 
     Raises:
-        UserError: some are NaN or infinite; says which, and where the `best` epoch is, if any.
+        UserError: some are NaN or infinite; the message names them and the `best` epoch's file.
     """
     losses = {name: value for name, value in measured.items() if name.endswith("loss")}
     wrong = [f"{name} is {value}" for name, value in losses.items() if not np.isfinite(value)]
@@ -120,7 +120,7 @@ class EpochCheck(tf.keras.callbacks.Callback):
         progress: Progress,
     ):
         super().__init__()
-        # Of each layer, what takes no time to check: all of it goes wrong together.
+        # Vectors take no time to check, and a layer's weights become NaN together.
         self.vectors = [each for each in model.trainable_weights if len(each.shape) == 1]
         self.batches = [images[n : n + batch_size] for n in range(0, len(images), batch_size)]
         self.best, self.progress, self.batch_size = best, progress, batch_size
@@ -128,7 +128,7 @@ class EpochCheck(tf.keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         """Check the loss and the weights after a step."""
         images = self.batches[batch]
-        when = f"step {batch + 1} of this epoch, of {', '.join(map(str, images))}"
+        when = f"step {batch + 1} of this epoch, on {', '.join(map(str, images))}"
         check_finite(when, {"loss": logs["loss"]}, self.vectors, self.best)
         self.progress.update(len(images))
         self.progress.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
@@ -148,7 +148,7 @@ def _write_log(path: Path, rows: list[dict], baseline: float | None) -> None:
     losses = log.set_index("epoch")[["loss", "val_loss"]].set_axis(["train", "valid"], axis=1)
     losses.plot(ax=axes, ylabel="loss", marker=".")
     if baseline is not None:
-        axes.axhline(baseline, color="grey", linestyle="--", label="valid, always train's median")
+        axes.axhline(baseline, color="grey", linestyle="--", label="valid, train's median label")
         axes.legend()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     with atomic_write(path.with_suffix(".png"), OUR_PNG, overwrite=None) as temporary:

@@ -1,11 +1,11 @@
-"""Stage 2: train a predictor on frames whose JND levels are known.
+"""Stage 2: training of a predictor on frames with known JND levels.
 
     LAT, REC, MJ   frames ─ frozen backbones ─ cached features ─ augmentation ─ head ─ levels
-    E2E            frames ─ backbone that trains along ─┬─ head ─ level
-                                                        └─ JND frame
+    E2E            frames ─ trained backbone ─┬─ head ─ level
+                                              └─ JND frame
 
-Losses: the mean absolute error of the level, the sum of the three if multitask; if end to end,
-0.01 x mean squared error of the JND frame + 0.99 x that of the level.
+The loss is the mean absolute error of the level (multitask: the sum of three); end to end, it is
+0.01 x mean squared error of the JND frame + 0.99 x mean absolute error of the level.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from .inputs import check_readable, training_batches
 from .loop import EpochCheck, run_epochs
 from .quantization import copy_entropy_models, entropy_files, quantization_offsets
 from .recomputation import training_form
-from .regularisation import set_batch_norm_momentum, start_with_single_branches, with_dropout
+from .regularisation import add_dropout, set_batch_norm_momentum, start_with_single_branches
 from .settings import PredictorSettings, TrainingData, TrainingFiles, TrainingSplit
 from .targets import blend_targets
 
@@ -40,7 +40,7 @@ FRAME_WEIGHT, LEVEL_WEIGHT = 0.01, 0.99
 
 @dataclass(frozen=True, kw_only=True)
 class _Training:
-    """A model under training, and what it is trained on."""
+    """A model under training, and its data."""
 
     settings: PredictorSettings
     model: Parts
@@ -82,7 +82,7 @@ def train_predictor(
         report: receives a line per epoch.
 
     Raises:
-        UserError: a file that cannot be read, another model's weights, or as `run_epochs`.
+        UserError: a file cannot be read or has another model's weights, or as `run_epochs`.
     """
     run = _identify(settings, data)
     training = _set_up(settings, data)
@@ -94,7 +94,7 @@ def train_predictor(
 
     with contextlib.ExitStack() as stack:
         if not writes_files():
-            # Reading a weight takes all workers, so all write; only the first one's files count.
+            # All workers must take part in reading a weight, so all write; the first one's count.
             folder = stack.enter_context(temporary_folder())
             files, tensorboard = TrainingFiles(*(folder / path.name for path in files)), None
         board = [tf.keras.callbacks.TensorBoard(tensorboard)] if tensorboard else []
@@ -116,9 +116,9 @@ def train_predictor(
 def _identify(settings: PredictorSettings, data: TrainingData) -> dict[str, object]:
     splits = data.train, data.valid
     images = [path for split in splits for column in split.frames for path in column]
-    priors = entropy_files(data.backbones) if settings.quantized else []
+    entropy_models = entropy_files(data.backbones) if settings.quantized else []
     levels = [split.levels.tobytes() for split in splits]
-    return identity(settings.to_state(), images, levels, [*data.backbones, *priors])
+    return identity(settings.to_state(), images, levels, [*data.backbones, *entropy_models])
 
 
 def _set_up(settings: PredictorSettings, data: TrainingData) -> _Training:
@@ -148,7 +148,7 @@ def _set_up(settings: PredictorSettings, data: TrainingData) -> _Training:
         optimizer = _build_optimizer(settings, -(-len(train.images) // settings.batch_size))
         if settings.dropout:
             step = optimizer.iterations
-            trained = with_dropout(trained, settings.dropout, settings.seed, step)
+            trained = add_dropout(trained, settings.dropout, settings.seed, step)
         _compile(trained, optimizer)
     return _Training(
         settings=settings,
@@ -173,7 +173,7 @@ def _build(
     start_from(model, backbones)
     offsets = quantization_offsets(backbones, backbone_files) if settings.quantized else None
     for name, median in zip(model.predicting.output_names, medians):
-        # A last ReLU that starts below zero for all frames would never learn.
+        # If the last ReLU started below zero for all frames, it would never learn.
         model.predicting.get_layer(name).bias.assign([median])
     if settings.single_branches:
         start_with_single_branches(model.blocks)
@@ -182,7 +182,7 @@ def _build(
 
 
 def _build_optimizer(settings: PredictorSettings, steps: int) -> tf.keras.optimizers.Adam:
-    """Build Adam for epochs of so many `steps`."""
+    """Build Adam for epochs of `steps` steps."""
     rate = settings.learning_rate
     if settings.cosine:
         rate = tf.keras.optimizers.schedules.CosineDecay(rate, settings.cosine * steps)
@@ -202,7 +202,7 @@ def _compile(model: tf.keras.Model, optimizer: tf.keras.optimizers.Adam) -> None
     model.compile(optimizer, losses, loss_weights=weights, metrics=metrics)
     optimizer.build(model.trainable_variables)
     if len(model.outputs) > 1:
-        # Keras would make the means of each output in the first step, and trace that step again.
+        # Otherwise Keras builds each output's means in the first step, and traces that step again.
         model.compiled_loss.build(model.outputs)
         model.compiled_metrics.build(model.outputs, model.outputs)
 
@@ -226,7 +226,7 @@ def _train_epoch(
 ) -> dict[str, float]:
     """Train on each frame once and validate; return losses and metrics by Keras's names."""
     settings, train, valid = training.settings, training.train, training.valid
-    # Order and moves depend on seed and epoch alone, so a resumed run sees the same.
+    # Order and moves depend only on seed and epoch, so they are the same in a resumed run.
     random = np.random.default_rng((settings.seed, number - 1))
     order = random.permutation(len(train.images))
     moves = draw_moves(random, len(order), settings.roll, settings.mirror)
@@ -253,7 +253,7 @@ def _train_epoch(
 
 
 def _describe_epoch(training: _Training, row: dict[str, float]) -> str:
-    """Describe the loss, and each level's validation error beside the median label's."""
+    """Describe the loss, and each level's validation error and that of the median label."""
     levels = [*LEVELS] if len(training.outputs) > 1 else [training.settings.level or LEVELS[0]]
     errors = ", ".join(
         f"{level} {row.get(f'val_{output}_loss', row['val_loss']):.2f} (median {median:.2f})"

@@ -27,7 +27,7 @@ def entropy_files(backbone_files: list[Path]) -> list[Path]:
 
 
 def quantization_offsets(backbones: list[Backbone], files: list[Path]) -> list[np.ndarray]:
-    """Find what the latents of `backbones`, read from `files`, are rounded to integers plus [192].
+    """Read the quantization offsets [192] of `backbones`, whose weights come from `files`.
 
     Raises:
         UserError: an entropy model is missing or damaged, or belongs to another backbone.
@@ -41,9 +41,9 @@ def quantization_offsets(backbones: list[Backbone], files: list[Path]) -> list[n
 
 
 def copy_entropy_models(model: Parts, backbone_files: list[Path], weights_file: Path) -> None:
-    """Copy the entropy models of frozen backbones beside the weights of a model that sees latents.
+    """Copy the frozen backbones' entropy models beside the weights of a model that sees latents.
 
-    Backbones without an entropy model are passed over.
+    Backbones without an entropy model are skipped.
     """
     description = model.description
     if description.sees != "latent" or description.end_to_end:

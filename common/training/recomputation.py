@@ -1,10 +1,10 @@
-"""A model's training form for the CPU: the same function and gradients, in less memory and time.
+"""A model's training form for the CPU: the same values and gradients in less memory and time.
 
 The first block of a head on reconstructions fills gigabytes between its input of 3 channels and its
-output. Here it runs over a few rows at a time, and once more for the gradients. For REC, plain
-Keras takes 2.4 times the memory at batch 2, 3.5 times at batch 8. Batch normalization needs
-statistics of the whole batch before the first row: the mean and variance of a linear map of 3x3
-pixels of 3 colours, which follow from the mean and covariance of these 27 numbers. Large
+output. Here it processes a few rows at a time, and does so again for the gradients. For REC, plain
+Keras takes 2.4 times the memory at batch 2, 3.5 times at batch 8. Batch normalization needs the
+convolution's mean and variance over the whole batch before the first row; they follow from the mean
+and covariance of the 27 values of 3x3 pixels, since a convolution is a linear map of these. Large
 convolutions use Winograd's method (see `winograd`).
 
     frames ─┬─ mean, covariance of 3x3 pixels ─ kernel, bias with normalization folded in ─┐
@@ -26,7 +26,7 @@ from .stripes import AROUND, map_stripes, stripe
 # Rows of a stripe: with 640 columns and 512 channels, 16 rows take 21 MB.
 _ROWS = 16
 _COLOURS = 3
-# With fewer multiply-accumulates per frame, compiling Winograd's method costs more than it saves.
+# Below this many multiply-accumulates per frame, compiling Winograd's method does not pay off.
 _LARGE = 10**9
 
 
@@ -34,7 +34,7 @@ def training_form(model: tf.keras.Model, blocks: list[Block]) -> tf.keras.Model:
     """Return `model` in its training form, with the same variables, values and gradients.
 
     Args:
-        blocks: the head's; if none of them gains, the model is returned unchanged.
+        blocks: the head's blocks; if none of them benefits, the model is returned unchanged.
     """
     replaced: dict[str, layers.Layer] = {}
     for block in blocks:
@@ -53,13 +53,13 @@ def training_form(model: tf.keras.Model, blocks: list[Block]) -> tf.keras.Model:
 
 
 def is_large(layer: layers.Conv2D) -> bool:
-    """Whether `layer` is large enough for Winograd's method to pay off."""
+    """Check whether `layer` is large enough for Winograd's method to pay off."""
     _, height, width, channels = layer.input_shape
     return channels > 3 and height * width * 9 * channels * layer.filters >= _LARGE
 
 
 class FoldedLayer(layers.Layer):
-    """The identity, in index of a layer that is folded into the preceding one."""
+    """The identity, in place of a layer that is folded into the preceding one."""
 
     def __init__(self, name: str):
         super().__init__(name=name, autocast=False)
@@ -69,7 +69,7 @@ class FoldedLayer(layers.Layer):
 
 
 class WinogradConvolution(layers.Layer):
-    """A 3x3 convolution by Winograd's method with the weights of `layer`."""
+    """The 3x3 convolution `layer`, computed by Winograd's method."""
 
     def __init__(self, layer: layers.Conv2D):
         super().__init__(name=layer.name)
@@ -83,7 +83,7 @@ class WinogradConvolution(layers.Layer):
 class RecomputedBlock(layers.Layer):
     """A block on colours: convolution, batch normalization, ReLU and 2x2 pooling in one layer.
 
-    It computes in float32, and its output has the type of the convolution's.
+    It computes in float32, and its output has the convolution's type.
     """
 
     def __init__(self, block: Block):
@@ -96,7 +96,7 @@ class RecomputedBlock(layers.Layer):
         if training:
             mean, variance = _moments_of_convolution(frames, kernel)
             mean += bias
-            # As in Keras, the unbiased variance is kept, and the other one normalizes.
+            # As in Keras, the biased variance normalizes, and the unbiased one updates the average.
             count = tf.cast(tf.size(frames) / _COLOURS, tf.float32)
             unbiased = variance * count / (count - 1)
             for moving, value in ((layer.moving_mean, mean), (layer.moving_variance, unbiased)):
@@ -131,11 +131,11 @@ def _block(rows: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, dtype: str) -> t
 
 @tf.autograph.experimental.do_not_convert
 def _striped_block(frames: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, dtype: str) -> tf.Tensor:
-    """Compute `_block` stripe by stripe, and once more for the gradients."""
+    """Compute `_block` stripe by stripe, and again for the gradients."""
     shape = (_ROWS // 2, frames.shape[2] // 2, kernel.shape[-1])
 
     @tf.custom_gradient
-    def striped(
+    def compute(
         frames: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
     ) -> tuple[tf.Tensor, Callable]:
         padded = tf.pad(frames, AROUND)
@@ -146,7 +146,7 @@ def _striped_block(frames: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, dtype:
         done = map_stripes(block, padded, _ROWS, shape, tf.as_dtype(dtype))
         return done, lambda upstream: _gradients(padded, kernel, bias, upstream)
 
-    return striped(frames, kernel, bias)
+    return compute(frames, kernel, bias)
 
 
 def _gradients(

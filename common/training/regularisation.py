@@ -14,14 +14,14 @@ def set_batch_norm_momentum(model: tf.keras.Model, momentum: float) -> None:
 
 
 def start_with_single_branches(blocks: list[Block]) -> None:
-    """Initialize each channel of the product of branches as that of one branch, nearly.
+    """Initialize each channel of the product of branches as nearly that of a single branch.
 
     The product of three branches is cubic in contrast, so low-contrast frames would give almost no
-    signal. Here each branch's normalization scales every third channel as usual, and lets the
+    signal. Here each branch's normalization scales its own third of the channels as usual, and the
     others start near 1.
 
     Args:
-        blocks: the head's; the branches come first, and have the same number of input channels.
+        blocks: the head's blocks; the branches come first, and have the same input channels.
     """
     widths = [block.convolution.input_shape[-1] for block in blocks]
     branches = [block.normalisation for block, width in zip(blocks, widths) if width == widths[0]]
@@ -31,10 +31,8 @@ def start_with_single_branches(blocks: list[Block]) -> None:
         branch.beta.assign(np.where(own, 0, 1))
 
 
-def with_dropout(
-    model: tf.keras.Model, rate: float, seed: int, step: tf.Variable
-) -> tf.keras.Model:
-    """Return `model` with dropout before its first dense layers, sharing its variables."""
+def add_dropout(model: tf.keras.Model, rate: float, seed: int, step: tf.Variable) -> tf.keras.Model:
+    """Clone `model` with dropout before its first dense layers, sharing its variables."""
 
     def replace(layer: layers.Layer) -> layers.Layer:
         flattens = isinstance(layer, layers.Flatten)
@@ -44,9 +42,9 @@ def with_dropout(
 
 
 class FlattenedDropout(layers.Flatten):
-    """`Flatten` with dropout in training, which depends on seed and step alone.
+    """`Flatten` with dropout in training, which depends only on seed and step.
 
-    Keras's own Dropout draws from a generator whose state a resumed run would not have.
+    Keras's own Dropout uses a generator whose state is not saved for a resumed run.
 
     Source: Srivastava et al., "Dropout", JMLR 2014.
     """
@@ -54,7 +52,7 @@ class FlattenedDropout(layers.Flatten):
     def __init__(self, name: str, rate: float, seed: int, step: tf.Variable):
         super().__init__(name=name)
         self.rate = rate
-        # In a function, since Keras would take `step` itself for a weight of this layer.
+        # A function, since Keras would take the attribute `step` for a weight of this layer.
         self.make_seed = lambda: tf.stack([seed, tf.cast(step, tf.int32)])
 
     def call(self, values: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -9,7 +9,7 @@ from ..models.labels import Labels
 if TYPE_CHECKING:
     import numpy as np
 
-# State files written before there were these settings lack them; training then had these values.
+# Settings that older state files lack, with the values that training used then.
 _LATER = {
     "mirror": False,
     "weight_decay": 0.0,
@@ -24,28 +24,28 @@ _LATER = {
 
 @dataclass(frozen=True, kw_only=True)
 class PredictorSettings:
-    """What the weights depend on beside frames, levels and backbones; resuming needs the same."""
+    """All that the weights depend on besides the data; resuming a run needs the same."""
 
     model: str  # a name in MODELS
-    level: str | None  # the one predicted; if multitask, whose error picks the best epoch
+    level: str | None  # the predicted one; if multitask, the one that decides the best epoch
     batch_size: int
     learning_rate: float
     cosine: int | None  # epochs over which the learning rate decays to 0; None: it is constant
     seed: int
     precision: str  # 'float32' or 'bfloat16'
-    flip: bool  # a mirrored copy of each frame is added
-    roll: bool  # features are shifted cyclically, by a random distance in each epoch
-    mirror: bool  # features are mirrored with probability 0.5 in each epoch
+    flip: bool  # add a mirrored copy of each frame
+    roll: bool  # shift features cyclically by a random distance in each epoch
+    mirror: bool  # mirror features with probability 0.5 in each epoch
     weight_decay: float  # decoupled, of kernels
     dropout: float  # rate before the dense layers
     batch_norm_momentum: float
-    single_branches: bool  # a multitask head starts from single branches
+    single_branches: bool  # see `start_with_single_branches`
     cache_precision: str  # of cached features: 'float32' or 'float16'
     soft_targets: float  # weight of out-of-fold regression targets against the labels
-    quantized: bool  # the head is trained on quantized latents
+    quantized: bool  # train the head on quantized latents
 
     def to_state(self) -> dict[str, Any]:
-        """Return what state files record: without later settings at their value before them."""
+        """Return the fields for a state file, without the `_LATER` ones at their old values."""
         return {
             name: value
             for name, value in asdict(self).items()
@@ -54,13 +54,13 @@ class PredictorSettings:
 
 
 class TrainingSplit(NamedTuple):
-    """The frames of train or valid, and what is to be learned from them."""
+    """The frames of train or valid, and their targets."""
 
     images: list[Path]
     levels: "np.ndarray"  # float32 [images, predicted levels]
     jnd_frames: list[Path] | None  # of each image, if trained end to end
     contents: "np.ndarray | None"  # str [images], shared by frames of one picture or clip
-    mirrored: int = 0  # so many of the images, the last ones, are mirrored copies
+    mirrored: int = 0  # how many images, at the end, are mirrored copies
     features: list[list[Path]] | None = None  # cached, per backbone: of images, of mirrored copies
 
     @property
@@ -75,18 +75,18 @@ class TrainingSplit(NamedTuple):
 
 
 class TrainingData(NamedTuple):
-    """What a predictor is trained on."""
+    """The data that a predictor is trained on."""
 
     train: TrainingSplit
     valid: TrainingSplit
     backbones: list[Path]  # weight files, in the order of the levels
     labels: Labels  # for the weight file to record
-    cache_dir: Path | None  # for features of frozen backbones; None: computed in every epoch
+    cache_dir: Path | None  # for features of frozen backbones; None: no cache
 
 
 class TrainingFiles(NamedTuple):
     """The files that a training writes; the losses are also plotted beside the log."""
 
     best: Path  # weights of the best epoch
-    state: Path  # all that --resume needs
+    state: Path  # for --resume
     log: Path  # a row per epoch

@@ -15,7 +15,7 @@ def map_stripes(
     shape: tuple[int, ...],
     dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
-    """Apply `function` to one stripe after the other; return [batch, height, width, channels].
+    """Apply `function` to each stripe in turn; return [batch, height, width, channels].
 
     Args:
         function: from [1, rows + 2, width + 2, channels] to [1, *`shape`] of `dtype`.

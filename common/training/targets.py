@@ -1,10 +1,10 @@
-"""Out-of-fold regression targets, which leave less of single pictures to memorize than labels.
+"""Out-of-fold regression targets, which are harder to memorize than the labels.
 
     frame ──── gradient percentiles ─ kernel ridge regression ─┐
     latents ── their distributions ── kernel ridge regression ─┴─ mean ─ target
 
-A label depends on how the encoder treats just these pixels; a smooth function fitted on the frames
-of other contents gives the level that is usual for such a frame.
+A label depends on how the encoder treats exactly these pixels; a smooth function fitted on frames
+of other contents gives the usual level of such a frame.
 
 Sources: Wolpert, "Stacked Generalization", 1992 (out-of-fold predictions); Hinton et al.,
 "Distilling the Knowledge in a Neural Network", 2015 (a teacher's predictions as targets).
@@ -26,8 +26,8 @@ from ..data.frames import read_frame
 from ..data.gradients import gradient_percentiles
 from .settings import TrainingSplit
 
-FOLDS = 5  # of contents; a regression on the other four predicts each
-# The kernel is exp(-WIDTH x squared distance / dimensions), of numbers of variance 1.
+FOLDS = 5  # of contents; each is predicted by a regression on the other four
+# The kernel is exp(-WIDTH x squared distance / dimensions) of features with variance 1.
 WIDTH, RIDGE = 0.2, 0.03
 
 
@@ -51,11 +51,11 @@ def blend_targets(split: TrainingSplit, weight: float) -> TrainingSplit:
 def out_of_fold_targets(
     images: list[Path], features: list[Path], levels: np.ndarray, contents: np.ndarray
 ) -> np.ndarray:
-    """Predict each frame's levels by regressions on the frames of other contents.
+    """Predict each frame's levels by regressions on frames of other contents.
 
     Args:
         images: the frames' files.
-        features: for each backbone a file of arrays [images, height, width, channels].
+        features: a file per backbone with an array [images, height, width, channels].
         levels: the labels, float32 [images, levels].
         contents: str [images], shared by frames of one picture or clip.
 
@@ -86,8 +86,8 @@ def out_of_fold_targets(
 
 
 def distributions(features: np.ndarray) -> np.ndarray:
-    """Describe each channel's values: logarithms of their standard deviation, and of the median,
-    90th percentile and mean of their magnitudes.
+    """Compute statistics of each channel: the logarithms of its standard deviation and of the
+    median, 90th percentile and mean of its magnitudes.
 
     Shapes: [images, height, width, channels] to [images, 4 x channels].
     """
@@ -102,7 +102,7 @@ def distributions(features: np.ndarray) -> np.ndarray:
 
 def _build_regression(dimensions: int) -> TransformedTargetRegressor:
     regression = KernelRidge(alpha=RIDGE, kernel="rbf", gamma=WIDTH / dimensions)
-    # Far from all that it was fitted on it answers the mean, not 0.
+    # Centring makes it predict the mean, not 0, far from all frames that it was fitted on.
     return TransformedTargetRegressor(
         make_pipeline(StandardScaler(), regression), transformer=StandardScaler(with_std=False)
     )

@@ -1,7 +1,7 @@
 """3x3 convolution with a quarter of the multiplications.
 
-Winograd's F(4x4, 3x3) makes 4x4 outputs from a 6x6 tile of inputs with 36 products where the plain
-sum takes 144. Without it, training REC on a CPU takes 1.84 times as long.
+Winograd's F(4x4, 3x3) computes 4x4 outputs from a 6x6 tile of inputs with 36 products instead of
+144. Without it, training REC on a CPU takes 1.84 times as long.
 
 Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016.
 """
@@ -44,7 +44,7 @@ _OUTPUT = np.array(
 def transform_input(rows: tf.Tensor) -> tf.Tensor:
     """Transform rows [1, 4 a + 2, 4 b + 2, channels] into a x b tiles of 6x6: [36, a b, channels].
 
-    Compiled by XLA: as single operations the additions would cost more than the products saved.
+    It is compiled by XLA: as separate operations, the additions would cost more than is saved.
     """
     _, height, width, channels = rows.shape
     down, across = height // TILE, width // TILE
@@ -70,13 +70,13 @@ def transform_output(products: tf.Tensor, across: int) -> tf.Tensor:
 def convolution(frames: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
     """Convolve `frames` [batch, height, width, in] with `kernel` [3, 3, in, out], 'same' padding.
 
-    Height and width are multiples of 4. Both gradients use Winograd's method too, and keep nothing
-    but the arguments.
+    Height and width are multiples of 4. Both gradients use Winograd's method too, and only the
+    arguments are kept for them.
     """
 
     def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
-        return _convolve(upstream, turned), _kernel_gradient(frames, upstream)
+        flipped = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
+        return _convolve(upstream, flipped), _kernel_gradient(frames, upstream)
 
     return _convolve(frames, kernel), gradients
 
@@ -94,7 +94,7 @@ def _convolve(frames: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 def _kernel_gradient(frames: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     _, height, _, channels = frames.shape
-    # Larger stripes than above, since each one adds to a sum as large as the 36 matrices.
+    # Stripes are larger than above, since each adds to a sum as large as the 36 matrices.
     rows = next(TILE * n for n in (4, 2, 1) if height % (TILE * n) == 0)
     padded = tf.pad(frames, AROUND)
 
@@ -115,7 +115,7 @@ def _kernel_gradient(frames: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
 
 @tf.function(jit_compile=True)
 def _transform_upstream(rows: tf.Tensor) -> tf.Tensor:
-    """The transpose of `transform_output`: rows [1, 4 a, 4 b, channels] as [36, a b, channels]."""
+    """Transform rows [1, 4 a, 4 b, channels] by the transpose of `transform_output`."""
     tiles = [rows[0, i::TILE] for i in range(TILE)]
     tiles = tf.stack(_combine(_OUTPUT.T, tiles))
     tiles = [tiles[:, :, j::TILE] for j in range(TILE)]
@@ -124,7 +124,7 @@ def _transform_upstream(rows: tf.Tensor) -> tf.Tensor:
 
 
 def _combine(matrix: np.ndarray, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Multiply the matrix by the vector of tensors, without the zeros."""
+    """Multiply the matrix by the vector of tensors, skipping zeros."""
     return [
         tf.add_n([tensor * float(factor) for factor, tensor in zip(row, tensors) if factor])
         for row in matrix
