@@ -563,7 +563,7 @@ def test_the_table_from_the_bitstream(folder, root, tmp_path, monkeypatch):
     candidates = [Candidate(MODELS["LAT"], "JND1", file)]
     candidates.append(Candidate(MODELS["E2ELAT"], "JND1", folder / "E2ELATJND1.h5"))  # has none
     given = split, candidates, tmp_path
-    (table,) = bitstream.from_strings(*given)
+    (table,) = bitstream.tabulate_bitstream(*given)
     rows = table.values.set_index("way")
     model = build_model(MODELS["LAT"])
     read_weights(model.whole, file)
@@ -595,9 +595,9 @@ def test_the_table_from_the_bitstream(folder, root, tmp_path, monkeypatch):
     synthesis = sum(25 * places * weights for places, weights in zip(quarters, shapes))
     assert counts["the picture decoded from a string"] - counts["pixels"] == synthesis
     assert "| LAT" in markdown(table) and "JND1, QP" in markdown(table)
-    assert bitstream.from_strings(split, [], tmp_path) == []
+    assert bitstream.tabulate_bitstream(split, [], tmp_path) == []
     monkeypatch.setattr(bitstream, "_predict_levels", lambda *_: pytest.fail("all are cached"))
-    (again,) = bitstream.from_strings(*given)
+    (again,) = bitstream.tabulate_bitstream(*given)
     assert again.values.JND1.tolist() == table.values.JND1.tolist()
     entropy_file(file).unlink()
 

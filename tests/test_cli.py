@@ -129,11 +129,11 @@ def test_of_many_images_the_worst_are_told(in_process, data, lat_weights, tmp_pa
     assert finished.returncode == 0
     told = re.findall(r"^(\d+)\.bmp ", finished.stdout, re.M)
     assert told == ["0", "1", "2", "4", "5", "6", "8", "9", "10", "12"]
-    assert "(the 10 missed by most; " in finished.stdout
+    assert "(the 10 with the largest errors; " in finished.stdout
     (root / "test" / "JND-Levels.txt").unlink()
     finished = in_process(*lat_test(root, lat_weights, tmp_path / "results"))
     assert re.findall(r"^(\d+)\.bmp ", finished.stdout, re.M) == [str(n) for n in range(10)]
-    assert "(the 10 that come first; " in finished.stdout
+    assert "(the first 10; " in finished.stdout
 
 
 def lat_test(root, weights, results, *more):

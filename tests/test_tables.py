@@ -344,7 +344,7 @@ def test_what_is_missing_is_named_before_tensorflow(
     empty.mkdir()
     single = [f"{name}JNDk.h5" for name in MODELS if not name.startswith("MJ")]
     failing(labelled_root, empty, empty, *single, "MJREC.h5", "BestModelJNDk.h5")
-    failing(labelled_root, empty / "no", "no folder", "LATJNDk.h5", "BestModel.h5")
+    failing(labelled_root, empty / "no", "no such file or folder", "LATJNDk.h5", "BestModel.h5")
     other = tmp_path / "mine.h5"
     other.touch()
     failing(labelled_root, other, other, "is none of", "LATJNDk.h5")

@@ -1,1 +1,1 @@
-"""Testing predictors and backbones, and what it measures."""
+"""Evaluation of predictors and backbones."""

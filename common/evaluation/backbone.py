@@ -1,8 +1,8 @@
-"""Evaluation of a backbone: how close its reconstructions are to frames, and in how many bits.
+"""Evaluation of a backbone: the quality and the bits of its reconstructions.
 
 With an entropy model beside the weight file, latents are range-coded, bits are those of the
-strings, and reconstructions are made from what the strings decode to; otherwise there are no bits,
-and latents are not rounded. Reconstructions are rounded to 8 bits. PSNR is 10 log10(255^2 / mean
+strings, and reconstructions are decoded from the strings; otherwise bits are not measured, and
+latents are not rounded. Reconstructions are rounded to 8 bits. PSNR is 10 log10(255^2 / mean
 squared error over the three channels), SSIM is that of Wang et al., IEEE TIP 2004, averaged over
 the channels; both are averaged over images.
 """
@@ -23,7 +23,7 @@ from ..data.side_by_side import write_side_by_side
 from ..data.text import readable
 from .results import OF_BACKBONE, check_results, clear_results, write_csv
 
-SHOWN = 4  # frames in the picture
+SHOWN = 4  # number of frames in the picture
 
 
 class BackboneResults(NamedTuple):
@@ -31,7 +31,7 @@ class BackboneResults(NamedTuple):
 
     images: int
     means: dict[str, float]  # psnr, ssim and, if known, bits_per_pixel, jnd_psnr and jnd_ssim
-    frames: Path  # a line per image
+    frames: Path  # CSV file with a line per image
     picture: Path
 
 
@@ -44,11 +44,11 @@ def evaluate_backbone(
     result_path: Path,
     overwrite: bool = False,
 ) -> BackboneResults:
-    """Measure the reconstructions of the `images` in `folder`, and write to `result_path`:
+    """Measure the reconstructions of the `images` in `folder`, and write the results.
 
-    Reconstruction_frames.csv (a line per image), Reconstruction_metrics.csv (means) and
-    Reconstruction.png (some frames side by side), with `target` in front of each name. Results of
-    an earlier run are deleted; files that this program did not write only with `overwrite`.
+    The files in `result_path` are Reconstruction_frames.csv (a line per image),
+    Reconstruction_metrics.csv (means) and Reconstruction.png (some frames side by side), with
+    `target` before each name. Earlier results are replaced, but other files only with `overwrite`.
 
     Raises:
         UserError: the weights are another model's, or an image cannot be read.
@@ -96,7 +96,7 @@ def _reconstruct(codec: LatentCodec, frame: np.ndarray) -> tuple[np.ndarray, dic
 
 
 def _compare(frame: np.ndarray, reconstruction: np.ndarray) -> dict[str, float]:
-    """PSNR in dB and SSIM of two frames, uint8 [height, width, 3]."""
+    """Compute the PSNR in dB and the SSIM of two frames, uint8 [height, width, 3]."""
     pair = tf.constant(frame), tf.constant(reconstruction)
     measures = {"psnr": tf.image.psnr, "ssim": tf.image.ssim}
     return {name: float(measure(*pair, max_val=255)) for name, measure in measures.items()}

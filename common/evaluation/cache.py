@@ -1,7 +1,7 @@
 """A cache of slow results: files named by everything that a result depends on.
 
-A file is written whole or not at all, and a damaged one counts as missing. So runs may share a
-cache, be killed at any time and continue with what is there, and the cache may be deleted.
+Files are written completely or not at all, and damaged ones count as missing. So runs may share a
+cache, and may be killed at any time and continued; the cache may be deleted.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +19,7 @@ _LARGEST = 2**28  # bytes; bitstreams and levels of frames take less
 def cache_file(cache: Path, kind: str, *inputs: object) -> Path:
     """Name the file of a result in the folder `cache` by its kind and its inputs.
 
-    Of `inputs`, a path counts as the content of its file, anything else as its `repr`.
+    An input that is a path stands for the content of its file, any other for its `repr`.
     """
     parts = [
         checksum([each.read_bytes()]) if isinstance(each, Path) else repr(each) for each in inputs

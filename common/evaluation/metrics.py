@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-# Draws per batch of the bootstrap: they take a megabyte rather than gigabytes for many contents.
+# Draws per batch of the bootstrap, which limits its memory to megabytes.
 _BATCH = 10**5
 
 
@@ -12,8 +12,8 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Compute the percentile-bootstrap confidence interval of the mean of `values` [frames].
 
-    Whole contents [frames] are drawn, since frames of one clip are not independent; a longer clip
-    has more weight. The interval is NaN for a single content, whose spread is unknown.
+    Whole `contents` [frames] are drawn, since frames of one clip are not independent; longer clips
+    weigh more. The interval is NaN for a single content, whose spread is unknown.
 
     Source: Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8.
     """
@@ -49,9 +49,9 @@ def prediction_errors(
 ) -> dict[str, float]:
     """Compute the errors of one level's predictions [frames], as columns of a table.
 
-    Errors are in the unit of the levels, QP or JPEG quality. They come with the error of always
-    answering the median of `true`, which any model has to beat. The rank correlation is Spearman's,
-    and NaN where all predictions or all levels are equal.
+    Errors are in the unit of the levels, QP or JPEG quality. The error of always answering the
+    median of `true` is included, which any model has to beat. The rank correlation is Spearman's,
+    and NaN if all predictions or all levels are equal.
     """
     errors = np.abs(predicted - true)
     median = np.median(true)

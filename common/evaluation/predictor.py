@@ -1,4 +1,4 @@
-"""What `test` of a predictor makes: levels of images, and errors where the true ones are known."""
+"""Evaluation of a predictor: levels of images, and errors if the true levels are known."""
 
 import logging
 from pathlib import Path
@@ -20,7 +20,7 @@ from .results import OF_PREDICTOR, check_results, clear_results, write_csv
 
 _log = logging.getLogger(__name__)
 
-# So many images are told one by one: of more, those that are missed by most, or the first.
+# Images that are printed: those with the largest errors or, without true levels, the first.
 FEW = 10
 
 
@@ -33,12 +33,12 @@ def evaluate_predictor(
     skip_bad: bool,
     overwrite: bool = False,
 ) -> None:
-    """Predict the levels of a test split, and write to `result_path`:
+    """Predict the levels of a test split, print a summary, and write the results.
 
-    test_results.csv (levels only, as the published code does); test_predictions.csv (with a header
-    and image names); test_metrics.csv, if levels are known; and, if the manifest says what a level
-    is, test_frames.png: at most `FEW` images, each beside itself encoded at its first predicted
-    level. Earlier results are deleted; files that this program did not write only with `overwrite`.
+    The files in `result_path` are test_results.csv (only levels, as the published code writes
+    them); test_predictions.csv (with a header and image names); test_metrics.csv, if levels are
+    known; and, with a manifest, test_frames.png: at most `FEW` images, each next to its encode at
+    the first predicted level. Earlier results are replaced, but other files only with `overwrite`.
 
     Raises:
         UserError: an image cannot be read and `skip_bad` is false; or as `check_results` or
@@ -48,16 +48,17 @@ def evaluate_predictor(
     prefix = "" if predictor.description.multitask else names[0]
     how = result_path, OF_PREDICTOR, overwrite, prefix
     check_results(*how)
-    table = _predicted(predictor, split, batch_size, skip_bad)
+    table = _tabulate(predictor, split, batch_size, skip_bad)
     results, predictions, metrics, frames = clear_results(*how)
     write_csv(table[names], results, header=False, float_format="%.6f")
     write_csv(table, predictions, float_format="%.6f")
     say(f"{len(table)} images, {len(split.images) - len(table)} skipped: {predictions}")
-    few = _few(table, names)
-    print(_image_lines(few, names))
+    few = _select_few(table, names)
+    print(_format_images(few, names))
     if len(few) < len(table):
-        which = "missed by most" if f"{names[0]}_label" in table else "that come first"
-        say(f"(the {FEW} {which}; {predictions} has all)")
+        known = f"{names[0]}_label" in table
+        which = f"{FEW} with the largest errors" if known else f"first {FEW}"
+        say(f"(the {which}; all are in {predictions})")
     if split.levels is not None:
         contents = split.contents[table.index]
         errors = {
@@ -65,18 +66,18 @@ def evaluate_predictor(
         }
         errors = pd.DataFrame(errors).T
         write_csv(errors.rename_axis("level").reset_index(), metrics, float_format="%.6g")
-        print(_error_lines(errors, "contents" if split.labels else "images"))
+        print(_format_errors(errors, "contents" if split.labels else "images"))
         if split.proxy_labels:
             say(f"Labels: {split.proxy_labels}.")
     if split.labels and not split.coded:
         _write_frames(frames, split, few, names[0])
-        say(f"each image beside itself encoded at the predicted {names[0]}: {frames}")
+        say(f"each image next to its encode at the predicted {names[0]}: {frames}")
 
 
-def _predicted(predictor: Predictor, split: Split, batch_size: int, skip_bad: bool) -> pd.DataFrame:
-    """Make a table of the name, levels and, if known, labels of each image that can be read.
+def _tabulate(predictor: Predictor, split: Split, batch_size: int, skip_bad: bool) -> pd.DataFrame:
+    """Tabulate the name, levels and, if known, labels of each readable image.
 
-    The index is that of the image in the split.
+    The table's index is that of the images in the split.
     """
     images, failures = split.images, []
     levels = pd.DataFrame(np.nan, range(len(images)), predictor.names, np.float32)
@@ -87,7 +88,7 @@ def _predicted(predictor: Predictor, split: Split, batch_size: int, skip_bad: bo
         elif skip_bad:
             failures.append(each)
         else:
-            raise UserError(f"{each.error}; --skip_bad goes on without such images")
+            raise UserError(f"{each.error}; --skip_bad skips such images")
     for failure in failures:
         _log.error("skipped %s", failure.error)
     table = levels
@@ -97,26 +98,26 @@ def _predicted(predictor: Predictor, split: Split, batch_size: int, skip_bad: bo
     table.insert(0, "image", split.names)
     table = table.dropna()
     if table.empty:
-        raise UserError(f"{split.root / 'test'}: not one of {len(failures)} images can be read")
+        raise UserError(f"{split.root / 'test'}: none of the {len(failures)} images can be read")
     return table
 
 
-def _few(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """At most `FEW` rows: those with the largest mean errors where labels are known, in order."""
+def _select_few(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Select the `FEW` rows with the largest errors, in order; without labels, the first ones."""
     if len(table) <= FEW or f"{names[0]}_label" not in table:
         return table[:FEW]
     errors = sum((table[name] - table[f"{name}_label"]).abs() for name in names)
     return table.loc[sorted(errors.nlargest(FEW).index)]
 
 
-def _image_lines(table: pd.DataFrame, names: list[str]) -> str:
-    """The levels of each image, with the true ones and errors where they are known."""
+def _format_images(table: pd.DataFrame, names: list[str]) -> str:
+    """Format the levels of each image and, if known, the true levels and errors."""
     shown = table.image.map(printable)
     width = max(len("image"), *shown.str.len())
     known = f"{names[0]}_label" in table
     lines = ["image".ljust(width) + "".join(f"{n:>7}{'   true  error' * known}" for n in names)]
-    for place, row in table.iterrows():
-        lines.append(shown[place].ljust(width))
+    for index, row in table.iterrows():
+        lines.append(shown[index].ljust(width))
         for name in names:
             lines[-1] += f"{row[name]:7.1f}"
             if known:
@@ -125,8 +126,8 @@ def _image_lines(table: pd.DataFrame, names: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _error_lines(errors: pd.DataFrame, drawn: str) -> str:
-    """The errors of each level, and their mean; `drawn` is what the interval is over."""
+def _format_errors(errors: pd.DataFrame, drawn: str) -> str:
+    """Format the errors of each level, and their mean; the bootstrap drew `drawn`."""
     count = errors.contents.iloc[0]
     heading = f"mean error (95 % interval, over {count:.0f} {drawn})"
     lines = [f"level  {heading}  error of always answering the median of these labels"]
@@ -145,10 +146,10 @@ def _error_lines(errors: pd.DataFrame, drawn: str) -> str:
 
 
 def _write_frames(path: Path, split: Split, table: pd.DataFrame, level: str) -> None:
-    """Each image, as the model saw it, beside itself encoded at the predicted `level`."""
+    """Write each image, as the model saw it, next to its encode at the predicted `level`."""
     codec, rows = split.codec, []
-    for place, row in table.iterrows():
-        frame = read_frame(split.images[place])[..., ::-1]
+    for index, row in table.iterrows():
+        frame = read_frame(split.images[index])[..., ::-1]
         stream = codec.encode(frame, codec.nearest(row[level]))
         caption = f"{codec.unit} {row[level]:.1f}"
         if f"{level}_label" in row:

@@ -1,4 +1,4 @@
-"""The result files of a run: checked before the work, and replaced together after it."""
+"""Result files of a run: checked before the work, and replaced together after it."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import pandas as pd
 from ..base.files import OUR_PNG, atomic_write, check_writable
 from ..data.text import guard_cells
 
-# The files of each kind of result: the end of the name, and the start of files that are ours.
+# For each kind of result, the ends of the file names, and patterns that our files begin with.
 Results = Mapping[str, re.Pattern[bytes]]
 OF_PREDICTOR: Results = {
     "test_results.csv": re.compile(rb"-?\d+\.\d{6}(,-?\d+\.\d{6})*\n"),
@@ -26,7 +26,7 @@ OF_BACKBONE: Results = {
 
 
 def check_results(folder: Path, results: Results, overwrite: bool, prefix: str = "") -> None:
-    """Check that `clear_results` will succeed, to fail before the work and not after it.
+    """Check that `clear_results` will succeed, so that errors come before the work.
 
     Raises:
         UserError: as `check_writable`, for one of the files.
@@ -36,13 +36,13 @@ def check_results(folder: Path, results: Results, overwrite: bool, prefix: str =
 
 
 def clear_results(folder: Path, results: Results, overwrite: bool, prefix: str = "") -> list[Path]:
-    """Remove the `results` of an earlier run, and return the paths of all.
+    """Remove the `results` of an earlier run, and return all their paths.
 
-    Call this when the computation is finished, before the first result is written. Then even a run
-    that is killed does not leave its own results beside those of other data.
+    Call this between the computation and the first write, so that even a killed run does not mix
+    its results with those of other data.
 
     Raises:
-        UserError: as `check_results`; nothing is removed then.
+        UserError: as `check_results`; nothing is removed.
     """
     check_results(folder, results, overwrite, prefix)
     paths = [folder / f"{prefix}{name}" for name in results]

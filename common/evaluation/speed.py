@@ -1,4 +1,4 @@
-"""How fast a model predicts and in how much memory, each measured in a process of its own."""
+"""Speed and memory of predictions, each measured in a separate process."""
 
 import contextlib
 import io
@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 
 class Cost(NamedTuple):
-    """The time per frame and the memory that a prediction takes."""
+    """The time per frame and the memory of a prediction."""
 
     seconds: float
     cpu_seconds: float  # over all cores
@@ -51,7 +51,7 @@ def run_in_own_process(measure: Callable[..., Result], *arguments: object) -> tu
         job.write_bytes(pickle.dumps((measure, arguments)))
         code = f"import sys; from {__name__} import run_job; run_job(sys.argv[1])"
         environment = {"TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
-        # In a session of its own, Ctrl-C at the terminal reaches only this process, which kills it.
+        # In a new session, so that Ctrl-C reaches only this process, which then kills the other.
         subprocess.run(
             [sys.executable, "-c", code, job],
             env={**os.environ, **environment},
@@ -69,7 +69,7 @@ def run_in_own_process(measure: Callable[..., Result], *arguments: object) -> tu
 
 def run_job(path: str) -> None:
     """Run the job that `run_in_own_process` wrote, and write its result beside it."""
-    # A killed process would leave tqdm's own lock behind, and Python would warn about that.
+    # Python would warn about tqdm's default lock if this process was killed.
     tqdm.set_lock(threading.RLock())
     outcome: object
     try:
@@ -87,8 +87,8 @@ def run_job(path: str) -> None:
 def measure_prediction(name: str, count: int, precision: str) -> Cost:
     """Measure the cost per frame of predicting `count` image files, in the fastest pass.
 
-    The process that is measured finds the model already converted. Weights are random and frames
-    are noise; neither affects speed.
+    The model is converted before the measured process starts. Weights are random and frames are
+    noise, neither of which affects speed.
     """
     with temporary_folder() as folder:
         run_in_own_process(_convert, name, precision, folder)
@@ -98,8 +98,8 @@ def measure_prediction(name: str, count: int, precision: str) -> Cost:
 
 
 def _convert(name: str, precision: str, folder: Path) -> None:
-    """Convert a model with random weights, and keep it in `folder`."""
-    # Imported here, so that the process to measure loads no TensorFlow unless it needs it.
+    """Convert a model with random weights, and store it in `folder`."""
+    # Imported here, so that the measured process loads TensorFlow only if it needs it.
     from ..models.build import build_model
     from ..models.weights import write_weights
 
@@ -120,7 +120,7 @@ def _time_prediction(name: str, count: int, precision: str, folder: Path) -> tup
 
 
 def time_fastest(run: Callable[[], object]) -> tuple[float, float]:
-    """Measure seconds and CPU seconds of the fastest of `PASSES` runs after a first to compile."""
+    """Time the fastest of `PASSES` runs after one that compiles: seconds and CPU seconds."""
     times = []
     for _ in range(1 + PASSES):
         seconds, cpu_seconds = time.perf_counter(), sum(os.times()[:4])
@@ -151,7 +151,7 @@ def describe_processor() -> str:
 
 
 def describe_machine() -> str:
-    """Name the processor, its cores and the memory of this machine."""
+    """Name the processor, and count the cores and the memory."""
     return f"{describe_processor()}, {psutil.virtual_memory().total / 1e9:.0f} GB"
 
 

@@ -1,1 +1,1 @@
-"""The report that `tables` writes: the paper's tables, plots and a page, of a test split."""
+"""The report of the command `tables`: the paper's tables, plots and a page on a test split."""

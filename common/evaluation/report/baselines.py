@@ -3,7 +3,7 @@
     frame ─┬─ gradients at three scales ─ percentiles ─┐
            └─ one trial encode ─ its quality and bits ─┴─ ridge regression ─ JND1 JND2 JND3
 
-Each is fitted on ROOT/train, as a model is, and measured on ROOT/test. The strength of the
+Like a model, each is fitted on ROOT/train and measured on ROOT/test. The strength of the
 regularization is chosen by cross-validation over train's contents.
 """
 
@@ -29,8 +29,8 @@ from ..cache import cache_file, fetch
 from .encodes import measure_encodes
 from .predictions import Predictions
 
-FOLDS = 5  # and the least number of contents in train
-TIMED = 4  # frames
+FOLDS = 5  # also the least number of contents in train
+TIMED = 4  # number of frames
 
 
 class Baselines(NamedTuple):
@@ -41,7 +41,7 @@ class Baselines(NamedTuple):
 
 
 def predict_baselines(train: Split | None, test: Split, cache: Path) -> Baselines:
-    """Fit the baselines on `train` and predict `test`; there are none without `FOLDS` contents.
+    """Fit the baselines on `train` and predict `test`; none if `train` has too few contents.
 
     Raises:
         UserError: an image cannot be read.
@@ -77,7 +77,7 @@ def predict_baselines(train: Split | None, test: Split, cache: Path) -> Baseline
 
 
 def _gradients(split: Split, cache: Path) -> np.ndarray:
-    """Compute `gradient_percentiles` [images, 44], as far as they are not in the cache."""
+    """Compute `gradient_percentiles` [images, 44], or take them from the cache."""
 
     def compute(image: Path) -> np.ndarray:
         file = cache_file(cache, "gradients", image)
@@ -87,7 +87,7 @@ def _gradients(split: Split, cache: Path) -> np.ndarray:
 
 
 def _time_features(measure: Callable[[Split, Path], np.ndarray], split: Split) -> float:
-    """Measure the CPU seconds per frame, from image file to features, with an empty cache."""
+    """Measure CPU seconds per frame from image file to features, without the cache."""
     few = dataclasses.replace(split, images=split.images[:TIMED])
     with temporary_folder() as empty:
         before = sum(os.times()[:4])

@@ -28,36 +28,36 @@ from .candidates import Candidate
 from .complexity import count_multiply_accumulates
 from .table import Table
 
-# The inputs that a prediction may start from.
+# The possible inputs of a prediction.
 PIXELS, ROUNDED, STRINGS, DECODED = WAYS = (
     "pixels",
     "rounded latents",
     "strings",
     "the picture decoded from a string",
 )
-TIMED = 8  # frames, after a first; measured in every run
+TIMED = 8  # number of frames, after one to warm up; timed anew in every run
 
 
 class _Coding(NamedTuple):
-    """A model, the codecs of its backbones, and one that also decodes pictures of the first."""
+    """A model, the codecs of its backbones, and a codec that decodes the first one's pictures."""
 
     predictor: Predictor
     codecs: list[LatentCodec]
     decoder: LatentCodec | None
 
 
-def from_strings(split: Split, candidates: list[Candidate], cache: Path) -> list[Table]:
-    """Tabulate errors and costs of models with entropy models beside their weights, if any.
+def tabulate_bitstream(split: Split, candidates: list[Candidate], cache: Path) -> list[Table]:
+    """Tabulate errors and costs of the models that have entropy models beside their weights.
 
-    There is a row per weight file and way: from pixels, from quantized latents, from strings and,
-    if the weight file of the first backbone is there too, from the picture that its string decodes
-    to. Levels are kept in `cache`, frame by frame.
+    There is a row per weight file and input: pixels, quantized latents, strings and, if the first
+    backbone's weight file is present, the picture decoded from its string. The levels of each frame
+    are stored in `cache`.
     """
     rows = []
     for candidate in candidates:
         sees_latents = candidate.description.sees == "latent"
         if sees_latents and all(map(Path.exists, _entropy_files(candidate))):
-            rows += _rows(split, candidate, cache)
+            rows += _make_rows(split, candidate, cache)
     if not rows:
         return []
     table = Table(
@@ -88,7 +88,7 @@ def _entropy_files(candidate: Candidate) -> list[Path]:
     return [entropy_file(candidate.file)]
 
 
-def _rows(split: Split, candidate: Candidate, cache: Path) -> list[dict]:
+def _make_rows(split: Split, candidate: Candidate, cache: Path) -> list[dict]:
     coding = _load(candidate)
     levels, bits = _cached_levels(split, candidate, coding, cache)
     seconds, decoding = _measure_times(split, coding)
@@ -116,7 +116,7 @@ def _rows(split: Split, candidate: Candidate, cache: Path) -> list[dict]:
 def _load(candidate: Candidate) -> _Coding:
     """Load a candidate and its codecs, all for the same runtime.
 
-    The decoder is the backbone beside the weights that has the first codec's analysis transform.
+    The decoder is the backbone beside the weights, if it has the first codec's analysis transform.
     """
     description, file, level = candidate.description, candidate.file, candidate.level
     predictor = Predictor(description.name, file, level)
@@ -165,7 +165,7 @@ def _predict_levels(coding: _Coding, image: Path) -> tuple[np.ndarray, np.ndarra
 
 
 def _decode(coding: _Coding, coded: list[CodedLatent]) -> list[np.ndarray]:
-    """Decode the quantized latents of a frame, or the first of them."""
+    """Decode one frame's quantized latents, one per string in `coded`."""
     size = HEIGHT // STRIDE, WIDTH // STRIDE
     return [codec.decompress(latent, size) for codec, latent in zip(coding.codecs, coded)]
 
@@ -178,7 +178,7 @@ def _predict_decoded(coding: _Coding, coded: list[CodedLatent]) -> np.ndarray:
 
 
 def _measure_times(split: Split, coding: _Coding) -> tuple[dict[str, float], float]:
-    """Measure CPU seconds per frame of each of the `WAYS`, and of decoding all its strings."""
+    """Measure CPU seconds per frame for each of the `WAYS`, and for entropy decoding."""
     predictor = coding.predictor
     spent: dict[str, list[float]] = {}
 

@@ -1,4 +1,4 @@
-"""From a test split and weight files to the folder of tables, plots and the page."""
+"""Building of the report: a folder with tables, plots and the page."""
 
 import datetime
 import logging
@@ -51,13 +51,13 @@ def build_report(
 ) -> Table:
     """Measure the candidates on `split`, write everything to `out`, and return the errors.
 
-    Predictions, encodes and costs are kept in `cache`, which runs may share, so an interrupted run
-    continues where it stopped. Only the times of baselines and strings are measured again.
+    Predictions, encodes and costs are stored in `cache`, which runs may share, so an interrupted
+    run can be continued. Only the times of baselines and bitstreams are measured again.
 
     Args:
-        train: training split of the baselines without a network; None: no baselines.
+        train: the split to fit the baselines on; None: no baselines.
         command: the command that the user ran, to be recorded in the files.
-        overwrite: also replace files in `out` that this program did not write.
+        overwrite: whether to replace files in `out` that this program did not write.
 
     Raises:
         UserError: as `check_results` or `predict_all`, or an image cannot be read.
@@ -66,14 +66,14 @@ def build_report(
     _log.info("Predicting the levels of %s images.", len(split.images))
     predictions, candidates = predict_all(candidates, split.images, cache)
     tables = _make_tables(split, train, predictions, viewers, cache)
-    tables += bitstream.from_strings(split, candidates, cache)
+    tables += bitstream.tabulate_bitstream(split, candidates, cache)
     at_median = measure_encodes(split, np.median(split.true("JND1")), cache, "median JND1")
     model = choose_model(tables[0].values, {title for title, _ in predictions})
     gallery = make_gallery(split, predictions, model, cache)
     _log.info("Writing the tables, plots and the page.")
     write_tables(tables, out, command, overwrite)
     plots = write_plots(out, split, predictions, at_median.bits_per_pixel.to_numpy())
-    facts = _facts(command, split, candidates)
+    facts = _list_facts(command, split, candidates)
     write_page(out / PAGE, split, model, tables, plots, gallery, facts)
     return tables[0]
 
@@ -91,18 +91,18 @@ def _make_tables(
     _log.info("Fitting the baselines.")
     baselines = predict_baselines(train, split, cache)
     cpu_seconds = dict(zip(costs.values.model, costs.values.cpu_seconds)) | baselines.cpu_seconds
-    of_all = predictions | baselines.predictions
+    all_predictions = predictions | baselines.predictions
     _log.info("Encoding at the predicted levels, and measuring.")
     return [
-        paper.prediction_error(split, of_all, viewers, cpu_seconds),
+        paper.prediction_error(split, all_predictions, viewers, cpu_seconds),
         paper.quality_error(split, predictions, cache),
         paper.bitrate(split, predictions, cache),
         costs,
     ]
 
 
-def _facts(command: str, split: Split, candidates: list[Candidate]) -> dict[str, str]:
-    """List facts for the page: the command, the data and the machine."""
+def _list_facts(command: str, split: Split, candidates: list[Candidate]) -> dict[str, str]:
+    """List the circumstances of the run for the page."""
     return {
         "Command": command,
         "Machine": describe_machine(),

@@ -1,4 +1,4 @@
-"""The weight files that may hold one of the six models."""
+"""Search for weight files of the six models."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from ...models.weight_paths import PUBLISHED
 
 
 class Candidate(NamedTuple):
-    """A weight file that may hold a model's weights."""
+    """A weight file that may be a model's."""
 
     description: Description
     level: str | None
@@ -19,18 +19,18 @@ class Candidate(NamedTuple):
 
     @property
     def certain(self) -> bool:
-        """Whether its name says which model it is; a BestModel.h5 may be any."""
+        """Whether its name identifies the model; a BestModel.h5 may be any model's."""
         return self.file.name == self.description.weight_files(self.level)[0]
 
 
 def find_candidates(path: Path) -> list[Candidate]:
     """Find the weight files at `path`, a folder or one file, model by model and level by level.
 
-    A model's published name goes before the one that training writes, as in `test`. Without files
-    in the folder itself, those in its subfolders count, as several trainings leave them.
+    As in `test`, a model's published name takes precedence over the one that training writes. If
+    the folder itself has no files, those in its subfolders are taken.
 
     Raises:
-        UserError: there is none; the message names the files that were looked for.
+        UserError: there is none; the message lists the possible names.
     """
     if path.is_file():
         candidates = _find_in(path.parent, path.name)
@@ -43,13 +43,14 @@ def find_candidates(path: Path) -> list[Candidate]:
             for model in MODELS.values()
             for name in model.weight_files(None if model.multitask else "JNDk")
         )
-        what = "is none of" if path.is_file() else "has none of" if path.is_dir() else "no folder"
+        absent = "has none of" if path.is_dir() else "no such file or folder; expected"
+        what = "is none of" if path.is_file() else absent
         raise UserError(f"{path}: {what} {', '.join(names)}; train a model, or {PUBLISHED}")
     return candidates
 
 
 def _find_in(folder: Path, only: str | None = None) -> list[Candidate]:
-    """Find the weight files in `folder` itself, or just the one that is called `only`."""
+    """Find the weight files in `folder` itself, or just the one named `only`."""
     candidates = []
     for model in MODELS.values():
         for level in (None,) if model.multitask else LEVELS:

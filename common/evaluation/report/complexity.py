@@ -27,12 +27,12 @@ TITLES = [model.title for model in MODELS.values()]
 def count_multiply_accumulates(model: "tf.keras.Model") -> Counter[str]:
     """Count the multiply-accumulates of one frame, from the Keras graph, by layer kind.
 
-    `Conv2D` and `Conv2DTranspose`: each product of a kernel's weight with a value, those with the
-    zeros of 'same' padding included; `Dense`: one per weight and use. A layer that the graph uses
-    twice counts twice. Biases, normalisation, activations, pooling and scaling are left out.
+    `Conv2D` and `Conv2DTranspose` count each product of a kernel's weight with a value, including
+    the zeros of 'same' padding; `Dense` counts one per weight and use. A layer that the graph uses
+    twice counts twice. Biases, normalization, activations, pooling and scaling are left out.
     """
     counts: Counter[str] = Counter()
-    # A layer itself also knows its uses in other models.
+    # From the configuration, since a layer itself also lists its uses in other models.
     for config in model.get_config()["layers"]:
         layer, uses = model.get_layer(config["name"]), len(config["inbound_nodes"])
         if isinstance(layer, layers.Dense):
@@ -51,11 +51,11 @@ def count_multiply_accumulates(model: "tf.keras.Model") -> Counter[str]:
 def measure_complexity(
     titles: Container[str] = TITLES, split: Split | None = None, cache: Path | None = None
 ) -> Table:
-    """Measure the cost of a prediction on this machine: a row per model with one of the `titles`.
+    """Measure the cost of a prediction on this machine, with a row per model of the `titles`.
 
-    Memory and times are measured in a separate process that predicts image files with random
-    weights, and are the best of three passes. They are kept in `cache`, if given, until the
-    machine, the runtime or this program changes. `split` is only mentioned in the caption.
+    Memory and times come from a separate process that predicts image files with random weights;
+    times are the best of three passes. They are stored in `cache`, if given, until the machine,
+    the runtime or this program changes. `split` is only mentioned in the caption.
     """
     choose_runtime(AUTO, "float32")  # reports its choice once
     names = [name for name, model in MODELS.items() if model.title in titles]
@@ -107,7 +107,7 @@ def _row(name: str, cache: Path | None) -> dict[str, Any]:
 def _measure_cost(name: str, cache: Path | None) -> Cost:
     if not cache:
         return measure_prediction(name, FRAMES, "float32")
-    # The time of the newest file stands for the program, which may have become slower or faster.
+    # The time of the newest file identifies the program, whose speed may change.
     newest = max(file.stat().st_mtime_ns for file in PROGRAM.rglob("*.py"))
     runtime = fingerprint(choose_runtime(AUTO, "float32"))
     file = cache_file(cache, "costs", name, describe_machine(), runtime, newest)

@@ -1,4 +1,4 @@
-"""Frames encoded at predicted levels and measured, to tell what the levels are worth."""
+"""Encodes of frames at predicted levels, and their size and quality."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from ...video.frame_codecs import Codec
 from ..cache import cache_file, fetch
 
 METRICS = ("psnr", "ssim", "vmaf")
-# PSNR of a lossless frame is infinite; differences need a number.
+# The PSNR of a lossless frame is infinite, but differences need a number.
 LOSSLESS_DB = 100.0
 
 
@@ -66,11 +66,11 @@ def encode_image(image: Path, level: int, codec: Codec, cache: Path) -> Encode:
 def measure_encodes(
     split: Split, levels: np.ndarray | float, cache: Path, desc: str
 ) -> pd.DataFrame:
-    """Encode the images of `split` and measure them: a row per image, a column per number.
+    """Encode the images of `split` and measure them: a row per image, a column per measure.
 
     Args:
-        levels: [images], or one for all; rounded to levels that the codec has.
-        desc: names the levels in the progress.
+        levels: [images], or one for all; rounded to the codec's levels.
+        desc: the name of the levels in the progress bar.
     """
 
     def measure(pair: tuple[Path, float]) -> tuple[float, ...]:
@@ -85,18 +85,18 @@ def measure_encodes(
 def find_best_constant(
     measure: Callable[[int], pd.DataFrame], vmaf: float, levels: range
 ) -> tuple[float, float]:
-    """Find the one level for all frames with the mean VMAF `vmaf`, and its mean bits per frame.
+    """Find the constant level with the mean VMAF `vmaf`, and its mean bits per frame.
 
-    Whole levels seldom give exactly that VMAF. Bisection finds the coarsest one that reaches it;
+    Integer levels seldom give exactly that VMAF. Bisection finds the coarsest one that reaches it;
     between that and the next coarser one, the level and the logarithm of the mean bits are
-    interpolated linearly over the mean VMAF. A VMAF beyond all levels gives the nearest of them.
+    interpolated linearly over the mean VMAF. If no level reaches it, the nearest level is taken.
 
     Args:
-        measure: gives `measure_encodes` of all frames at one level.
+        measure: returns `measure_encodes` of all frames at one level.
         levels: all levels, from the finest to the coarsest.
     """
     coarsest_first = levels[::-1]
-    # `find_lowest_below` looks for values below a bound, and here they must be at least `vmaf`.
+    # `find_lowest_below` wants scores below a bound, but here VMAF must be at least `vmaf`.
     bound = np.nextafter(-vmaf, np.inf)
     index = find_lowest_below(
         lambda index: -measure(coarsest_first[index]).vmaf.mean(), bound, 0, len(levels) - 1

@@ -1,4 +1,4 @@
-"""The page to look at: one HTML file with tables, plots and gallery, which needs no network."""
+"""The report's page: one HTML file with tables, plots and gallery, which needs no network."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ from .plots import INK, PLOTS
 from .predictions import Predictions
 from .table import Table
 
-# Frames in the gallery; each takes about a megabyte and a half of the page.
+# Number of frames in the gallery; each takes about 1.5 MB of the page.
 SHOWN = 12
 
 
@@ -37,10 +37,10 @@ def write_page(
     """Write the page.
 
     Args:
-        model: title of the model whose mean errors are at the top, and whose `gallery`, from
-            `make_gallery`, is shown.
-        tables: the prediction errors first.
-        plots: SVG files by level, by the plot's name.
+        model: title of the model whose mean errors are at the top.
+        tables: the tables, with the prediction errors first.
+        plots: SVG files by plot name and level.
+        gallery: the model's frames, from `make_gallery`.
         facts: the circumstances of the run, by name.
     """
     environment = jinja2.Environment(
@@ -67,13 +67,13 @@ def write_page(
 
 
 def _read_drawing(file: Path) -> Markup:
-    """Read the SVG element of a file, with its ink replaced by the page's colour of text."""
+    """Read the SVG element of a file, with its ink replaced by the page's text colour."""
     text = file.read_text(encoding="utf-8")
     return Markup(text[text.index("<svg") :].replace(INK, "currentColor"))
 
 
 def choose_model(errors: pd.DataFrame, titles: Collection[str]) -> str:
-    """Choose the model to show: of those with the most levels, the one with the least mean error.
+    """Choose the model to show: the one with the least mean error of those with most levels.
 
     Args:
         errors: the values of the table of prediction errors.
@@ -85,11 +85,11 @@ def choose_model(errors: pd.DataFrame, titles: Collection[str]) -> str:
 
 
 def make_gallery(split: Split, predictions: Predictions, title: str, cache: Path) -> list[dict]:
-    """Describe, for the page's JSON, the `SHOWN` frames with the largest errors of model `title`.
+    """Describe the `SHOWN` frames with the largest errors of model `title` for the page's JSON.
 
-    Each has a name, its error (the mean over levels), a source (a lossless picture as a data URI)
-    and levels: per level name, true, coded, bits, psnr, vmaf, picture. Of frames larger
-    than 640x352 the pictures show the middle, pixel for pixel.
+    A frame has a name, its error (the mean over levels), its source as a lossless data URI, and for
+    each level: name, true, coded, bits, psnr, vmaf and picture. Pictures show the middle 640x352
+    pixels of larger frames, unscaled.
     """
     levels = [level for level in LEVELS if (title, level) in predictions]
     errors = [np.abs(predictions[title, level] - split.true(level)) for level in levels]

@@ -12,11 +12,11 @@ from ...data.split import Split
 from ...models.descriptions import MODELS
 from ..metrics import mean_with_interval, prediction_errors
 from .encodes import METRICS, find_best_constant, measure_encodes
-from .predictions import Predictions, of_level
+from .predictions import Predictions, select_level
 from .table import Table
 from .viewers import Viewers, label_floor
 
-# Mean absolute errors that the paper gives for JND1 on VideoSet: QP, and dB of PSNR.
+# Mean absolute errors of the paper for JND1 on VideoSet, in QP and in dB of PSNR.
 PUBLISHED = {"mean_absolute_error": 1.57, "psnr_error": 0.72}
 PUBLISHED_FOR = [model.title for model in MODELS.values() if model.multitask]
 MEDIAN = "median label"
@@ -34,12 +34,12 @@ def prediction_error(
     viewers: Viewers | None,
     cpu_seconds: dict[str, float],
 ) -> Table:
-    """Tabulate the errors of predicted levels, with everything that they must be compared with.
+    """Tabulate the errors of predicted levels, next to everything to compare them with.
 
     Args:
-        predictions: of the models, and of baselines without a network.
-        viewers: without them the label floor is unknown.
-        cpu_seconds: per frame by title, where it was measured.
+        predictions: those of the models and of the baselines.
+        viewers: None: the label floor is unknown.
+        cpu_seconds: CPU seconds per frame by title, if measured.
     """
     unit = split.codec.unit
     floor, floors = _label_floors(split, viewers)
@@ -49,13 +49,13 @@ def prediction_error(
             "level": level,
             **prediction_errors(predicted, split.true(level), split.contents),
             "label_floor": floors.get(level, np.nan),
-            "published": _published("mean_absolute_error", split, title, level),
+            "published": _find_published("mean_absolute_error", split, title, level),
             "cpu_seconds": cpu_seconds.get(title, np.nan),
         }
         for (title, level), predicted in predictions.items()
     )
     published = values.published.notna().any()
-    note = "Published: on VideoSet's viewers, other frames than these. " if published else ""
+    note = "Published: on VideoSet's labels, but other frames. " if published else ""
     return Table(
         "prediction_error",
         "Prediction error",
@@ -81,7 +81,7 @@ def prediction_error(
 
 
 def _label_floors(split: Split, viewers: Viewers | None) -> tuple[str, dict[str, float]]:
-    """Compute the floor of each level, and explain it in a sentence."""
+    """Compute the label floor of each level, and describe it in a sentence."""
     if not viewers:
         return "The uncertainty of the labels is unknown without --labels.", {}
     floors = {
@@ -106,7 +106,7 @@ def quality_error(split: Split, predictions: Predictions, cache: Path) -> Table:
             for metric in METRICS:
                 differences = (at_levels[metric] - at_true[metric]).abs().to_numpy()
                 row |= mean_with_interval(f"{metric}_error", differences, split.contents)
-            rows.append({**row, "published": _published("psnr_error", split, title, level)})
+            rows.append({**row, "published": _find_published("psnr_error", split, title, level)})
     values = pd.DataFrame(rows)
     return Table(
         "quality_error",
@@ -127,7 +127,7 @@ def quality_error(split: Split, predictions: Predictions, cache: Path) -> Table:
 
 
 def bitrate(split: Split, predictions: Predictions, cache: Path) -> Table:
-    """Tabulate how many bits predicted JND1 levels save, and how many frames are coded too far."""
+    """Tabulate the bits that predicted JND1 levels save, and how many frames are too coarse."""
     codec, unit = split.codec, split.codec.unit
     true, nearest = split.true("JND1"), np.vectorize(codec.nearest)
     true_bits = measure_encodes(split, true, cache, "true JND1").bits.mean()
@@ -161,7 +161,7 @@ def bitrate(split: Split, predictions: Predictions, cache: Path) -> Table:
         f"Frames coded at each predictor's JND1 level, against the one constant {unit} for all "
         "frames with the same average VMAF (interpolated between whole levels), and against the "
         "true JND1; negative saves bits. Noticed: frames coded coarser than their true JND1, where "
-        f"viewers would see a change, and by how many steps of {unit}. True levels show what a "
+        f"viewers would notice a change, and by how many steps of {unit}. True levels show what a "
         f"perfect predictor would save. {codec.version()}. {split.caption}",
         pd.DataFrame([row(title, levels) for title, levels in of_titles.items()]),
         {
@@ -179,12 +179,12 @@ def bitrate(split: Split, predictions: Predictions, cache: Path) -> Table:
 
 
 def _with_median(split: Split, predictions: Predictions, level: str) -> dict[str, np.ndarray]:
-    """Select each model's levels by its title, and last the one median label for all frames."""
+    """Select each model's levels by its title, and append the median label for all frames."""
     true = split.true(level)
-    return {**of_level(predictions, level), MEDIAN: np.full_like(true, np.median(true))}
+    return {**select_level(predictions, level), MEDIAN: np.full_like(true, np.median(true))}
 
 
-def _published(figure: str, split: Split, title: str, level: str) -> float:
+def _find_published(figure: str, split: Split, title: str, level: str) -> float:
     comparable = split.codec_name == QP and not split.proxy_labels
     known = title in PUBLISHED_FOR and level == "JND1" and comparable
     return PUBLISHED[figure] if known else np.nan

@@ -16,12 +16,12 @@ from ...base.constants import LEVELS, SOFTWARE
 from ...base.files import OUR_PNG, atomic_write
 from ...data.split import Split
 from ...models.descriptions import MODELS
-from .predictions import Predictions, of_level
+from .predictions import Predictions, select_level
 
-# Text and axes. The page replaces it by its own colour of text, light or dark.
+# Colour of text and axes, which the page replaces by its own, for light and dark backgrounds.
 INK = "#1d2126"
-# Close to the palette of Okabe and Ito, 2008, which colour-blind readers can tell apart; visible on
-# light and dark backgrounds.
+# Similar to the colour-blind-safe palette of Okabe and Ito, 2008; visible on light and dark
+# backgrounds.
 _PALETTE = itertools.cycle(("#2f86c8", "#dd6a2c", "#1fa57c", "#c06c9c", "#c99000", "#5bb2dd"))
 COLOURS = dict(zip((model.title for model in MODELS.values()), _PALETTE))
 STYLE: Any = {
@@ -48,7 +48,7 @@ _OURS = {
 
 
 class Level(NamedTuple):
-    """The data of one level to draw."""
+    """The data of one level for the plots."""
 
     true: np.ndarray  # [images]
     models: dict[str, np.ndarray]  # predicted levels [images] by model title
@@ -67,19 +67,19 @@ class Plot(NamedTuple):
 def write_plots(
     folder: Path, split: Split, predictions: Predictions, bits_per_pixel: np.ndarray
 ) -> dict[str, dict[str, Path]]:
-    """Draw each of `PLOTS` for each level that is predicted, as PNG and as SVG.
+    """Draw each of `PLOTS` for each predicted level, as PNG and as SVG.
 
     Args:
         bits_per_pixel: float [images], of all frames coded at the same level.
 
     Returns:
-        the SVG files by level, by the plot's name.
+        The SVG files by plot name and level.
     """
     written: dict[str, dict[str, Path]] = {name: {} for name in PLOTS}
-    levels = [level for level in LEVELS if of_level(predictions, level)]
+    levels = [level for level in LEVELS if select_level(predictions, level)]
     for (name, plot), level in itertools.product(PLOTS.items(), levels):
         path = folder / f"{name}_{level}.svg"
-        models = of_level(predictions, level)
+        models = select_level(predictions, level)
         with matplotlib.rc_context(STYLE):
             figure = plot.draw(Level(split.true(level), models, bits_per_pixel, split.codec.unit))
             figure.suptitle(level, x=0.02, ha="left", fontsize=11, fontweight="bold")
@@ -130,7 +130,7 @@ def _draw_error_against_complexity(level: Level) -> Figure:
 
 
 def _draw_points(x: np.ndarray, models: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
-    """Draw a panel of points for each model, by its title, one below the other."""
+    """Draw a panel of points per model, one below the other."""
     figure = Figure((PANEL, PANEL * len(models)), layout="constrained")
     panels = figure.subplots(len(models), squeeze=False)[:, 0]
     for axes, (title, y) in zip(panels, models.items()):
@@ -139,7 +139,7 @@ def _draw_points(x: np.ndarray, models: dict[str, np.ndarray], xlabel: str, ylab
     return figure
 
 
-# By the start of their files' names.
+# By the beginning of their file names.
 PLOTS = {
     "predicted_against_true": Plot(
         _draw_predicted_against_true,

@@ -17,7 +17,7 @@ from .candidates import Candidate
 Predictions = dict[tuple[str, str], np.ndarray]
 
 
-def of_level(predictions: Predictions, level: str) -> dict[str, np.ndarray]:
+def select_level(predictions: Predictions, level: str) -> dict[str, np.ndarray]:
     """Select the predictions [images] of `level`, by model title."""
     return {title: levels for (title, name), levels in predictions.items() if name == level}
 
@@ -27,12 +27,12 @@ def predict_all(
 ) -> tuple[Predictions, list[Candidate]]:
     """Predict the levels of `images` with each candidate, and return those that were used, too.
 
-    A BestModel.h5 may hold any model: as a candidate for another model it is skipped. A file that
-    fits no model, or is a second one of its model, is reported on stderr.
+    A BestModel.h5 may be any model's: as a candidate for another model it is skipped. Files that
+    fit no model, and further files of a model, are reported on stderr.
 
     Raises:
-        UserError: a file is damaged or named after another model than it holds, an image cannot be
-            read, or no file fits any model.
+        UserError: a file is damaged or does not fit the model in its name, an image cannot be read,
+            or no file fits any model.
     """
     predictions: Predictions = {}
     misfits: dict[Path, UserError] = {}
@@ -67,7 +67,7 @@ class _MisfitError(UserError):
 
 
 def _predict(candidate: Candidate, images: list[Path], cache: Path) -> np.ndarray:
-    """Predict levels [images, levels], as far as they are not in the cache."""
+    """Predict levels [images, levels], or take them from the cache."""
     description = candidate.description
     weights = checksum([candidate.file.read_bytes()])
     files = [cache_file(cache, "levels", description.name, weights, image) for image in images]

@@ -1,4 +1,4 @@
-"""A table with its caption, and the way its values are shown."""
+"""Tables with captions and formatted values."""
 
 from string import Formatter
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ ABSENT = "\u2013"  # a dash
 
 
 class Table(NamedTuple):
-    """Values, and the way they are shown."""
+    """A table: its values, and the formats to show them in."""
 
     name: str
     """Name of its CSV file, without suffix."""
@@ -21,7 +21,7 @@ class Table(NamedTuple):
 
     @property
     def cells(self) -> list[list[str]]:
-        """The rows as they are shown; unknown values are dashes."""
+        """The rows as formatted text; unknown values are dashes."""
         rows = self.values.to_dict("records")
         return [[_format(template, row) for template in self.shown.values()] for row in rows]
 
@@ -41,7 +41,7 @@ def _format(template: str, row: dict[str, Any]) -> str:
 
 
 def markdown(table: Table) -> str:
-    """Write title, caption, and a pipe table."""
+    """Format a table as Markdown: title, caption, and a pipe table."""
     cells = pd.DataFrame(table.cells, columns=list(table.shown)).replace(r"\|", r"\\|", regex=True)
     sides = ["left" if kind == "text" else "right" for kind in table.kinds]
     # Numbers are formatted already: tabulate would drop their last zeros.

@@ -1,4 +1,4 @@
-"""The answers of single viewers, and how uncertain they leave the labels themselves."""
+"""The answers of individual viewers, and the uncertainty of labels derived from them."""
 
 import re
 from collections.abc import Sequence
@@ -25,12 +25,10 @@ NUMBER = re.compile(r"SRC(\d+)", re.IGNORECASE)
 
 
 class Viewers(NamedTuple):
-    """The viewers of a test split's contents."""
+    """The viewers' answers to a test split's contents."""
 
-    samples: list[Samples]
-    """One per content."""
-    statistic: str
-    """The statistic that makes a label of them."""
+    samples: list[Samples]  # one per content
+    statistic: str  # which derives the labels from them
 
 
 def read_viewers(labels: Path, split: Split) -> Viewers:
@@ -62,7 +60,7 @@ def read_viewers(labels: Path, split: Split) -> Viewers:
 
 
 def _single_value(split: Split, column: str) -> str:
-    """Read the one value that the manifest has in `column` of all images; empty if it has none."""
+    """Read the manifest's only value in `column`; empty if there is none."""
     values = sorted({row[column] for row in split.rows})
     if len(values) > 1:
         raise UserError(
@@ -80,8 +78,8 @@ def label_floor(
 ) -> float:
     """Compute how far the labels move when the viewers are resampled.
 
-    This is the mean, over contents and resamples, of the absolute difference between the label of
-    as many viewers drawn with replacement and the label of the actual viewers.
+    This is the mean, over contents and resamples, of the absolute difference between the label from
+    the actual viewers and the label from as many viewers drawn with replacement.
 
     Args:
         samples: for each content, one level per viewer.
