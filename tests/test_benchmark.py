@@ -119,7 +119,7 @@ def test_pictures_that_are_too_small_are_reported(tmp_path, measure):
     for number in range(3):
         Image.fromarray(picture(number, 96, 160)).save(tmp_path / f"{number}.png")
     pictures = sorted(tmp_path.iterdir())
-    with pytest.raises(UserError, match=r"0 of 3 pictures are at least \d+x\d+, but \d must be"):
+    with pytest.raises(UserError, match=r"0 of 3 pictures are at least \d+x\d+; \d are needed"):
         MEASURES[measure](None, pictures, 2)
     pictures[1].write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"1\.png: cannot be read as an image"):

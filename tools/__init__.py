@@ -1,1 +1,1 @@
-"""Measurements and the model card: for maintainers, not in the wheel."""
+"""Measurements and the model card, for maintainers; not in the wheel."""

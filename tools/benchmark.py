@@ -1,4 +1,4 @@
-"""The benchmark's command line: speed beside plain Keras, and what encodes tell of predictions."""
+"""Command line of the benchmark: speed compared with Keras, and predictions checked by encodes."""
 
 import argparse
 import re
@@ -37,25 +37,25 @@ COMPARISONS = {
 }
 MEASUREMENTS = {
     "decide": (
-        "CPU seconds and errors of predicting against searching by encodes",
+        "CPU seconds and errors of predicting compared with searching by encodes",
         "Levels of frames and of clips: searched for by encodes, predicted, and predicted and\n"
         "then adjusted after a trial encode. Clips are pans over two pictures each.",
     ),
     "views": (
-        "errors by what the model is shown of large pictures (--view)",
+        "errors on large pictures by --view",
         "The true level is the lowest QP at which the whole picture, at its own size, falls below\n"
         "the VMAF thresholds.",
     ),
     "deliver": (
         "sizes of clips encoded at predicted levels",
-        "Beside one constant QP of equal VMAF, and beside each scene's true level, found by\n"
-        "encodes. Clips are pans over two pictures each.",
+        "The sizes are compared with those at one constant QP of equal VMAF, and at each scene's\n"
+        "true level, found by encodes. Clips are pans over two pictures each.",
     ),
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the benchmark that `arguments` (None: those of the process) ask for."""
+    """Run the benchmark with `arguments` (None: those of the process)."""
     parser = Parser(
         prog=PROGRAM,
         description="Compare this project's speed with plain Keras, in float32 and, with\n"
@@ -87,7 +87,7 @@ def _add_comparison(commands: argparse._SubParsersAction, name: str) -> None:
             choices=MODELS,
             default=list(MODELS),
             metavar="MODEL",
-            help=f"models to measure, of {', '.join(MODELS)}",
+            help=f"models to measure, from {', '.join(MODELS)}",
         )
     command.add_argument("--frames", type=positive, metavar="N", help=frames)
     add_options(command, "precision overwrite")

@@ -1,7 +1,7 @@
-"""The figures of the model card, weights/README.md: `python3 -m tools.card ROOT WEIGHTS CACHE`.
+"""Figures of the model card, weights/README.md: `python3 -m tools.card ROOT WEIGHTS CACHE`.
 
-ROOT is the dataset that weights/make.sh prepares as more/, from photographs whose names begin with
-the name of their collection.
+ROOT is the dataset root more/ of weights/make.sh; its photographs' names begin with the name of
+their collection.
 """
 
 import sys
@@ -48,7 +48,7 @@ def main(root: Path, weights: Path, cache: Path) -> None:
 def predict_held_out(
     train: Split, test: Split, weights: Path, cache: Path
 ) -> dict[str, np.ndarray]:
-    """Predict the levels [frames, 3] of `test` by the model, the baselines and train's median."""
+    """Predict the levels [frames, 3] of `test` with the model, the baselines and train's median."""
     levels = {MODEL: _predict(weights, test.images)}
     baselines = predict_baselines(train, test, cache).predictions
     for title in dict.fromkeys(title for title, _ in baselines):
@@ -65,13 +65,13 @@ def train_ratio(train: Split, weights: Path) -> float:
     return float(np.abs(levels - true).mean() / median_error(true))
 
 
-def error_table(
+def tabulate_errors(
     true: np.ndarray, levels: dict[str, np.ndarray], contents: np.ndarray
 ) -> pd.DataFrame:
-    """Compute mean absolute errors per predictor and level of frames with levels `true`.
+    """Tabulate mean absolute errors per predictor and level of frames with levels `true`.
 
-    The mean over the levels has a 95 % interval by bootstrap over `contents`; its ratio is to the
-    error of always answering the median of `true`.
+    The mean over the levels has a 95 % interval by bootstrap over `contents`; the ratio divides it
+    by the error of always answering the median of `true`.
     """
     rows = []
     for name, predicted in levels.items():
@@ -103,7 +103,7 @@ def _print_errors(
     """Print the errors of the frames where `chosen` [frames] is true."""
     contents = test.contents[chosen]
     of_chosen = {name: predicted[chosen] for name, predicted in levels.items()}
-    table = error_table(test.known_levels[chosen], of_chosen, contents)
+    table = tabulate_errors(test.known_levels[chosen], of_chosen, contents)
     print(f"\n{title}: {chosen.sum()} frames of {len(set(contents))} photographs\n")
     print(table.to_markdown(index=False, floatfmt=".2f"), flush=True)
 

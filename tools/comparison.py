@@ -1,4 +1,4 @@
-"""This project's speed and memory beside plain Keras's, measured in one run."""
+"""Comparison of this project's speed and memory with plain Keras's in one run."""
 
 import contextlib
 import io
@@ -33,12 +33,12 @@ from common.models.weights import write_weights
 from common.training.predictor import FRAME_WEIGHT, LEVEL_WEIGHT
 
 _CROP = 256  # stage 1's default
-# Writing an epoch's files takes the same time whatever its length, so epochs must not be too short.
+# Epochs must not be too short, since writing an epoch's files takes a constant time.
 _FRAMES = {"predict": 16, "backbone": 64, "latent": 128, "reconstruction": 8}
 
 
 class Speed(NamedTuple):
-    """How fast a process was, and its peak memory."""
+    """The speed and the peak memory of a process."""
 
     frames_per_second: float
     gigabytes: float
@@ -47,7 +47,7 @@ class Speed(NamedTuple):
 def compare(
     command: str, models: list[str], frames: int | None, precision: str
 ) -> list[dict[str, Any]]:
-    """Measure this project and Keras, and print a line per model; return the rows of the table."""
+    """Measure this project and Keras; print a line per model, and return the table's rows."""
     if command == "predict":
         precision = choose_runtime(AUTO, precision).precision
     else:
@@ -107,7 +107,7 @@ def _train_backbone(name: str, count: int, precision: str) -> float:
 
 
 def _write_splits(count: int) -> None:
-    """Write train/ and valid/ to a new folder, and make that the current one of this process."""
+    """Write train/ and valid/ to a new folder, and make it the working directory."""
     os.chdir(tempfile.mkdtemp())
     write_noise(Path("train"), count)
     write_noise(Path("valid"), 1)
@@ -155,7 +155,7 @@ def _train_with_keras(name: str, count: int, precision: str) -> float:
 
 
 def _train_backbone_with_keras(name: str, count: int, precision: str) -> float:
-    """Measure the frames/s of Keras's `fit` of the autoencoder, likewise."""
+    """Measure the frames/s of Keras's `fit` of the autoencoder, in the same way."""
     use_precision(precision)
     model = build_backbone((_CROP, _CROP, 3)).whole
     model.compile(tf.keras.optimizers.Adam(1e-4), "mse")

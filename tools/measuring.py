@@ -1,4 +1,4 @@
-"""What decisions cost and how good they are: predicted, adjusted after a trial, or searched for.
+"""Cost and errors of choosing a QP by prediction, by one more trial encode, or by a search.
 
 No viewers are involved: the true level is the lowest QP at which VMAF falls below the thresholds
 that the weights' labels stand for, found by encoding.
@@ -40,13 +40,13 @@ WAYS = SEARCHED, PREDICTED, ADJUSTED = "searched", "predicted", "predicted, adju
 
 
 def _time_cpu(decide: Callable[..., Decision], *given: object) -> tuple[Decision, float]:
-    """Return a decision, and the CPU seconds it took, those of the processes it started too."""
+    """Return a decision, and its CPU seconds, including those of started processes."""
     before = sum(os.times()[:4])
     return decide(*given), sum(os.times()[:4]) - before
 
 
 def decide_frames(predictor: Predictor, frames: Sequence[np.ndarray], title: str) -> pd.DataFrame:
-    """Measure CPU seconds and errors, over the three levels of each frame, of the three ways."""
+    """Measure CPU seconds and mean errors over each frame's three levels, for the three ways."""
     rows = []
     for frame in Progress(frames, title, unit="frame"):
         levels, searching = _time_cpu(find_levels, frame)
@@ -79,7 +79,7 @@ def _adjust_frame(frame: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def decide_clips(predictor: Predictor, clips: Sequence[Path], title: str) -> pd.DataFrame:
-    """Measure the same of clips at JND1, where a search encodes the whole clip repeatedly."""
+    """Measure the same for clips at JND1; here a search encodes the whole clip repeatedly."""
     rows = []
     for clip in Progress(clips, title, unit="clip"):
         true, searching = _time_cpu(find_clip_level, clip)
@@ -146,9 +146,9 @@ def _summarise(rows: list[tuple[str, float, float]], title: str) -> pd.DataFrame
 
 
 def measure_decisions(predictor: Predictor, pictures: Sequence[Path], count: int) -> pd.DataFrame:
-    """`decide_frames` at two sizes, and `decide_clips`, of the first `count` pictures or clips."""
+    """Run `decide_frames` at two sizes, and `decide_clips`, on `count` pictures or clips."""
     find_large(pictures, 1920, 1080, least=2)  # fail now, not after measuring smaller frames
-    for parts in (1, 2, 4):  # compiled before anything is measured
+    for parts in (1, 2, 4):  # compile before measuring
         predictor.levels(np.zeros((parts, 8, 8, 3), np.uint8))
     tables = []
     for width, height in ((WIDTH, HEIGHT), (1920, 1080)):
@@ -161,10 +161,10 @@ def measure_decisions(predictor: Predictor, pictures: Sequence[Path], count: int
 
 
 def measure_views(predictor: Predictor, pictures: Sequence[Path], count: int) -> pd.DataFrame:
-    """Measure errors, over the three levels, by what the model is shown of a whole picture.
+    """Measure mean errors over the three levels for each of `VIEWS`.
 
-    `count` pictures of at least 1000x500 pixels; the true level is the lowest QP at which the whole
-    picture, at its own size, falls below the thresholds.
+    It uses up to `count` pictures of at least 1000x500 pixels. The true level is the lowest QP at
+    which the whole picture, at its own size, falls below the thresholds.
     """
     true: list[list[int]] = []
     levels: dict[str, list[np.ndarray]] = {name: [] for name in VIEWS}
@@ -184,7 +184,7 @@ def measure_views(predictor: Predictor, pictures: Sequence[Path], count: int) ->
 
 
 def measure_deliveries(predictor: Predictor, pictures: Sequence[Path], count: int) -> pd.DataFrame:
-    """`measure_delivery` of up to `count` clips."""
+    """Run `measure_delivery` on up to `count` clips."""
     with temporary_folder() as folder:
         clips = Progress(make_clips(pictures, folder, count), "clips", count, unit="clip")
         return pd.DataFrame([measure_delivery(predictor, clip) for clip in clips])
@@ -193,7 +193,7 @@ def measure_deliveries(predictor: Predictor, pictures: Sequence[Path], count: in
 def measure_delivery(predictor: Predictor, clip: Path) -> dict:
     """Measure the bytes of a clip encoded at its predicted JND1.
 
-    Beside them are those at the one constant QP of equal mean VMAF and at each scene's true level.
+    For comparison, it measures those at one constant QP of equal mean VMAF and at the true levels.
     """
     raw = choose_raw(probe(clip), "x264")
     predictions = predict_scenes(predictor, raw.video, _VIEW, 3)
@@ -219,7 +219,7 @@ def measure_delivery(predictor: Predictor, clip: Path) -> dict:
 def find_constant_qp(
     raw: RawVideo, planned: Sequence[ScenePlan], name: str, vmaf: float
 ) -> tuple[float, float]:
-    """Find the constant QP whose mean VMAF over the video is `vmaf`, and the bytes of its pictures.
+    """Find the constant QP whose mean VMAF over the video is `vmaf`, and the size in bytes.
 
     Both are interpolated between two neighbouring QPs, the bytes by their logarithm.
 
@@ -238,9 +238,9 @@ def find_constant_qp(
     )
     with temporary_folder() as folder:
         while qp not in known:
-            place = folder / str(qp)
-            place.mkdir()
-            (coded,) = encode_scenes(raw, whole, [qp], ENCODERS[name], place, lambda _: None)
+            subfolder = folder / str(qp)
+            subfolder.mkdir()
+            (coded,) = encode_scenes(raw, whole, [qp], ENCODERS[name], subfolder, lambda _: None)
             of_frames = score_video(coded, raw.video.path, frames, raw.graph)
             known[qp] = float(np.mean(of_frames)), coded.stat().st_size
             qp = min(max(qp + (1 if known[qp][0] > vmaf else -1), 1), coarsest)

@@ -17,7 +17,7 @@ CLIP_SECONDS, CLIP_WIDTH, CLIP_HEIGHT, CLIP_LEAST = 5, 1280, 720, 1500
 
 
 def find_pictures(folder: Path, contents: Path | None) -> list[Path]:
-    """Find the pictures below a folder, or only those that the file `contents` lists by line.
+    """Find the pictures below a folder; with the file `contents`, only those that it lists.
 
     Raises:
         UserError: there are none, or the file cannot be read.
@@ -26,7 +26,7 @@ def find_pictures(folder: Path, contents: Path | None) -> list[Path]:
     if others:
         report_skipped(describe_others(others, {PICTURE}))
     if contents:
-        named = set(read_text(contents, "names of pictures, a line each").splitlines())
+        named = set(read_text(contents, "names of pictures, one per line").splitlines())
         pictures = [path for path in pictures if path.name in named]
         if not pictures:
             raise UserError(f"{contents}: names none of the pictures in {folder}")
@@ -46,8 +46,8 @@ def find_large(pictures: Sequence[Path], width: int, height: int, least: int = 1
             large.append(path)
     if len(large) < least:
         raise UserError(
-            f"{len(large)} of {len(pictures)} pictures are at least {width}x{height}, but {least} "
-            "must be; add larger ones to --images"
+            f"only {len(large)} of {len(pictures)} pictures are at least {width}x{height}; {least} "
+            "are needed: add larger ones to --images"
         )
     return large
 
@@ -87,10 +87,10 @@ def make_clips(pictures: Sequence[Path], folder: Path, count: int) -> Iterator[P
         half = CLIP_SECONDS / 2
         inputs = [word for path in pair for word in ("-loop", 1, "-t", half, "-i", path)]
         pans = [
-            f"[{place}]scale=-2:1080:flags=lanczos,"
+            f"[{number}]scale=-2:1080:flags=lanczos,"
             f"crop={CLIP_WIDTH}:{CLIP_HEIGHT}:(iw-{CLIP_WIDTH})*t/{half}:(ih-{CLIP_HEIGHT})/2,"
             f"format=yuv420p,setsar=1[{name}]"
-            for place, name in enumerate("ab")
+            for number, name in enumerate("ab")
         ]
         graph = f"{';'.join(pans)};[a][b]concat=n=2"
         lossless = ("-c:v", "libx264", "-qp", 0, "-preset", "ultrafast")

@@ -1,8 +1,8 @@
 """Precision and recall of scene detection on clips whose cuts are known.
 
 Thirteen clips of 640x360 at 25 frames per second are made of pans over photographs and of parts of
-videos, joined by cuts, dissolves and fades, with flashes in between. What `find_scenes` finds is
-compared with PySceneDetect where that is installed, which no other part of this project needs.
+videos, joined by cuts, dissolves and fades, with flashes in between. `find_scenes` is compared with
+ffmpeg's scdet and, if installed, with PySceneDetect, which no other part of this project needs.
 """
 
 import argparse
@@ -18,15 +18,15 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from common.base.files import temporary_folder
+from common.base.temporary import temporary_folder
 from common.video.ffmpeg import input_arguments, open_writer, run
 from common.video.probe import probe
 from common.video.scenes import find_scenes
 from tools.samples import find_large, find_pictures
 
 WIDTH, HEIGHT, RATE = 640, 360, 25
-_PHOTOS = 31  # that the clips need
-_TOLERANCE = 2  # frames between a found cut and the true one, or the transition around it
+_PHOTOS = 31  # number of photographs in the clips
+_TOLERANCE = 2  # frames between a detected cut and the true cut or transition
 
 Frames = np.ndarray  # uint8 [frames, height, width, 3]
 Cut = tuple[int, int]  # first and last frame at which a new scene may begin
@@ -41,7 +41,7 @@ class Clip(NamedTuple):
 
 
 def pan(path: Path, count: int, speed: float = 2.0, at: float = 0.5) -> Frames:
-    """Pan over a photograph by `speed` pixels a frame, at a height of 0 (top) to 1 (bottom)."""
+    """Pan over a photograph by `speed` pixels per frame, at height `at`: 0 (top) to 1 (bottom)."""
     image = Image.open(path).convert("RGB")
     scale = max((WIDTH + speed * count) / image.width, 1.3 * HEIGHT / image.height)
     rgb = np.asarray(image.resize((round(image.width * scale) + 1, round(image.height * scale))))
@@ -50,7 +50,7 @@ def pan(path: Path, count: int, speed: float = 2.0, at: float = 0.5) -> Frames:
     return np.stack([rgb[top : top + HEIGHT, left : left + WIDTH] for left in lefts])
 
 
-def part(path: Path, start: float, count: int) -> Frames:
+def read_part(path: Path, start: float, count: int) -> Frames:
     """Read `count` frames of a video from `start` (seconds) on."""
     words = ["-ss", start, *input_arguments(path), "-vf", f"fps={RATE},scale={WIDTH}:{HEIGHT}"]
     data = run([*words, "-frames:v", count, "-pix_fmt", "rgb24", "-f", "rawvideo", "-"])
@@ -58,7 +58,7 @@ def part(path: Path, start: float, count: int) -> Frames:
 
 
 def join(kind: str, parts: Sequence[Frames], over: int = 0, black: int = 0) -> Clip:
-    """Join parts by cuts; by dissolves, if they take `over` frames; or by fades through `black`."""
+    """Join parts by cuts, by dissolves of `over` frames, or by fades through `black` frames."""
     frames, cuts = parts[0], []
     for after in parts[1:]:
         count = len(frames)
@@ -86,7 +86,7 @@ def join(kind: str, parts: Sequence[Frames], over: int = 0, black: int = 0) -> C
 
 
 def flash(frames: Frames, at: Sequence[int], lights: Sequence[float]) -> Frames:
-    """Lighten frames from each of the positions `at` on: 1 is white."""
+    """Lighten the frames from each number in `at` by the `lights`, where 1 is white."""
     frames = frames.copy()
     for first in at:
         for number, light in enumerate(lights, first):
@@ -101,7 +101,8 @@ def make_clips(photos: Sequence[Path], videos: Path) -> Iterator[Clip]:
     )
     pans = [pan(path, 60) for path in photos[:10]]
     yield join("cuts between photographs", pans)
-    moving = [part(bikes, 2.7, 40), part(cars, 1, 60), part(bunny, 1, 50), part(cars, 7, 60)]
+    starts = ((bikes, 2.7, 40), (cars, 1, 60), (bunny, 1, 50), (cars, 7, 60))
+    moving = [read_part(*each) for each in starts]
     yield join("cuts between videos", [moving[0], pans[0], *moving[1:], pans[1]])
     same = [pan(path, 50, 2, at) for path in photos[10:13] for at in (0.0, 1.0)]
     yield join("cuts within a photograph", same)
@@ -139,7 +140,7 @@ def count_hits(found: Sequence[int], cuts: Sequence[Cut]) -> int:
 
 
 def list_detectors() -> dict[str, Callable[[Path], list[int]]]:
-    """List the ways to find the cuts in a file, by name."""
+    """List the functions that find the cuts in a file, by name."""
     ways: dict[str, Callable[[Path], list[int]]] = {
         "this project": lambda path: [scene.first for scene in find_scenes(probe(path))[1:]]
     }
@@ -164,7 +165,7 @@ def list_detectors() -> dict[str, Callable[[Path], list[int]]]:
 
 
 def detect_by_scdet(path: Path, threshold: float) -> list[int]:
-    """Find cuts by ffmpeg's filter scdet; those less than 0.5 s after another are dropped."""
+    """Find cuts by ffmpeg's filter scdet, dropping those less than 0.5 s after another."""
     graph = f"scdet=threshold={threshold},metadata=print:key=lavfi.scd.time:file=-"
     log = run([*input_arguments(path), "-vf", graph, "-f", "null", "-"]).decode()
     cuts: list[int] = []
@@ -176,7 +177,7 @@ def detect_by_scdet(path: Path, threshold: float) -> list[int]:
 
 
 def main() -> None:
-    """Print a table of hits and false cuts by clip, and precision and recall, of each way."""
+    """Print hits and false cuts by clip, and precision and recall, of each detector."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--videos", type=Path, required=True, help="folder of the sample videos")

@@ -1,1 +1,1 @@
-"""A video encoded scene by scene, each at the level predicted for it."""
+"""Encoding of videos scene by scene, each at its predicted level."""

@@ -1,4 +1,4 @@
-"""Parts of videos: cut out without loss, and encoded."""
+"""Lossless cutting of videos into clips, and encoding of clips."""
 
 import contextlib
 import os
@@ -23,10 +23,10 @@ from ..video.scenes import Scene
 from .encoders import Encoder
 from .raw import RawVideo
 
-# Every frame of the input is one of the output's, shown at the same time.
+# Keep every frame and its time.
 _EVERY_FRAME = ("-fps_mode", "passthrough", "-enc_time_base", "demux")
-WINDOW = 12  # frames of a scene's trial
-_MOST_PARTS = 1000  # parts that one ffmpeg cuts a video into
+WINDOW = 12  # frames in a scene's trial encode
+_MOST_PARTS = 1000  # that one ffmpeg cuts a video into
 
 
 def windows(
@@ -34,7 +34,7 @@ def windows(
 ) -> Iterator[Path]:
     """Yield a file with up to `length` raw frames (None: all) from the middle of each scene.
 
-    Each file is deleted before the next one is written: together they would fill a disk.
+    Each file is deleted before the next one is written, since all of them could fill a disk.
 
     Raises:
         UserError: the video cannot be read.
@@ -65,11 +65,11 @@ def encode_clip(
 
     Args:
         raw: the video that the clip was cut from.
-        graph: ffmpeg filters still to be applied to the clip's frames.
+        graph: ffmpeg filters to apply to the clip's frames.
         advance: called with the number of frames encoded since the last call.
 
     Returns:
-        How many frames were encoded.
+        The number of encoded frames.
 
     Raises:
         RuntimeError: ffmpeg failed.
@@ -88,7 +88,7 @@ def encode_clip(
 
 
 def packet_bytes(clip: Path) -> list[int]:
-    """List the bytes of each coded frame of a clip, in the order they are coded in."""
+    """List the size in bytes of each coded frame of a clip, in coding order."""
     words = [*input_arguments(clip), "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"]
     lines = run(words).decode().splitlines()
     return [int(line.split(",")[4]) for line in lines if not line.startswith("#")]
@@ -119,7 +119,7 @@ def encode_scenes(
             if done != scene.frames:
                 raise UserError(
                     f"{path}: {done} of the {scene.frames} frames from "
-                    f"{scene.start_seconds:.1f} s on came through; are its timestamps in order?"
+                    f"{scene.start_seconds:.1f} s on were read; are its timestamps in order?"
                 )
     return streams
 
@@ -127,13 +127,13 @@ def encode_scenes(
 def _cut(
     words: Sequence[object], lengths: Sequence[int], folder: Path, path: Path, level: int = 0
 ) -> Generator[Path, None, None]:
-    """Yield named pipes in `folder` with raw frames: the first has `lengths[0]`, and so on.
+    """Yield named pipes in `folder` with raw frames, `lengths[n]` of them in pipe n.
 
-    One ffmpeg fills the pipes in turn. If there are more than its arguments can hold, it cuts the
-    video into portions, and another ffmpeg cuts each portion into its parts.
+    One ffmpeg fills the pipes in turn. If there are too many for its arguments, it cuts the video
+    into portions, each of which another ffmpeg cuts into its parts.
 
     Args:
-        words: arguments of ffmpeg for its input.
+        words: ffmpeg's arguments for its input.
 
     Raises:
         UserError: the video at `path` cannot be read to its end.
@@ -150,7 +150,7 @@ def _cut(
         os.mkfifo(pipe)
     cuts = ",".join(map(str, [*accumulate(lengths)][:-1])) or sum(lengths) + 1
     given = [*words, *_EVERY_FRAME, "-c:v", "rawvideo", "-f", "segment", "-segment_format", "nut"]
-    # The names are relative because ffmpeg would read a % in a folder's name as a pattern.
+    # Names are relative because ffmpeg would interpret a % in a folder's name.
     given += ["-segment_frames", cuts, f"cut{level}-%05d.nut"]
     try:
         with (
@@ -166,7 +166,7 @@ def _cut(
 
 @contextlib.contextmanager
 def _release_readers(pipes: Sequence[Path], writer: subprocess.Popen) -> Iterator[None]:
-    """Let no reader wait at one of the `pipes` for a `writer` that has ended."""
+    """Release readers that wait at one of the `pipes` for a `writer` that has ended."""
     over = threading.Event()
 
     def release() -> None:

@@ -1,7 +1,7 @@
-"""Output containers: a trial, before any work, of what they can hold, and the final muxing.
+"""Output containers: a check, before any work, that they support all streams; and muxing.
 
 The video stream is replaced and all others are copied; text subtitles are converted to the
-container's own format if it does not accept theirs.
+container's own format if it does not support theirs.
 """
 
 import re
@@ -20,10 +20,10 @@ from .encoders import ENCODERS
 from .raw import RawVideo
 
 _TRIAL_SECONDS = 0.2
-_REORDERED = 17  # frames across which encoders may reorder
+_REORDERED = 17  # greatest distance in frames of reordering by encoders
 _TEXT = {"mov_text", "subrip", "srt", "ass", "ssa", "webvtt", "text", "ttml"}
 _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
-# Tags by mkvmerge and others that describe the replaced stream; a language may follow.
+# Tags by mkvmerge and others that describe the replaced stream, perhaps with a language suffix.
 _STATISTICS = re.compile(
     r"(BPS|DURATION|NUMBER_OF_FRAMES|NUMBER_OF_BYTES|SOURCE_ID|ENCODER|_STATISTICS_\w+)(-\w+)?",
     re.IGNORECASE,
@@ -31,12 +31,12 @@ _STATISTICS = re.compile(
 
 
 class Container(NamedTuple):
-    """A container format, and what it can hold."""
+    """A container format, and the streams that it supports."""
 
     muxer: str  # ffmpeg's name of it
-    text: str  # ffmpeg's codec for its text subtitles; empty: it holds none
+    text: str  # ffmpeg's codec for text subtitles; empty: none are supported
     keeps: frozenset[str]  # text subtitle codecs that are copied unchanged
-    covers: str  # how it holds a cover picture: "stream", "attachment", or not at all
+    covers: str  # where cover pictures are stored: "stream" or "attachment"; empty: nowhere
     streams: frozenset[str] | None = None  # codecs allowed, if the muxer itself accepts any
 
 
@@ -67,23 +67,23 @@ def find_container(target: Path) -> Container:
     container = CONTAINERS.get(target.suffix.lower())
     if container is None:
         kinds = ", ".join(CONTAINERS)
-        raise UserError(f"{target}: its suffix names no container for videos; take one of {kinds}")
+        raise UserError(f"{target}: its suffix names no container for videos; use one of {kinds}")
     return container
 
 
 def check_container(raw: RawVideo, target: Path, encoder: str) -> list[str]:
-    """Check by a trial that `target` can hold all streams of the video.
+    """Check by a trial that `target` supports all streams of the video.
 
     Returns:
         Notes on the streams that will be changed or left out.
 
     Raises:
-        UserError: it cannot hold one of them; names the containers that can.
+        UserError: it does not support one of them; the message names containers that do.
     """
     container = find_container(target)
     with temporary_folder() as folder:
         part = folder / "trial.nut"
-        # Encode a short stream of the same size and format, for its headers.
+        # Encode a short stream of the same size and format to get its headers.
         frame = f"color=s={raw.width}x{raw.height}:r=25:d={_TRIAL_SECONDS}"
         words: list[object] = [
             "-f",
@@ -103,22 +103,22 @@ def check_container(raw: RawVideo, target: Path, encoder: str) -> list[str]:
             raise UserError(f"{raw.video.path}: {message}") from None
         wrong = _try(raw, part, folder, container, encoder)
         if not wrong:
-            return _changes(raw.video, container)
+            return _describe_changes(raw.video, container)
         others = {each.muxer: suffix for suffix, each in reversed(CONTAINERS.items())}
         fit = [suffix for suffix in reversed(others.values())
                if not _try(raw, part, folder, CONTAINERS[suffix], encoder)]  # fmt: skip
-    mend = f"{' or '.join(fit)} can" if fit else "remove streams that none can hold (ffmpeg -map)"
-    raise UserError(f"{target}: cannot hold all that {raw.video.path} does ({wrong}); {mend}")
+    remedy = f"{' or '.join(fit)} can" if fit else "remove unsupported streams (ffmpeg -map)"
+    raise UserError(f"{target}: cannot hold all streams of {raw.video.path} ({wrong}); {remedy}")
 
 
 def _try(raw: RawVideo, part: Path, folder: Path, container: Container, encoder: str) -> str:
-    """Try muxing into a container; return why it fails, or "" if it does not."""
+    """Try muxing into a container; return why it fails, or "" if it works."""
     scene = Scene(0, 5, 0, _TRIAL_SECONDS)
-    codecs = [each.codec for each in _kept_streams(raw.video, container)]
+    codecs = [each.codec for each in _other_streams(raw.video, container)]
     if container.streams is not None:
         codecs.append(ENCODERS[encoder].codec)
         if foreign := [codec for codec in codecs if codec not in container.streams]:
-            return f"{foreign[0]} has no place in {container.muxer}"
+            return f"{container.muxer} does not support {foreign[0]}"
     try:
         limit = ["-t", _TRIAL_SECONDS]
         join(raw, [part], [scene], folder / "trial.out", container, limit)
@@ -127,18 +127,18 @@ def _try(raw: RawVideo, part: Path, folder: Path, container: Container, encoder:
     return ""
 
 
-def _changes(video: Video, container: Container) -> list[str]:
-    """Notes on what a container changes or leaves out of a video's other streams."""
+def _describe_changes(video: Video, container: Container) -> list[str]:
+    """Make notes on the streams that a container changes or leaves out."""
     notes = []
     for stream in video.streams:
         if _needs_conversion(stream, container):
             notes.append(f"{stream.codec} subtitles become {container.text}")
         elif stream.cover and not container.covers:
-            notes.append("the cover picture is left out: such a file holds none")
+            notes.append("the cover picture is left out: this container supports none")
         elif stream.kind == "Data" and not (video.chapters and stream.codec == "bin_data"):
             notes.append(f"a data stream ({stream.codec}) is left out")
     if container.muxer == "mpegts" and video.chapters:
-        notes.append("chapters are left out: such a file holds none")
+        notes.append("chapters are left out: this container supports none")
     return list(dict.fromkeys(notes))
 
 
@@ -155,13 +155,13 @@ def join(
     container: Container,
     limit: Sequence[object] = (),
 ) -> None:
-    """Mux the `parts` in a row, at the times of the `scenes`, with the video's other streams.
+    """Mux the concatenated `parts`, at the times of the `scenes`, with the video's other streams.
 
     Args:
-        limit: arguments of ffmpeg that limit how much of the file is read.
+        limit: ffmpeg's arguments to read only a part of the file.
 
     Raises:
-        RuntimeError: the container cannot hold one of the other streams.
+        RuntimeError: the container does not support one of the other streams.
     """
     video = raw.video
     lines = ["ffconcat version 1.0"]
@@ -171,7 +171,7 @@ def join(
     listed.write_text("\n".join(lines))
     words: list[object] = ["-itsoffset", video.start, "-f", "concat", "-i", f"file:{listed}"]
     words += [*limit, *input_arguments(video.path), "-map", "0:v:0"]
-    own, kept = _video_stream(video), _kept_streams(video, container)
+    own, kept = _video_stream(video), _other_streams(video, container)
     attached = [each for each in video.streams if each.cover and container.covers == "attachment"]
     for stream in kept:
         words += ["-map", f"1:{stream.number}"]
@@ -184,20 +184,20 @@ def join(
         words += ["-metadata:s:0", f"{name}="]
     words += ["-disposition:0", "+".join(own.dispositions) or 0]
     words += _attach(video, attached, kept, listed.parent)
-    words += _hold_last(video, scenes[-1], container)
+    words += _extend_last(video, scenes[-1], container)
     words += ["-copy_unknown", *limit, "-f", container.muxer, f"file:{target}"]
-    # In some formats time begins with the first stream in use, so the old video stream is mapped.
+    # In some formats time begins with the first stream in use, so the old video is mapped, too.
     words += ["-map", f"1:{own.number}", "-c", "copy", *limit, "-f", "null", "-"]
     run(words)
 
 
 def _video_stream(video: Video) -> Stream:
-    """The video stream, which is replaced."""
-    return next(each for each in video.streams if each.kind == "Video" and not each.cover)
+    """Return the video stream, which is replaced."""
+    return next(each for each in video.streams if each.is_video)
 
 
-def _kept_streams(video: Video, container: Container) -> list[Stream]:
-    """The other streams that are copied into a container as streams."""
+def _other_streams(video: Video, container: Container) -> list[Stream]:
+    """List the other streams, which are copied into the container as streams."""
     return [
         each for each in video.streams
         if each != _video_stream(video) and each.kind != "Data"
@@ -205,11 +205,11 @@ def _kept_streams(video: Video, container: Container) -> list[Stream]:
     ]  # fmt: skip
 
 
-def _hold_last(video: Video, last: Scene, container: Container) -> list[object]:
-    """Arguments of ffmpeg that keep the duration of a last frame that is shown for long.
+def _extend_last(video: Video, last: Scene, container: Container) -> list[object]:
+    """Make ffmpeg's arguments that keep the duration of a last frame, if it is a long one.
 
-    An MP4 track ends with the last sample in decoding order, which may be a frame shown before the
-    last one: that sample has to reach to the end.
+    An MP4 track ends with the last sample in decoding order, which may be shown before the last
+    frame; so this sample is extended to the end.
     """
     intervals = np.diff(video.times)
     usual = float(np.median(intervals))
@@ -217,7 +217,7 @@ def _hold_last(video: Video, last: Scene, container: Container) -> list[object]:
         return []
     end, stays = video.start + video.times[-1], intervals[-1]
     if container.muxer in ("mp4", "mov"):
-        delay = "(STARTPTS-STARTDTS)"  # which an edit list subtracts again
+        delay = "(STARTPTS-STARTDTS)"  # an edit list subtracts it again
         duration = f"if(eq(N,{video.frames - 1}),{end:.9f}/TB-DTS-{delay},DURATION)"
     else:
         duration = f"if(gte(PTS*TB,{end - stays - 1e-4:.9f}),{stays:.9f}/TB,DURATION)"
@@ -225,7 +225,7 @@ def _hold_last(video: Video, last: Scene, container: Container) -> list[object]:
 
 
 def _read_statistics(video: Video, stream: Stream) -> list[str]:
-    """Read the names of those tags of a stream that describe its coded data."""
+    """Read the names of a stream's tags that describe its coded data."""
     words = [*input_arguments(video.path), "-map", f"0:{stream.number}", "-c", "copy", "-t", 0]
     try:
         text = run([*words, "-f", "ffmetadata", "-"]).decode(errors="replace")
@@ -239,7 +239,7 @@ def _read_statistics(video: Video, stream: Stream) -> list[str]:
 def _attach(
     video: Video, covers: Sequence[Stream], kept: Sequence[Stream], folder: Path
 ) -> list[object]:
-    """Write cover pictures to `folder`; return the arguments of ffmpeg that attach them."""
+    """Write cover pictures to `folder`; return ffmpeg's arguments that attach them."""
     words: list[object] = []
     first = sum(each.kind == "Attachment" for each in kept)
     for number, stream in enumerate(covers, first):

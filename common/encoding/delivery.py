@@ -1,4 +1,4 @@
-"""Encoding of a whole video as planned: scene by scene, joined, and measured."""
+"""Encoding of a video by its plan: scenes are encoded, joined and measured."""
 
 import shutil
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from .encoders import ENCODERS
 from .planning import FAR_BELOW, ScenePlan
 from .raw import RawVideo
 
-_LEAST_FREE = 2**20  # bytes; on a full disk ffmpeg only reports that something is invalid
+_LEAST_FREE = 2**20  # bytes; ffmpeg's errors do not say that the disk is full
 
 
 def deliver(
@@ -34,11 +34,11 @@ def deliver(
         encoder: a key of `ENCODERS`.
 
     Returns:
-        Its size in bytes and, if `measure`, the mean VMAF of each scene.
+        The size in bytes and, if `measure`, the mean VMAF of each scene.
 
     Raises:
-        UserError: the video cannot be read, `target` cannot hold its streams or already exists, or
-            the VMAF of a scene is far below what was planned.
+        UserError: the video cannot be read, `target` already exists or does not support its
+            streams, or the VMAF of a scene is far below the promised one.
     """
     scenes, qps = [each.scene for each in plans], [each.qp for each in plans]
     container = find_container(target)
@@ -67,12 +67,12 @@ def _check_promise(target: Path, plans: Sequence[ScenePlan], vmaf: Sequence[floa
     """Check the measured VMAF of each scene.
 
     Raises:
-        UserError: a scene is far below the VMAF that it was planned for.
+        UserError: it is far below the promised VMAF.
     """
     for each, measured in zip(plans, vmaf):
         if each.promised_vmaf is not None and measured < each.promised_vmaf - FAR_BELOW:
             raise UserError(
                 f"{target}: not written: the scene from {each.scene.start_seconds:.1f} s on has "
-                f"VMAF {measured:.1f} where {each.promised_vmaf:.1f} was promised, so its pictures "
-                "are not those of the input; --no_verify writes it anyway"
+                f"VMAF {measured:.1f} where {each.promised_vmaf:.1f} was promised, so its frames "
+                "do not match the input; --no_verify writes it anyway"
             )

@@ -1,4 +1,4 @@
-"""From a video to another one, encoded scene by scene at predicted levels."""
+"""Encoding of a video scene by scene at predicted levels."""
 
 import logging
 from dataclasses import dataclass
@@ -24,25 +24,25 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeOptions:
-    """How a video is to be encoded."""
+    """Options of `encode_video`."""
 
     level: str = LEVELS[0]  # "JND1", "JND2" or "JND3"
     encoder: str = "x264"  # a key of `ENCODERS`
     min_qp: int = 1  # of the encoder
-    max_qp: int | None = None  # None: its coarsest
+    max_qp: int | None = None  # None: the encoder's coarsest
     view: str = "centre"  # a key of `VIEWS`
     frames_per_scene: int = 3  # that the model sees
     verify: bool = True  # adjust QPs by trial encodes, and measure the output
-    dry_run: bool = False  # encode nothing but trials
+    dry_run: bool = False  # only make trial encodes
     overwrite: bool = False  # replace an existing file
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedVideo:
-    """How a video was encoded, or would be after a dry run."""
+    """The result of `encode_video`."""
 
     labels: Labels  # of the levels
-    target_vmaf: float | None  # what the level stands for; None for viewers' labels
+    target_vmaf: float | None  # that defines the level; None for viewers' labels
     notes: list[str]  # what was changed or lost
     scenes: list[ScenePlan]
     input_bytes: int
@@ -51,7 +51,7 @@ class EncodedVideo:
 
     @property
     def expected_bytes(self) -> float | None:
-        """Size of the video stream that the trials predict; None: no trials."""
+        """Size of the video stream as predicted by the trials; None: no trials."""
         sizes = [each.expected_bytes for each in self.scenes if each.expected_bytes is not None]
         return sum(sizes) if len(sizes) == len(self.scenes) else None
 
@@ -63,7 +63,7 @@ class EncodedVideo:
 
 
 def find_target(labels: Labels, level: str) -> float | None:
-    """Find the VMAF that `level` stands for in proxy labels; None for viewers' labels."""
+    """Find the VMAF that defines `level` in proxy labels; None for viewers' labels."""
     return labels.thresholds[LEVELS.index(level)] if labels.thresholds else None
 
 
@@ -76,11 +76,11 @@ def encode_video(
     """Encode each scene of the video at `path` at its predicted level, into the file `target`.
 
     Args:
-        predictor: None is the default model, `Predictor()`.
+        predictor: None: the default model, `Predictor()`.
 
     Raises:
-        UserError: the video cannot be read or encoded, `target` cannot hold it, or levels are no
-            QPs.
+        UserError: the video cannot be read or encoded, `target` does not support its streams, or
+            levels are not QPs.
     """
     path, target, options = Path(path), Path(target), options or EncodeOptions()
     check_encoder(ENCODERS[options.encoder].library)
@@ -117,7 +117,7 @@ def encode_video(
 
 
 def _collect_notes(raw: RawVideo, target: Path, options: EncodeOptions) -> list[str]:
-    """Collect and log what encoding changes or loses."""
+    """Collect and log notes on what encoding changes or loses."""
     notes = [*raw.notes, *check_container(raw, target, options.encoder)]
     if options.verify and not is_measurable(raw):
         notes.append(f"frames of {raw.width}x{raw.height} are too small for VMAF: no trial encodes")

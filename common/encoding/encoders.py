@@ -1,8 +1,8 @@
 """The video encoders, each a row of `ENCODERS`; importing them needs only the standard library.
 
-All run at a constant QP because levels are QPs. Zones of one x264 stream cannot replace a stream
-per scene: with `-qp` x264 keeps them within 3 of the QP of the whole, and with `-crf` the intra
-frame of a cut gets the QP of the frames before it. So each scene is a stream with the same headers.
+All run at a constant QP because levels are QPs. Each scene is a stream with the same headers, since
+zones of one x264 stream would not do: with `-qp`, x264 keeps them within 3 of the stream's QP, and
+with `-crf` the intra frame after a cut gets the QP of the frames before it.
 """
 
 import re
@@ -24,11 +24,11 @@ class Mastering(NamedTuple):
 class Encoder(NamedTuple):
     """An encoder of ffmpeg."""
 
-    library: str  # ffmpeg's name of it
-    codec: str  # ffmpeg's name of what it makes
-    coarsest: int  # QP; the finest is 1, since 0 is another mode, without any loss
-    steps: float  # of its QP that change the quality about as much as one of H.264's
-    # From QP, bit depth of the coded video and mastering metadata to options of ffmpeg.
+    library: str  # ffmpeg's name of the encoder
+    codec: str  # ffmpeg's name of the format
+    coarsest: int  # QP; the finest is 1, since 0 is a lossless mode
+    steps: float  # QP steps that change quality about as much as one step of H.264
+    # Makes ffmpeg's options from QP, bit depth of the coded video and mastering metadata.
     options: Callable[[int, int, Mastering | None], dict[str, Any]]
 
     def first_qp(self, level: float) -> float:
@@ -36,14 +36,14 @@ class Encoder(NamedTuple):
         return level * self.steps
 
     def arguments(self, qp: int, depth: int, mastering: Mastering | None) -> list[object]:
-        """Make the arguments of ffmpeg that encode at a QP; `depth` is in bits per value."""
+        """Make ffmpeg's arguments that encode at a QP; `depth` is in bits per value."""
         options = self.options(qp, depth, mastering).items()
         given = [word for name, value in options for word in (f"-{name}", value)]
         return ["-c:v", self.library, *given]
 
 
 def find_mastering(side_data: Sequence[str]) -> Mastering | None:
-    """Parse mastering metadata from what ffmpeg prints of side data; None if there is none."""
+    """Parse mastering metadata from ffmpeg's description of side data; None if there is none."""
     text = " ".join(side_data)
     found = [pattern.search(text) for pattern in _PRIMARIES.values()]
     luminance = re.search(r"min_luminance=([\d.]+), max_luminance=([\d.]+)", text)
@@ -70,7 +70,7 @@ def _display(mastering: Mastering, per_unit: int = 1, per_candela: int = 1) -> s
 
 
 def _params(first: str, mastering: Mastering | None, names: tuple[str, str], parts: tuple) -> str:
-    """Make an encoder's own parameters, with its `names` for display and light level."""
+    """Make an encoder's private parameters, with its `names` for display and light level."""
     words = [first]
     if mastering:
         words.append(f"{names[0]}={_display(mastering, *parts)}")
@@ -79,11 +79,11 @@ def _params(first: str, mastering: Mastering | None, names: tuple[str, str], par
     return ":".join(words)
 
 
-_IN_PARTS = 50_000, 10_000  # the standard counts 1/50,000 of CIE x and y, 1/10,000 cd/m2
+_IN_PARTS = 50_000, 10_000  # the standard's units are 1/50,000 of CIE x and y, and 1/10,000 cd/m2
 
 
 def _x264(qp: int, depth: int, mastering: Mastering | None) -> dict[str, Any]:
-    # x264 counts from the finest QP of the depth on, so that 12 in 10 bits is 0 in 8.
+    # x264 counts QPs from the finest one of the bit depth: 12 in 10 bits is 0 in 8.
     params = _params("stitchable=1", mastering, ("mastering-display", "cll"), _IN_PARTS)
     return {"preset": "medium", "qp": qp + 6 * (depth - 8), "x264-params": params}
 
@@ -95,7 +95,7 @@ def _x265(qp: int, _: int, mastering: Mastering | None) -> dict[str, Any]:
 
 
 def _svtav1(qp: int, _: int, mastering: Mastering | None) -> dict[str, Any]:
-    # Temporal filtering in the encoder would make it another picture than that of the QP.
+    # Temporal filtering in the encoder would change the picture regardless of the QP.
     first = "rc=0:enable-tf=0:aq-mode=0"
     params = _params(first, mastering, ("mastering-display", "content-light"), (1, 1))
     return {"preset": 8, "qp": qp, "svtav1-params": params}

@@ -1,8 +1,8 @@
-"""Which QP each scene of a video is encoded at, and how trial encodes adjust it.
+"""Planning of the QP of each scene of a video, adjusted by trial encodes.
 
 predicted level ─ first QP ─ trial encodes of the scene's middle ─ VMAF ─ QP
                                                                     │
-                  what the level stands for, or x264's at the level ┘
+           target: the VMAF that defines the level, or x264's at it ┘
 """
 
 from collections.abc import Sequence
@@ -22,31 +22,31 @@ from .clips import WINDOW, encode_clip, packet_bytes, windows
 from .encoders import ENCODERS, Encoder
 from .raw import RawVideo
 
-X264 = ENCODERS["x264"]  # which levels are QPs of
-# libvmaf crashes on some pictures with a side of fewer pixels.
+X264 = ENCODERS["x264"]  # whose QPs the levels are
+# libvmaf crashes on some pictures with a shorter side (in pixels).
 _LEAST_MEASURED = 32
-# If the trial of a scene misses its VMAF by more than what one QP changes, the QP is adjusted, at
-# most so often, and by so many QPs at a time.
+# If a trial misses the target VMAF by more than the effect of one QP, the QP is adjusted, at most
+# _ADJUSTMENTS times and by at most _FARTHEST QPs at a time.
 _ADJUSTMENTS, _FARTHEST = 2, 8
-# A trial is this far from its target only after a wrong prediction, which takes more trials.
+# If a trial is this far from its target, the prediction was wrong, and more trials are needed.
 FAR_BELOW, _MOST_ADJUSTMENTS = 10, 8
-# By how much log(100 - VMAF), which is nearly linear in the QP, rises per QP of H.264, until two
-# trials give the slope.
+# The rise per H.264 QP of log(100 - VMAF), which is nearly linear in the QP, until two trials give
+# the slope.
 _RISE = 0.09
-# Frames from one intra frame to the next, unless a scene ends: x264's and x265's default.
+# Frames from one intra frame to the next within a scene: x264's and x265's default.
 _KEYFRAME_INTERVAL = 250
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScenePlan:
-    """A scene, and how it is to be encoded."""
+    """A scene, and the QP to encode it at."""
 
     scene: Scene
     level: float  # predicted, H.264 QP
     qp: int  # of the encoder
     adjusted: bool = False  # whether trials changed the QP
     trial_vmaf: float | None = None  # of the trial at that QP; None: not tried
-    promised_vmaf: float | None = None  # that the scene should reach; None: not known
+    promised_vmaf: float | None = None  # that the scene should reach; None: unknown
     expected_bytes: float | None = None
 
 
@@ -55,20 +55,20 @@ class Trial(NamedTuple):
 
     qp: int
     vmaf: float  # mean
-    bytes: float  # expected of the whole scene
+    bytes: float  # expected size of the whole scene
 
 
 class Window(NamedTuple):
-    """The middle of a scene, to try QPs on."""
+    """The middle of a scene, for trial encodes."""
 
     clip: Path
     scene: Scene
     raw: RawVideo
 
     def encode(self, encoder: Encoder, qp: int) -> Trial:
-        """Encode and measure it at a QP."""
+        """Encode the window at a QP, and measure it."""
         coded, length = self.clip.with_suffix(".coded.nut"), self.scene.frames
-        # Untagged, as the clip is: frames tagged full range would be converted to be measured.
+        # Without colour tags, like the clip: frames tagged full range would be converted for VMAF.
         encode_clip(self.clip, coded, encoder, qp, self.raw, "null")
         intra, *inter = packet_bytes(coded)
         intras = -(-length // _KEYFRAME_INTERVAL)
@@ -78,7 +78,7 @@ class Window(NamedTuple):
 
 
 def is_measurable(raw: RawVideo) -> bool:
-    """Whether the frames are large enough for VMAF."""
+    """Check whether the frames are large enough for VMAF."""
     return min(raw.width, raw.height) >= _LEAST_MEASURED
 
 
@@ -94,16 +94,16 @@ def plan_scenes(
 ) -> list[ScenePlan]:
     """Choose the QP of each scene of a video.
 
-    Without trials, a scene's QP is its level, rounded. That is enough for x264; for other encoders,
-    trial encodes find the QP at which the scene's VMAF equals that of x264 at the level. If the
-    levels stand for a VMAF, `verify` adjusts the QPs of scenes that miss it. Frames too small for
-    VMAF get no trials.
+    Without trials, a scene's QP is its rounded level. That is enough for x264; for other encoders,
+    trial encodes find the QP at which the scene's VMAF equals that of x264 at the level. With a
+    `target_vmaf`, `verify` adjusts the QPs of scenes that miss it. If frames are too small for
+    VMAF, there are no trials.
 
     Args:
         levels: H.264 QPs, one per scene.
         encoder: a key of `ENCODERS`.
         allowed: the encoder's QPs to choose from.
-        target_vmaf: what the level stands for; None: no VMAF.
+        target_vmaf: the VMAF that defines the level, if any.
 
     Raises:
         UserError: the video cannot be read.
@@ -127,7 +127,7 @@ def plan_scenes(
 def _adjust(
     plan: ScenePlan, window: Window, encoder: Encoder, allowed: range, target: float | None
 ) -> ScenePlan:
-    """Adjust the QP of a scene by trials of its middle."""
+    """Adjust the QP of a scene by trial encodes of its window."""
     trials = [window.encode(encoder, plan.qp)]
     if target is None and encoder != X264:
         target = window.encode(X264, _clamp(plan.level, SCALES[QP][1:])).vmaf
@@ -136,7 +136,7 @@ def _adjust(
     else:
         trials += _approach(target, trials[0], window, encoder, allowed)
         nearest = min(trials, key=lambda trial: abs(trial.vmaf - target))
-    # If even the finest QP that the user allows is too coarse, only its own VMAF is promised.
+    # If even the finest QP that the user allows is too coarse, its VMAF is the promise.
     bound = nearest.qp == allowed[0] > 1
     return ScenePlan(
         scene=plan.scene,
@@ -152,7 +152,7 @@ def _adjust(
 def _approach(
     target: float, first: Trial, window: Window, encoder: Encoder, allowed: range
 ) -> list[Trial]:
-    """Try QPs that come nearer to the target VMAF, each by the slope measured so far."""
+    """Try QPs closer to the target VMAF, each chosen by the slope measured so far."""
     trials, rise = [first], _RISE / encoder.steps
     for _ in range(_MOST_ADJUSTMENTS):
         nearest = min(abs(trial.vmaf - target) for trial in trials)
@@ -172,5 +172,5 @@ def _approach(
 
 
 def _clamp(qp: float, allowed: range) -> int:
-    """Round a QP, and limit it to those allowed."""
+    """Round a QP, and limit it to the allowed ones."""
     return min(max(round_half_up(qp), allowed[0]), allowed[-1])

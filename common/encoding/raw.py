@@ -1,4 +1,4 @@
-"""Conversion of a video to raw frames of one size, format and colour, for an encoder."""
+"""Conversion of a video to raw frames of one size, format and colour for an encoder."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from .encoders import ENCODERS, Mastering, find_mastering
 
 # 4:2:0 has one chroma sample per 2x2 pixels, so an odd last row or column is cropped.
 EVEN = "crop=trunc(iw/2)*2:trunc(ih/2)*2"
-# Frames are labelled limited range on the way, so that nothing converts them; tags are set later.
+# Frames are tagged as limited range at first, so that no filter converts them; see `RawVideo.tags`.
 _CALLED_LIMITED = "setparams=range=tv"
 _MATRIX = "bt709"  # for the conversion of RGB
 _DOLBY_VISION, _DYNAMIC = ("DOVI", "Dolby Vision"), "SMPTE2094"
@@ -21,11 +21,11 @@ class RawVideo(NamedTuple):
     """A video as an encoder receives it."""
 
     video: Video
-    graph: str  # ffmpeg's filters from decoded frames to these
+    graph: str  # ffmpeg's filters that make the raw frames
     pixel_format: PixelFormat
     width: int
     height: int
-    tags: str  # ffmpeg's filter that sets the colour tags
+    tags: str  # ffmpeg's filter that sets the true colour tags
     mastering: Mastering | None
     notes: list[str]  # what is changed or lost
 
@@ -46,7 +46,7 @@ def choose_raw(video: Video, encoder: str) -> RawVideo:
     has = describe(frame_format.pixel_format)
     coded = choose_coded(frame_format.pixel_format, ENCODERS[encoder].library)
     if has.rgb:
-        # The scaler converts the colours, after which the range really is limited.
+        # The scaler converts the colours, so the range really is limited.
         convert = f"scale=out_color_matrix={_MATRIX}:out_range=tv:flags={SCALER}"
         graph = f"{EVEN},{convert},format={coded.name},{_CALLED_LIMITED}"
         transfer, primaries = frame_format.transfer or _MATRIX, frame_format.primaries or _MATRIX
@@ -86,7 +86,7 @@ def _refuse(video: Video) -> None:
     if back := next((n for n in range(video.frames) if video.times[n + 1] < video.times[n]), None):
         raise UserError(
             f"{video.path}: its timestamps jump back after {video.times[back]:.1f} s; "
-            "ffmpeg -i INPUT -vf setpts=N/FRAME_RATE/TB OUTPUT makes them anew"
+            "ffmpeg -i INPUT -vf setpts=N/FRAME_RATE/TB OUTPUT regenerates them"
         )
     if min(video.format.width, video.format.height) < 2:
         raise UserError(f"{video.path}: too small to encode ({video.format.width} pixels wide)")
@@ -98,7 +98,7 @@ def _refuse(video: Video) -> None:
 
 
 def _merge(video: Video) -> FrameFormat:
-    """Merge the formats of all frames into one: some may lack a tag that others have.
+    """Merge the formats of all frames, of which some may lack tags that others have.
 
     Raises:
         UserError: the frames differ in size, format or colours.
@@ -106,7 +106,7 @@ def _merge(video: Video) -> FrameFormat:
     merged = video.format
     for first, other in video.formats[1:]:
         at = f"{video.times[first]:.1f} s"
-        for what, old, new, mend in (
+        for what, old, new, remedy in (
             ("size", f"{merged.width}x{merged.height}", f"{other.width}x{other.height}",
              f"scale={merged.width}:{merged.height}"),
             ("pixel format", merged.pixel_format, other.pixel_format,
@@ -117,7 +117,7 @@ def _merge(video: Video) -> FrameFormat:
             if old != new:
                 raise UserError(
                     f"{video.path}: changes its {what} from {old} to {new} at {at}; convert it "
-                    f"first: ffmpeg -i INPUT -vf {mend} OUTPUT"
+                    f"first: ffmpeg -i INPUT -vf {remedy} OUTPUT"
                 )
         for name in ("range", "space", "primaries", "transfer", "chroma"):
             old, new = getattr(merged, name), getattr(other, name)

@@ -1,4 +1,1 @@
-"""Reading of any video: the contents of a file, its frames by number, and its scenes.
-
-Everything that reads a video uses this package, which depends only on ffmpeg.
-"""
+"""Everything that uses ffmpeg: probing and reading of videos, scenes, frame codecs and quality."""

@@ -1,8 +1,8 @@
-"""Cuts between scenes, found by the differences between thumbnails of neighbouring frames.
+"""Detection of cuts between scenes by the differences between thumbnails of neighbouring frames.
 
-A cut changes the picture by more than the movement around it. A flash does so, too, but the picture
-before it returns. A picture that follows black begins a scene, which finds fades; dissolves are not
-found. docs/encode.md compares this with ffmpeg's scdet and PySceneDetect.
+A cut changes the picture by more than the movement around it. So does a flash, but after it the old
+picture returns. A picture after black begins a scene, which detects fades; dissolves are not
+detected. docs/encode.md compares this with ffmpeg's scdet and PySceneDetect.
 """
 
 from bisect import bisect_left
@@ -12,20 +12,20 @@ from itertools import pairwise
 import numpy as np
 
 WIDTH, HEIGHT = 16, 9  # pixels of a thumbnail
-# Two steps: the first is fast, and the second averages.
+# Scaling takes two steps: the first is fast, and the second averages.
 THUMBNAILS = f"scale=320:180:flags=fast_bilinear,scale={WIDTH}:{HEIGHT}:flags=area,format=gray"
-_SHORT = 0.5  # seconds that a flash, or the beginning of a fade, takes at most
-# A cut changes grey levels (0 to 255) by at least this on average, and by so many times what
-# the frames around change by.
+_SHORT = 0.5  # maximum seconds of a flash, or of the beginning of a fade
+# A cut changes grey levels (0 to 255) by at least _LEAST_JUMP on average, and by at least
+# _TIMES_AROUND times the changes between the _AROUND frames before and after it.
 _LEAST_JUMP, _TIMES_AROUND, _AROUND = 6, 2.5, 3
-_BLACK = 32  # no grey level of a black frame is higher
+_BLACK = 32  # grey levels of a black frame are lower
 
 
 def find_cuts(thumbnails: np.ndarray, times: Sequence[float]) -> list[int]:
     """Find the frames that begin a scene, except the first one.
 
     Args:
-        thumbnails: uint8 [frames, pixels], as the filters `THUMBNAILS` make them.
+        thumbnails: uint8 [frames, pixels], made by the filters `THUMBNAILS`.
         times: seconds at which the frames are shown.
     """
     jumps = np.array([0.0, *(_difference(old, new) for old, new in pairwise(thumbnails))])
@@ -48,7 +48,7 @@ def find_cuts(thumbnails: np.ndarray, times: Sequence[float]) -> list[int]:
 
 
 def _difference(thumbnail: np.ndarray, other: np.ndarray) -> float:
-    """Average the absolute differences of the pixels."""
+    """Compute the mean absolute difference of the pixels."""
     return float(np.abs(np.subtract(thumbnail, other, dtype=np.int16)).mean())
 
 
@@ -61,9 +61,9 @@ def _is_jump(jumps: np.ndarray, number: int) -> bool:
 def _find_return(
     thumbnails: np.ndarray, times: Sequence[float], jumps: np.ndarray, cut: int
 ) -> int | None:
-    """Find the frame soon after a flash that looks like the one before it; None: it is a cut.
+    """Find the frame soon after a flash that looks like the one before it; None if it is a cut.
 
-    They may differ by as much as the movement before the flash would have made of them.
+    They may differ by as much as the movement before the flash would have changed them.
     """
     movement = float(np.mean(jumps[max(cut - _AROUND, 0) : cut]))
     for number in range(cut + 1, len(thumbnails)):

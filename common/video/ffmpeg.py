@@ -1,4 +1,4 @@
-"""The ffmpeg program: which one is used, how it is run, and why it failed."""
+"""The ffmpeg program: the choice of one, its runs, and its errors."""
 
 import contextlib
 import ctypes
@@ -21,7 +21,7 @@ from ..base.errors import UserError
 
 _PURPOSES = {"libx264": "encoding frames (x264)", "libvmaf": "measuring VMAF"}
 # Demuxers of video containers and elementary streams. Playlists, manifests and file lists (DASH,
-# HLS, concat ...) must stay out: an uploaded one could make us read any file that it names.
+# HLS, concat ...) are left out: an uploaded one could make us read any file that it names.
 # Still pictures are read through Pillow.
 _DEMUXERS = (
     "mov matroska avi mpegts mpeg mpegvideo flv live_flv asf ogg mxf gxf rm wtv nut dv nsv ivf "
@@ -32,7 +32,7 @@ _LIMITS = {"protocol_whitelist": "file,pipe,fd", "format_whitelist": _DEMUXERS.r
 _QUIET = ("-hide_banner", "-nostats", "-nostdin", "-y")
 _DIE_WITH_PARENT = 1  # Linux's PR_SET_PDEATHSIG
 _PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
-# Messages of ffmpeg that only follow from an error in an earlier line.
+# Messages of ffmpeg that are mere consequences of an error in an earlier line.
 _CONSEQUENCES = re.compile(
     r"Error (submitting|processing|while|opening|parsing|initializing|sending|reinitializing)"
     r"|Decoding error|Task finished|Terminating thread|Could not open encoder|Nothing was written"
@@ -45,8 +45,8 @@ _CONSEQUENCES = re.compile(
 def binary(needs: str | None = None) -> str:
     """Find the ffmpeg to use: one with x264 (`libx264`) or VMAF (`libvmaf`) if that is needed.
 
-    It is the one that IMAGEIO_FFMPEG_EXE names, if that is set; otherwise the system's, if it has
-    both; otherwise the one that comes with imageio-ffmpeg.
+    If IMAGEIO_FFMPEG_EXE is set, it names the ffmpeg; otherwise the system's is used if it has
+    both, or else the one that comes with imageio-ffmpeg.
 
     Raises:
         UserError: there is none, or it lacks what is needed.
@@ -98,14 +98,14 @@ def input_arguments(path: Path, strict: bool = False) -> list[object]:
     """
     words: list[object] = ["-err_detect", "explode", "-xerror"] if strict else []
     words += [word for name, value in _LIMITS.items() for word in (f"-{name}", value)]
-    # The protocol is named so that no file name can be taken for another one (concat:, http:).
+    # With the protocol stated, no file name can be taken for one (concat:, http:).
     return [*words, "-i", f"file:{path}"]
 
 
 def input_graph(path: Path, framerate: int | None = None):
-    """Open the pictures of a file for an ffmpeg-python graph; damage in them is an error."""
+    """Open a file's video for an ffmpeg-python graph that fails at the first damage."""
     options: dict[str, Any] = {"framerate": framerate} if framerate else {}
-    # ffmpeg-python wants text but file names are bytes: `graph_arguments` makes them bytes again.
+    # ffmpeg-python needs text, but file names are bytes: `graph_arguments` converts them back.
     name = os.fsencode(path).decode("latin-1")
     options |= {"err_detect": "explode", "threads": 1, "reinit_filter": 0, **_LIMITS}
     return ffmpeg.input(f"file:{name}", **options)["v:0"]
@@ -126,15 +126,15 @@ def start(
     errors: IO[bytes] | None = None,
     **pipes: Any,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run ffmpeg with these arguments; it is killed if the block ends early or this process dies.
+    """Run ffmpeg with these arguments; kill it if the block ends early or this process dies.
 
     Args:
-        needs: as for `binary`, which finds the program unless `program` is given.
-        errors: an open file for its messages.
+        needs: argument of `binary`, which finds the program unless `program` is given.
+        errors: an open file for ffmpeg's messages.
         pipes: further arguments of `subprocess.Popen`.
 
     Raises:
-        RuntimeError: it failed; the message is its reason, unless `pipes` take its stderr.
+        RuntimeError: it failed; the message is the reason, unless `pipes` take its stderr.
     """
     command = [program or binary(needs), *_QUIET, "-loglevel", loglevel, *words]
     given = [word if isinstance(word, bytes) else os.fsencode(str(word)) for word in command]
@@ -142,7 +142,7 @@ def start(
         errors = errors or stack.enter_context(unnamed_file())
         process: subprocess.Popen[bytes]
         pipes = {"stdin": subprocess.DEVNULL, "stderr": errors, **pipes}
-        process = stack.enter_context(subprocess.Popen(given, preexec_fn=_end_with_us, **pipes))
+        process = stack.enter_context(subprocess.Popen(given, preexec_fn=_die_with_parent, **pipes))
         # Registered last and so run first: a reader that stops early must not wait for ffmpeg.
         stack.callback(process.kill)
         yield process
@@ -154,8 +154,7 @@ def start(
             raise RuntimeError(find_reason(errors.read()) or f"ended with {process.returncode}")
 
 
-def _end_with_us() -> None:
-    # ffmpeg ends with this process, even if that is killed by SIGKILL.
+def _die_with_parent() -> None:
     if _PRCTL:
         _PRCTL(_DIE_WITH_PARENT, signal.SIGKILL)
 
@@ -184,7 +183,7 @@ def run(words: Sequence[object], data: bytes = b"", **options: Any) -> bytes:
 
 @contextlib.contextmanager
 def report_unreadable(name: object) -> Iterator[None]:
-    """Report that ffmpeg failed as a UserError: the file `name` cannot be read as a video."""
+    """Turn a failure of ffmpeg into a UserError: the file `name` cannot be read as a video."""
     try:
         yield
     except RuntimeError as error:
@@ -192,7 +191,7 @@ def report_unreadable(name: object) -> Iterator[None]:
 
 
 def find_reason(log: bytes) -> str:
-    """Find why ffmpeg failed: the first line of its log that does not follow from another.
+    """Find why ffmpeg failed: the first line of its log that is not a consequence of another.
 
     Names and addresses of components, such as [h264 @ 0x55...], are removed.
     """

@@ -1,4 +1,4 @@
-"""What levels are coded with: H.264 at a QP, or JPEG at a quality factor."""
+"""The codecs of levels: H.264 at a QP, or JPEG at a quality factor."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def round_half_up(level: float) -> int:
 
 
 class Codec(NamedTuple):
-    """A way to code a frame, RGB uint8 [height, width, 3] with even sides, at a whole level."""
+    """A codec of frames, RGB uint8 [height, width, 3] with even sides, at integer levels."""
 
     unit: str
     levels: range  # from the finest to the coarsest

@@ -1,7 +1,7 @@
 """Frames of a video by number, as stored or as RGB.
 
-Frames are counted here, as they come from the decoder, and not by a filter: a filter would count
-from 0 again when size or colours change, and its arguments would grow with the video.
+Frames are counted here and not by a filter of ffmpeg, which would restart from 0 when size or
+colours change, and whose arguments would grow with the video.
 """
 
 import contextlib
@@ -16,21 +16,21 @@ from .ffmpeg import input_arguments, open_reader, report_unreadable, run
 from .h264 import SCALER
 from .probe import FrameFormat, Video
 
-# Formats of known frame size: planes of whole bytes, chroma dimensions rounded up.
+# Planar formats, whose frame size is known: values of 1 or 2 bytes, chroma sides rounded up.
 _PLANAR = {
     f"yuv{range_}{chroma}p{depth}": (chroma, 1 if not depth else 2)
     for range_ in ("", "j")
     for chroma in ("420", "422", "444")
     for depth in ("", "10le", "12le")
 } | {"gray": ("gray", 1), "gray10le": ("gray", 2), "gray12le": ("gray", 2)}
-# Bytes of frames converted to RGB together; and of the pipe, Linux's limit for users.
+# Bytes of frames to convert to RGB at a time, and of the pipe (Linux's limit for users).
 _BATCH, _PIPE = 2**25, 2**20
 
 
 def read_frames(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
     """Yield frames of a video by number, from 0, in rising order: RGB, uint8 [height, width, 3].
 
-    Each has its own size, and is converted by its own matrix and range (BT.601 if untagged).
+    Each keeps its size, and is converted by its own matrix and range (BT.601 if untagged).
 
     Raises:
         UserError: the video cannot be read, or ends before the last number.
@@ -38,7 +38,7 @@ def read_frames(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
     if video.format.pixel_format in _PLANAR and _is_uniform(video):
         yield from _read_planar(video, numbers)
         return
-    # Rare: if sizes or formats change, ffmpeg converts all frames to RGB.
+    # In the rare case that sizes or formats change, ffmpeg converts all frames to RGB.
     graph = f"scale=flags={SCALER},format=rgb24"
     formats = map(video.format_at, range(video.frames))
     sizes = (each.width * each.height * 3 for each in formats)
@@ -95,7 +95,7 @@ def _convert(frame_format: FrameFormat, frames: Sequence[bytes]) -> Iterator[np.
 
 
 def colour_tags(frame_format: FrameFormat) -> str:
-    """Make the filter of ffmpeg that sets the colour tags of `frame_format`."""
+    """Make the ffmpeg filter that sets the colour tags of `frame_format`."""
     tags = {
         "range": frame_format.range,
         "colorspace": frame_format.space,
@@ -115,12 +115,12 @@ def read_raw(
     numbers: Sequence[int],
     reinit: bool = False,
 ) -> Iterator[tuple[int, bytes]]:
-    """Read the frames with these numbers, in rising order: each number, and the raw bytes.
+    """Yield the raw bytes of the frames with these numbers, in rising order, after their number.
 
     Args:
-        words: arguments of ffmpeg that convert all frames.
-        sizes: size of each converted frame in bytes.
-        reinit: rebuild the filters when frames change.
+        words: arguments of ffmpeg that convert the frames.
+        sizes: the size of each converted frame in bytes.
+        reinit: whether to rebuild the filters when frames change.
 
     Raises:
         UserError: the video cannot be read, or ends before the last number.

@@ -1,17 +1,17 @@
 """H.264 frames through ffmpeg: encode at a QP and decode.
 
-Colour: a frame is RGB, uint8 [height, width, 3]. One rule converts between RGB and the codec's YUV
-in every command: 8-bit 4:2:0, limited range, BT.601 (`MATRIX`), by ffmpeg's scaler with the flags
-`SCALER`: bicubic chroma at the position H.264 gives it, accurate rounding, and arithmetic that is
-the same on every processor. The headers of streams made here say so. If a foreign stream names
-another matrix or range, that is used; one that names none is BT.601, as in every ffmpeg tool.
+Colour: a frame is RGB, uint8 [height, width, 3]. All commands convert between RGB and the codec's
+YUV in the same way: 8-bit 4:2:0, limited range, BT.601 (`MATRIX`), by ffmpeg's scaler with the
+flags `SCALER`: bicubic chroma at H.264's position, accurate rounding, and arithmetic that is the
+same on every processor. Our streams state this in their headers. Foreign streams are converted by
+the matrix and range that they state, or by BT.601, ffmpeg's default.
 
-x264: `X264` holds the settings of every encode. Rate control is constant QP. As in all x264
-streams, including VideoSet's, the nominal QP is that of the P frames, and an intra frame is coded 3
-steps finer. One thread gives the same bits on any machine. The `user data` header (x264's own name
-and options, some 600 bytes) is removed because it is not part of the picture.
+x264: all encodes use the settings `X264`. Rate control is constant QP. As in all x264 streams,
+including VideoSet's, the nominal QP is that of P frames, and intra frames are coded 3 steps finer.
+One thread gives the same bits on any machine. The `user data` header (x264's name and options,
+about 600 bytes) is removed because it is not part of the picture.
 
-`framerate` (1/s) is for bare H.264 streams, which need not state theirs.
+`framerate` (1/s) is for bare H.264 streams, which need not state it.
 """
 
 import functools
@@ -47,7 +47,7 @@ X264 = {
     "bsf:v": "filter_units=remove_types=6",
 }
 _TAGS = {"colorspace": "smpte170m", "color_range": "tv"}  # in the headers of streams made here
-FINEST_OF_EACH = 4
+FINEST_OF_EACH = 4  # QP of `encode_each`
 _TERMS = 50  # frames selected by one ffmpeg, each a term of the filter expression
 
 
@@ -60,16 +60,16 @@ def encode(rgb: np.ndarray, qp: int) -> bytes:
 def encode_each(frames: Sequence[np.ndarray], qps: Sequence[Sequence[int]]) -> list[list[bytes]]:
     """Encode each of several frames of one size at each of its QPs, in one run of x264.
 
-    The streams decode to the same pixels as those of `encode`. That holds for QPs from
-    `FINEST_OF_EACH` on: x264 encodes the frames repeatedly in one all-intra stream, with a zone
-    per QP, and a zone has no QP below 1, which is the nominal 4.
+    The streams decode to the same pixels as those of `encode`. x264 encodes the frames repeatedly
+    in one all-intra stream with a zone per QP. A zone's QP is at least 1, which corresponds to the
+    nominal 4, `FINEST_OF_EACH`.
 
     Returns:
         The H.264 streams of each frame, one per QP.
     """
     each = [qp for of_frame in qps for qp in of_frame]
     if min(each) < FINEST_OF_EACH:
-        raise ValueError(f"QPs from {FINEST_OF_EACH} on, not {min(each)}")
+        raise ValueError(f"QPs must be at least {FINEST_OF_EACH}, not {min(each)}")
     # A zone at the very first frame has no effect. Every frame begins with a delimiter.
     zones = "/".join(f"{index},{index},q={qp - 3}" for index, qp in enumerate(each, 1))
     params = f"keyint=1:aq-mode=0:mbtree=0:aud=1:zones={zones}"
@@ -170,12 +170,12 @@ def x264_version() -> str:
 
 
 def stream_input(path: str = "pipe:"):
-    """Open an H.264 stream for a graph."""
+    """Open an H.264 stream for an ffmpeg-python graph."""
     return ffmpeg.input(path, format="h264", threads=1)
 
 
 def yuv_input(rgb: np.ndarray, path: str = "pipe:"):
-    """Open RGB frames of the size of `rgb` for a graph, as the YUV that is coded and measured."""
+    """Open RGB frames of the size of `rgb` for a graph, and convert them to our YUV."""
     size = f"{rgb.shape[1]}x{rgb.shape[0]}"
     raw = ffmpeg.input(path, format="rawvideo", pix_fmt="rgb24", s=size, threads=1)
     scaled = raw.filter("scale", out_color_matrix=MATRIX, out_range="tv", flags=SCALER)
@@ -183,7 +183,7 @@ def yuv_input(rgb: np.ndarray, path: str = "pipe:"):
 
 
 def repeat_frames(video, counts: Sequence[int]):
-    """Show each frame of a video in a graph as often as `counts` says, one after the other."""
+    """Repeat the frames of a video in a graph, in order, each as often as its count."""
     branches = video.filter_multi_output("split", len(counts))
     shown = [
         branches[number]
@@ -196,13 +196,13 @@ def repeat_frames(video, counts: Sequence[int]):
 
 
 def _ppm_arguments(yuv, **options: object) -> list[object]:
-    """Convert YUV to PPM files in RGB by the stream's own matrix and range; BT.601 by default."""
+    """Make the arguments that convert YUV to PPM files by the stream's own matrix and range."""
     rgb = yuv.filter("scale", flags=SCALER).filter("format", "rgb24")
     return graph_arguments(rgb.output("pipe:", format="image2pipe", vcodec="ppm", **options))
 
 
 def _read_ppm(pipe: IO[bytes], count: int) -> Iterator[np.ndarray]:
-    """Read up to `count` pictures from binary PPM files in a row, as far as they are complete."""
+    """Yield up to `count` pictures from concatenated PPM files, ignoring an incomplete last one."""
     for _ in range(count):
         if pipe.readline() != b"P6\n":
             return

@@ -1,4 +1,4 @@
-"""JPEG frames through Pillow: encode at a quality factor, decode."""
+"""JPEG frames through Pillow: encode at a quality factor, and decode."""
 
 import io
 
@@ -20,6 +20,6 @@ def decode(stream: bytes) -> np.ndarray:
 
 
 def encoder() -> str:
-    """Name what `encode` encodes with, and its version."""
+    """Name the encoder's libraries with their versions."""
     library = "libjpeg-turbo" if features.check("libjpeg_turbo") else "libjpeg"
     return f"Pillow {PIL.__version__}, {library} {features.version('jpg')}"

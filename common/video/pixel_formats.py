@@ -58,7 +58,7 @@ def list_supported(library: str) -> tuple[str, ...]:
 
 
 def choose_coded(name: str, library: str) -> PixelFormat:
-    """Choose the pixel format in which an encoder codes pictures of the format `name`.
+    """Choose the pixel format in which an encoder encodes pictures of the format `name`.
 
     Depth and chroma subsampling are kept if the encoder supports them; RGB and grey become 4:2:0,
     which every player supports.
@@ -67,7 +67,7 @@ def choose_coded(name: str, library: str) -> PixelFormat:
     chroma = "420" if has.rgb or has.chroma == "gray" else has.chroma
     depths = [depth for depth in (12, 10, 8) if depth <= has.depth] or [8]
     if has.depth == 9:
-        depths = [10, 8]  # nothing is lost
+        depths = [10, 8]  # 10 is lossless
     takes = list_supported(library)
     for depth in depths:
         for subsampling in dict.fromkeys((chroma, "420")):

@@ -1,4 +1,4 @@
-"""Probing of video files by decoding them once from end to end, so that damage is found."""
+"""Probing of video files by decoding them completely, which also detects damage."""
 
 import re
 from collections import deque
@@ -24,14 +24,14 @@ _COLOURS = re.compile(
     r"color_range:(?P<range>\S+) color_space:(?P<space>\S+)"
     r" color_primaries:(?P<primaries>\S+) color_trc:(?P<transfer>\S+)"
 )
-# Streams in a group are indented further than others; a language may be any word.
+# Streams in a group are indented further; a language may be any word.
 _STREAM = re.compile(r" {2,6}Stream #0:(\d+)(?:.*?: (\w+): (\w+)(.*))?")
 _DISPOSITIONS = re.compile(
     r"\((default|dub|original|comment|lyrics|karaoke|forced|hearing_impaired|visual_impaired"
     r"|clean_effects|captions|descriptions|dependent)\)"
 )
 _DOLBY_VISION = re.compile(r" {4,}(DOVI configuration record:.*)")
-_CUT_SHORT = "File ended prematurely"  # only a warning in ffmpeg
+_CUT_SHORT = "File ended prematurely"  # a mere warning of ffmpeg
 _UNKNOWN = ("unknown", "unspecified", "reserved", "N/A")
 _LINES_KEPT = 200  # of ffmpeg's log, to find the reason of a failure
 
@@ -51,7 +51,7 @@ class FrameFormat(NamedTuple):
 
     @property
     def layout(self) -> tuple[int, int, str]:
-        """What a decoder's buffers depend on: width, height and pixel format."""
+        """Width, height and pixel format, which determine a decoder's buffers."""
         return self.width, self.height, self.pixel_format
 
 
@@ -66,7 +66,7 @@ class Stream(NamedTuple):
 
     @property
     def is_video(self) -> bool:
-        """Whether it is a video, and not a cover picture."""
+        """Whether it is a video other than a cover picture."""
         return self.kind == "Video" and not self.cover
 
 
@@ -75,10 +75,10 @@ class Video(NamedTuple):
 
     path: Path
     formats: list[tuple[int, FrameFormat]]  # each with its first frame, in order
-    times: list[float]  # seconds from the first frame to each frame, and to the end of the last
+    times: list[float]  # of each frame, and of the end of the last, in seconds from the first
     cuts: list[int]  # first frames after a cut
-    start: float  # seconds from the file's start, which may be its sound's, to the first frame
-    interlaced: int | None  # the first interlaced frame
+    start: float  # of the first frame, in seconds from the file's start, which may be its sound's
+    interlaced: int | None  # number of the first interlaced frame
     side_data: list[str]  # of the first frame and of the stream, as ffmpeg prints it
     chapters: bool  # whether the file has chapters
     streams: list[Stream]
@@ -102,13 +102,13 @@ class Video(NamedTuple):
 
 def first_of_each_second(times: Sequence[float]) -> list[int]:
     """Select the first frame at or after each of 0, 1, 2 ... seconds; a second may have none."""
-    # Time stamps are ticks of any length: 0.9999 of a second is one second.
+    # Time stamps are rounded to ticks of any length: 0.9999 s counts as 1 s.
     seconds = np.maximum.accumulate((np.array(times) + 1e-3).astype(int))
     return np.unique(seconds, return_index=True)[1].tolist()
 
 
 def probe(path: Path, framerate: int | None = None) -> Video:
-    """Decode a video and describe its contents; memory grows by only some bytes per frame.
+    """Decode a video and describe its contents; memory grows by only a few bytes per frame.
 
     Args:
         framerate: frames per second of a bare H.264 stream that does not state it.
@@ -123,7 +123,7 @@ def probe(path: Path, framerate: int | None = None) -> Video:
                 raise UserError(f"{path}: cannot be read as a video (it is empty)")
     except OSError as error:
         raise UserError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    # The graph is not rebuilt when frames change, which would restart the count.
+    # Rebuilding the graph when frames change would restart the count.
     words: list[object] = ["-reinit_filter", 0]
     words += ["-framerate", framerate] if framerate else []
     words += [*input_arguments(path, strict=True), "-map", "0:V:0"]
@@ -131,7 +131,7 @@ def probe(path: Path, framerate: int | None = None) -> Video:
     words += ["-f", "rawvideo", "-"]
     # All streams are mapped, since in some formats time begins with the first one in use.
     words += ["-map", 0, "-c", "copy", "-copy_unknown", "-f", "null", "-"]
-    found, log = _Found(), deque[str](maxlen=_LINES_KEPT)
+    found, log = _Parser(), deque[str](maxlen=_LINES_KEPT)
     with unnamed_file() as thumbnails:
         try:
             with open_reader(words, "stderr", loglevel="info", stdout=thumbnails) as messages:
@@ -140,7 +140,7 @@ def probe(path: Path, framerate: int | None = None) -> Video:
                     if not found.parse(text):
                         log.append(text)
         except RuntimeError:
-            why = _explain(path, found, find_reason("\n".join(_errors(log)).encode()))
+            why = _explain(path, found, find_reason("\n".join(_select_errors(log)).encode()))
             raise UserError(f"{path}: cannot be read as a video ({why})") from None
         if not found.times:
             raise UserError(f"{path}: cannot be read as a video (no frames in it)")
@@ -153,8 +153,8 @@ def probe(path: Path, framerate: int | None = None) -> Video:
     return found.video(path, find_cuts(pixels, found.times))
 
 
-class _Found:
-    """Contents of a video, collected from the output of ffmpeg."""
+class _Parser:
+    """Parser of ffmpeg's output, which collects the contents of a video."""
 
     def __init__(self) -> None:
         self.formats: list[tuple[int, FrameFormat]] = []
@@ -209,10 +209,10 @@ class _Found:
             self.formats.append((len(self.times) - 1, frame_format))
 
     def video(self, path: Path, cuts: list[int]) -> Video:
-        """Describe the video, after its last frame was parsed."""
+        """Describe the video after all lines have been parsed."""
         first, count = self.times[0], len(self.times)
         times = [time - first for time in self.times]
-        # If the duration of the last frame is not stated, it is the average of all others.
+        # If the duration of the last frame is not stated, it is the mean of the others.
         last = self.duration or (times[-1] / (count - 1) if count > 1 else _FRAME_SECONDS)
         return Video(
             path=path,
@@ -240,16 +240,16 @@ def _reduce(aspect: str) -> str:
     return "1/1" if across == down or "0" in (across, down) else aspect
 
 
-def _errors(log: Iterable[str]) -> Iterator[str]:
-    """Select the lines that may be a reason, not a description of an input or output."""
+def _select_errors(log: Iterable[str]) -> Iterator[str]:
+    """Select the lines that may state an error, not those that describe inputs and outputs."""
     return (line for line in log if line and not line.startswith((" ", "Input", "Output", "frame=",
             "Stream mapping", "Press")) and not line.startswith("[out#"))  # fmt: skip
 
 
-def _explain(path: Path, found: _Found, reason: str) -> str:
-    """Explain why a video cannot be read, and what helps."""
+def _explain(path: Path, found: _Parser, reason: str) -> str:
+    """Explain why a video cannot be read, and suggest a remedy."""
     if "Packet corrupt" in reason:
-        remedy = "ffmpeg -i INPUT -map 0 -c copy OUTPUT.mkv goes on without them"
+        remedy = "ffmpeg -i INPUT -map 0 -c copy OUTPUT.mkv skips them"
         return f"packets are missing, or their counters jump; {remedy}"
     if found.times:
         return f"damaged {found.times[-1] - found.times[0]:.1f} s after its start: {reason}"
@@ -266,7 +266,7 @@ def _explain(path: Path, found: _Found, reason: str) -> str:
 
 
 def _starts_between_key_frames(path: Path) -> bool:
-    """Whether the container says that the first packet of the video is not a key frame."""
+    """Check whether the container marks the first packet of the video as no key frame."""
     words = [*input_arguments(path), "-map", "0:V:0", "-c", "copy", "-copyinkf", "-frames:v", 1]
     try:
         listed = run([*words, "-f", "framecrc", "-"]).decode()

@@ -1,8 +1,8 @@
 """PSNR, SSIM and VMAF of frames and of videos.
 
-They are taken between 4:2:0 frames. PSNR (dB) and SSIM are those of luma, as is VMAF, which uses
-libvmaf's default model. Each frame is scored as a still, also within a video: VMAF's motion
-feature, which raises the scores of moving pictures, is forced to zero.
+Frames are compared in 4:2:0. PSNR (dB), SSIM and VMAF are those of luma; VMAF uses libvmaf's
+default model. Even in a video, each frame is scored as a still: VMAF's motion feature, which raises
+the scores of moving pictures, is forced to zero.
 """
 
 import functools
@@ -24,7 +24,7 @@ from .h264 import ffmpeg_version, repeat_frames, stream_input, x264_version, yuv
 
 _STILL = "version=vmaf_v0.6.1:motion.motion_force_zero=true"
 _LOG = {"log_fmt": "json", "log_path": "/dev/stdout"}
-# What ffmpeg's metric filters print at the end of a run.
+# Patterns of the scores that ffmpeg's filters print at the end of a run.
 _SCORES = {"psnr": r"PSNR y:(\S+)", "ssim": r"SSIM Y:(\S+)", "vmaf": r"VMAF score: (\S+)"}
 
 
@@ -35,7 +35,7 @@ def measure(
 
     Args:
         reference: RGB, uint8 [height, width, 3].
-        distorted: a frame of the same size, or the H.264 stream of one, as `h264.encode` makes it.
+        distorted: a frame of the same size, or its H.264 stream, as from `h264.encode`.
     """
     data = distorted if isinstance(distorted, bytes) else distorted.tobytes()
     with (
@@ -49,7 +49,7 @@ def measure(
         )
         compared = compared.filter("setpts", "PTS-STARTPTS")
         references = yuv_input(reference).filter_multi_output("split", len(metrics))
-        # Each metric filter hands its first input on to the next.
+        # Each metric filter passes its first input on to the next one.
         for number, metric in enumerate(metrics):
             name = "libvmaf" if metric == "vmaf" else metric
             compared = ffmpeg.filter([compared, references[number]], name)
@@ -68,10 +68,10 @@ def measure(
 def score_streams(
     references: Sequence[np.ndarray], streams: Sequence[Sequence[bytes]]
 ) -> list[list[float]]:
-    """Measure the VMAF of several H.264 streams of each of some frames of one size, in one run.
+    """Measure the VMAF of several H.264 streams per frame, for frames of one size, in one run.
 
-    The scores are those of `measure`. A lossless stream (QP 0) must be the only one: ffmpeg decodes
-    lossy ones after it wrongly.
+    The scores equal those of `measure`. A lossless stream (QP 0) must be the only one: ffmpeg does
+    not decode lossy ones after it correctly.
     """
     frames = b"".join(frame.tobytes() for frame in references)
     with unnamed_file(b"".join(itertools.chain(*streams))) as file:
@@ -90,7 +90,7 @@ def score_video(distorted: Path, reference: Path, count: int, graph: str = "null
 
     Args:
         count: the number of frames.
-        graph: filters of ffmpeg that convert the frames of the reference to those encoded.
+        graph: ffmpeg filters that convert the frames of the reference to the encoded ones.
 
     Raises:
         RuntimeError: ffmpeg failed, or the number of frames is not `count`.
@@ -105,7 +105,7 @@ def score_video(distorted: Path, reference: Path, count: int, graph: str = "null
     words += ["-lavfi", f"{pair},format=yuv420p[b];[a][b]{vmaf}", "-f", "null", "-"]
     scores = _read_vmaf(words)
     if len(scores) != count:
-        raise RuntimeError(f"{len(scores)} frames in place of {count}")
+        raise RuntimeError(f"{len(scores)} frames instead of {count}")
     return scores
 
 
@@ -122,7 +122,7 @@ def _read_vmaf(words: Sequence[object], data: bytes = b"", **options: object) ->
 
 @functools.cache
 def metric() -> str:
-    """Name the VMAF that is measured here, with libvmaf's version.
+    """Name libvmaf's version and VMAF's model.
 
     Raises:
         UserError: this ffmpeg was built without libvmaf.

@@ -1,11 +1,11 @@
-"""Scenes of a video, from its cuts."""
+"""Scenes of a video, derived from its cuts."""
 
 from itertools import pairwise
 from typing import NamedTuple
 
 from .probe import Video
 
-_SHORTEST = 0.5  # seconds; shorter scenes are joined to the one before
+_SHORTEST = 0.5  # seconds; shorter scenes are merged into the previous one
 
 
 class Scene(NamedTuple):
@@ -22,7 +22,7 @@ class Scene(NamedTuple):
         return self.end - self.first
 
     def sample(self, count: int) -> list[int]:
-        """Choose up to `count` frames, each in the middle of an equal part of the scene."""
+        """Choose up to `count` frames, one in the middle of each equal part of the scene."""
         count = min(count, self.frames)
         return [self.first + int((part + 0.5) * self.frames / count) for part in range(count)]
 
@@ -36,8 +36,8 @@ class Scene(NamedTuple):
 def find_scenes(video: Video) -> list[Scene]:
     """Find the scenes of a video, in order.
 
-    A change of frame size or pixel format always begins a scene, however short, because the two
-    parts were encoded differently.
+    A change of frame size or pixel format always begins a scene, however short, because the parts
+    were encoded differently.
     """
     times, last = video.times, video.frames
     changed = [
