@@ -509,7 +509,7 @@ def test_what_test_says_of_damaged_files(folder, coded, command, tmp_path):
     given = ["MJLAT.py", "test", "--data_dir", tmp_path, "--model_weights_path", folder]
     given += ["--result_path", tmp_path / "results"]
     bad = tmp_path / "test" / "a b9.png.latent"
-    one_line(command(*given), 1, bad, "; --skip_bad goes on")
+    one_line(command(*given), 1, bad, "; --skip_bad skips")
     done = command(*given, "--skip_bad")
     assert done.returncode == 0
     assert f"skipped {bad}" in done.stderr

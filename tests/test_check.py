@@ -44,7 +44,7 @@ def write_levels(root, split, levels):
 
 def test_a_good_folder(root):
     report = check(root)
-    alone = "1 image with levels says little, and gives no interval of errors"
+    alone = "1 image with levels is too few for a confidence interval of errors"
     assert report.warnings == [f"test: {alone}"]
     assert report.errors == []
     assert "test: 1 image with levels" in "\n".join(report.there)
