@@ -95,7 +95,7 @@ def flash(frames: Frames, at: Sequence[int], lights: Sequence[float]) -> Frames:
 
 
 def make_clips(photos: Sequence[Path], videos: Path) -> Iterator[Clip]:
-    """Make the clips."""
+    """Make the thirteen clips from photographs and the sample videos."""
     bunny, bikes, cars = (
         videos / f"{name}.mp4" for name in ("bigbuckbunny", "bikes", "car-detection")
     )

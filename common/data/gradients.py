@@ -4,22 +4,22 @@ import numpy as np
 from PIL import Image
 
 PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
-SCALES = (1, 2, 4)  # reduction factors of the frame
+REDUCTIONS = (1, 2, 4)  # factors that the frame is reduced by
 
 
 def gradient_percentiles(frame: np.ndarray) -> np.ndarray:
     """Measure how busy a frame is: float64 [44].
 
     The features are the logarithms of percentiles of the gradient's length and of the Laplacian's
-    magnitude, at each of `SCALES`, and the mean and standard deviation of luma.
+    magnitude, at each of `REDUCTIONS`, and the mean and standard deviation of luma.
 
     Args:
         frame: blue-green-red, 0 to 255, [height, width, 3].
     """
     luma = Image.fromarray(frame[..., ::-1].astype(np.uint8)).convert("L")
     numbers = []
-    for scale in SCALES:
-        y = np.asarray(luma.reduce(scale), np.float32)
+    for factor in REDUCTIONS:
+        y = np.asarray(luma.reduce(factor), np.float32)
         gradient = np.hypot(np.diff(y, axis=0)[:, :-1], np.diff(y, axis=1)[:-1])
         around = y[:-2, 1:-1] + y[2:, 1:-1] + y[1:-1, :-2] + y[1:-1, 2:]
         for magnitude in (gradient, np.abs(4 * y[1:-1, 1:-1] - around)):

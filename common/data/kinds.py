@@ -130,7 +130,7 @@ _PILLOW = _PillowSettings()
 
 @functools.lru_cache(1)
 def _formats() -> list[str]:
-    """Picture formats that Pillow can read here, including those of installed plugins."""
+    """List the picture formats that Pillow can read here, including those of plugins."""
     with contextlib.suppress(ImportError):
         import pillow_heif
 

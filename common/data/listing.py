@@ -50,12 +50,12 @@ def files_below(folder: Path) -> Iterator[Path]:
         message = f"{str(error.strerror).lower()}; make it readable, or move it away"
         raise UserError(f"{error.filename}: {message}")
 
-    for place, folders, names in os.walk(folder, onerror=refuse):
+    for parent, folders, names in os.walk(folder, onerror=refuse):
         if HIDDEN in folders:
             folders.clear()
             continue
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(place, name) for name in names if not name.startswith("."))
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 
 def sort_files(folder: Path, kinds: Collection[str]) -> Listing:

@@ -14,7 +14,7 @@ from ..video.frame_codecs import round_half_up
 class Frame(NamedTuple):
     """A frame as made from its content: RGB images and its row of the manifest."""
 
-    name: str  # of its files, without suffix
+    name: str  # of the files, without suffix
     images: Sequence[np.ndarray]  # source, JND1, JND2, JND3: uint8 [height, width, 3]
     row: dict[str, str]  # manifest columns other than `file`, `split` and `content`
 
@@ -35,7 +35,7 @@ class Dataset:
 
     groups: list[list[Content]]  # contents of one group show the same picture
     options: dict[str, Any]  # everything that the result depends on, as JSON except `inputs`
-    notes: list[str]  # on what was left out, one line each
+    notes: list[str]  # on inputs that were left out, one line each
     augmented_splits: Sequence[str] = ()
 
 

@@ -51,7 +51,7 @@ class Prepared:
     levels: np.ndarray  # float [frames, 3]
     contact_sheet: Path
     counts: dict[str, int]  # frames by split
-    notes: list[str]  # on what was left out, one line each
+    notes: list[str]  # on inputs that were left out, one line each
 
 
 def prepare(

@@ -33,7 +33,7 @@ _STATISTICS = re.compile(
 class Container(NamedTuple):
     """A container format, and the streams that it supports."""
 
-    muxer: str  # ffmpeg's name of it
+    muxer: str  # ffmpeg's name of the format
     text: str  # ffmpeg's codec for text subtitles; empty: none are supported
     keeps: frozenset[str]  # text subtitle codecs that are copied unchanged
     covers: str  # where cover pictures are stored: "stream" or "attachment"; empty: nowhere

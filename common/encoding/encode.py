@@ -43,7 +43,7 @@ class EncodedVideo:
 
     labels: Labels  # of the levels
     target_vmaf: float | None  # that defines the level; None for viewers' labels
-    notes: list[str]  # what was changed or lost
+    notes: list[str]  # on what was changed or lost
     scenes: list[ScenePlan]
     input_bytes: int
     output_bytes: int | None = None  # None after a dry run

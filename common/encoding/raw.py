@@ -27,7 +27,7 @@ class RawVideo(NamedTuple):
     height: int
     tags: str  # ffmpeg's filter that sets the true colour tags
     mastering: Mastering | None
-    notes: list[str]  # what is changed or lost
+    notes: list[str]  # on what is changed or lost
 
     @property
     def frame_bytes(self) -> int:

@@ -27,8 +27,8 @@ from ..data.gradients import gradient_percentiles
 from .settings import TrainingSplit
 
 FOLDS = 5  # of contents; each is predicted by a regression on the other four
-# The kernel is exp(-WIDTH x squared distance / dimensions) of features with variance 1.
-WIDTH, RIDGE = 0.2, 0.03
+# The kernel is exp(-GAMMA x squared distance / dimensions) of features with variance 1.
+GAMMA, RIDGE = 0.2, 0.03
 
 
 def blend_targets(split: TrainingSplit, weight: float) -> TrainingSplit:
@@ -101,7 +101,7 @@ def distributions(features: np.ndarray) -> np.ndarray:
 
 
 def _build_regression(dimensions: int) -> TransformedTargetRegressor:
-    regression = KernelRidge(alpha=RIDGE, kernel="rbf", gamma=WIDTH / dimensions)
+    regression = KernelRidge(alpha=RIDGE, kernel="rbf", gamma=GAMMA / dimensions)
     # Centring makes it predict the mean, not 0, far from all frames that it was fitted on.
     return TransformedTargetRegressor(
         make_pipeline(StandardScaler(), regression), transformer=StandardScaler(with_std=False)

@@ -1,1 +1,1 @@
-"""Everything that uses ffmpeg: probing and reading of videos, scenes, frame codecs and quality."""
+"""Videos through ffmpeg: probing, frames, scenes and quality; and the codecs of single frames."""
