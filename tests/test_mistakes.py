@@ -126,7 +126,7 @@ MISTAKES = [
     (test_command("--data_dir", "negative"), 1, "line 1: level -30 is not within"),
     (test_command("--data_dir", "nan levels"), 1, "line 1: level nan is not within"),
     (test_command("--data_dir", "two"), 1, "line 1: 2 levels"),
-    (test_command("--data_dir", "phone"), 1, "3 .heic"),
+    (test_command("--data_dir", "phone"), 1, "3 files that are not pictures (.heic)"),
     (test_command("--data_dir", "file"), 1, "file/test: no such folder"),
     (test_command("--model_weights_path", "text"), 1, "LATJND1.h5: not a complete Keras HDF5"),
     (test_command("--model_weights_path", "folders"), 1, "folders: no LATJND1.h5 or BestModelJND1"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib
 import re
 import threading
 import warnings
@@ -132,11 +133,9 @@ _PILLOW = _PillowSettings()
 def _formats() -> list[str]:
     """List the picture formats that Pillow can read here, including those of plugins."""
     with contextlib.suppress(ImportError):
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
+        importlib.import_module("pillow_heif").register_heif_opener()
     with contextlib.suppress(ImportError):
-        import pillow_jxl  # noqa: F401
+        importlib.import_module("pillow_jxl")
     Image.init()
     return [each for each in _FORMATS if each in Image.OPEN]
 

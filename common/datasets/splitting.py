@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image
+from scipy.sparse.csgraph import connected_components
 
 from ..base.constants import SPLITS
 from ..base.errors import UserError
@@ -75,8 +76,6 @@ def make_thumbnail(rgb: np.ndarray) -> np.ndarray:
 
 def group_same_pictures(contents: Sequence, thumbnails: Sequence[np.ndarray]) -> list[list]:
     """Group the contents that show the same picture; most groups have one member."""
-    from scipy.sparse.csgraph import connected_components
-
     stacked = np.reshape(thumbnails, (-1, THUMBNAIL[0] * THUMBNAIL[1]))
     count, group_of = connected_components(stacked @ stacked.T > SAME_PICTURE, directed=False)
     groups: list[list] = [[] for _ in range(count)]

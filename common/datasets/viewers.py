@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 
 from ..base.constants import QP, QUALITY, SCALES
 from ..base.errors import UserError
@@ -105,8 +106,6 @@ def read_mcl_jci(path: Path) -> dict[int, Samples]:
     Raises:
         UserError: the file is not a workbook, or a row is damaged.
     """
-    import openpyxl
-
     try:
         check_regular(path)
         sheet = openpyxl.load_workbook(path, read_only=True).active

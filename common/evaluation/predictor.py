@@ -2,12 +2,13 @@
 
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ..base.constants import HEIGHT, WIDTH
-from ..base.errors import UserError, printable, say
+from ..base.errors import UserError
 from ..base.progress import Progress
 from ..data.frames import read_frame
 from ..data.side_by_side import write_side_by_side
@@ -24,6 +25,16 @@ _log = logging.getLogger(__name__)
 FEW = 10
 
 
+class PredictorResults(NamedTuple):
+    """The levels and errors of a test split, and where they are written."""
+
+    table: pd.DataFrame  # image, levels and, if known, labels of each image that can be read
+    few: pd.DataFrame  # the `FEW` rows with the largest errors or, without labels, the first
+    errors: pd.DataFrame | None  # `prediction_errors` by level
+    predictions: Path
+    frames: Path | None
+
+
 def evaluate_predictor(
     predictor: Predictor,
     split: Split,
@@ -32,8 +43,8 @@ def evaluate_predictor(
     batch_size: int,
     skip_bad: bool,
     overwrite: bool = False,
-) -> None:
-    """Predict the levels of a test split, print a summary, and write the results.
+) -> PredictorResults:
+    """Predict the levels of a test split, and write the results.
 
     The files in `result_path` are test_results.csv (only levels, as the published code writes
     them); test_predictions.csv (with a header and image names); test_metrics.csv, if levels are
@@ -45,33 +56,28 @@ def evaluate_predictor(
             `Predictor.predict`.
     """
     names = predictor.names
-    prefix = "" if predictor.description.multitask else names[0]
-    how = result_path, OF_PREDICTOR, overwrite, prefix
-    check_results(*how)
+    files = (
+        result_path,
+        OF_PREDICTOR,
+        overwrite,
+        "" if predictor.description.multitask else names[0],
+    )
+    check_results(*files)
     table = _tabulate(predictor, split, batch_size, skip_bad)
-    results, predictions, metrics, frames = clear_results(*how)
+    few, errors = _select_few(table, names), None
+    results, predictions, metrics, frames = clear_results(*files)
     write_csv(table[names], results, header=False, float_format="%.6f")
     write_csv(table, predictions, float_format="%.6f")
-    say(f"{len(table)} images, {len(split.images) - len(table)} skipped: {predictions}")
-    few = _select_few(table, names)
-    print(_format_images(few, names))
-    if len(few) < len(table):
-        known = f"{names[0]}_label" in table
-        which = f"{FEW} with the largest errors" if known else f"first {FEW}"
-        say(f"(the {which}; all are in {predictions})")
     if split.levels is not None:
         contents = split.contents[table.index]
-        errors = {
-            name: prediction_errors(table[name], table[f"{name}_label"], contents) for name in names
-        }
-        errors = pd.DataFrame(errors).T
-        write_csv(errors.rename_axis("level").reset_index(), metrics, float_format="%.6g")
-        print(_format_errors(errors, "contents" if split.labels else "images"))
-        if split.proxy_labels:
-            say(f"Labels: {split.proxy_labels}.")
-    if split.labels and not split.coded:
+        errors = pd.DataFrame(
+            prediction_errors(table[name], table[f"{name}_label"], contents) for name in names
+        ).set_index(pd.Index(names, name="level"))
+        write_csv(errors.reset_index(), metrics, float_format="%.6g")
+    with_frames = bool(split.labels) and not split.coded
+    if with_frames:
         _write_frames(frames, split, few, names[0])
-        say(f"each image next to its encode at the predicted {names[0]}: {frames}")
+    return PredictorResults(table, few, errors, predictions, frames if with_frames else None)
 
 
 def _tabulate(predictor: Predictor, split: Split, batch_size: int, skip_bad: bool) -> pd.DataFrame:
@@ -108,41 +114,6 @@ def _select_few(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
         return table[:FEW]
     errors = sum((table[name] - table[f"{name}_label"]).abs() for name in names)
     return table.loc[sorted(errors.nlargest(FEW).index)]
-
-
-def _format_images(table: pd.DataFrame, names: list[str]) -> str:
-    """Format the levels of each image and, if known, the true levels and errors."""
-    shown = table.image.map(printable)
-    width = max(len("image"), *shown.str.len())
-    known = f"{names[0]}_label" in table
-    lines = ["image".ljust(width) + "".join(f"{n:>7}{'   true  error' * known}" for n in names)]
-    for index, row in table.iterrows():
-        lines.append(shown[index].ljust(width))
-        for name in names:
-            lines[-1] += f"{row[name]:7.1f}"
-            if known:
-                label = row[f"{name}_label"]
-                lines[-1] += f"{label:7.1f}{row[name] - label:+7.1f}"
-    return "\n".join(lines)
-
-
-def _format_errors(errors: pd.DataFrame, drawn: str) -> str:
-    """Format the errors of each level, and their mean; the bootstrap drew `drawn`."""
-    count = errors.contents.iloc[0]
-    heading = f"mean error (95 % interval, over {count:.0f} {drawn})"
-    lines = [f"level  {heading}  error of always answering the median of these labels"]
-    for level, row in errors.iterrows():
-        interval = f"({row.mean_absolute_error_low:.2f} to {row.mean_absolute_error_high:.2f})"
-        error = f"{row.mean_absolute_error:5.2f}  {interval if count > 1 else '(unknown)'}"
-        baseline = f"{row.median_label_error:5.2f}  (median {row.median_label:g})"
-        lines.append(f"{level:7}{error:{len(heading)}}  {baseline}")
-    if len(errors) > 1:
-        error, baseline = errors.mean()[["mean_absolute_error", "median_label_error"]]
-        ratio = f"(ratio {error / baseline:.2f})" if baseline else ""
-        lines.append(
-            f"mean   {error:5.2f}{'':{len(heading) - 5}}  {baseline:5.2f}  {ratio}".rstrip()
-        )
-    return "\n".join(lines)
 
 
 def _write_frames(path: Path, split: Split, table: pd.DataFrame, level: str) -> None:

@@ -12,7 +12,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +20,8 @@ from ..base.arrays import read_arrays, write_arrays
 from ..base.constants import ENTROPY_SUFFIX
 from ..base.errors import UserError
 from ..base.files import OUR_PNG, check_regular, check_writable, checksum
+from ..base.framework import tf
 from ..base.temporary import lock, temporary_folder
-
-if TYPE_CHECKING:
-    from ..base.framework import tf
 
 _log = logging.getLogger(__name__)
 
@@ -91,8 +89,6 @@ def identity(
         targets: the training targets, such as the levels.
         files: the initial weights.
     """
-    from ..base.framework import tf
-
     names = (f"{image.name} {image.stat().st_size}".encode("utf-8", "replace") for image in images)
     return {
         **settings,
