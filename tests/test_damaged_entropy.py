@@ -58,5 +58,5 @@ def test_what_is_none_is_told(backbone, entropy_model, tmp_path, change):
     else:
         del values["backbone"]
     np.savez(path, **values)
-    with pytest.raises(UserError, match=r"Img\.entropy\.npz: not a whole file"):
+    with pytest.raises(UserError, match=r"Img\.entropy\.npz: not an entropy model, or damaged"):
         EntropyModel().read(path, backbone)
