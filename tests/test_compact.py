@@ -83,7 +83,7 @@ def test_it_blames_what_is_at_fault(whole, tmp_path, small_disk, capsys):
     for source, target, said in (
         (tmp_path / "none.h5", tmp_path / "new.h5", f"{tmp_path}/none.h5: no such file"),
         (tmp_path, tmp_path / "new.h5", f"{tmp_path}: cannot be read (Is a directory)"),
-        (tmp_path / "half.h5", tmp_path / "new.h5", f"{tmp_path}/half.h5: not a whole"),
+        (tmp_path / "half.h5", tmp_path / "new.h5", f"{tmp_path}/half.h5: not a complete"),
         (whole, disk / "new.h5", f"error: {disk}/new.h5: No space left on device"),
         (whole, file, f"{file}: already exists"),
         (whole, file / "new.h5", f"error: {file}"),

@@ -234,4 +234,4 @@ def test_whole_numbers_of_24_bits_in_32(tmp_path):
     grey = np.arange(64 * 64, dtype=np.int32).reshape(64, 64) // 16
     Image.fromarray(grey * 65793).save(tmp_path / "a.tif")  # 255 becomes 2^24 - 1
     rgb, notes = read_picture(tmp_path / "a.tif")
-    assert np.array_equal(rgb[..., 0], grey) and "24 bits" in notes[0]
+    assert np.array_equal(rgb[..., 0], grey) and "24-bit" in notes[0]

@@ -271,7 +271,7 @@ def test_where_all_are_left_out_there_is_no_table(predict, tmp_path):
     done = predict(tmp_path / "no.png", tmp_path / "no2.png")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1].endswith("error: none of the 2 inputs can be read")
-    one_line(predict(""), 2, "an empty name")
+    one_line(predict(""), 2, "empty name")
 
 
 def test_compress_goes_on_past_what_it_cannot_read_or_write(main, photo, tmp_path):

@@ -130,7 +130,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         description="Stage 1: the backbone is a learned image codec. It maps a frame to a latent,\n"
         "and the latent to a frame: the same one (Img) or its JND-quality version (JND1, JND2,\n"
         "JND3). The latent models can also predict from the pictures that it compresses.",
-        epilog=f"For more, and for examples, see '{program('backbone')} train --help'.",
+        epilog=f"example:\n  {program('backbone')} train --target Img --data_dir data/",
     )
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(subcommands)

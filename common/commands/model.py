@@ -16,7 +16,8 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
         help=f"train, test, predict or encode with {description.title}",
         description=f"{description.title} predicts {describe_levels(description)[0]} of an image: "
         "the compression at which viewers first notice a difference.",
-        epilog=f"For more, and for an example, see '{program(description.name, 'test')} --help'.",
+        epilog=f"example:\n  {program(description.name, 'predict')} "
+        f"{describe_levels(description)[1]}photo.jpg",
     )
     add_commands(parser.add_subparsers(required=True, metavar="COMMAND"), description)
 
