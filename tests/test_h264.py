@@ -58,7 +58,7 @@ def test_each_of_several_is_as_if_coded_and_measured_alone(frame):
             alone = h264.encode(one, qp)
             assert np.array_equal(h264.decode(stream), h264.decode(alone)), qp
             assert vmaf == quality.measure(one, alone, ["vmaf"])["vmaf"], qp
-    with pytest.raises(ValueError, match="from 4 on, not 3"):
+    with pytest.raises(ValueError, match="must be at least 4, not 3"):
         h264.encode_each([frame], [[20, 3]])
 
 
