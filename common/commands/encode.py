@@ -16,8 +16,7 @@ from ..data.text import readable
 from ..encoding.encoders import ENCODERS
 from ..models.descriptions import Description
 from ..models.labels import UNKNOWN
-from ..models.weight_paths import find_weights
-from .model_options import add_model_options, describe_levels
+from .model_options import add_model_options, describe_levels, find_model_weights, load_predictor
 from .options import path, positive
 
 if TYPE_CHECKING:
@@ -69,17 +68,10 @@ def check_qps(options: argparse.Namespace, parser: argparse.ArgumentParser) -> N
 def run(options: argparse.Namespace) -> None:
     """Encode a video at its predicted levels."""
     from ..encoding.encode import EncodeOptions, encode_video
-    from ..inference.predictor import Predictor
 
     _check_files(options)
-    description = options.description
-    own = None if description.multitask else options.jnd_value
-    weights = find_weights(options.model_weights_path, description.weight_files(own))
-    predictor = Predictor(
-        *(description.name, weights, own, options.precision),
-        runtime=options.runtime,
-        model_cache=not options.no_model_cache,
-    )
+    weights = find_model_weights(options)
+    predictor = load_predictor(options, weights)
     how = EncodeOptions(
         level=options.jnd_value,
         encoder=options.encoder,

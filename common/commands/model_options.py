@@ -1,11 +1,16 @@
 """Options shared by the commands of the six models."""
 
 import argparse
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..base.constants import PRECISIONS
 from ..models.descriptions import Description
+from ..models.weight_paths import find_weights
 from .options import add_options, add_view, bundled_path, path, positive
+
+if TYPE_CHECKING:
+    from ..inference.predictor import Predictor
 
 
 def describe_levels(description: Description) -> tuple[str, str]:
@@ -61,3 +66,36 @@ def add_unused_backbone_option(command: argparse.ArgumentParser, description: De
     if description.sees == "latent":
         help_text = "folder of the entropy models of bitstream files, if not next to the weights"
     add_backbone_option(command, description, help=help_text)
+
+
+def find_model_weights(options: argparse.Namespace) -> Path:
+    """Find the weight file that the options of predict, test or encode name.
+
+    Raises:
+        UserError: there is none.
+    """
+    files = options.description.weight_files(_find_level(options))
+    return find_weights(options.model_weights_path, files)
+
+
+def load_predictor(options: argparse.Namespace, weights: Path) -> "Predictor":
+    """Load the weight file that `find_model_weights` found, as the options say.
+
+    Raises:
+        UserError: the weights are damaged, or another model's.
+    """
+    from ..inference.predictor import Predictor
+
+    return Predictor(
+        options.description.name,
+        weights,
+        _find_level(options),
+        options.precision,
+        getattr(options, options.description.backbone_option, None),  # encode has no such option
+        options.runtime,
+        not options.no_model_cache,
+    )
+
+
+def _find_level(options: argparse.Namespace) -> str | None:
+    return None if options.description.multitask else options.jnd_value

@@ -15,8 +15,13 @@ from ..base.program import program
 from ..base.progress import Progress
 from ..base.temporary import lock
 from ..models.descriptions import Description
-from ..models.weight_paths import find_weights
-from .model_options import add_model_options, add_unused_backbone_option, describe_levels
+from .model_options import (
+    add_model_options,
+    add_unused_backbone_option,
+    describe_levels,
+    find_model_weights,
+    load_predictor,
+)
 from .options import add_options, path
 
 if TYPE_CHECKING:
@@ -52,24 +57,15 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
 
 def run(options: argparse.Namespace) -> int:
     """Print the levels of pictures and videos; return 1 if some cannot be read."""
-    from ..inference import documents, inputs, predictor, records
+    from ..inference import documents, inputs, records
 
     description = options.description
-    level = None if description.multitask else options.jnd_value
-    weights = find_weights(options.model_weights_path, description.weight_files(level))
+    weights = find_model_weights(options)
     found = inputs.find_media(options.inputs, coded=description.sees == "latent")
     paths = [file for file, _ in found.files[: options.limit]]
     if options.csv:
         check_writable(options.csv, _TABLE, options.overwrite, paths)
-    model = predictor.Predictor(
-        description.name,
-        weights,
-        level,
-        options.precision,
-        getattr(options, description.backbone_option),
-        options.runtime,
-        not options.no_model_cache,
-    )
+    model = load_predictor(options, weights)
     predictions = documents.Predictions(predictor=model, view=options.view, unit=options.unit)
     for argument, error in found.errors:
         predictions.add(records.Failure(path=argument, error=error))

@@ -9,8 +9,12 @@ from ..base.files import make_writable
 from ..base.program import program
 from ..base.temporary import lock
 from ..models.descriptions import Description
-from ..models.weight_paths import find_weights
-from .model_options import add_unused_backbone_option, describe_levels
+from .model_options import (
+    add_unused_backbone_option,
+    describe_levels,
+    find_model_weights,
+    load_predictor,
+)
 from .options import add_options, bundled_path
 
 if TYPE_CHECKING:
@@ -57,24 +61,15 @@ def run(options: argparse.Namespace) -> None:
     """Write and print the levels of the test split and, if true levels are known, the errors."""
     from ..data.split import read_split
     from ..evaluation.predictor import evaluate_predictor
-    from ..inference.predictor import Predictor
 
     description = options.description
     level = None if description.multitask else options.jnd_value
     split = read_split(options.data_dir, "test", coded=description.sees == "latent")
     split = split.first(options.limit)
-    weights = find_weights(options.model_weights_path, description.weight_files(level))
+    weights = find_model_weights(options)
     make_writable(options.result_path)
     with lock(options.result_path / f"{level or ''}test_results.csv"):
-        predictor = Predictor(
-            description.name,
-            weights,
-            level,
-            options.precision,
-            getattr(options, description.backbone_option),
-            options.runtime,
-            not options.no_model_cache,
-        )
+        predictor = load_predictor(options, weights)
         results = evaluate_predictor(
             predictor,
             split,

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..base.constants import LEVELS
 from ..base.errors import UserError
+from ..base.program import program
 from ..codec.entropy_model import EntropyModel, copy_entropy_model
 from ..models.backbone import Backbone
 from ..models.build import Parts
@@ -21,7 +22,7 @@ def entropy_files(backbone_files: list[Path]) -> list[Path]:
     paths = [entropy_file(file) for file in backbone_files]
     for path in paths:
         if not path.exists():
-            message = "python3 -m common.reconstruct entropy trains this model"
+            message = f"{program('entropy')} trains this model"
             raise UserError(f"{path}: no such file, and --quantized needs it; {message}")
     return paths
 
