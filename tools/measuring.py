@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -87,7 +87,7 @@ def decide_clips(predictor: Predictor, clips: Sequence[Path], title: str) -> pd.
         levels = [each.levels["JND1"] for each in predictions]
         planned, more = _time_cpu(_plan, clip, predictions, True)
         predicted, adjusted = (
-            np.average(qps, weights=_scene_lengths(predictions))
+            float(np.average(qps, weights=_scene_lengths(predictions)))
             for qps in (levels, [each.qp for each in planned])
         )
         rows += [
@@ -133,8 +133,15 @@ def _plan(clip: Path, predictions: list[ScenePrediction], verify: bool) -> list[
     levels = [each.levels["JND1"] for each in predictions]
     raw = choose_raw(probe(clip), "x264")
     scenes = [each.scene for each in predictions]
-    how = {"allowed": QPS, "target_vmaf": THRESHOLDS[0], "verify": verify}
-    return plan_scenes(raw, scenes, levels, encoder="x264", **how)
+    return plan_scenes(
+        raw,
+        scenes,
+        levels,
+        encoder="x264",
+        allowed=QPS,
+        target_vmaf=THRESHOLDS[0],
+        verify=verify,
+    )
 
 
 def _summarise(rows: list[tuple[str, float, float]], title: str) -> pd.DataFrame:
@@ -198,22 +205,28 @@ def measure_delivery(predictor: Predictor, clip: Path) -> dict:
     raw = choose_raw(probe(clip), "x264")
     predictions = predict_scenes(predictor, raw.video, _VIEW, 3)
     scenes = [each.scene for each in predictions]
-    row = {"clip": clip.stem, "scenes": len(scenes)}
+    row: dict[str, Any] = {"clip": clip.stem, "scenes": len(scenes)}
     with temporary_folder() as folder:
         for name, verify in (("as predicted", False), ("verified", True)):
             planned, target = _plan(clip, predictions, verify), folder / f"{verify}.mkv"
-            size, vmaf = deliver(raw, target, planned, "x264", True, False)
+            size, vmaf = _deliver(raw, target, planned)
             row |= {f"{name}, MB": size / 1e6, f"{name}, worst VMAF": min(vmaf)}
             row[f"{name}, QPs"] = "/".join(str(each.qp) for each in planned)
         mean = float(np.average(vmaf, weights=_scene_lengths(predictions)))
-        qp, size = find_constant_qp(raw, planned, "x264", mean)
-        row |= {"one QP": qp, "one QP, MB": size / 1e6}
+        qp, one_size = find_constant_qp(raw, planned, "x264", mean)
+        row |= {"one QP": qp, "one QP, MB": one_size / 1e6}
         true = [find_clip_level(part) for part in windows(raw, scenes, folder, length=None)]
         best = [replace(each, qp=level) for each, level in zip(planned, true)]
-        size, vmaf = deliver(raw, folder / "true.mkv", best, "x264", True, False)
+        size, vmaf = _deliver(raw, folder / "true.mkv", best)
         row |= {"true levels": "/".join(map(str, true)), "true levels, MB": size / 1e6}
         row["true levels, worst VMAF"] = min(vmaf)
     return row
+
+
+def _deliver(raw: RawVideo, target: Path, plan: list[ScenePlan]) -> tuple[int, list[float]]:
+    """Encode a video as planned; return its bytes, and the mean VMAF of each scene."""
+    size, scene_vmaf = deliver(raw, target, plan, "x264", measure=True, overwrite=False)
+    return size, scene_vmaf or []
 
 
 def find_constant_qp(
@@ -229,13 +242,8 @@ def find_constant_qp(
     whole = [planned[0].scene._replace(end=planned[-1].scene.end)]
     frames, coarsest = whole[0].end, ENCODERS[name].coarsest
     known: dict[int, tuple[float, int]] = {}
-    qp = round(
-        float(
-            np.average(
-                [each.qp for each in planned], weights=[each.scene.frames for each in planned]
-            )
-        )
-    )
+    lengths = [each.scene.frames for each in planned]
+    qp = round(float(np.average([each.qp for each in planned], weights=lengths)))
     with temporary_folder() as folder:
         while qp not in known:
             subfolder = folder / str(qp)

@@ -60,28 +60,13 @@ def read_part(path: Path, start: float, count: int) -> Frames:
 def join(kind: str, parts: Sequence[Frames], over: int = 0, black: int = 0) -> Clip:
     """Join parts by cuts, by dissolves of `over` frames, or by fades through `black` frames."""
     frames, cuts = parts[0], []
+    rising = np.arange(1, over + 1)[:, None, None, None] / (over + 1)
     for after in parts[1:]:
-        count = len(frames)
-        rising = np.arange(1, over + 1)[:, None, None, None] / (over + 1)
-        if black:
-            out, dark, into = (
-                frames[-over:] * (1 - rising),
-                frames[:black] * 0,
-                after[:over] * rising,
-            )
-            frames = [frames[:-over], out, dark, into, after[over:]]
-            cuts.append((count - over, count + black + over))
-        elif over:
-            frames = [
-                frames[:-over],
-                frames[-over:] * (1 - rising) + after[:over] * rising,
-                after[over:],
-            ]
-            cuts.append((count - over, count))
-        else:
-            frames = [frames, after]
-            cuts.append((count, count))
-        frames = np.concatenate(frames).round().astype(np.uint8)
+        kept, last = frames[: len(frames) - over], frames[len(frames) - over :]
+        falls, rises = last * (1 - rising), after[:over] * rising
+        blended = np.concatenate([falls, frames[:black] * 0, rises] if black else [falls + rises])
+        cuts.append((len(kept), len(kept) + len(blended)))
+        frames = np.concatenate([kept, blended.round().astype(np.uint8), after[over:]])
     return Clip(kind, frames, cuts)
 
 
@@ -144,8 +129,8 @@ def list_detectors() -> dict[str, Callable[[Path], list[int]]]:
     ways: dict[str, Callable[[Path], list[int]]] = {
         "this project": lambda path: [scene.first for scene in find_scenes(probe(path))[1:]]
     }
-    for threshold in (10, 6):
-        ways[f"scdet {threshold}"] = functools.partial(detect_by_scdet, threshold=threshold)
+    for threshold in (10.0, 6.0):
+        ways[f"scdet {threshold:g}"] = functools.partial(detect_by_scdet, threshold=threshold)
     with contextlib.suppress(ImportError):
         import scenedetect
 
