@@ -11,8 +11,10 @@ from tests.processes import REPO
 
 MODULES = sorted([*(REPO / "common").rglob("*.py"), *(REPO / "tools").glob("*.py")])
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 300, 45
+# These pass many settings on, one a line.
+LONGER = {"collect": 48, "encode_video": 47, "prepare": 50, "run": 46}
 # Commands import libraries once the request makes sense, so that help and errors come at once.
-MOST_INNER_IMPORTS = 49
+MOST_INNER_IMPORTS = 40
 
 
 def test_each_package_imports_only_packages_below_it():
@@ -42,7 +44,8 @@ def test_modules_are_relative_silent_and_short(module):
             )
         if isinstance(node, ast.FunctionDef):
             length = node.end_lineno - node.lineno + 1
-            assert length <= MOST_LINES_OF_A_FUNCTION + 5, f"{node.name} has {length} lines"
+            most = LONGER.get(node.name, MOST_LINES_OF_A_FUNCTION)
+            assert length <= most, f"{node.name} has {length} lines"
 
 
 def test_few_imports_are_inside_functions():

@@ -143,3 +143,24 @@ def _check(bitstream: Bitstream) -> None:
     for latent in bitstream.latents:
         if [type(field) for field in latent] != kinds or not 0 <= latent.symbols < 2**32:
             raise ValueError(latent.target)
+
+
+def find_latent(bitstream: Bitstream, analysis: str, weights: Path) -> CodedLatent:
+    """Find the latent made by the analysis transform with the checksum `analysis`.
+
+    The backbones may differ in their synthesis transforms, on which latents do not depend.
+
+    Args:
+        weights: the weight file of the analysis transform, named in errors.
+
+    Raises:
+        UserError: other analysis transforms made all latents.
+    """
+    for latent in bitstream.latents:
+        if latent.analysis == analysis:
+            return latent
+    made_by = ", ".join(f"{each.target} {each.analysis[:8]}" for each in bitstream.latents)
+    raise UserError(
+        f"compressed by the analysis transforms {made_by}, not by {weights}'s {analysis[:8]}; "
+        "E2E models train their own, and common.compact rounds weights: compact both files or none"
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..base.constants import HEIGHT, WIDTH
 from ..base.errors import UserError
-from .bitstream import STRIDE, Bitstream, CodedLatent, symbols_checksum
+from .bitstream import STRIDE, Bitstream, CodedLatent, find_latent, symbols_checksum
 from .entropy_model import find_entropy_model
 from .range_coding import RangeCoder
 
@@ -61,27 +61,6 @@ def latents_for_head(
     top, left = (height - rows) // 2, (width - columns) // 2
     latents = (decode(each, bitstream.latent_size, folders) for each in coded)
     return [latent[top : top + rows, left : left + columns] for latent in latents]
-
-
-def find_latent(bitstream: Bitstream, analysis: str, weights: Path) -> CodedLatent:
-    """Find the latent made by the analysis transform with the checksum `analysis`.
-
-    The backbones may differ in their synthesis transforms, on which latents do not depend.
-
-    Args:
-        weights: the weight file of the analysis transform, named in errors.
-
-    Raises:
-        UserError: other analysis transforms made all latents.
-    """
-    for latent in bitstream.latents:
-        if latent.analysis == analysis:
-            return latent
-    made_by = ", ".join(f"{each.target} {each.analysis[:8]}" for each in bitstream.latents)
-    raise UserError(
-        f"compressed by the analysis transforms {made_by}, not by {weights}'s {analysis[:8]}; "
-        "E2E models train their own, and common.compact rounds weights: compact both files or none"
-    )
 
 
 @functools.lru_cache(maxsize=16)

@@ -9,6 +9,7 @@ distortion); Ballé et al., "Variational Image Compression with a Scale Hyperpri
 appendix 6.1 (the distribution); tensorflow/compression's bls2017.py.
 """
 
+import contextlib
 import functools
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,10 +18,14 @@ from typing import Any
 import numpy as np
 
 from ..base.arrays import read_arrays, write_arrays
-from ..base.constants import ENTROPY_SUFFIX, LATENT_FILTERS
+from ..base.constants import ENTROPY_SUFFIX, LATENT_FILTERS, LEVELS
 from ..base.errors import UserError
 from ..base.files import check_regular, checksum
 from ..base.framework import tf
+from ..models.build import build_model
+from ..models.descriptions import MODELS
+from ..models.weight_paths import entropy_file
+from ..models.weights import read_weights
 from .deep_factorized import NoisyDeepFactorized
 from .range_coding import ConstrictionCoder, RangeCoder, TensorFlowCompressionCoder
 
@@ -136,6 +141,17 @@ def copy_entropy_model(source: Path, backbone: tf.keras.Model, path: Path, overw
     """
     values = {**_read_values(source), "backbone": weights_checksum(backbone)}
     write_arrays(path, values, overwrite=overwrite)
+
+
+def adapt_entropy_models(source: Path, target: Path, overwrite: bool) -> None:
+    """Copy the entropy models beside the weight file `source`, for its rounded copy `target`."""
+    for description in (each for each in MODELS.values() if each.sees == "latent"):
+        model = build_model(description)
+        with contextlib.suppress(UserError):  # `target` belongs to another model
+            read_weights(model.whole, target)
+            for level, own in zip(LEVELS if description.multitask else [None], model.backbones):
+                copied = entropy_file(target, level)
+                copy_entropy_model(entropy_file(source, level), own.analysis, copied, overwrite)
 
 
 def find_entropy_model(wanted: str, folders: Iterable[Path]) -> EntropyModel:

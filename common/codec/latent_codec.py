@@ -26,7 +26,7 @@ LoadAnalysis = Callable[[tf.keras.Model], Analyse]
 _ANY_SIZE = (None, None, 3)
 
 
-def load_analysis_with_keras(analysis: tf.keras.Model) -> Analyse:
+def load_analysis(analysis: tf.keras.Model) -> Analyse:
     """Load an analysis transform to run in TensorFlow."""
     run = tf.function(analysis, reduce_retracing=True)
     return lambda frame: run(tf.constant(frame[np.newaxis].astype(np.float32))).numpy()[0]
@@ -58,7 +58,7 @@ class LatentCodec:
         backbone: Backbone,
         weights: Path,
         entropy_file: Path,
-        load_analysis: LoadAnalysis = load_analysis_with_keras,
+        load_analysis: LoadAnalysis = load_analysis,
     ) -> None:
         self.target, self.backbone, self.weights = target, backbone, weights
         self.entropy_file, self._load_analysis = entropy_file, load_analysis
@@ -72,7 +72,7 @@ class LatentCodec:
 
     @classmethod
     def from_backbone(
-        cls, target: str, weights: Path, load_analysis: LoadAnalysis = load_analysis_with_keras
+        cls, target: str, weights: Path, load_analysis: LoadAnalysis = load_analysis
     ) -> "LatentCodec":
         """Load the backbone in a weight file of stage 1.
 
@@ -89,7 +89,7 @@ class LatentCodec:
         description: Description,
         weights: Path,
         level: str | None = None,
-        load_analysis: LoadAnalysis = load_analysis_with_keras,
+        load_analysis: LoadAnalysis = load_analysis,
     ) -> "list[LatentCodec]":
         """Load the analysis transforms in the weight file of a model, as a codec per backbone.
 

@@ -19,15 +19,9 @@ _RANDOM, _WAVELETS = "random", "wavelets"
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ..data import listing, split
     from ..training.checkpoint import check_outputs, reserve
 
-    pairs = []
-    for name in SPLITS[:2]:
-        images = targets = listing.list_images(options.data_dir / name)
-        if options.target != IMAGE:
-            targets = split.read_jnd_frames(options.data_dir, name, options.target, images)
-        pairs.append((images, targets))
+    listed = [_list_frames(options, name, jnd_needed=True) for name in SPLITS[:2]]
     initial = None
     if isinstance(options.init, Path):
         initial = find_weights(options.init, [backbone_name(IMAGE)])
@@ -47,11 +41,12 @@ def _train(options: argparse.Namespace) -> None:
         precision=options.precision,
         random_weights=options.init == _RANDOM,
     )
+    train, valid = (Pairs(images, jnd_frames or images) for images, jnd_frames in listed)
     with reserve(best, state, log):
         row = train_backbone(
             settings,
-            Pairs(*pairs[0]),
-            Pairs(*pairs[1]),
+            train,
+            valid,
             TrainingFiles(best, state, log),
             initial_weights=initial,
             epochs=options.epochs,
@@ -68,18 +63,31 @@ def _train(options: argparse.Namespace) -> None:
         say(f"and: {start} train {more}")
 
 
+def _list_frames(
+    options: argparse.Namespace, name: str, jnd_needed: bool
+) -> tuple[list[Path], list[Path] | None]:
+    """List the images of the split `name` and, unless the target is Img, the JND frame of each.
+
+    Raises:
+        UserError: there are no images, or not as many JND frames, unless there are none and
+            `jnd_needed` is false.
+    """
+    from ..data import listing, split
+
+    root, target = options.data_dir, options.target
+    images = listing.list_images(root / name)
+    if target == IMAGE or not (jnd_needed or (root / f"{target.lower()}{name}").exists()):
+        return images, None
+    return images, split.read_jnd_frames(root, name, target, images)
+
+
 def _check_train(options: argparse.Namespace, parser: Parser) -> None:
     if options.target != IMAGE and not isinstance(options.init, Path):
         parser.error(f"--target {options.target} needs --init ImgReconstruction.h5")
 
 
 def _test(options: argparse.Namespace) -> None:
-    from ..data import listing, split
-
-    images = listing.list_images(options.data_dir / "test")
-    jnd_frames = None
-    if options.target != IMAGE and (options.data_dir / f"{options.target.lower()}test").exists():
-        jnd_frames = split.read_jnd_frames(options.data_dir, "test", options.target, images)
+    images, jnd_frames = _list_frames(options, "test", jnd_needed=False)
     weights_file = find_weights(options.model_weights_path, [backbone_name(options.target)])
     make_writable(options.result_path)
     from ..evaluation.backbone import evaluate_backbone

@@ -1,16 +1,13 @@
 """The command compact: make a weight file smaller."""
 
 import argparse
-import contextlib
 from pathlib import Path
 
 from ..base.constants import ENTROPY_SUFFIX, LEVELS
-from ..base.errors import UserError, say
+from ..base.errors import say
 from ..base.files import check_writable
 from ..base.program import program
 from ..base.temporary import lock
-from ..models.descriptions import MODELS
-from ..models.weight_paths import entropy_file
 from .options import add_options, path
 
 
@@ -43,7 +40,9 @@ def run(options: argparse.Namespace) -> None:
     with lock(target):
         compact(source, target, overwrite)
         if entropy_files:
-            _copy_entropy_files(source, target, overwrite)
+            from ..codec.entropy_model import adapt_entropy_models  # loads TensorFlow
+
+            adapt_entropy_models(source, target, overwrite)
     before, after = (path.stat().st_size / 1e6 for path in (source, target))
     say(f"{target}: {after:.1f} MB, was {before:.1f} MB")
 
@@ -57,17 +56,3 @@ def _find_entropy_files(weights: Path) -> list[Path]:
 
 def _copy_path(file: Path, source: Path, target: Path) -> Path:
     return target.with_name(target.stem + file.name.removeprefix(source.stem))
-
-
-def _copy_entropy_files(source: Path, target: Path, overwrite: bool) -> None:
-    """Copy the entropy models of `source`, for the rounded backbones of `target`."""
-    from ..codec.entropy_model import copy_entropy_model
-    from ..models import build, weights
-
-    for description in (each for each in MODELS.values() if each.sees == "latent"):
-        model = build.build_model(description)
-        with contextlib.suppress(UserError):  # `target` belongs to another model
-            weights.read_weights(model.whole, target)
-            for level, own in zip(LEVELS if description.multitask else [None], model.backbones):
-                copied = entropy_file(target, level)
-                copy_entropy_model(entropy_file(source, level), own.analysis, copied, overwrite)

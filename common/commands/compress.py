@@ -49,17 +49,15 @@ def check(options: argparse.Namespace, parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compress pictures; return 1 if some could not be compressed."""
-    from ..inference.compression_files import copy_labels, find_labels, pair_pictures
+    from ..inference import compression, compression_files, runtime
 
     root, out, overwrite = options.data_dir, options.out, options.overwrite
     files = find_backbones(options)
     make_writable(out)
     with lock(out):
         paths, below = ([root / "test"], out / "test") if root else (options.inputs, out)
-        work = pair_pictures(paths, below, overwrite)
-        labels = find_labels(root, out, overwrite) if root else []
-        from ..inference import compression, runtime
-
+        work = compression_files.pair_pictures(paths, below, overwrite)
+        labels = compression_files.find_labels(root, out, overwrite) if root else []
         # Use the runtime that predicts from pixels, so that strings give the same levels.
         load = functools.partial(runtime.load_analysis, runtime.choose_runtime(AUTO, "float32"))
         codecs = load_codecs(options, files, load)
@@ -73,5 +71,5 @@ def run(options: argparse.Namespace) -> int:
                 codecs, file, target, options.view, overwrite
             ),
         )
-        copy_labels(labels, overwrite)
+        compression_files.copy_labels(labels, overwrite)
     return code

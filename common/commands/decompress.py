@@ -31,18 +31,16 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Decompress bitstream files; return 1 if some could not be decompressed."""
-    from ..inference.compression_files import pair_bitstreams
+    from ..inference import compression, compression_files
 
     files = find_backbones(options)
     make_writable(options.out)
     with lock(options.out):
-        work = pair_bitstreams(options.inputs, options.out, options.overwrite)
-        from ..inference.compression import decompress_picture
-
+        work = compression_files.pair_bitstreams(options.inputs, options.out, options.overwrite)
         (codec,) = load_codecs(options, files)
         return write_all(
             options,
             "decompressing",
             work,
-            lambda file, out: decompress_picture(codec, file, out, options.overwrite),
+            lambda file, out: compression.decompress_picture(codec, file, out, options.overwrite),
         )

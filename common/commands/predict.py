@@ -14,6 +14,7 @@ from ..base.files import check_writable
 from ..base.program import program
 from ..base.progress import Progress
 from ..base.temporary import lock
+from ..evaluation.results import write_csv
 from ..models.descriptions import Description
 from .model_options import (
     add_model_options,
@@ -88,16 +89,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _print(predictions: "Predictions", options: argparse.Namespace) -> None:
     """Print the predictions, and write the table if it was requested."""
-    from ..inference import documents
-
     if options.json:
-        print(json.dumps(documents.to_json(predictions), indent=2))
+        print(json.dumps(predictions.to_json(), indent=2))
     elif predictions.inputs:
-        print(documents.to_text(predictions))
+        print(predictions.to_text())
     elif len(predictions.errors) > 1:
         say(f"none of the {len(predictions.errors)} inputs can be read", file=sys.stderr)
     if options.csv and predictions.inputs:
-        from ..evaluation.results import write_csv  # loads pandas
-
-        table = documents.to_table(predictions)
+        table = predictions.to_table()
         write_csv(table, options.csv, _TABLE, options.overwrite, float_format="%.3f")

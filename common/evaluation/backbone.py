@@ -8,7 +8,7 @@ the channels; both are averaged over images.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -57,23 +57,19 @@ def evaluate_backbone(
     check_results(*results)
     choose_device("float32")
     codec = LatentCodec.from_backbone(target, weights_file)
-    rows: list[dict[str, Any]] = []
+    rows = []
     shown: list[list[tuple[str, np.ndarray]]] = []
     pairs = decode_frames([images, jnd_frames or images], np.arange(len(images)))
     for number, error, *pair in Progress(pairs, "testing", len(images), "frame"):
         raise_first(error)
         frame, jnd_frame = (each.numpy() for each in pair)
-        reconstruction, row = _reconstruct(codec, frame)
-        row = {"image": readable(images[number].relative_to(folder)), **row}
-        row |= _compare(frame, reconstruction)
-        if jnd_frames:
-            compared = _compare(jnd_frame, reconstruction)
-            row |= {f"jnd_{name}": value for name, value in compared.items()}
-        rows.append(row)
+        reconstruction, measures = _measure(codec, frame, jnd_frame if jnd_frames else None)
+        image = readable(images[number].relative_to(folder))
+        rows.append({"image": image, **measures})
         if len(shown) < SHOWN:
-            shown.append([(row["image"], frame[..., ::-1])])
+            shown.append([(image, frame[..., ::-1])])
             shown[-1] += [(f"{target} frame", jnd_frame[..., ::-1])] if jnd_frames else []
-            shown[-1].append((_caption(row), reconstruction[..., ::-1]))
+            shown[-1].append((_caption(measures), reconstruction[..., ::-1]))
 
     frames, metrics, picture = clear_results(*results)
     table = pd.DataFrame(rows)
@@ -84,15 +80,25 @@ def evaluate_backbone(
     return BackboneResults(len(table), means.to_dict(), frames, picture)
 
 
-def _reconstruct(codec: LatentCodec, frame: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
-    """Reconstruct a frame, uint8 [height, width, 3]; with an entropy model, measure its bits."""
-    latent, bits = codec.latents(frame), {}
+def _measure(
+    codec: LatentCodec, frame: np.ndarray, jnd_frame: np.ndarray | None
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Reconstruct a frame, uint8 [height, width, 3]; return it and its measures by name.
+
+    With an entropy model, these begin with its bits per pixel.
+    """
+    latent, measures = codec.latents(frame), {}
     if codec.entropy_file.exists():
         coded = codec.encode(latent)
         height, width = frame.shape[:2]
         latent = codec.decompress(coded, (height // STRIDE, width // STRIDE))
-        bits["bits_per_pixel"] = 8 * len(coded.string) / (height * width)
-    return codec.synthesise(latent), bits
+        measures["bits_per_pixel"] = 8 * len(coded.string) / (height * width)
+    reconstruction = codec.synthesise(latent)
+    measures |= _compare(frame, reconstruction)
+    if jnd_frame is not None:
+        compared = _compare(jnd_frame, reconstruction)
+        measures |= {f"jnd_{name}": value for name, value in compared.items()}
+    return reconstruction, measures
 
 
 def _compare(frame: np.ndarray, reconstruction: np.ndarray) -> dict[str, float]:
@@ -102,8 +108,8 @@ def _compare(frame: np.ndarray, reconstruction: np.ndarray) -> dict[str, float]:
     return {name: float(measure(*pair, max_val=255)) for name, measure in measures.items()}
 
 
-def _caption(row: dict[str, Any]) -> str:
-    caption = f"reconstruction, {row.get('jnd_psnr', row['psnr']):.2f} dB"
-    if "bits_per_pixel" in row:
-        caption += f", {row['bits_per_pixel']:.3f} bits per pixel"
+def _caption(measures: dict[str, float]) -> str:
+    caption = f"reconstruction, {measures.get('jnd_psnr', measures['psnr']):.2f} dB"
+    if "bits_per_pixel" in measures:
+        caption += f", {measures['bits_per_pixel']:.3f} bits per pixel"
     return caption

@@ -56,12 +56,8 @@ def evaluate_predictor(
             `Predictor.predict`.
     """
     names = predictor.names
-    files = (
-        result_path,
-        OF_PREDICTOR,
-        overwrite,
-        "" if predictor.description.multitask else names[0],
-    )
+    prefix = "" if predictor.description.multitask else names[0]
+    files = result_path, OF_PREDICTOR, overwrite, prefix
     check_results(*files)
     table = _tabulate(predictor, split, batch_size, skip_bad)
     few, errors = _select_few(table, names), None

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from ..base.files import OUR_PNG, atomic_write, check_writable
 from ..data.text import guard_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # For each kind of result, the ends of the file names, and patterns that our files begin with.
 Results = Mapping[str, re.Pattern[bytes]]
@@ -52,7 +53,7 @@ def clear_results(folder: Path, results: Results, overwrite: bool, prefix: str =
 
 
 def write_csv(
-    table: pd.DataFrame,
+    table: "pd.DataFrame",
     path: Path,
     ours: re.Pattern[bytes] | None = None,
     overwrite: bool = False,

@@ -100,10 +100,9 @@ def measure_prediction(name: str, count: int, precision: str) -> Cost:
 def _convert(name: str, precision: str, folder: Path) -> None:
     """Convert a model with random weights, and store it in `folder`."""
     # Imported here, so that the measured process loads TensorFlow only if it needs it.
-    from ..models.build import build_model
-    from ..models.weights import write_weights
+    from ..models import build, weights
 
-    write_weights(build_model(MODELS[name]).whole, folder / "weights.h5")
+    weights.write_weights(build.build_model(MODELS[name]).whole, folder / "weights.h5")
     _load_predictor(name, precision, folder)
 
 

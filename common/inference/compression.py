@@ -3,20 +3,29 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from ..base.errors import UserError
 from ..base.files import OUR_PNG, atomic_write
-from ..codec.bitstream import MOST_POSITIONS, OWN, STRIDE, Bitstream, pack, read_bitstream
-from ..codec.decoding import find_latent
-from ..codec.latent_codec import LatentCodec
+from ..codec.bitstream import (
+    MOST_POSITIONS,
+    OWN,
+    STRIDE,
+    Bitstream,
+    find_latent,
+    pack,
+    read_bitstream,
+)
 from ..data.frames import fit
 from ..data.pictures import read_rgb
 from ..data.side_by_side import png_software
 from .compression_files import OUR_BITSTREAM
+
+if TYPE_CHECKING:
+    from ..codec.latent_codec import LatentCodec
 
 
 class Compressed(NamedTuple):
@@ -40,7 +49,7 @@ class Decompressed(NamedTuple):
 
 
 def compress_picture(
-    codecs: Sequence[LatentCodec], path: Path, target: Path, view: str, overwrite: bool = False
+    codecs: "Sequence[LatentCodec]", path: Path, target: Path, view: str, overwrite: bool = False
 ) -> Compressed:
     """Compress the picture at `path` to the bitstream file `target`.
 
@@ -68,7 +77,7 @@ def compress_picture(
 
 
 def decompress_picture(
-    codec: LatentCodec, path: Path, target: Path, overwrite: bool = False
+    codec: "LatentCodec", path: Path, target: Path, overwrite: bool = False
 ) -> Decompressed:
     """Reconstruct the bitstream file at `path` with `codec`, and write the PNG `target`.
 

@@ -44,16 +44,53 @@ class Predictions:
             "view": self.view,
         }
 
+    def to_json(self) -> dict[str, Any]:
+        """Make the document that docs/prediction.schema.json describes."""
+        return {
+            **self.describe(),
+            "inputs": [_describe(each) for each in self.inputs],
+            "errors": [
+                {"file": readable(each.path), "error": str(each.error)} for each in self.errors
+            ],
+        }
 
-def to_json(predictions: Predictions) -> dict[str, Any]:
-    """Make the document that docs/prediction.schema.json describes."""
-    return {
-        **predictions.describe(),
-        "inputs": [_describe(each) for each in predictions.inputs],
-        "errors": [
-            {"file": readable(each.path), "error": str(each.error)} for each in predictions.errors
-        ],
-    }
+    def to_table(self) -> "pd.DataFrame":
+        """Make a table with a row per picture, per video and per scene of a video."""
+        import pandas as pd
+
+        facts = self.describe()
+        model = {name: facts[name] for name in ("unit", "codec", "labels", "weights")}
+        rows = []
+        for each in self.inputs:
+            size = {"width": each.width, "height": each.height}
+            columns = {"file": readable(each.path or ""), "kind": _kind(each), **size, **model}
+            rows.append({**columns, "scene": "", **each.levels})
+            for number, part in enumerate(getattr(each, "scenes", []), 1):
+                times = {"start": part.scene.start_seconds, "end": part.scene.end_seconds}
+                rows.append({**columns, "kind": "scene", "scene": number, **times, **part.levels})
+        return pd.DataFrame(rows)
+
+    def to_text(self) -> str:
+        """Make a text table, with scenes below their video, and a line that explains the levels."""
+        rows: list[tuple[str, Levels]] = []
+        for each in self.inputs:
+            rows.append((printable(readable(each.path or "")), each.levels))
+            scenes = getattr(each, "scenes", [])
+            if len(scenes) > 1:
+                rows += [
+                    (f"  {scene.start_seconds:.1f} to {scene.end_seconds:.1f} s", part.levels)
+                    for part in scenes
+                    for scene in [part.scene]
+                ]
+        width = max([4, *(len(name) for name, _ in rows)])
+        lines = ["file".ljust(width) + "".join(f"{name:>7}" for name in self.predictor.names)]
+        for name, levels in rows:
+            lines.append(name.ljust(width) + "".join(f"{level:7.1f}" for level in levels.values()))
+        facts = self.describe()
+        codec = facts["unit"] if facts["codec"] == UNKNOWN else facts["codec"]
+        weights = printable(facts["weights"])
+        lines.append(f"Levels: {codec}. Labels: {facts['labels']}. Weights: {weights}.")
+        return "\n".join(lines)
 
 
 def _describe(prediction: Prediction | VideoPrediction) -> dict[str, Any]:
@@ -96,43 +133,3 @@ def _kind(prediction: Prediction | VideoPrediction) -> str:
 
 def _round(levels: Levels) -> Levels:
     return {name: round(level, 3) for name, level in levels.items()}
-
-
-def to_table(predictions: Predictions) -> "pd.DataFrame":
-    """Make a table with a row per picture, per video and per scene of a video."""
-    import pandas as pd
-
-    facts = predictions.describe()
-    model = {name: facts[name] for name in ("unit", "codec", "labels", "weights")}
-    rows = []
-    for each in predictions.inputs:
-        size = {"width": each.width, "height": each.height}
-        columns = {"file": readable(each.path or ""), "kind": _kind(each), **size, **model}
-        rows.append({**columns, "scene": "", **each.levels})
-        for number, part in enumerate(getattr(each, "scenes", []), 1):
-            times = {"start": part.scene.start_seconds, "end": part.scene.end_seconds}
-            rows.append({**columns, "kind": "scene", "scene": number, **times, **part.levels})
-    return pd.DataFrame(rows)
-
-
-def to_text(predictions: Predictions) -> str:
-    """Make a text table, with scenes below their video, and a line that explains the levels."""
-    rows: list[tuple[str, Levels]] = []
-    for each in predictions.inputs:
-        rows.append((printable(readable(each.path or "")), each.levels))
-        scenes = getattr(each, "scenes", [])
-        if len(scenes) > 1:
-            rows += [
-                (f"  {scene.start_seconds:.1f} to {scene.end_seconds:.1f} s", part.levels)
-                for part in scenes
-                for scene in [part.scene]
-            ]
-    width = max([4, *(len(name) for name, _ in rows)])
-    lines = ["file".ljust(width) + "".join(f"{name:>7}" for name in predictions.predictor.names)]
-    for name, levels in rows:
-        lines.append(name.ljust(width) + "".join(f"{level:7.1f}" for level in levels.values()))
-    facts = predictions.describe()
-    codec = facts["unit"] if facts["codec"] == UNKNOWN else facts["codec"]
-    weights = printable(facts["weights"])
-    lines.append(f"Levels: {codec}. Labels: {facts['labels']}. Weights: {weights}.")
-    return "\n".join(lines)

@@ -1,7 +1,9 @@
 """Export of trained models to SavedModel and TensorFlow Lite, for use without this program."""
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..base.constants import HEIGHT, WIDTH
@@ -42,26 +44,32 @@ def export(description: Description, weights: Path, names: list[str], view: str,
 
     module = tf.Module()
     module.variables_of_model, module.single, module.batch = graph.model, single, batch
-    with temporary_folder(out.absolute().parent) as folder:
+    with temporary_folder(out.absolute().parent) as folder, _blame(out):
         saved = folder / "saved"
-        try:
-            signatures = {"serving_default": single}
-            if out.suffix == ".tflite":
-                tf.saved_model.save(module, str(saved), signatures)
-                converted = tf.lite.TFLiteConverter.from_saved_model(str(saved)).convert()
-                with atomic_write(out, overwrite=None) as temporary:
-                    temporary.write_bytes(converted)
-            else:
-                tf.saved_model.save(module, str(saved), signatures | {"batch": batch})
-                saved.rename(out)
-        except OSError as error:
-            error.filename = str(out)
-            raise
-        except tf.errors.ResourceExhaustedError as error:
-            # TensorFlow also reports a full disk by this error.
-            if os.strerror(errno.ENOSPC) in str(error):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from None
-            raise
+        signatures = {"serving_default": single}
+        if out.suffix == ".tflite":
+            tf.saved_model.save(module, str(saved), signatures)
+            converted = tf.lite.TFLiteConverter.from_saved_model(str(saved)).convert()
+            with atomic_write(out, overwrite=None) as temporary:
+                temporary.write_bytes(converted)
+        else:
+            tf.saved_model.save(module, str(saved), signatures | {"batch": batch})
+            saved.rename(out)
+
+
+@contextlib.contextmanager
+def _blame(out: Path) -> Iterator[None]:
+    """Name `out` in errors of writing, rather than the temporary files."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(out)
+        raise
+    except tf.errors.ResourceExhaustedError as error:
+        # TensorFlow also reports a full disk by this error.
+        if os.strerror(errno.ENOSPC) in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from None
+        raise
 
 
 def crop_centre(rgb: tf.Tensor) -> tf.Tensor:

@@ -10,6 +10,7 @@ from ..base.constants import HEIGHT, WIDTH
 from ..base.device import precision_policy
 from ..base.framework import tf
 from ..codec.entropy_model import quantize, weights_checksum
+from ..codec.latent_codec import load_analysis as load_analysis  # each runtime has one
 from ..models.build import build_model
 from ..models.descriptions import Description
 from ..models.labels import Labels
@@ -69,8 +70,11 @@ def _round_kernel(weight: np.ndarray) -> np.ndarray:
     return round_taps(taps, lambda tap: tap.astype(bfloat16)).reshape(weight.shape)
 
 
-def load_with_keras(description: Description, weights: Path, precision: str) -> Runtime:
+def load(description: Description, weights: Path, precision: str, cache: Path | None) -> Runtime:
     """Load a model for Keras, on the GPU if TensorFlow finds one.
+
+    Args:
+        cache: not used, since nothing is converted.
 
     Raises:
         UserError: as `build_graph`.

@@ -44,9 +44,7 @@ class _Converted(NamedTuple):
     labels: Labels
 
 
-def load_with_openvino(
-    description: Description, weights: Path, precision: str, cache: Path | None
-) -> Runtime:
+def load(description: Description, weights: Path, precision: str, cache: Path | None) -> Runtime:
     """Load a model for OpenVINO, if possible from the cache of converted models.
 
     Args:
@@ -82,7 +80,7 @@ def load_with_openvino(
     return Runtime(levels, levels_of_latents, analyses, labels)
 
 
-def load_analysis_with_openvino(analysis: "tf.keras.Model") -> Callable[[np.ndarray], np.ndarray]:
+def load_analysis(analysis: "tf.keras.Model") -> Callable[[np.ndarray], np.ndarray]:
     """Load an analysis transform for OpenVINO."""
     signature = [tf.TensorSpec([1, None, None, 3], tf.uint8)]
     function = tf.function(lambda frames: analysis(tf.cast(frames, tf.float32)), signature)

@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -97,13 +98,8 @@ def load_runtime(
         UserError: the weights are damaged, or another model's.
     """
     with warnings.catch_warnings():  # undoes the filters that libraries add when imported
-        if choice.runtime == KERAS:
-            from .keras import load_with_keras
-
-            return load_with_keras(description, weights, choice.precision)
-        from .openvino import load_with_openvino
-
-        return load_with_openvino(description, weights, choice.precision, cache)
+        implementation = _import_implementation(choice)
+        return implementation.load(description, weights, choice.precision, cache)
 
 
 def load_analysis(choice: Choice, analysis: "tf.keras.Model") -> Callable[[np.ndarray], np.ndarray]:
@@ -112,10 +108,15 @@ def load_analysis(choice: Choice, analysis: "tf.keras.Model") -> Callable[[np.nd
     For frames of 640x352, its latents are bit-identical to those of the model that has this
     backbone.
     """
+    return _import_implementation(choice).load_analysis(analysis)
+
+
+def _import_implementation(choice: Choice) -> ModuleType:
+    """Import the module of a runtime, which has the functions `load` and `load_analysis`."""
     if choice.runtime == KERAS:
-        from ..codec.latent_codec import load_analysis_with_keras
+        from . import keras
 
-        return load_analysis_with_keras(analysis)
-    from .openvino import load_analysis_with_openvino
+        return keras
+    from . import openvino
 
-    return load_analysis_with_openvino(analysis)
+    return openvino

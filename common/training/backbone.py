@@ -94,35 +94,29 @@ def train_backbone(
     initial = [initial_weights] if initial_weights else []
     images = [path for pairs in (train, valid) for column in pairs for path in column]
     run = identity(settings.to_state(), images, [], initial)
-    training = _Training(settings, files.best, initial_weights)
-
-    def train_epoch(number: int) -> dict[str, float]:
-        measured = _train_epoch(training, train, number, f"epoch {number}/{epochs}")
-        validated = _validate(training, valid)
-        return {**measured, **{f"val_{name}": value for name, value in validated.items()}}
-
-    rows = run_epochs(
-        files,
-        run,
-        training.variables,
-        epochs=epochs,
-        resume=resume,
-        train_epoch=train_epoch,
-        describe=lambda row: f"{_describe(row)}; validation: {_describe(row, 'val_')}",
-        write_best=training.write_best,
-        report=report,
-    )
-    return min(rows, key=lambda row: row["val_loss"])
+    training = _Training(settings, train, valid, files.best, initial_weights)
+    rows = run_epochs(training, run, files, epochs=epochs, resume=resume, report=report)
+    return min(rows, key=lambda row: row[training.monitor])
 
 
 class _Training:
-    """A codec under training: its initial weights, its loss, and its steps."""
+    """A codec under training: its initial weights, its loss, its steps and epochs."""
 
-    def __init__(self, settings: BackboneSettings, best: Path, initial_weights: Path | None):
+    monitor = "val_loss"
+    baseline = None
+
+    def __init__(
+        self,
+        settings: BackboneSettings,
+        train: Pairs,
+        valid: Pairs,
+        best: Path,
+        initial_weights: Path | None,
+    ):
         _, precision = choose_device(settings.precision)
         use_precision(precision)
         tf.keras.utils.set_random_seed(settings.seed)
-        self.settings = settings
+        self.settings, self.train, self.valid = settings, train, valid
         self.codec = LatentCodec.initialise(settings.target, best)
         backbone, entropy_model = self.codec.backbone, self.codec.entropy_model
         if initial_weights:
@@ -193,6 +187,44 @@ class _Training:
         """Return the MEASURES of whole frames with quantized latents."""
         return self.measure(frames, targets, lambda latents: quantize(latents, offset), False)
 
+    def train_epoch(self, number: int, title: str) -> dict[str, float]:
+        """Train on each pair once and validate; return the mean MEASURES of both."""
+        measured, validated = self._train_once(number, title), self._validate()
+        return {**measured, **{f"val_{name}": value for name, value in validated.items()}}
+
+    def _train_once(self, epoch: int, title: str) -> dict[str, float]:
+        """Train on each pair once; return the mean MEASURES of the steps."""
+        images = self.train.images
+        steps = -(-len(images) // self.settings.batch_size)
+        total = np.zeros(len(MEASURES))
+        batches = _make_batches(self.settings, self.train, epoch)
+        with Progress(batches, title, steps, "step") as progress:
+            for number, (indices, errors, frames, targets) in enumerate(progress, 1):
+                raise_first(errors)
+                measured = self.train_step(frames, targets).numpy()
+                names = ", ".join(str(images[index]) for index in indices)
+                where = f"epoch {epoch}, step {number}, on {names}"
+                check_finite(where, {"loss": measured[0]}, [], self.codec.weights)
+                total += measured
+                progress.set_postfix(loss=f"{total[0] / number:.4g}")
+        return dict(zip(MEASURES, (total / steps).tolist()))
+
+    def _validate(self) -> dict[str, float]:
+        """Return the mean MEASURES of whole frames."""
+        offset = tf.zeros(LATENT_FILTERS)
+        if self.settings.distortion_weight:
+            offset = tf.constant(self.codec.entropy_model.quantization_offset())
+        frames = decode_frames(list(self.valid), np.arange(len(self.valid.images)))
+        measured = []
+        for _, errors, *pair in frames.batch(1).prefetch(tf.data.AUTOTUNE):
+            raise_first(errors)
+            measured.append(self.validation_step(*pair, offset).numpy())
+        return dict(zip(MEASURES, np.mean(measured, axis=0, dtype=np.float64).tolist()))
+
+    def describe(self, measures: dict[str, float]) -> str:
+        """Describe loss, rate and quality on the training and the validation frames."""
+        return f"{_describe(measures)}; validation: {_describe(measures, 'val_')}"
+
     def write_best(self, path: Path) -> None:
         """Write the weights to `path`, and the entropy model beside them."""
         backbone = self.codec.backbone.whole
@@ -206,23 +238,6 @@ class _Training:
 def _adam(learning_rate: object) -> tf.keras.optimizers.Adam:
     # XLA, the default on a GPU, would need CUDA's assembler.
     return tf.keras.optimizers.Adam(learning_rate, jit_compile=False)
-
-
-def _train_epoch(training: _Training, pairs: Pairs, epoch: int, title: str) -> dict[str, float]:
-    """Train on each pair once; return the mean MEASURES of the steps."""
-    steps = -(-len(pairs.images) // training.settings.batch_size)
-    total = np.zeros(len(MEASURES))
-    batches = _make_batches(training.settings, pairs, epoch)
-    with Progress(batches, title, steps, "step") as progress:
-        for number, (indices, errors, frames, targets) in enumerate(progress, 1):
-            raise_first(errors)
-            measured = training.train_step(frames, targets).numpy()
-            names = ", ".join(str(pairs.images[index]) for index in indices)
-            where = f"epoch {epoch}, step {number}, on {names}"
-            check_finite(where, {"loss": measured[0]}, [], training.codec.weights)
-            total += measured
-            progress.set_postfix(loss=f"{total[0] / number:.4g}")
-    return dict(zip(MEASURES, (total / steps).tolist()))
 
 
 def _make_batches(settings: BackboneSettings, pairs: Pairs, epoch: int) -> tf.data.Dataset:
@@ -244,19 +259,6 @@ def _make_batches(settings: BackboneSettings, pairs: Pairs, epoch: int) -> tf.da
 
     crops = decode_frames(list(pairs), order).map(crop, tf.data.AUTOTUNE)
     return crops.batch(min(settings.batch_size, len(order))).prefetch(tf.data.AUTOTUNE)
-
-
-def _validate(training: _Training, pairs: Pairs) -> dict[str, float]:
-    """Return the mean MEASURES of whole frames."""
-    offset = tf.zeros(LATENT_FILTERS)
-    if training.settings.distortion_weight:
-        offset = tf.constant(training.codec.entropy_model.quantization_offset())
-    frames = decode_frames(list(pairs), np.arange(len(pairs.images)))
-    measured = []
-    for _, errors, *pair in frames.batch(1).prefetch(tf.data.AUTOTUNE):
-        raise_first(errors)
-        measured.append(training.validation_step(*pair, offset).numpy())
-    return dict(zip(MEASURES, np.mean(measured, axis=0, dtype=np.float64).tolist()))
 
 
 def _describe(row: dict[str, float], prefix: str = "") -> str:

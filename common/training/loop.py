@@ -10,7 +10,7 @@ import datetime
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -26,52 +26,69 @@ from .checkpoint import LOG, read_state, write_state
 from .settings import TrainingFiles
 
 
+class Training(Protocol):
+    """A model under training, and its data."""
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """Everything that training changes."""
+
+    @property
+    def monitor(self) -> str:
+        """The measure that is least in the best epoch."""
+
+    @property
+    def baseline(self) -> float | None:
+        """The validation loss of the median label, to plot."""
+
+    def train_epoch(self, number: int, title: str) -> dict[str, float]:
+        """Train and validate the epoch with a number, from 1; return its measures."""
+
+    def describe(self, measures: dict[str, float]) -> str:
+        """Describe the measures of an epoch to the user."""
+
+    def write_best(self, path: Path) -> None:
+        """Write the weights."""
+
+
 def run_epochs(
-    files: TrainingFiles,
+    training: Training,
     run: dict[str, Any],
-    variables: Sequence[tf.Variable],
+    files: TrainingFiles,
     *,
     epochs: int,
     resume: bool,
-    train_epoch: Callable[[int], dict[str, float]],
-    describe: Callable[[dict[str, float]], str],
-    write_best: Callable[[Path], None],
     report: Callable[[str], None],
-    monitor: str = "val_loss",
-    baseline: float | None = None,
 ) -> list[dict]:
     """Train up to `epochs`, and return the log's rows, one per epoch.
 
     Args:
         run: the training's `identity`.
-        variables: everything that training changes.
-        train_epoch: trains and validates the epoch with a number, from 1, and returns its measures.
-        describe: describes these measures to the user; `report` receives the line.
-        monitor: the measure that is least in the best epoch.
-        baseline: the validation loss of the median label, to plot.
+        report: receives a line per epoch.
 
     Raises:
         UserError: losses or weights are NaN or infinite, or the state is of another training.
     """
+    variables = training.variables
     rows = read_state(files.state, run, variables) if resume else []
 
     def write() -> bool:
         write_state(files.state, run, rows, variables)
-        is_best = all(rows[-1][monitor] < row[monitor] for row in rows[:-1])
+        is_best = all(rows[-1][training.monitor] < row[training.monitor] for row in rows[:-1])
         if is_best:
-            write_best(files.best)
-        _write_log(files.log, rows, baseline)
+            training.write_best(files.best)
+        _write_log(files.log, rows, training.baseline)
         return is_best
 
     if rows:
         write()  # in case of a kill between the state and the other files
     for number in range(len(rows) + 1, epochs + 1):
-        start = time.perf_counter()
-        rows.append({"epoch": number, **train_epoch(number)})
+        start, title = time.perf_counter(), f"epoch {number}/{epochs}"
+        rows.append({"epoch": number, **training.train_epoch(number, title)})
         check_finite(f"epoch {number}", rows[-1], variables, files.best)
         best = ", the best so far" if write() else ""
         spent = _describe_time(time.perf_counter() - start, epochs - number)
-        report(f"epoch {number}/{epochs}: {describe(rows[-1])}{best}; {spent}")
+        report(f"{title}: {training.describe(rows[-1])}{best}; {spent}")
     return rows
 
 

@@ -43,12 +43,15 @@ class _Training:
     """A model under training, and its data."""
 
     settings: PredictorSettings
+    data: TrainingData  # as it was given
     model: Parts
     trained: tf.keras.Model  # the model or, on cached features, its head, in its training form
     offsets: list[np.ndarray] | None  # of each backbone's quantized latents
-    train: TrainingSplit
+    train: TrainingSplit  # with mirrored copies, cached features and blended targets, if any
     valid: TrainingSplit
     median_errors: np.ndarray  # of train's median label on valid, per level
+    best: Path  # weight file of the best epoch
+    callbacks: list[tf.keras.callbacks.Callback]
 
     @property
     def outputs(self) -> list[str]:
@@ -61,6 +64,60 @@ class _Training:
         if len(self.outputs) > 1 and self.settings.level:
             return f"val_{self.outputs[LEVELS.index(self.settings.level)]}_loss"
         return "val_loss"
+
+    @property
+    def baseline(self) -> float | None:
+        """The validation loss of the median label; unknown end to end, for its JND frames."""
+        end_to_end = self.model.description.end_to_end
+        return None if end_to_end else float(self.median_errors.sum())
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The weights and the state of the optimizer."""
+        return [*self.trained.variables, *self.trained.optimizer.variables]
+
+    def train_epoch(self, number: int, title: str) -> dict[str, float]:
+        """Train on each frame once and validate; return losses and metrics by Keras's names."""
+        settings, train, valid = self.settings, self.train, self.valid
+        # Order and moves depend only on seed and epoch, so they are the same in a resumed run.
+        random = np.random.default_rng((settings.seed, number - 1))
+        order = random.permutation(len(train.images))
+        moves = draw_moves(random, len(order), settings.roll, settings.mirror)
+        all_valid = np.arange(len(valid.images))
+        size, outputs, offsets = settings.batch_size, self.outputs, self.offsets
+        with Progress(desc=title, total=len(order) + len(all_valid), unit="frame") as progress:
+            images = [train.images[index] for index in order]
+            check = EpochCheck(self.trained, images, size, self.best, progress)
+            validation = training_batches(valid, all_valid, size, outputs, offsets=offsets)
+            try:
+                history = self.trained.fit(
+                    training_batches(train, order, size, outputs, moves, offsets),
+                    validation_data=validation,
+                    initial_epoch=number - 1,
+                    epochs=number,
+                    verbose=0,
+                    callbacks=[check, *self.callbacks],
+                )
+            except tf.errors.InvalidArgumentError:
+                check_readable(train)
+                check_readable(valid)
+                raise
+        return {name: values[0] for name, values in history.history.items()}
+
+    def describe(self, measures: dict[str, float]) -> str:
+        """Describe the loss, and each level's validation error and that of the median label."""
+        levels = [*LEVELS] if len(self.outputs) > 1 else [self.settings.level or LEVELS[0]]
+        errors = ", ".join(
+            f"{level} {measures.get(f'val_{output}_loss', measures['val_loss']):.2f} "
+            f"(median {median:.2f})"
+            for level, output, median in zip(levels, self.outputs, self.median_errors)
+        )
+        return f"loss {measures['loss']:.3f}; error on valid: {errors}"
+
+    def write_best(self, path: Path) -> None:
+        """Write the weights to `path`, and the backbones' entropy models beside them."""
+        write_weights(self.model.whole, path, self.data.labels, self.offsets)
+        copy_entropy_models(self.model, self.data.backbones, path)
 
 
 def train_predictor(
@@ -85,32 +142,13 @@ def train_predictor(
         UserError: a file cannot be read or has another model's weights, or as `run_epochs`.
     """
     run = _identify(settings, data)
-    training = _set_up(settings, data)
-    trained, end_to_end = training.trained, training.model.description.end_to_end
-
-    def write_best(path: Path) -> None:
-        write_weights(training.model.whole, path, data.labels, training.offsets)
-        copy_entropy_models(training.model, data.backbones, path)
-
     with contextlib.ExitStack() as stack:
         if not writes_files():
             # All workers must take part in reading a weight, so all write; the first one's count.
             folder = stack.enter_context(temporary_folder())
             files, tensorboard = TrainingFiles(*(folder / path.name for path in files)), None
-        board = [tf.keras.callbacks.TensorBoard(tensorboard)] if tensorboard else []
-        run_epochs(
-            files,
-            run,
-            [*trained.variables, *trained.optimizer.variables],
-            epochs=epochs,
-            resume=resume,
-            train_epoch=lambda number: _train_epoch(training, number, epochs, board, files.best),
-            describe=lambda row: _describe_epoch(training, row),
-            write_best=write_best,
-            report=report,
-            monitor=training.monitor,
-            baseline=None if end_to_end else float(training.median_errors.sum()),
-        )
+        training = _set_up(settings, data, files.best, tensorboard)
+        run_epochs(training, run, files, epochs=epochs, resume=resume, report=report)
 
 
 def _identify(settings: PredictorSettings, data: TrainingData) -> dict[str, object]:
@@ -121,7 +159,9 @@ def _identify(settings: PredictorSettings, data: TrainingData) -> dict[str, obje
     return identity(settings.to_state(), images, levels, [*data.backbones, *entropy_models])
 
 
-def _set_up(settings: PredictorSettings, data: TrainingData) -> _Training:
+def _set_up(
+    settings: PredictorSettings, data: TrainingData, best: Path, tensorboard: Path | None
+) -> _Training:
     """Build the model from its backbones' weights, prepare its inputs, and compile it."""
     tf.keras.utils.set_random_seed(settings.seed)
     device, precision = choose_device(settings.precision)
@@ -152,12 +192,15 @@ def _set_up(settings: PredictorSettings, data: TrainingData) -> _Training:
         _compile(trained, optimizer)
     return _Training(
         settings=settings,
+        data=data,
         model=model,
         trained=trained,
         offsets=offsets,
         train=train,
         valid=valid,
         median_errors=median_errors,
+        best=best,
+        callbacks=[tf.keras.callbacks.TensorBoard(tensorboard)] if tensorboard else [],
     )
 
 
@@ -215,48 +258,3 @@ def psnr(true: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
 def ssim(true: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
     """Compute the structural similarity of frames [batch, height, width, 3], 0 to 255."""
     return tf.image.ssim(true, predicted, 255)
-
-
-def _train_epoch(
-    training: _Training,
-    number: int,
-    epochs: int,
-    callbacks: list[tf.keras.callbacks.Callback],
-    best: Path,
-) -> dict[str, float]:
-    """Train on each frame once and validate; return losses and metrics by Keras's names."""
-    settings, train, valid = training.settings, training.train, training.valid
-    # Order and moves depend only on seed and epoch, so they are the same in a resumed run.
-    random = np.random.default_rng((settings.seed, number - 1))
-    order = random.permutation(len(train.images))
-    moves = draw_moves(random, len(order), settings.roll, settings.mirror)
-    all_valid = np.arange(len(valid.images))
-    size, outputs, offsets = settings.batch_size, training.outputs, training.offsets
-    title = f"epoch {number}/{epochs}"
-    with Progress(desc=title, total=len(order) + len(all_valid), unit="frame") as progress:
-        images = [train.images[index] for index in order]
-        check = EpochCheck(training.trained, images, size, best, progress)
-        try:
-            history = training.trained.fit(
-                training_batches(train, order, size, outputs, moves, offsets),
-                validation_data=training_batches(valid, all_valid, size, outputs, offsets=offsets),
-                initial_epoch=number - 1,
-                epochs=number,
-                verbose=0,
-                callbacks=[check, *callbacks],
-            )
-        except tf.errors.InvalidArgumentError:
-            check_readable(train)
-            check_readable(valid)
-            raise
-    return {name: values[0] for name, values in history.history.items()}
-
-
-def _describe_epoch(training: _Training, row: dict[str, float]) -> str:
-    """Describe the loss, and each level's validation error and that of the median label."""
-    levels = [*LEVELS] if len(training.outputs) > 1 else [training.settings.level or LEVELS[0]]
-    errors = ", ".join(
-        f"{level} {row.get(f'val_{output}_loss', row['val_loss']):.2f} (median {median:.2f})"
-        for level, output, median in zip(levels, training.outputs, training.median_errors)
-    )
-    return f"loss {row['loss']:.3f}; error on valid: {errors}"

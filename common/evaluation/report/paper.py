@@ -43,17 +43,7 @@ def prediction_error(
     """
     unit = split.codec.unit
     floor, floors = _label_floors(split, viewers)
-    values = pd.DataFrame(
-        {
-            "model": title,
-            "level": level,
-            **prediction_errors(predicted, split.true(level), split.contents),
-            "label_floor": floors.get(level, np.nan),
-            "published": _find_published("mean_absolute_error", split, title, level),
-            "cpu_seconds": cpu_seconds.get(title, np.nan),
-        }
-        for (title, level), predicted in predictions.items()
-    )
+    values = _measure_errors(split, predictions, floors, cpu_seconds)
     published = values.published.notna().any()
     note = "Published: on VideoSet's labels, but other frames. " if published else ""
     return Table(
@@ -77,6 +67,29 @@ def prediction_error(
             "CPU s": "{cpu_seconds:.2f}",
             **({"Published": "{published:.2f}"} if published else {}),
         },
+    )
+
+
+def _measure_errors(
+    split: Split,
+    predictions: Predictions,
+    floors: dict[str, float],
+    cpu_seconds: dict[str, float],
+) -> pd.DataFrame:
+    """Compute the errors of each model and level, and what to compare them with.
+
+    Label floors are by level and CPU seconds by title; where either is missing, it is NaN.
+    """
+    return pd.DataFrame(
+        {
+            "model": title,
+            "level": level,
+            **prediction_errors(predicted, split.true(level), split.contents),
+            "label_floor": floors.get(level, np.nan),
+            "published": _find_published("mean_absolute_error", split, title, level),
+            "cpu_seconds": cpu_seconds.get(title, np.nan),
+        }
+        for (title, level), predicted in predictions.items()
     )
 
 
@@ -128,19 +141,16 @@ def quality_error(split: Split, predictions: Predictions, cache: Path) -> Table:
 
 def bitrate(split: Split, predictions: Predictions, cache: Path) -> Table:
     """Tabulate the bits that predicted JND1 levels save, and how many frames are too coarse."""
-    codec, unit = split.codec, split.codec.unit
-    true, nearest = split.true("JND1"), np.vectorize(codec.nearest)
+    codec, true = split.codec, split.true("JND1")
     true_bits = measure_encodes(split, true, cache, "true JND1").bits.mean()
 
     @functools.cache
     def measure_constant(level: int) -> pd.DataFrame:
-        return measure_encodes(split, level, cache, f"{unit} {level}")
+        return measure_encodes(split, level, cache, f"{codec.unit} {level}")
 
     def row(title: str, levels: np.ndarray) -> dict[str, Any]:
         mean = measure_encodes(split, levels, cache, f"{title} JND1").mean()
         constant, constant_bits = find_best_constant(measure_constant, mean.vmaf, codec.levels)
-        excess = codec.coarser_by(nearest(levels), nearest(true))
-        excess = pd.Series(excess[excess > 0], dtype=float)
         return {
             "levels": title,
             "kbit_per_frame": mean.bits / 1000,
@@ -149,26 +159,24 @@ def bitrate(split: Split, predictions: Predictions, cache: Path) -> Table:
             "constant_kbit_per_frame": constant_bits / 1000,
             "bits_over_constant_percent": 100 * (mean.bits / constant_bits - 1),
             "bits_over_true_percent": 100 * (mean.bits / true_bits - 1),
-            "noticed_percent": 100 * len(excess) / len(true),
-            "mean_excess": excess.mean(),
-            "largest_excess": excess.max(),
+            **_count_noticed(split, levels),
         }
 
     of_titles = {**_with_median(split, predictions, "JND1"), "true levels": true}
     return Table(
         "bitrate",
         "Bits saved",
-        f"Frames coded at each predictor's JND1 level, against the one constant {unit} for all "
-        "frames with the same average VMAF (interpolated between whole levels), and against the "
-        "true JND1; negative saves bits. Noticed: frames coded coarser than their true JND1, where "
-        f"viewers would notice a change, and by how many steps of {unit}. True levels show what a "
-        f"perfect predictor would save. {codec.version()}. {split.caption}",
+        f"Frames coded at each predictor's JND1 level, against the one constant {codec.unit} for "
+        "all frames with the same average VMAF (interpolated between whole levels), and against "
+        "the true JND1; negative saves bits. Noticed: frames coded coarser than their true JND1, "
+        f"where viewers would notice a change, and by how many steps of {codec.unit}. True levels "
+        f"show what a perfect predictor would save. {codec.version()}. {split.caption}",
         pd.DataFrame([row(title, levels) for title, levels in of_titles.items()]),
         {
             "Levels of": "{levels}",
             "kbit per frame": "{kbit_per_frame:.1f}",
             "VMAF": "{vmaf:.2f}",
-            f"Constant {unit}": "{constant:.2f}",
+            f"Constant {codec.unit}": "{constant:.2f}",
             "Bits against constant": "{bits_over_constant_percent:+.1f} %",
             "Bits against true": "{bits_over_true_percent:+.1f} %",
             "Noticed": "{noticed_percent:.0f} %",
@@ -176,6 +184,19 @@ def bitrate(split: Split, predictions: Predictions, cache: Path) -> Table:
             "By, most": "{largest_excess:.0f}",
         },
     )
+
+
+def _count_noticed(split: Split, levels: np.ndarray) -> dict[str, float]:
+    """Count the frames that are coarser than at JND1, and by how much: NaN if there are none."""
+    codec, true = split.codec, split.true("JND1")
+    nearest = np.vectorize(codec.nearest)
+    excess = codec.coarser_by(nearest(levels), nearest(true))
+    noticed = pd.Series(excess[excess > 0], dtype=float)
+    return {
+        "noticed_percent": 100 * len(noticed) / len(true),
+        "mean_excess": noticed.mean(),
+        "largest_excess": noticed.max(),
+    }
 
 
 def _with_median(split: Split, predictions: Predictions, level: str) -> dict[str, np.ndarray]:
