@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .inference.predictor import Predictor
     from .inference.video import predict_video
 
-__version__ = "0.9.0"
+__version__ = "0.10.0.dev0"
 __all__ = ["Predictor", "UserError", "__version__", "encode_video", "predict_video"]
 _MODULES = {
     "Predictor": ".inference.predictor",

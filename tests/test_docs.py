@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from common import __version__
 from common.commands.main import main
 from common.models.descriptions import MODELS
 from tests.processes import REPO
@@ -160,3 +161,9 @@ def test_the_installed_command_runs_any_other(words, said, capsys, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0 and said in capsys.readouterr().out
+
+
+def test_the_changelog_begins_with_this_version():
+    changes = (REPO / "CHANGELOG.md").read_text()
+    version, state = re.search(r"^## ([\d.]+), (.+)$", changes, re.M).groups()
+    assert __version__ == (f"{version}.dev0" if state == "unreleased" else version)
