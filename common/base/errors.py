@@ -111,7 +111,10 @@ def _harden_streams() -> None:
 def _catch_signals() -> Iterator[list[int]]:
     """Raise `_Interrupted` on the first signal in _ENDING, and ignore later ones.
 
-    Yields a list to which the signal is added.
+    Python drops an exception that is raised in a callback of native code, such as h5py's, or in a
+    destructor. Then an alarm raises it once more, when that code has probably returned.
+
+    Yields a list whose first item will be the signal.
     """
     # Signals that the process was started to ignore, as by nohup, stay ignored.
     handled = [each for each in _ENDING if signal.getsignal(each) is not signal.SIG_IGN]
@@ -126,14 +129,13 @@ def _catch_signals() -> Iterator[list[int]]:
         raise _Interrupted
 
     def end_later(dropped: "sys.UnraisableHookArgs") -> None:
-        # Python drops exceptions raised in callbacks, such as h5py's. SIGALRM raises it again.
         if isinstance(dropped.exc_value, _Interrupted):
             signal.setitimer(signal.ITIMER_REAL, 0.01)
         else:
             hook_before(dropped)
 
     hook_before = sys.unraisablehook
-    alarm = [signal.SIGALRM] if handled else []
+    alarm = [signal.SIGALRM] if handled else []  # never ignored, as it may have to ring again
     before = {each: signal.signal(each, end) for each in [*handled, *alarm]}
     sys.unraisablehook = end_later
     try:

@@ -140,16 +140,22 @@ def stated_maximum(image: Image.Image) -> float | None:
 
 
 def guess_bits(values: Values, container: int, stated: float | None) -> tuple[int, list[str]]:
-    """Guess the bit depth of values stored in `container` bits; also return notes for the user."""
+    """Guess the bit depth of values stored in `container` bits; also return notes for the user.
+
+    The rules are those at the top of this module.
+    """
     maximum = values.maximum if values.whole else values.maximum / _OVERSHOOT
     if stated is not None and stated >= maximum:
         return next(bits for bits in (*_STATED, container) if stated < 2**bits), []
     fitting = (bits for bits in (*GUESSED, 16, 24, container) if bits <= container)
     bits = next((bits for bits in fitting if maximum < 2**bits), container)
     if bits in GUESSED and values.from_8_bits:
-        bits = 16
-    elif (bits in GUESSED or bits == 24) and (bits > 8 or container <= 16) and maximum:
-        return bits, [f"no value is above {values.maximum:g}, so it is read as {bits}-bit data"]
-    elif bits == 16 and maximum < 2**14:
-        return bits, [f"no value is above {values.maximum:g}, so it is read as dark 16-bit data"]
+        return 16, []
+    told = f"no value is above {values.maximum:g}, so it is read as"
+    if bits == 16 and maximum < 2**14:  # or bright 14-bit data
+        return bits, [f"{told} dark 16-bit data"]
+    # Arrays of 32 bits often hold 8-bit pictures, and a black picture is black in any depth.
+    obvious = (bits == 8 and container > 16) or not maximum
+    if bits in (*GUESSED, 24) and not obvious:
+        return bits, [f"{told} {bits}-bit data"]
     return bits, []

@@ -103,10 +103,18 @@ def _cut_model(graph: ov.Model, frames: int) -> ov.Model:
 
 
 def _cut_head(graph: ov.Model) -> ov.Model:
-    """Cut out the part that maps the latents of one frame to levels."""
+    """Cut out the part that maps the latents of one frame to levels.
+
+        before: frame ─ analysis ─ source ─┬─ output FEATURES
+                                           └─ head ─ output LEVELS
+        after:                     parameter ─ head ─ output LEVELS
+
+    Each backbone has a source of its own, and so the head has a parameter for each.
+    """
     graph, latents = graph.clone(), []
     for number in range(len(graph.outputs) - 1):
         source = graph.output(f"{FEATURES}{number}").get_node().input_value(0)
+        # One frame; the other sides are known.
         shape = [1, *(side.get_length() for side in list(source.get_partial_shape())[1:])]
         latents.append(ov.opset13.parameter(shape, np.float32))
         for user in source.get_target_inputs():

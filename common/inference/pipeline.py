@@ -33,20 +33,23 @@ def predict_ahead(
 ) -> Iterator[tuple[Shown, np.ndarray] | Failure]:
     """Yield each item's picture with the mean levels of its frames, in order, or its failure.
 
-    One thread iterates over `items`, which may be frames that ffmpeg decodes. A thread per core
-    calls `show`. The calling thread calls `predict` on about `batch_size` frames at a time. The
-    number of items read ahead is bounded.
+        items ─ reading: 1 thread ─ showing: a thread per core ─ waiting ─ predict: the caller's
+
+    Reading iterates over `items`, which may be frames that ffmpeg decodes, and prediction takes
+    about `batch_size` frames at a time. The number of items read ahead is bounded.
     """
     threads = count_cores()
     items = iter(items)
 
     def read_next() -> "Future[Shown | Failure] | None":
+        """Read an item, and have it shown; None after the last one."""
         try:
             return showing.submit(show, next(items))
         except StopIteration:
             return None
 
     with ThreadPoolExecutor(threads) as showing, ThreadPoolExecutor(1) as reading:
+        # In the order of the items: futures of `read_next`, whose results are futures of `show`.
         waiting = deque(reading.submit(read_next) for _ in range(batch_size + 2 * threads))
         try:
             while batch := list(_take_batch(waiting, batch_size)):
@@ -60,7 +63,10 @@ def predict_ahead(
 def _take_batch(
     waiting: "deque[Future[Future[Shown | Failure] | None]]", batch_size: int
 ) -> Iterator[Shown | Failure]:
-    """Take pictures, and failures between them, until there are `batch_size` frames."""
+    """Take pictures, and failures between them, until there are `batch_size` frames or no more.
+
+    None in `waiting` is the end; if it ends a batch, the next one is empty.
+    """
     frames = 0
     while frames < batch_size and (future := waiting.popleft().result()):
         shown = future.result()

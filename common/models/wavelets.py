@@ -39,10 +39,12 @@ def initialise_as_wavelets(backbone: Backbone, seed: int) -> None:
     layers = [layer for layer in backbone.whole.layers if layer.weights]
     analysis, synthesis = layers[:4], layers[4:]
     gain = _STEP**-0.25
-    # Matrices from bands to channels [bands, channels], and back [channels, bands].
+    # How the bands lie in the channels before a level: matrices from bands to channels
+    # [bands, channels], and back [channels, bands]. Each pass makes the next level's.
     channels, bands = _COLOURS, _COLOURS.T
     variances = _COLOUR_VARIANCES
     for down, up, count in zip(analysis, synthesis[::-1], _BAND_COUNTS):
+        # Each band becomes four, of which those with the largest variances are kept.
         variances = np.outer(variances, _BAND_VARIANCES).ravel()
         kept = np.argsort(-variances, kind="stable")[:count]
         variances = variances[kept]
@@ -50,7 +52,7 @@ def initialise_as_wavelets(backbone: Backbone, seed: int) -> None:
         transform = np.einsum("bhw,st->hwstb", _BANDS, np.eye(channels.shape[0]))
         transform = transform.reshape(*transform.shape[:3], -1)[..., kept]
         coarse_channels = coarse_bands = np.eye(count)
-        if down is not analysis[-1]:
+        if down is not analysis[-1]:  # before a leaky ReLU: each band, and its negative
             coarse_channels = np.kron(np.eye(count), [[1, -1]])
             coarse_bands = coarse_channels.T / (1 + LEAK)
         ins, outs = channels.shape[1], coarse_channels.shape[1]

@@ -152,8 +152,14 @@ def _striped_block(frames: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, dtype:
 def _gradients(
     padded: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, upstream: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Compute the gradients of frames, kernel and bias, stripe by stripe."""
+    """Compute the gradients of frames, kernel and bias, stripe by stripe.
+
+    Args:
+        padded: frames [batch, height + 2, width + 2, colours], with a border of zeros.
+        upstream: gradient of the block's output, [batch, height / 2, width / 2, filters].
+    """
     _, height, width, colours = padded.shape
+    # Batch and stripes in one axis: a stripe makes half as many rows of output.
     upstream = tf.reshape(upstream, (-1, _ROWS // 2, width // 2 - 1, kernel.shape[-1]))
     count, shape = tf.shape(upstream)[0], (_ROWS + 2, width, colours)
 
@@ -177,7 +183,7 @@ def _gradients(
         ),
         parallel_iterations=1,
     )
-    # A stripe's last two rows are the next one's first two.
+    # A stripe's last two rows are the next one's first two, and their gradients add up.
     rows = tf.reshape(stripes.stack(), (-1, (height - 2) // _ROWS, _ROWS + 2, width * colours))
     whole = tf.signal.overlap_and_add(tf.transpose(rows, (0, 3, 1, 2)), _ROWS)
     whole = tf.reshape(tf.transpose(whole, (0, 2, 1)), (-1, height, width, colours))
