@@ -1,8 +1,13 @@
 """Fixtures that every test may ask for."""
 
+import fcntl
+import json
 import os
+import shutil
 import signal
 import subprocess
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import hypothesis
@@ -13,7 +18,7 @@ from common.base.constants import QP
 from common.data.manifest import COLUMNS, write_manifest
 from common.models.labels import PROXY
 from tests import golden
-from tests.processes import REPO, run
+from tests.processes import REPO, Finished, run
 
 # Tests that run side by side share the cores, rather than each take all of them.
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
@@ -28,14 +33,36 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def model_cache(tmp_path_factory) -> Path:
-    """The cache of converted models, which all tests of a run share, and the user's stays out."""
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory) -> Path:
+    """A folder that all workers of a run share."""
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
-    return folder / "cache" / "laser-jnd"
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def made_once(run_folder):
+    """Let the first worker of a run that asks make a folder, which no test changes."""
+
+    def folder_of(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = run_folder / name, run_folder / f"{name}.done"
+        with open(run_folder / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture(scope="session", autouse=True)
+def model_cache(run_folder) -> Path:
+    """The cache of converted models, which all tests of a run share, and the user's stays out."""
+    os.environ["XDG_CACHE_HOME"] = str(run_folder / "cache")
+    return run_folder / "cache" / "laser-jnd"
 
 
 @pytest.fixture(scope="session")
@@ -129,9 +156,12 @@ PROXY_LABELS = "proxy labels (VMAF below 94.5, 91.25, 87), not viewers' judgemen
 
 
 @pytest.fixture(scope="session")
-def labelled_root(tmp_path_factory) -> Path:
+def labelled_root(made_once) -> Path:
     """The three seeded frames, of two contents, with proxy labels."""
-    folder = tmp_path_factory.mktemp("root")
+    return made_once("root", _write_labelled_root)
+
+
+def _write_labelled_root(folder: Path) -> None:
     (folder / "test").mkdir()
     contents = [("a", (24, 30, 36)), ("a", (25, 31, 35)), ("b", (30, 34, 38))]
     frames = golden.frames()
@@ -146,23 +176,25 @@ def labelled_root(tmp_path_factory) -> Path:
     write_manifest(folder, rows)
     lines = [" ".join(map(str, levels)) for _, levels in contents]
     (folder / "test" / "JND-Levels.txt").write_text("\n".join(lines))
-    return folder
 
 
 @pytest.fixture(scope="session")
-def mj_weights(tmp_path_factory) -> Path:
+def mj_weights(made_once) -> Path:
     """Seeded weights of MJ-LAT as training names them, so that they might be MJ-REC's too."""
-    folder = tmp_path_factory.mktemp("weights")
-    golden.write_weights("MJLAT", folder / "BestModel.h5")
-    return folder
+    return made_once("mj", lambda folder: golden.write_weights("MJLAT", folder / "BestModel.h5"))
 
 
 @pytest.fixture(scope="session")
-def report(command, labelled_root, mj_weights, tmp_path_factory):
+def report(made_once, labelled_root, mj_weights):
     """A finished `python3 -m common.tables`, and the folder it wrote."""
-    out = tmp_path_factory.mktemp("report") / "new" / "out"
-    given = ("--data_dir", labelled_root, "--model_weights_path", mj_weights, "--out", out)
-    return command("-m", "common.tables", *given), out
+
+    def make(folder: Path) -> None:
+        given = "--data_dir", labelled_root, "--model_weights_path", mj_weights
+        finished = run("-m", "common.tables", *given, "--out", folder / "new" / "out")
+        (folder / "finished.json").write_text(json.dumps(asdict(finished)))
+
+    folder = made_once("report", make)
+    return Finished(**json.loads((folder / "finished.json").read_text())), folder / "new" / "out"
 
 
 @pytest.fixture(scope="session")

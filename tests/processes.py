@@ -60,13 +60,17 @@ def run(*arguments: object, cwd: Path = REPO, env: dict | None = None) -> Finish
     return Finished(code, done.stdout, done.stderr, cpu, memory)
 
 
+def without_progress(stderr: str) -> list[str]:
+    """The lines of `stderr` but for those that a slow machine adds."""
+    return [line for line in stderr.splitlines() if not re.match(r"[\w ]+: \d+ of \d+ \w+$", line)]
+
+
 def one_line(finished: Finished, code: int, *parts: object) -> None:
     """It ended with `code`, and all it said is one line on stderr that holds the `parts`."""
     assert finished.returncode == code, finished.stderr
     assert finished.stdout == ""
-    # Before it, the log tells stages and, on a slow machine, progress.
-    stage = re.compile(r"(Running on|Predicting) |[\w ]+: \d+ of \d+ \w+$")
-    lines = [line for line in finished.stderr.splitlines() if not stage.match(line)]
+    stages = "Running on ", "Predicting "  # which the log tells before
+    lines = [line for line in without_progress(finished.stderr) if not line.startswith(stages)]
     assert len(lines) == 1, finished.stderr
     for part in parts:
         assert str(part) in lines[0]

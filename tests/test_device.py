@@ -12,6 +12,7 @@ from common.base.device import multiplies_bfloat16, remark_on_card
 from common.base.errors import UserError
 from common.inference import runtime
 from tests import golden
+from tests.processes import without_progress
 
 pytestmark = pytest.mark.tensorflow
 
@@ -113,7 +114,7 @@ def test_a_processor_without_bfloat16_says_so_and_computes_in_float32(command, t
     asked = "LAT.py", "test", "--jnd_value", "JND1", "--model_weights_path", weights
     done = command(*asked, "--result_path", results, "--precision", "bfloat16")
     assert done.returncode == 0, done.stderr
-    (said,) = done.stderr.splitlines()
+    (said,) = without_progress(done.stderr)
     if has_it:
         assert re.match(r"Running on the CPU with \w+ in bfloat16\.", said)
     else:

@@ -50,9 +50,9 @@ def outside(folder, model, pictures):
 
 
 @pytest.mark.parametrize("name", ["folder", "model.tflite"])
-def test_the_default_model_gives_the_levels_of_test(name, tmp_path):
+def test_the_default_model_gives_the_levels_of_test(name, in_process, tmp_path):
     out = tmp_path / name
-    done = run("-m", "common.export", REPO / "weights" / "MJLAT.h5", out)
+    done = in_process("export", REPO / "weights" / "MJLAT.h5", out)
     assert done.returncode == 0, done.stderr
     assert f"{out}: MJ-LAT, RGB uint8 to JND1, JND2, JND3" in done.stdout
     assert list(tmp_path.iterdir()) == [out]
@@ -100,13 +100,13 @@ def test_the_graph_crops_and_resizes_as_predict_does():
             assert differs.max() <= 1 and differs.mean() < 0.15
 
 
-def test_mistakes_are_one_line(tmp_path):
+def test_mistakes_are_one_line(in_process, tmp_path):
     golden.write_weights("Backbone", tmp_path / "LATJND1.h5")
     (tmp_path / "BestModel.h5").touch()
     out = tmp_path / "out"
 
     def failing(weights, code, *said):
-        one_line(run("-m", "common.export", weights, out), code, *said)
+        one_line(in_process("export", weights, out), code, *said)
         assert not out.exists()
 
     failing(tmp_path / "BestModel.h5", 2, "BestModel.h5 does not name the model: add --model")

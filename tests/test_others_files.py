@@ -67,6 +67,16 @@ def run_test(in_process, weights, labelled_root, tmp_path):
 
 
 @pytest.fixture
+def backbone(tmp_path) -> tuple:
+    """Options that name a backbone with an entropy model, which takes less time than MJ-LAT's."""
+    golden.write_weights("Backbone", tmp_path / "JND1Reconstruction.h5")
+    whole = build_backbone().whole
+    read_weights(whole, tmp_path / "JND1Reconstruction.h5")
+    EntropyModel().write(entropy_file(tmp_path / "JND1Reconstruction.h5"), whole)
+    return "--target", "JND1", "--model_weights_path", tmp_path
+
+
+@pytest.fixture
 def main(capsys):
     """Run the `main` of another command; its exit code and what it said on stderr."""
 
@@ -140,17 +150,15 @@ def test_tables_replaces_its_own_files_alone(main, labelled_root, mj_weights, re
         (out / name).write_bytes(content)
 
 
-def test_decompress_leaves_originals_alone(main, photo, tmp_path):
+def test_decompress_leaves_originals_alone(main, photo, backbone, tmp_path):
     pictures, coded = tmp_path / "pictures", tmp_path / "coded"
     pictures.mkdir()
     shutil.copy(photo, pictures)
-    compress = "compress", "--model", "MJLAT", "--out", coded
+    compress = "compress", *backbone, "--out", coded
     assert main("backbone", *compress, pictures) == (0, [])
     assert main("backbone", *compress, pictures) == (0, [])  # its own
-    golden.write_weights("Backbone", tmp_path / "JND1Reconstruction.h5")
     before = hashes(pictures)
-    of_other = "decompress", "--target", "JND1", "--model_weights_path", tmp_path, coded, "--out"
-    code, (line,) = main("backbone", *of_other, pictures)
+    code, (line,) = main("backbone", "decompress", *backbone, coded, "--out", pictures)
     assert code == 1 and "p.png: already exists and was not made by this program" in line
     assert hashes(pictures) == before
     (coded / "p.png.latent").write_bytes(b"mine")
@@ -160,12 +168,7 @@ def test_decompress_leaves_originals_alone(main, photo, tmp_path):
     assert read_bitstream(coded / "p.png.latent").width == 128
 
 
-def test_decompressed_pictures_are_ours_and_replaced(main, photo, tmp_path):
-    golden.write_weights("Backbone", tmp_path / "JND1Reconstruction.h5")
-    backbone = "--target", "JND1", "--model_weights_path", tmp_path
-    whole = build_backbone().whole
-    read_weights(whole, tmp_path / "JND1Reconstruction.h5")
-    EntropyModel().write(entropy_file(tmp_path / "JND1Reconstruction.h5"), whole)
+def test_decompressed_pictures_are_ours_and_replaced(main, photo, backbone, tmp_path):
     assert main("backbone", "compress", *backbone, "--out", tmp_path / "coded", photo)[0] == 0
     for _ in range(2):
         given = "decompress", *backbone, "--out", tmp_path / "out", tmp_path / "coded"
@@ -173,14 +176,15 @@ def test_decompressed_pictures_are_ours_and_replaced(main, photo, tmp_path):
     assert read_rgb(tmp_path / "out" / "p.png").shape == (352, 640, 3)
 
 
-def test_labels_beside_coded_pictures_are_not_replaced(main, labelled_root, tmp_path):
-    given = "compress", "--model", "MJLAT", "--data_dir", labelled_root, "--out", tmp_path
+def test_labels_beside_coded_pictures_are_not_replaced(main, labelled_root, backbone, tmp_path):
+    out = tmp_path / "out"
+    given = "compress", *backbone, "--data_dir", labelled_root, "--out", out
     assert main("backbone", *given)[0] == 0
     assert main("backbone", *given)[0] == 0  # the same labels
-    (tmp_path / "test" / "JND-Levels.txt").write_text("20 25 30\n" * 3)
+    (out / "test" / "JND-Levels.txt").write_text("20 25 30\n" * 3)
     code, (line,) = main("backbone", *given)
     assert code == 1 and "JND-Levels.txt: already exists; --overwrite replaces it" in line
-    assert (tmp_path / "test" / "JND-Levels.txt").read_text() == "20 25 30\n" * 3
+    assert (out / "test" / "JND-Levels.txt").read_text() == "20 25 30\n" * 3
 
 
 def test_compact_leaves_entropy_models_alone(main, tmp_path):

@@ -190,7 +190,8 @@ def hostile_report(report, labelled_root, mj_weights, tmp_path_factory):
             table.writerow({**row, "file": f"test/{name}"})
     out = root / "out"
     given = "--data_dir", root, "--model_weights_path", mj_weights, "--out", out
-    done = run("-m", "common.tables", *given, "--cache_dir", report[1] / "cache")
+    cache = shutil.copytree(report[1] / "cache", root / "cache")
+    done = run("-m", "common.tables", *given, "--cache_dir", cache)
     assert done.returncode == 0, done.stderr
     return root, out / "report.html"
 
