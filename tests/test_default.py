@@ -104,10 +104,10 @@ def test_plain_keras_reads_the_default_weights():
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_other_models_say_how_to_get_weights(command):
+def test_the_other_models_say_how_to_get_weights(in_process):
     for name in set(MODELS) - {"MJLAT"}:
         value = [] if MODELS[name].multitask else ["--jnd_value", "JND2"]
-        done = command(f"{name}.py", "test", *value)
+        done = in_process(f"{name}.py", "test", *value)
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
         assert MODELS[name].weight_files(value[-1] if value else None)[0] in line
