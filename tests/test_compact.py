@@ -114,7 +114,10 @@ def test_it_ends_when_asked_and_leaves_nothing(tmp_path, ending, code):
     process = subprocess.Popen(
         [sys.executable, *program], cwd=REPO, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(1)  # it takes some four seconds
+    while not (target.parent.is_dir() and any(target.parent.iterdir())):  # its lock
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)  # of some four seconds
     assert process.poll() is None
     process.send_signal(ending)
     start = time.monotonic()
