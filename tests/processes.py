@@ -62,7 +62,7 @@ def run(*arguments: object, cwd: Path = REPO, env: dict | None = None) -> Finish
 
 def without_progress(stderr: str) -> list[str]:
     """The lines of `stderr` but for those that a slow machine adds."""
-    return [line for line in stderr.splitlines() if not re.match(r"[\w ]+: \d+ of \d+ \w+$", line)]
+    return [line for line in stderr.splitlines() if not re.search(r": \d+ of \d+ \w+$", line)]
 
 
 def one_line(finished: Finished, code: int, *parts: object) -> None:
