@@ -1,4 +1,4 @@
-"""The command encode: encode a video, each scene at its predicted level."""
+"""The command encode: encode a video, each scene at its predicted level, or pictures."""
 
 import argparse
 import contextlib
@@ -16,6 +16,8 @@ from ..data.text import readable
 from ..encoding.encoders import ENCODERS
 from ..models.descriptions import Description
 from ..models.labels import UNKNOWN
+from . import encode_pictures
+from .encode_pictures import add_picture_options
 from .model_options import add_model_options, describe_levels, find_model_weights, load_predictor
 from .options import path, positive
 
@@ -27,17 +29,20 @@ if TYPE_CHECKING:
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
     """Add the command encode to `commands`."""
     _, level = describe_levels(description)
+    start = program(description.name, "encode")
     command = commands.add_parser(
         "encode",
-        help="encode a video, each scene at its predicted level",
+        help="encode a video, each scene at its predicted level, or pictures",
         description="Encode a video so that each scene has the QP of its predicted level. Sound,\n"
-        "subtitles, metadata, frame times and colour tags stay unchanged.",
-        epilog=f"example:\n  {program(description.name, 'encode')} {level}clip.mp4 smaller.mp4",
+        "subtitles, metadata, frame times and colour tags stay unchanged. Or encode a picture, or\n"
+        "those in a folder, as JPEG, WebP or AVIF with the VMAF of JPEG at its level.",
+        epilog=f"examples:\n  {start} {level}clip.mp4 smaller.mp4\n"
+        f"  {start} {level}photo.png photo.jpg\n  {start} {level}photos/ smaller/",
     )
     command.set_defaults(run=run, check=check_qps)
     add = command.add_argument
-    add("input", type=path, metavar="INPUT", help="a video")
-    output = "the video to write, such as out.mp4 or out.mkv"
+    add("input", type=path, metavar="INPUT", help="a video, a picture, or a folder of pictures")
+    output = "the file to write, such as out.mp4 or out.jpg, or a folder"
     add("output", type=path, metavar="OUTPUT", help=output)
     encoded_level = {"default": LEVELS[0], "help": "the level that scenes are encoded at"}
     add_model_options(command, description, encoded_level if description.multitask else None)
@@ -50,6 +55,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     add("--no_verify", action="store_true", help=unverified)
     dry = "only print the plan and the expected size, after the trial encodes"
     add("--dry_run", action="store_true", help=dry)
+    add_picture_options(command)
     add("--json", action="store_true", help="print a JSON document, and nothing else")
     add("--overwrite", action="store_true", help="replace OUTPUT if it exists; never INPUT")
 
@@ -65,11 +71,15 @@ def check_qps(options: argparse.Namespace, parser: argparse.ArgumentParser) -> N
         parser.error(f"--min_qp {options.min_qp} is above --max_qp {options.max_qp}")
 
 
-def run(options: argparse.Namespace) -> None:
-    """Encode a video at its predicted levels."""
+def run(options: argparse.Namespace) -> int:
+    """Encode a video or pictures at their predicted levels; return 1 if some pictures fail."""
     from ..encoding.encode import EncodeOptions, encode_video
 
-    _check_files(options)
+    _check_input(options)
+    if encode_pictures.are_pictures(options.input):
+        return encode_pictures.run(options)
+    encode_pictures.refuse_options(options, pictures=False)
+    _check_output(options)
     weights = find_model_weights(options)
     predictor = load_predictor(options, weights)
     how = EncodeOptions(
@@ -88,25 +98,31 @@ def run(options: argparse.Namespace) -> None:
         encoded = encode_video(options.input, options.output, predictor, how)
     document = _make_document(encoded, options, weights)
     print(json.dumps(document, indent=2) if options.json else _make_text(encoded, document))
+    return 0
 
 
-def _check_files(options: argparse.Namespace) -> None:
-    """Check INPUT and OUTPUT before any work, and resolve an INPUT below /dev.
+def _check_input(options: argparse.Namespace) -> None:
+    """Check INPUT before any work, and resolve it below /dev.
 
     Raises:
-        UserError: OUTPUT cannot be written, OUTPUT is INPUT, or INPUT is not a video.
+        UserError: there is none, or it is neither a regular file nor a folder.
     """
-    from ..data.kinds import PICTURE, kind
-    from ..encoding.containers import find_container
-
     if not options.input.exists():
         raise UserError(f"{options.input}: no such file")
     check_regular(options.input)
     if options.input.is_relative_to("/dev"):
         # /dev/stdin (a shell's `<`) would be another file in the programs that we start.
         options.input = options.input.resolve()
-    if kind(options.input) == PICTURE:
-        raise UserError(f"{options.input}: is a still picture; encode takes videos")
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    """Check OUTPUT before any work.
+
+    Raises:
+        UserError: it cannot be written, is INPUT, or its suffix is not a video's.
+    """
+    from ..encoding.containers import find_container
+
     find_container(options.output)
     if not options.dry_run:
         check_writable(options.output, overwrite=options.overwrite, inputs=[options.input])

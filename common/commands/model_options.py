@@ -78,6 +78,21 @@ def find_model_weights(options: argparse.Namespace) -> Path:
     return find_weights(options.model_weights_path, files)
 
 
+def find_jpeg_weights(options: argparse.Namespace) -> Path | None:
+    """Find the weight file of JPEG qualities; None if the folder of weights has none.
+
+    Raises:
+        UserError: the options name another file or folder, and there is no weight file.
+    """
+    path = options.model_weights_path
+    published = options.description.weight_files(_find_level(options), jpeg=True)[0]
+    if (path / published).is_file():
+        return path / published
+    if path == options.parser.get_default("model_weights_path"):
+        return None
+    return find_model_weights(options)
+
+
 def load_predictor(options: argparse.Namespace, weights: Path) -> "Predictor":
     """Load the weight file that `find_model_weights` found, as the options say.
 

@@ -45,9 +45,14 @@ class Description:
         """The name of the command-line option for the folder of the backbones' weight files."""
         return "ImgReconstrution_Model_Path" if self.end_to_end else "JND_Recon_Models_Path"
 
-    def weight_files(self, level: str | None) -> list[str]:
-        """Name this model's weight files: as published, and as training writes it."""
-        return [f"{self.name}{level or ''}.h5", f"BestModel{level or ''}.h5"]
+    def weight_files(self, level: str | None, jpeg: bool = False) -> list[str]:
+        """Name this model's weight files: as published, and as training writes it.
+
+        Args:
+            jpeg: whether to name the published file of JPEG qualities instead of QPs.
+        """
+        published = f"{self.name}{level or ''}{'-jpeg' if jpeg else ''}.h5"
+        return [published, f"BestModel{level or ''}.h5"]
 
     def backbone_files(self, level: str | None) -> list[str]:
         """Name the weight files that training starts from, one per backbone."""

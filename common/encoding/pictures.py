@@ -1,0 +1,229 @@
+"""Encoding of pictures at their predicted levels, as JPEG, WebP or AVIF.
+
+picture ─ predicted quality ─ trial encode ─ VMAF ─ next quality ─ ... ─ the trial of about the
+wanted VMAF: that which defines the level or, for viewers' labels, that of JPEG at the level.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..base.constants import LEVELS, QUALITY
+from ..base.errors import UserError, as_result, report_skipped
+from ..base.files import atomic_write, check_writable
+from ..base.parallel import parallel_map
+from ..data.kinds import PICTURE
+from ..data.listing import list_files
+from ..inference.predictor import Predictor
+from ..models.labels import JPEG_THRESHOLDS
+from ..video.quality import measure
+from .encode import find_target
+from .originals import Original, read_original
+from .picture_formats import (
+    JPEG,
+    PictureFormat,
+    decode_picture,
+    encode_picture,
+    find_format,
+    list_losses,
+)
+from .quality_search import Trial, clamp, find_quality
+
+_LEAST_SIDE = 32  # pixels; libvmaf crashes on some smaller pictures
+_FAR = 1.0  # a VMAF that misses the wanted one by more is noted
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureOptions:
+    """Options of `encode_pictures`."""
+
+    level: str = LEVELS[0]  # "JND1", "JND2" or "JND3"
+    vmaf: float | None = None  # wanted in place of the level's
+    subsampling: str = "4:2:0"  # of the chroma
+    view: str = "centre"  # a key of `VIEWS`
+    verify: bool = True  # correct the quality by trial encodes
+    dry_run: bool = False  # write nothing
+    overwrite: bool = False  # replace existing files
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedPicture:
+    """What `encode_pictures` made of a picture."""
+
+    path: Path
+    target: Path
+    level: float | None  # predicted, a JPEG quality; None: no model predicted it
+    quality: int | None  # of the format's encoder; None: the input was copied
+    vmaf: float | None  # None: not measured
+    trials: int  # encodes
+    input_bytes: int
+    output_bytes: int
+    notes: list[str]
+
+
+def find_pictures(path: Path, target: Path, suffix: str) -> list[tuple[Path, Path]]:
+    """Pair the picture `path`, or each one below it, with the file to write.
+
+    Args:
+        target: the file to write, or the folder to write into.
+        suffix: of the files in a folder.
+
+    Raises:
+        UserError: `path` is a folder without pictures, `target` is inside it or is no folder, or
+            two pictures would become one file.
+    """
+    if not path.is_dir():
+        return [(path, target / f"{path.stem}{suffix}" if target.is_dir() else target)]
+    if target.resolve().is_relative_to(path.resolve()):
+        raise UserError(f"{target}: is inside the folder of the inputs; name a folder elsewhere")
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{target}: is a file; the pictures of a folder are written into a folder")
+    pairs: dict[Path, Path] = {}
+    for picture in list_files(path, {PICTURE}, "pictures").files:
+        made = target / picture.relative_to(path).with_suffix(suffix)
+        if made in pairs:
+            both = f"{pairs[made]} and {picture}"
+            raise UserError(f"{both} would both become {made}; rename one of them")
+        pairs[made] = picture
+    return [(picture, made) for made, picture in pairs.items()]
+
+
+def encode_pictures(
+    pairs: Sequence[tuple[Path, Path]],
+    options: PictureOptions,
+    predictor: Predictor | None = None,
+) -> list[EncodedPicture | UserError]:
+    """Encode pictures, each into its file, completely or not at all; some side by side.
+
+    Of several, those that cannot be encoded are reported on stderr at once.
+
+    Args:
+        predictor: its levels are JPEG qualities; without one, each search begins at the quality
+            that most pictures have.
+
+    Returns:
+        For each pair, what was made or why not.
+
+    Raises:
+        UserError: the predictor's levels are not JPEG qualities.
+    """
+    if predictor and predictor.labels.codec != QUALITY:
+        raise UserError(f"{predictor.weights}: predicts QPs; pictures need JPEG qualities")
+
+    def encode(pair: tuple[Path, Path]) -> EncodedPicture | UserError:
+        result = as_result(_encode, *pair, options, predictor)
+        if isinstance(result, UserError) and len(pairs) > 1:
+            report_skipped(result)
+        return result
+
+    return parallel_map(encode, pairs, "pictures")
+
+
+def find_wanted(options: PictureOptions, predictor: Predictor | None) -> float | None:
+    """Find the VMAF that pictures shall have; None: that of JPEG at the level of each."""
+    if options.vmaf is not None:
+        return options.vmaf
+    if predictor is None:
+        return JPEG_THRESHOLDS[LEVELS.index(options.level)]
+    return find_target(predictor.labels, options.level)
+
+
+class _Job(NamedTuple):
+    """A picture to encode in a format."""
+
+    original: Original
+    form: PictureFormat
+    subsampling: str
+
+    def encode(self, quality: int) -> bytes:
+        return encode_picture(self.original, self.form, quality, self.subsampling)
+
+    def attempt(self, quality: int) -> Trial:
+        """Encode at a quality, and measure the VMAF beside the original, both shown on white."""
+        data = self.encode(quality)
+        pair = self.original.on_white(), decode_picture(data)
+        height, width = (side // 2 * 2 for side in pair[0].shape[:2])  # 4:2:0 needs even sides
+        reference, distorted = (np.ascontiguousarray(each[:height, :width]) for each in pair)
+        return Trial(quality, data, measure(reference, distorted, ["vmaf"])["vmaf"])
+
+
+class _Choice(NamedTuple):
+    """The quality that was chosen for a picture."""
+
+    quality: int | None  # None: the input is copied
+    data: bytes  # the whole file
+    vmaf: float | None  # None: not measured
+    trials: int  # encodes
+    notes: list[str]
+
+
+def _encode(
+    path: Path, target: Path, options: PictureOptions, predictor: Predictor | None
+) -> EncodedPicture:
+    form = find_format(target)
+    if not options.dry_run:
+        check_writable(target, overwrite=options.overwrite, inputs=[path])
+    original = read_original(path)
+    level = _predict(predictor, original, options) if predictor else None
+    wanted = find_wanted(options, predictor)
+    try:
+        job = _Job(original, form, options.subsampling)
+        choice = _choose(job, level, wanted) if options.verify else _take_first(job, level)
+    except (OSError, ValueError, RuntimeError) as error:  # of Pillow's encoders, or ffmpeg
+        raise UserError(f"{path}: cannot be encoded as {form.name} ({error})") from None
+    size = path.stat().st_size
+    if original.format == form.name and len(choice.data) >= size:
+        note = "copied, since encoding it again would not make it smaller"
+        choice = _Choice(None, path.read_bytes(), None, choice.trials, [note])
+    else:
+        notes = [*original.notes, *list_losses(original, form), *choice.notes]
+        choice = choice._replace(notes=notes)
+    if not options.dry_run:
+        with atomic_write(target, overwrite=options.overwrite) as temporary:
+            temporary.write_bytes(choice.data)
+    return EncodedPicture(
+        path=path,
+        target=target,
+        level=level,
+        quality=choice.quality,
+        vmaf=choice.vmaf,
+        trials=choice.trials,
+        input_bytes=size,
+        output_bytes=len(choice.data),
+        notes=choice.notes,
+    )
+
+
+def _predict(predictor: Predictor, original: Original, options: PictureOptions) -> float:
+    levels = predictor.levels(original.on_white(), options.view)
+    return float(levels[predictor.names.index(options.level)])
+
+
+def _take_first(job: _Job, level: float | None) -> _Choice:
+    """Encode at the quality of the level, without measuring."""
+    quality = clamp(job.form.convert(level), job.form.qualities)
+    return _Choice(quality, job.encode(quality), None, 1, [])
+
+
+def _choose(job: _Job, level: float | None, wanted: float | None) -> _Choice:
+    """Encode at the quality whose VMAF is nearest to the wanted one, found by trials."""
+    if min(job.original.rgb.shape[:2]) < _LEAST_SIDE:
+        note = f"not verified: a side under {_LEAST_SIDE} pixels is too small for VMAF"
+        return _take_first(job, level)._replace(notes=[note])
+    before = 0
+    if wanted is None:
+        quality = clamp(JPEG.convert(level), JPEG.qualities)
+        wanted, before = job._replace(form=JPEG).attempt(quality).vmaf, 1
+    trials = find_quality(job.attempt, wanted, job.form.convert(level), job.form.qualities)
+    best = min(trials, key=lambda trial: abs(trial.vmaf - wanted))
+    notes = []
+    if best.vmaf > wanted + _FAR:
+        # VMAF is blind to what happens to flat pictures, so it is no reason to go that low.
+        notes = [f"VMAF is {best.vmaf:.1f} even at the lowest quality: the usual one is taken"]
+        best = trials[0]
+    elif best.vmaf < wanted - _FAR:
+        notes = [f"VMAF is {best.vmaf:.1f} at best, instead of {wanted:g}"]
+    return _Choice(best.quality, best.data, best.vmaf, before + len(trials), notes)

@@ -1,0 +1,281 @@
+"""`encode` of pictures: what ffmpeg and Pillow say of the files that come out."""
+
+import json
+import re
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from PIL import Image, ImageCms, JpegImagePlugin
+
+from common.encoding.quality_search import CLOSE, Trial, find_quality
+from tests import golden
+from tests.processes import one_line
+from tests.videos import ffmpeg
+
+ORIENTATION, ARTIST = 274, 315  # EXIF tags
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><!-- ours --></x:xmpmeta>"
+WANTED = 88.5  # VMAF at JND1
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    """Waves and noise: RGB, uint8 [352, 640, 3]."""
+    return golden.frames(1)[0][..., ::-1]
+
+
+@pytest.fixture
+def photo(pixels, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def jpeg_weights(weights, tmp_path):
+    """LAT's golden weights for JND1, labelled as of JPEG qualities by viewers."""
+    path = tmp_path / "weights" / "LATJND1-jpeg.h5"
+    path.parent.mkdir()
+    path.write_bytes(weights.read_bytes())
+    with h5py.File(path, "a") as file:
+        file.attrs["labels_codec"] = "JPEG quality"
+    return path
+
+
+@pytest.fixture
+def encode(in_process):
+    def run(source, target, *more):
+        return in_process("MJLAT.py", "encode", source, target, *more)
+
+    return run
+
+
+def tell(done) -> dict:
+    """The document of a run that succeeded."""
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def vmaf_by_ffmpeg(original, coded) -> float:
+    """VMAF as ffmpeg's own command line gives it for two picture files."""
+    to_yuv = "scale=out_color_matrix=bt601:out_range=tv:flags=bicubic+accurate_rnd,format=yuv420p"
+    graph = f"[0]format=rgb24,{to_yuv}[a];[1]format=rgb24,{to_yuv}[b];[a][b]libvmaf"
+    said = ffmpeg("-i", coded, "-i", original, "-lavfi", graph, "-f", "null", "-").decode()
+    return float(re.search(r"VMAF score: (\S+)", said)[1])
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif"])
+def test_a_picture_has_the_vmaf_of_its_level(encode, photo, tmp_path, suffix):
+    out = tmp_path / f"out{suffix}"
+    document = tell(encode(photo, out, "--json"))
+    (row,) = document["pictures"]
+    assert document["vmaf_wanted"] == WANTED and abs(row["vmaf"] - WANTED) < 1
+    assert document["model"] is None and row["level"] is None
+    assert row["output_bytes"] == out.stat().st_size == document["output_bytes"]
+    assert row["input_bytes"] == photo.stat().st_size
+    with Image.open(out) as image:
+        assert image.size == (640, 352)
+        image.convert("RGB").save(tmp_path / "decoded.png")
+    assert vmaf_by_ffmpeg(photo, tmp_path / "decoded.png") == pytest.approx(row["vmaf"], abs=0.3)
+
+
+def test_a_further_level_takes_fewer_bytes(encode, photo, tmp_path):
+    sizes, qualities = [], []
+    for level in ("JND1", "JND2", "JND3"):
+        out = tmp_path / f"{level}.jpg"
+        (row,) = tell(encode(photo, out, "--jnd_value", level, "--json"))["pictures"]
+        sizes.append(out.stat().st_size)
+        qualities.append(row["quality"])
+    assert sizes == sorted(sizes, reverse=True) and qualities == sorted(qualities, reverse=True)
+    assert len(set(qualities)) == 3
+
+
+def test_orientation_is_applied_once_and_metadata_kept(encode, pixels, tmp_path):
+    photo, out = tmp_path / "photo.jpg", tmp_path / "out.jpg"
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[ARTIST] = 6, "A. Nother"
+    image = Image.fromarray(pixels)
+    image.save(photo, quality=98, exif=exif, xmp=XMP, icc_profile=SRGB)
+    tell(encode(photo, out, "--json"))
+    with Image.open(out) as made:
+        assert made.size == (352, 640)
+        assert made.getexif().get(ORIENTATION, 1) == 1 and made.getexif()[ARTIST] == "A. Nother"
+        assert made.info["icc_profile"] == SRGB and made.info["xmp"] == XMP
+        shown = np.asarray(made, np.float64)
+    turned = np.rot90(pixels, -1)  # orientation 6: shown turned by 90 degrees clockwise
+    assert np.abs(shown - turned).mean() < 20 < np.abs(shown - np.rot90(pixels)).mean()
+
+
+def test_transparency_is_white_in_jpeg_and_kept_in_webp(encode, pixels, tmp_path):
+    photo = tmp_path / "logo.png"
+    rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    rgba[:100, :, :3], rgba[:100, :, 3] = (200, 0, 0), 0
+    rgba[100:200, :, 3] = 128
+    Image.fromarray(rgba).save(photo)
+    document = tell(encode(photo, tmp_path / "out.jpg", "--json"))
+    (row,) = document["pictures"]
+    assert any("white" in note for note in row["notes"])
+    with Image.open(tmp_path / "out.jpg") as made:
+        assert np.asarray(made)[:90].min() > 240
+        half = np.asarray(made, np.float64)[104:196].mean()
+    assert half == pytest.approx(pixels[104:196].mean() * 128 / 255 + 255 * 127 / 255, abs=3)
+    (row,) = tell(encode(photo, tmp_path / "out.webp", "--json"))["pictures"]
+    assert row["notes"] == []
+    with Image.open(tmp_path / "out.webp") as made:
+        assert np.array_equal(np.asarray(made)[..., 3], rgba[..., 3])
+
+
+def test_chroma_and_grey(encode, photo, pixels, tmp_path):
+    full, half = tmp_path / "full.jpg", tmp_path / "half.jpg"
+    tell(encode(photo, full, "--subsampling", "4:4:4", "--json"))
+    tell(encode(photo, half, "--json"))
+    samplings = [JpegImagePlugin.get_sampling(Image.open(path)) for path in (full, half)]
+    assert samplings == [0, 2]  # Pillow's numbers of 4:4:4 and 4:2:0
+    grey, out = tmp_path / "grey.png", tmp_path / "grey.jpg"
+    Image.fromarray(pixels[..., 1].copy()).save(grey)
+    tell(encode(grey, out, "--json"))
+    assert Image.open(out).mode == "L"
+    one_line(encode(photo, tmp_path / "o.webp", "--subsampling", "4:4:4"), 2, "WEBP", "4:2:0")
+
+
+def test_a_profile_of_other_colours_is_not_kept(encode, pixels, tmp_path):
+    photo, out = tmp_path / "print.jpg", tmp_path / "out.jpg"
+    profile = bytearray(SRGB)
+    profile[16:20] = b"CMYK"
+    image = Image.fromarray(pixels).convert("CMYK")
+    image.save(photo, quality=98, icc_profile=bytes(profile))
+    (row,) = tell(encode(photo, out, "--json"))["pictures"]
+    assert any("CMYK" in note for note in row["notes"])
+    with Image.open(out) as made:
+        assert made.mode == "RGB" and "icc_profile" not in made.info
+
+
+def test_a_folder(encode, pixels, photo, tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    (folder / "trip").mkdir(parents=True)
+    (folder / "a.png").write_bytes(photo.read_bytes())
+    (folder / "trip" / "b.png").write_bytes(photo.read_bytes())
+    (folder / "broken.png").write_bytes(photo.read_bytes()[:20_000])
+    (folder / "notes.txt").write_text("not a picture")
+    done = encode(folder, out, "--json")
+    assert done.returncode == 1 and "broken.png" in done.stderr
+    document = json.loads(done.stdout)
+    assert [row["output"] for row in document["pictures"]] == [
+        str(out / "a.jpg"),
+        str(out / "trip" / "b.jpg"),
+    ]
+    (error,) = document["errors"]
+    assert error["file"] == str(folder / "broken.png") and "cannot be read" in error["error"]
+    files = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert files == ["a.jpg", "trip/b.jpg"]
+    # Again: what is there stays, and what is missing is made.
+    (out / "a.jpg").write_bytes(b"precious")
+    (out / "trip" / "b.jpg").unlink()
+    done = encode(folder, out)
+    assert done.returncode == 1 and "--overwrite" in done.stderr and "1 picture:" in done.stdout
+    assert (out / "a.jpg").read_bytes() == b"precious" and (out / "trip" / "b.jpg").exists()
+    assert encode(folder, out, "--overwrite", "--format", "webp").returncode == 1
+    assert Image.open(out / "a.webp").format == "WEBP"
+
+
+def test_mistakes_are_told_and_nothing_is_written(encode, photo, tmp_path):
+    inside, out = tmp_path / "photos", tmp_path / "out.jpg"
+    inside.mkdir()
+    (inside / "a.png").write_bytes(photo.read_bytes())
+    (inside / "a.bmp").write_bytes(photo.read_bytes())
+    one_line(encode(inside, tmp_path / "new"), 1, "a.png", "a.bmp", "would both become")
+    (inside / "a.bmp").unlink()
+    one_line(encode(inside, inside / "small"), 1, "inside the folder of the inputs")
+    one_line(encode(inside, photo), 1, photo, "is a file")
+    one_line(encode(photo, tmp_path / "out.gif"), 1, "out.gif", ".jpg, .jpeg, .webp, .avif")
+    one_line(encode(photo, out, "--encoder", "x265"), 2, "--encoder", "videos")
+    out.write_bytes(b"precious")
+    one_line(encode(photo, out), 1, out, "--overwrite")
+    jpeg = tmp_path / "own.jpg"
+    Image.open(photo).save(jpeg, quality=95)
+    before = jpeg.read_bytes()
+    one_line(encode(jpeg, jpeg, "--overwrite"), 1, "never overwritten")
+    assert jpeg.read_bytes() == before and out.read_bytes() == b"precious"
+    document = tell(encode(photo, out, "--dry_run", "--json"))
+    assert document["output_bytes"] > 1000 and out.read_bytes() == b"precious"
+    assert [path.name for path in tmp_path.iterdir() if path.name[0] == "."] == []
+
+
+def test_a_jpeg_that_would_grow_is_copied(encode, pixels, tmp_path):
+    coarse, out = tmp_path / "coarse.jpg", tmp_path / "out.jpg"
+    Image.fromarray(pixels).save(coarse, quality=12)
+    (row,) = tell(encode(coarse, out, "--json"))["pictures"]
+    assert out.read_bytes() == coarse.read_bytes()
+    assert row["quality"] is None and "copied" in row["notes"][0]
+
+
+def test_the_search_begins_with_the_models_level(in_process, jpeg_weights, photo, tmp_path):
+    def encode(out, weights, *more):
+        given = ("--jnd_value", "JND1", "--model_weights_path", weights, "--json")
+        return in_process("LAT.py", "encode", photo, tmp_path / out, *given, *more)
+
+    document = tell(encode("a.jpg", jpeg_weights.parent, "--no_verify"))
+    (row,) = document["pictures"]
+    assert document["weights"] == str(jpeg_weights) and row["trials"] == 1
+    assert row["quality"] == min(max(round(row["level"]), 10), 100) and row["vmaf"] is None
+    # The weight file records no thresholds: other formats get the VMAF of JPEG at the level.
+    Image.open(tmp_path / "a.jpg").save(tmp_path / "a.png")
+    wanted = vmaf_by_ffmpeg(photo, tmp_path / "a.png")
+    (row,) = tell(encode("a.webp", jpeg_weights.parent))["pictures"]
+    assert row["vmaf"] == pytest.approx(wanted, abs=1)
+
+
+def test_qps_are_no_qualities(in_process, weights, photo, tmp_path):
+    given = ("--jnd_value", "JND1", "--model_weights_path", weights)
+    with h5py.File(tmp_path / "qp.h5", "w"):
+        pass
+    qp = tmp_path / "qp.h5"
+    qp.write_bytes(weights.read_bytes())
+    with h5py.File(qp, "a") as file:
+        file.attrs["labels_codec"] = "H.264 QP"
+    given = ("--jnd_value", "JND1", "--model_weights_path", qp)
+    done = in_process("LAT.py", "encode", photo, tmp_path / "out.jpg", *given)
+    one_line(done, 1, qp, "JPEG qualities")
+
+
+@pytest.mark.parametrize("size", [(20, 20), (33, 47)])
+def test_small_and_odd_pictures(encode, pixels, tmp_path, size):
+    small, out = tmp_path / "small.png", tmp_path / "out.jpg"
+    Image.fromarray(pixels[: size[0], : size[1]].copy()).save(small)
+    (row,) = tell(encode(small, out, "--json"))["pictures"]
+    assert Image.open(out).size == size[::-1]
+    assert (row["vmaf"] is None) == (min(size) < 32)
+
+
+def test_a_flat_picture_has_the_usual_quality(encode, tmp_path):
+    flat, out = tmp_path / "flat.png", tmp_path / "out.jpg"
+    Image.new("RGB", (320, 240), (90, 120, 150)).save(flat)
+    (row,) = tell(encode(flat, out, "--json"))["pictures"]
+    assert 25 < row["quality"] < 40 and row["vmaf"] > 95
+    assert "even at the lowest quality" in row["notes"][-1]
+
+
+CURVES = some.tuples(some.floats(0.2, 6), some.floats(0.3, 2.5), some.floats(0, 0.4))
+
+
+@given(CURVES, some.floats(60, 95), some.integers(10, 95))
+def test_the_search_finds_the_nearest_quality(curve, wanted, first):
+    """On falling losses of many shapes: a quality within CLOSE, or between its neighbours."""
+    height, power, wave = curve
+
+    def vmaf(quality: int) -> float:
+        loss = height * 25 * (101 - quality) ** power / 100**power * 30 / (quality + 20)
+        return 100 - min(loss + wave * np.sin(quality), 100)
+
+    allowed = range(10, 101)
+    trials = find_quality(
+        lambda quality: Trial(quality, b"", vmaf(quality)), wanted, first, allowed
+    )
+    assert len(trials) <= 8 and len({trial.quality for trial in trials}) == len(trials)
+    best = min(abs(trial.vmaf - wanted) for trial in trials)
+    reachable = min(abs(vmaf(quality) - wanted) for quality in allowed)
+    steps = max(abs(vmaf(quality) - vmaf(quality + 1)) for quality in range(10, 100))
+    assert best <= max(CLOSE, reachable + steps)
