@@ -258,24 +258,23 @@ def test_a_flat_picture_has_the_usual_quality(encode, tmp_path):
     assert "even at the lowest quality" in row["notes"][-1]
 
 
-CURVES = some.tuples(some.floats(0.2, 6), some.floats(0.3, 2.5), some.floats(0, 0.4))
+CURVES = some.tuples(some.floats(12, 60), some.floats(0.5, 4), some.floats(0, 0.3))
 
 
-@given(CURVES, some.floats(60, 95), some.integers(10, 95))
+@given(CURVES, some.floats(50, 95), some.integers(10, 95))
 def test_the_search_finds_the_nearest_quality(curve, wanted, first):
-    """On falling losses of many shapes: a quality within CLOSE, or between its neighbours."""
+    """On rising, slightly wavy curves of many shapes: within `CLOSE`, or at a neighbour."""
     height, power, wave = curve
 
     def vmaf(quality: int) -> float:
-        loss = height * 25 * (101 - quality) ** power / 100**power * 30 / (quality + 20)
-        return 100 - min(loss + wave * np.sin(quality), 100)
+        return 99 - height * ((101 - quality) / 91) ** power + wave * np.sin(quality)
 
     allowed = range(10, 101)
     trials = find_quality(
         lambda quality: Trial(quality, b"", vmaf(quality)), wanted, first, allowed
     )
-    assert len(trials) <= 8 and len({trial.quality for trial in trials}) == len(trials)
+    assert len({trial.quality for trial in trials}) == len(trials) <= 12
     best = min(abs(trial.vmaf - wanted) for trial in trials)
     reachable = min(abs(vmaf(quality) - wanted) for quality in allowed)
-    steps = max(abs(vmaf(quality) - vmaf(quality + 1)) for quality in range(10, 100))
-    assert best <= max(CLOSE, reachable + steps)
+    step = max(abs(vmaf(quality) - vmaf(quality + 1)) for quality in range(10, 100))
+    assert best <= max(CLOSE, reachable + step)

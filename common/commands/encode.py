@@ -16,8 +16,8 @@ from ..data.text import readable
 from ..encoding.encoders import ENCODERS
 from ..models.descriptions import Description
 from ..models.labels import UNKNOWN
-from . import encode_pictures
-from .encode_pictures import add_picture_options
+from .encode_pictures import add_picture_options, refuse_options
+from .encode_pictures import run as run_on_pictures
 from .model_options import add_model_options, describe_levels, find_model_weights, load_predictor
 from .options import path, positive
 
@@ -73,16 +73,18 @@ def check_qps(options: argparse.Namespace, parser: argparse.ArgumentParser) -> N
 
 def run(options: argparse.Namespace) -> int:
     """Encode a video or pictures at their predicted levels; return 1 if some pictures fail."""
-    from ..encoding.encode import EncodeOptions, encode_video
+    from ..encoding import containers, encode, pictures
 
     _check_input(options)
-    if encode_pictures.are_pictures(options.input):
-        return encode_pictures.run(options)
-    encode_pictures.refuse_options(options, pictures=False)
-    _check_output(options)
+    if pictures.are_pictures(options.input):
+        return run_on_pictures(options)
+    refuse_options(options, pictures=False)
+    containers.find_container(options.output)
+    if not options.dry_run:
+        check_writable(options.output, overwrite=options.overwrite, inputs=[options.input])
     weights = find_model_weights(options)
     predictor = load_predictor(options, weights)
-    how = EncodeOptions(
+    how = encode.EncodeOptions(
         level=options.jnd_value,
         encoder=options.encoder,
         min_qp=options.min_qp,
@@ -95,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     )
     # If two runs share an OUTPUT, the lock makes the second one fail before its work.
     with contextlib.nullcontext() if options.dry_run else lock(options.output):
-        encoded = encode_video(options.input, options.output, predictor, how)
+        encoded = encode.encode_video(options.input, options.output, predictor, how)
     document = _make_document(encoded, options, weights)
     print(json.dumps(document, indent=2) if options.json else _make_text(encoded, document))
     return 0
@@ -113,19 +115,6 @@ def _check_input(options: argparse.Namespace) -> None:
     if options.input.is_relative_to("/dev"):
         # /dev/stdin (a shell's `<`) would be another file in the programs that we start.
         options.input = options.input.resolve()
-
-
-def _check_output(options: argparse.Namespace) -> None:
-    """Check OUTPUT before any work.
-
-    Raises:
-        UserError: it cannot be written, is INPUT, or its suffix is not a video's.
-    """
-    from ..encoding.containers import find_container
-
-    find_container(options.output)
-    if not options.dry_run:
-        check_writable(options.output, overwrite=options.overwrite, inputs=[options.input])
 
 
 def _make_document(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import UserError, printable, say
 from ..base.temporary import lock
-from ..data.kinds import PICTURE, kind
 from ..data.text import readable
 from ..encoding.picture_formats import FORMATS, SUBSAMPLINGS, find_format
 from ..models.labels import JPEG_THRESHOLDS, PROXY, UNKNOWN, Labels
@@ -35,11 +34,6 @@ def add_picture_options(command: argparse.ArgumentParser) -> None:
     add("--subsampling", choices=SUBSAMPLINGS, default=SUBSAMPLINGS[0], help=chroma)
 
 
-def are_pictures(path: Path) -> bool:
-    """Check whether `path` is a picture or a folder, whose pictures are encoded."""
-    return path.is_dir() or kind(path) == PICTURE
-
-
 def refuse_options(options: argparse.Namespace, pictures: bool) -> None:
     """Exit with code 2 if an option is given that only the other kind of input has."""
     for name in _OF_VIDEOS if pictures else _OPTIONS:
@@ -50,7 +44,7 @@ def refuse_options(options: argparse.Namespace, pictures: bool) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Encode a picture or a folder of pictures; return 1 if some of them cannot be."""
-    from ..encoding.pictures import PictureOptions, encode_pictures, find_pictures
+    from ..encoding.pictures import PictureOptions, encode_pictures, find_pictures, find_wanted
 
     refuse_options(options, pictures=True)
     suffix = f".{options.format}"
@@ -77,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
     for each in made:
         for note in each.notes:
             _log.warning("%s: %s", each.path, note)
-    document = _make_document(made, errors, options, predictor)
+    wanted = find_wanted(how, predictor)
+    document = _make_document(made, errors, options, predictor, wanted)
     if options.json:
         print(json.dumps(document, indent=2))
     elif made:
@@ -92,17 +87,16 @@ def _make_document(
     errors: dict[Path, UserError],
     options: argparse.Namespace,
     predictor: "Predictor | None",
+    wanted: float | None,
 ) -> dict[str, Any]:
     """Make the JSON document, which docs/pictures.md describes."""
-    from ..encoding.pictures import PictureOptions, find_wanted
-
     labels = predictor.labels if predictor else Labels(kind=PROXY, thresholds=JPEG_THRESHOLDS)
     return {
         "model": predictor and predictor.description.title,
         "weights": predictor and readable(predictor.weights),
         "labels": labels.describe() or UNKNOWN,
         "level": options.jnd_value,
-        "vmaf_wanted": find_wanted(PictureOptions(level=options.jnd_value), predictor),
+        "vmaf_wanted": wanted,
         "subsampling": options.subsampling,
         "input_bytes": sum(each.input_bytes for each in made),
         "output_bytes": sum(each.output_bytes for each in made),

@@ -15,21 +15,15 @@ from ..base.constants import LEVELS, QUALITY
 from ..base.errors import UserError, as_result, report_skipped
 from ..base.files import atomic_write, check_writable
 from ..base.parallel import parallel_map
-from ..data.kinds import PICTURE
+from ..data.kinds import PICTURE, kind
 from ..data.listing import list_files
 from ..inference.predictor import Predictor
 from ..models.labels import JPEG_THRESHOLDS
 from ..video.quality import measure
 from .encode import find_target
 from .originals import Original, read_original
-from .picture_formats import (
-    JPEG,
-    PictureFormat,
-    decode_picture,
-    encode_picture,
-    find_format,
-    list_losses,
-)
+from .picture_files import decode_picture, encode_picture, is_available, list_losses
+from .picture_formats import JPEG, PictureFormat, find_format
 from .quality_search import Trial, clamp, find_quality
 
 _LEAST_SIDE = 32  # pixels; libvmaf crashes on some smaller pictures
@@ -62,6 +56,11 @@ class EncodedPicture:
     input_bytes: int
     output_bytes: int
     notes: list[str]
+
+
+def are_pictures(path: Path) -> bool:
+    """Check whether `path` is a picture, or a folder, of which the pictures are encoded."""
+    return path.is_dir() or kind(path) == PICTURE
 
 
 def find_pictures(path: Path, target: Path, suffix: str) -> list[tuple[Path, Path]]:
@@ -108,8 +107,11 @@ def encode_pictures(
         For each pair, what was made or why not.
 
     Raises:
-        UserError: the predictor's levels are not JPEG qualities.
+        UserError: the predictor's levels are not JPEG qualities, or Pillow lacks an encoder.
     """
+    for form in (find_format(target) for _, target in pairs):
+        if not is_available(form):
+            raise UserError(f"this Pillow was built without {form.name}; choose another format")
     if predictor and predictor.labels.codec != QUALITY:
         raise UserError(f"{predictor.weights}: predicts QPs; pictures need JPEG qualities")
 
@@ -131,7 +133,7 @@ def find_wanted(options: PictureOptions, predictor: Predictor | None) -> float |
     return find_target(predictor.labels, options.level)
 
 
-class _Job(NamedTuple):
+class PictureJob(NamedTuple):
     """A picture to encode in a format."""
 
     original: Original
@@ -170,7 +172,7 @@ def _encode(
     level = _predict(predictor, original, options) if predictor else None
     wanted = find_wanted(options, predictor)
     try:
-        job = _Job(original, form, options.subsampling)
+        job = PictureJob(original, form, options.subsampling)
         choice = _choose(job, level, wanted) if options.verify else _take_first(job, level)
     except (OSError, ValueError, RuntimeError) as error:  # of Pillow's encoders, or ffmpeg
         raise UserError(f"{path}: cannot be encoded as {form.name} ({error})") from None
@@ -202,13 +204,13 @@ def _predict(predictor: Predictor, original: Original, options: PictureOptions) 
     return float(levels[predictor.names.index(options.level)])
 
 
-def _take_first(job: _Job, level: float | None) -> _Choice:
+def _take_first(job: PictureJob, level: float | None) -> _Choice:
     """Encode at the quality of the level, without measuring."""
     quality = clamp(job.form.convert(level), job.form.qualities)
     return _Choice(quality, job.encode(quality), None, 1, [])
 
 
-def _choose(job: _Job, level: float | None, wanted: float | None) -> _Choice:
+def _choose(job: PictureJob, level: float | None, wanted: float | None) -> _Choice:
     """Encode at the quality whose VMAF is nearest to the wanted one, found by trials."""
     if min(job.original.rgb.shape[:2]) < _LEAST_SIDE:
         note = f"not verified: a side under {_LEAST_SIDE} pixels is too small for VMAF"
