@@ -34,8 +34,8 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
         "encode",
         help="encode a video, each scene at its predicted level, or pictures",
         description="Encode a video so that each scene has the QP of its predicted level. Sound,\n"
-        "subtitles, metadata, frame times and colour tags stay unchanged. Or encode a picture, or\n"
-        "those in a folder, as JPEG, WebP or AVIF with the VMAF of JPEG at its level.",
+        "subtitles, metadata, frame times and colour tags stay unchanged. Or encode a picture,\n"
+        "or those in a folder, as JPEG, WebP or AVIF of the VMAF that defines their level.",
         epilog=f"examples:\n  {start} {level}clip.mp4 smaller.mp4\n"
         f"  {start} {level}photo.png photo.jpg\n  {start} {level}photos/ smaller/",
     )
@@ -44,7 +44,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     add("input", type=path, metavar="INPUT", help="a video, a picture, or a folder of pictures")
     output = "the file to write, such as out.mp4 or out.jpg, or a folder"
     add("output", type=path, metavar="OUTPUT", help=output)
-    encoded_level = {"default": LEVELS[0], "help": "the level that scenes are encoded at"}
+    encoded_level = {"default": LEVELS[0], "help": "the level to encode at"}
     add_model_options(command, description, encoded_level if description.multitask else None)
     add("--encoder", choices=tuple(ENCODERS), default="x264", help="video encoder")
     finest = "finest QP that a scene may get"
