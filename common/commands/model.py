@@ -4,12 +4,12 @@ import argparse
 
 from ..base.program import program
 from ..models.descriptions import Description
-from . import encode, predict, test, train
+from . import encode, predict, refine, test, train
 from .model_options import describe_levels
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
-    """Add a command named after a model, with four subcommands, to `commands`."""
+    """Add a command named after a model, with its subcommands, to `commands`."""
     parser = commands.add_parser(
         description.name,
         prog=program(description.name),
@@ -23,8 +23,8 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
 
 
 def add_commands(commands: argparse._SubParsersAction, description: Description) -> None:
-    """Add the four commands of a model to `commands`."""
-    for add in (train.add_parser, test.add_parser, predict.add_parser, encode.add_parser):
+    """Add the commands of a model to `commands`."""
+    for add in (each.add_parser for each in (train, refine, test, predict, encode)):
         add(commands, description)
-    for name in ("train", "test", "predict", "encode"):
+    for name in ("train", "refine", "test", "predict", "encode"):
         commands.choices[name].set_defaults(description=description)

@@ -13,6 +13,7 @@ from ..models.labels import THRESHOLDS
 from .options import path, positive, seed
 
 LISTED = 10  # number of messages of a kind to print; the rest is only counted
+CROP, WHOLE = "crop", "whole"
 Add = Callable[..., Any]  # a parser's `add_argument`
 
 
@@ -61,6 +62,8 @@ def run(options: argparse.Namespace) -> None:
                 options.images,
                 crops=options.crops,
                 least_width=options.least_width,
+                widths=options.widths if options.labels_of == WHOLE else (),
+                whole_qp=options.whole_qp or options.labels_of == CROP,
                 thresholds=options.vmaf,
                 seed=options.seed,
                 keep_size=options.keep_size,
@@ -73,6 +76,7 @@ def run(options: argparse.Namespace) -> None:
         shares=options.split,
         seed=options.seed,
         test_contents=options.test_contents,
+        valid_contents=options.valid_contents,
         keep_size=options.keep_size,
         scheduler=options.scheduler,
     )
@@ -114,7 +118,7 @@ def _add_videoset(add: Add) -> None:
     add("--size", type=_size, required=True, help="frame size of the streams, as 640x360")
     add("--label_size", type=_size, help="frame size of the labels (default: --size)")
     numbers = "frame numbers, as 0,30,60 (default: the first of each second)"
-    add("--frames", type=_frames, help=numbers)
+    add("--frames", type=_whole_numbers, help=numbers)
     _add_statistic(add)
     _add_common(add)
 
@@ -128,7 +132,15 @@ def _add_mcl_jci(add: Add) -> None:
 
 def _add_photos(add: Add) -> None:
     add("--images", type=path, required=True, help="folder of pictures or videos")
-    add("--crops", type=positive, default=1, metavar="N", help="crops per picture")
+    labelled = "what is labelled: each crop by itself, or the whole picture that it shows"
+    add("--labels_of", choices=(CROP, WHOLE), default=CROP, help=labelled)
+    number = "frames per picture: crops or, with --labels_of whole, views at each width: all of it "
+    number += "stretched, the centre, random crops"
+    add("--crops", type=positive, default=1, metavar="N", help=number)
+    sizes = "with --labels_of whole, the widths at which a picture is labelled, if it has them"
+    add("--widths", type=_whole_numbers, default="640,1280", metavar="PIXELS", help=sizes)
+    whole = "with --labels_of whole, label with whole QPs, not interpolated ones"
+    add("--whole_qp", action="store_true", help=whole)
     narrow = f"minimum width of a crop; crops narrower than {WIDTH} are enlarged, which blurs them"
     add("--least_width", type=positive, default=WIDTH, metavar="PIXELS", help=narrow)
     copies = "augmented copies per crop, with random changes of blur, noise, contrast, etc."
@@ -156,6 +168,7 @@ def _add_common(add: Add) -> None:
     add("--split", type=_shares, default="80/10/10", metavar="SHARES", help=shares)
     names = "file with the names of the contents for the test split, one per line"
     add("--test_contents", type=path, metavar="FILE", help=names)
+    add("--valid_contents", type=path, metavar="FILE", help="the same for the valid split")
     add("--seed", type=seed, default=0, metavar="N", help="random seed of the split and the crops")
     cluster = "Dask scheduler, as tcp://HOST:PORT, whose workers make the frames"
     add("--scheduler", metavar="ADDRESS", help=cluster)
@@ -182,9 +195,9 @@ def _size(text: str) -> str:
     return text
 
 
-def _frames(text: str) -> list[int]:
+def _whole_numbers(text: str) -> list[int]:
     if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not frame numbers such as 0,30,60")
+        raise argparse.ArgumentTypeError(f"{text!r} is not whole numbers such as 0,30,60")
     return sorted({int(number) for number in text.split(",")})
 
 

@@ -5,6 +5,8 @@ from PIL import Image
 
 PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
 REDUCTIONS = (1, 2, 4)  # factors that the frame is reduced by
+# Percentiles of larger pictures are those of evenly spaced rows; 640x352 is within the limit.
+_MOST_PIXELS = 2**18
 
 
 def gradient_percentiles(frame: np.ndarray) -> np.ndarray:
@@ -23,6 +25,7 @@ def gradient_percentiles(frame: np.ndarray) -> np.ndarray:
         gradient = np.hypot(np.diff(y, axis=0)[:, :-1], np.diff(y, axis=1)[:-1])
         around = y[:-2, 1:-1] + y[2:, 1:-1] + y[1:-1, :-2] + y[1:-1, 2:]
         for magnitude in (gradient, np.abs(4 * y[1:-1, 1:-1] - around)):
-            numbers += [*np.log(np.percentile(magnitude, PERCENTILES) + 0.5)]
+            rows = magnitude[:: -(-magnitude.size // _MOST_PIXELS)]
+            numbers += [*np.log(np.percentile(rows, PERCENTILES) + 0.5)]
     y = np.asarray(luma, np.float64)
     return np.array([*numbers, y.mean(), y.std()])

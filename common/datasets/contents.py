@@ -17,6 +17,8 @@ class Frame(NamedTuple):
     name: str  # of the files, without suffix
     images: Sequence[np.ndarray]  # source, JND1, JND2, JND3: uint8 [height, width, 3]
     row: dict[str, str]  # manifest columns other than `file`, `split` and `content`
+    # Of the picture that was labelled (see `data.statistics`); None if the labels are viewers'.
+    statistics: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

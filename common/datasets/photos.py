@@ -18,6 +18,7 @@ from ..base.parallel import parallel_map
 from ..data.kinds import PICTURE, VIDEO, kind
 from ..data.listing import describe_others, list_files
 from ..data.pictures import read_rgb
+from ..data.statistics import measure_statistics
 from ..data.text import readable
 from ..models.labels import PROXY, Labels
 from ..video import h264
@@ -37,11 +38,17 @@ Box = tuple[int, int, int, int]  # left, top, width, height
 
 
 class Crop(NamedTuple):
-    """The part of a picture or video that a frame is made from."""
+    """What a frame is made from: the part of a picture or video that is labelled, and the part of
+    that part which the frame shows.
+    """
 
     number: int  # of the video's frame; 0 for a picture
-    box: Box
+    box: Box  # the labelled part
     key: str = ""  # for `augment`; empty if the crop is not augmented
+    # The width that the labelled part is reduced to, at its own aspect ratio; 0: it becomes a frame
+    # of 640x352, or keeps its size.
+    width: int = 0
+    view: Box | None = None  # what the frame shows of the labelled part; None: all of it
 
 
 class _Source(NamedTuple):
@@ -60,6 +67,8 @@ def collect(
     *,
     crops: int,
     least_width: int,
+    widths: Sequence[int],
+    whole_qp: bool,
     thresholds: list[float],
     seed: int,
     keep_size: bool,
@@ -73,6 +82,9 @@ def collect(
 
     Args:
         crops, least_width, seed: for `choose_boxes`.
+        widths: those at which whole pictures are labelled, for `choose_views`; none if each crop is
+            labelled by itself.
+        whole_qp: whether levels are whole QPs instead of interpolated ones.
         thresholds: VMAF of JND1, JND2, JND3, falling.
         keep_size: whether crops keep their size (made even) instead of becoming 640x352.
         vary, vary_splits: the number of augmented copies of each crop in these splits.
@@ -83,21 +95,29 @@ def collect(
     binary("libx264")
     binary("libvmaf")
     sources, notes = _examine_all(images)
-    encode = functools.partial(_encode, thresholds=thresholds, keep_size=keep_size)
+    encode = functools.partial(
+        _encode, thresholds=thresholds, keep_size=keep_size, whole_qp=whole_qp
+    )
     contents, digits = [], max(4, len(str(len(sources))))
     for index, source in enumerate(sources, 1):
         if source.shape:
             key = f"{seed} {source.path.relative_to(images)}"
             height, width, _ = source.shape
-            boxes = choose_boxes(width, height, crops, key, least_width, even=keep_size)
+            if widths:
+                parts = choose_views(width, height, widths, crops, key, keep_size)
+            else:
+                boxes = choose_boxes(width, height, crops, key, least_width, even=keep_size)
+                parts = [Crop(0, box) for box in boxes]
             word = re.sub(r"[^A-Za-z0-9-]+", "_", source.path.stem)[:LONGEST]
-            frames = _name_frames(f"{index:0{digits}d}_{word}", source, boxes)
+            frames = _name_frames(f"{index:0{digits}d}_{word}", source, parts)
             contents.append(_define(source, frames, _name_copies(frames, key, vary), encode))
     thumbnails = [each.thumbnail for each in sources if each.thumbnail is not None]
     groups = group_same_pictures(contents, thumbnails)
     same = (" and ".join(content.name for content in group) for group in groups if len(group) > 1)
     notes += [f"{together} show the same picture: kept in one split" for together in same]
     options = {"command": "photos", "crops": crops, "least_width": least_width, "vmaf": thresholds}
+    if widths:
+        options |= {"labels_of": "whole", "widths": [*widths], "whole_qp": whole_qp}
     if vary:  # otherwise absent, so that roots begun before these options existed can be continued
         options |= {"vary": vary, "vary_splits": [*vary_splits]}
     options["inputs"] = [(source.name, source.path.stat().st_size) for source in sources]
@@ -105,20 +125,23 @@ def collect(
     return Dataset(groups=groups, options=options, notes=notes, augmented_splits=vary_splits)
 
 
-def _name_frames(stem: str, source: _Source, boxes: list[Box]) -> dict[str, Crop]:
-    """Name the crops of a picture, or of each of a video's frames."""
+def _name_frames(stem: str, source: _Source, parts: list[Crop]) -> dict[str, Crop]:
+    """Name the parts of a picture, or of each of a video's frames."""
     return {
-        f"{stem}_{number:05d}_{n:03d}" if source.video else f"{stem}_{n:03d}": Crop(number, box)
+        f"{stem}_{number:05d}_{n:03d}" if source.video else f"{stem}_{n:03d}": part._replace(
+            number=number
+        )
         for number in source.numbers
-        for n, box in enumerate(boxes)
+        for n, part in enumerate(parts)
     }
 
 
 def _name_copies(frames: dict[str, Crop], key: str, count: int) -> dict[str, Crop]:
-    """Name the augmented copies of frames."""
+    """Name the augmented copies of frames that show all that is labelled."""
     return {
         f"{frame}v{copy}": crop._replace(key=f"{key} {frame} {copy}")
         for frame, crop in frames.items()
+        if crop.view is None
         for copy in range(1, count + 1)
     }
 
@@ -148,6 +171,27 @@ def choose_boxes(
         at = (0.5, 0.5) if index == 0 else (choose.random(), choose.random())
         boxes.append((round((width - wide) * at[0]), round((height - high) * at[1]), wide, high))
     return boxes
+
+
+def choose_views(
+    width: int, height: int, widths: Sequence[int], count: int, key: str, even: bool = False
+) -> list[Crop]:
+    """Choose views of a whole picture of `width` x `height` pixels, which is labelled at `widths`.
+
+    A picture narrower than all widths is labelled at its own. At each width, the first view is all
+    of the picture; the others are boxes, as `choose_boxes` chooses them.
+    """
+    crops = []
+    for across in [each for each in widths if each <= width] or [width]:
+        high, wide = (_even(side * across / width) for side in (height, width))
+        boxes = choose_boxes(wide, high, count - 1, f"{key} {across}", wide, even)
+        whole = Crop(0, (0, 0, width, height), width=wide)
+        crops += [whole._replace(view=view) for view in (None, *boxes)]
+    return crops
+
+
+def _even(side: float) -> int:
+    return max(round(side / 2) * 2, 2)
 
 
 def _examine_all(images: Path) -> tuple[list[_Source], list[str]]:
@@ -192,23 +236,28 @@ def _define(
                 if isinstance(made, UserError):
                     yield UserError(f"{name}, {frame}: {made}")
                 else:
-                    images, row = made
-                    yield Frame(frame, images, {**origin, **row})
+                    yield made._replace(name=frame, row={**origin, **made.row})
 
     return Content(name=name, frames=list(frames), augmented=list(copies), make=make)
 
 
 def _encode(
-    picture: np.ndarray, crops: list[Crop], thresholds: list[float], keep_size: bool
-) -> Iterator[tuple[list[np.ndarray], dict[str, str]] | UserError]:
-    """Crop, augment, and find the levels; yield the images and the manifest columns of each crop.
+    picture: np.ndarray,
+    crops: list[Crop],
+    thresholds: list[float],
+    keep_size: bool,
+    whole_qp: bool,
+) -> Iterator[Frame | UserError]:
+    """Make the frame of each crop, still without name and origin, or an error in place of one.
 
-    Consecutive crops of one size are encoded together.
+    Crops that are views of the same labelled part follow one another, and are labelled once.
+    Consecutive parts of one size are encoded together.
     """
-    sources = [_crop(picture, crop, keep_size) for crop in crops]
-    for _, of_size in itertools.groupby(zip(crops, sources), lambda each: each[1][0].shape):
+    views = {part: [*same] for part, same in itertools.groupby(crops, _labelled_part)}
+    parts = [(part, *_cut(picture, part, keep_size)) for part in views]
+    for _, of_size in itertools.groupby(parts, lambda each: each[1].shape):
         same = [*of_size]
-        found = find_levels_of_each([source for _, (source, _) in same], thresholds)
+        found = find_levels_of_each([frame for _, frame, _ in same], thresholds, whole_qp)
         streams = [
             level.stream
             for levels in found
@@ -216,36 +265,72 @@ def _encode(
             for level in levels
         ]
         decoded = h264.frames(b"".join(streams), range(len(streams)))
-        for (crop, (source, changes)), levels in zip(same, found):
+        for (part, frame, changes), levels in zip(same, found):
             if isinstance(levels, UserError):
-                yield levels
+                yield from [levels] * len(views[part])
                 continue
-            jnd_frames = itertools.islice(decoded, len(levels))
-            yield [source, *jnd_frames], _make_row(crop, changes, levels, thresholds)
+            images = [frame, *itertools.islice(decoded, len(levels))]
+            row = _make_row(part, frame.shape, changes, levels, thresholds, whole_qp)
+            statistics = measure_statistics(frame)
+            for crop in views[part]:
+                shown = [_cut_out(image, crop.view) for image in images]
+                row["crop"] = ",".join(map(str, _locate(crop, frame.shape)))
+                yield Frame("", shown, {**row}, statistics)
 
 
-def _crop(picture: np.ndarray, crop: Crop, keep_size: bool) -> tuple[np.ndarray, str]:
-    """Crop, resize and augment a picture; return the frame and how it was augmented."""
-    left, top, width, height = crop.box
-    frame, changes = Image.fromarray(picture).crop((left, top, left + width, top + height)), ""
-    if not keep_size:
-        frame = frame.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-    if crop.key:
-        frame, changes = augment(frame, crop.key)
+def _labelled_part(crop: Crop) -> Crop:
+    return crop._replace(view=None)
+
+
+def _cut(picture: np.ndarray, part: Crop, keep_size: bool) -> tuple[np.ndarray, str]:
+    """Cut out and augment what is labelled; return it and how it was augmented."""
+    frame, changes = Image.fromarray(_cut_out(picture, part.box)), ""
+    size = (WIDTH, HEIGHT)
+    if part.width:
+        size = (part.width, _even(frame.height * part.width / frame.width))
+    if part.width or not keep_size:
+        frame = frame.resize(size, Image.Resampling.LANCZOS)
+    if part.key:
+        frame, changes = augment(frame, part.key)
     return np.asarray(frame), changes
 
 
+def _cut_out(picture: np.ndarray, box: Box | None) -> np.ndarray:
+    left, top, width, height = box or (0, 0, picture.shape[1], picture.shape[0])
+    return picture[top : top + height, left : left + width]
+
+
+def _locate(crop: Crop, shape: tuple[int, ...]) -> list[int]:
+    """Compute the box that a frame shows in the source's pixels from that in the labelled part."""
+    left, top, width, height = crop.box
+    if crop.view is None:
+        return [left, top, width, height]
+    scales = (width / shape[1], height / shape[0]) * 2
+    offsets = (left, top, 0, 0)
+    return [round(side * scale) + at for side, scale, at in zip(crop.view, scales, offsets)]
+
+
 def _make_row(
-    crop: Crop, changes: str, levels: list[Level], thresholds: list[float]
+    part: Crop,
+    shape: tuple[int, ...],
+    changes: str,
+    levels: list[Level],
+    thresholds: list[float],
+    whole_qp: bool,
 ) -> dict[str, str]:
+    """Make the manifest columns of the frames of a labelled part, except `crop`."""
     scores = "/".join(f"{level.vmaf:.2f}" for level in levels)
+    found = "lowest QPs below; VMAF there"
+    if not whole_qp:
+        found = "QPs at the thresholds, interpolated; VMAF at the nearest whole QPs"
     row = {
-        "crop": ",".join(map(str, crop.box)),
         "variation": changes,
         **Labels(codec=QP, kind=PROXY, thresholds=tuple(thresholds)).to_fields(),
-        "levels_from": f"lowest QPs below; VMAF there {scores}",
+        "levels_from": f"{found} {scores}",
+        "label_size": f"{shape[1]}x{shape[0]}" if part.width else "",
         "scores": scores,
         "metric": metric(),
     }
-    qps, origin = [level.qp for level in levels], "frame encoded by x264 at QP {}".format
+    qps = [level.qp if whole_qp else round(level.exact, 2) for level in levels]
+    origin = "frame encoded by x264 at QP {}".format
     return row | level_columns(qps, QP, h264.encoder(), origin)

@@ -29,6 +29,7 @@ from ..data.listing import files_below, natural_key
 from ..data.manifest import COLUMNS, LEVEL_COLUMNS, find_impossible_level, write_manifest
 from ..data.side_by_side import CONTACT_SHEET, write_contact_sheet
 from ..data.split import LEVELS_FILE
+from ..data.statistics import STATISTICS, write_statistics
 from ..data.text import read_text
 from ..models.labels import Labels
 from ..video.quality import versions
@@ -61,6 +62,7 @@ def prepare(
     shares: Sequence[float],
     seed: int,
     test_contents: Path | None,
+    valid_contents: Path | None,
     keep_size: bool,
     scheduler: str | None,
 ) -> Prepared:
@@ -70,20 +72,22 @@ def prepare(
 
     Args:
         shares, seed: as in `split_contents`.
-        test_contents: a file with the names of the contents that go to test, one per line.
+        test_contents, valid_contents: files with the names of the contents that go to these
+            splits, one per line.
         keep_size: whether to keep the size of images instead of resizing to 640x352.
         scheduler: the Dask scheduler whose workers make the frames, if any.
 
     Raises:
         UserError: the folder has other contents, or no frame could be made.
     """
-    names = read_text(test_contents, "names of contents, one per line") if test_contents else ""
-    named = sorted(line.strip() for line in names.splitlines() if line.strip())
+    in_test, in_valid = _read_names(test_contents), _read_names(valid_contents)
     options = {**dataset.options, "split": shares, "seed": seed, "keep_size": keep_size}
-    options["test_contents"] = named
+    options["test_contents"] = in_test
+    if in_valid:  # otherwise absent, so that roots begun before this existed can be continued
+        options["valid_contents"] = in_valid
     options["inputs"] = checksum([repr(options["inputs"]).encode()])[:16]  # may be long
     names_of = [[content.name for content in group] for group in dataset.groups]
-    split = split_contents(names_of, shares, seed, named)
+    split = split_contents(names_of, shares, seed, in_test, in_valid)
     contents = [_add_copies(each, split, dataset) for each in itertools.chain(*dataset.groups)]
     files = {
         name: f"{split[content.name]}/{name}.png" for content in contents for name in content.frames
@@ -104,6 +108,12 @@ def prepare(
         counts={name: sum(row["split"] == name for row in rows) for name in SPLITS},
         notes=notes,
     )
+
+
+def _read_names(path: Path | None) -> list[str]:
+    """Read the names of contents, one per line."""
+    text = read_text(path, "names of contents, one per line") if path else ""
+    return sorted(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _add_copies(content: Content, split: dict[str, str], dataset: Dataset) -> Content:
@@ -183,7 +193,7 @@ def _read_record(root: Path, name: str, file: str) -> dict[str, str] | None:
     """Read a frame's record; None if it is missing or damaged, or an image of it is missing."""
     try:
         row = json.loads((root / HIDDEN / "frames" / f"{name}.json").read_bytes())
-        sound = RECORDED <= row.keys() <= set(COLUMNS) and not find_impossible_level(row)
+        sound = RECORDED <= row.keys() <= {*COLUMNS, STATISTICS} and not find_impossible_level(row)
         sound = sound and row["file"] == file == f"{row['split']}/{name}.png"
     except (FileNotFoundError, AttributeError, TypeError, ValueError):
         return None
@@ -229,7 +239,14 @@ def _make(root: Path, splits: dict[str, str], keep_size: bool, portion: _Portion
                     # Frames have few repetitions for zlib to find; without the search, files are
                     # smaller and are written in a third of the time.
                     Image.fromarray(image).save(temporary, compress_type=zlib.Z_RLE)
-            row = {"file": file, "split": split, "content": content.name, **frame.row}
+            row: dict[str, Any] = {
+                "file": file,
+                "split": split,
+                "content": content.name,
+                **frame.row,
+            }
+            if frame.statistics is not None:
+                row[STATISTICS] = [round(float(number), 5) for number in frame.statistics]
             record = root / HIDDEN / "frames" / f"{frame.name}.json"
             with atomic_write(record, overwrite=True) as temporary:
                 temporary.write_text(json.dumps(row) + "\n", encoding="utf-8")
@@ -247,6 +264,7 @@ def _fingerprint(root: Path) -> dict[str, Any]:
 def _write_tables(root: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
     """Write manifest, contact sheet and, last, the levels; return the rows in their order."""
     rows.sort(key=lambda row: (SPLITS.index(row["split"]), natural_key(Path(row["file"]))))
+    write_statistics(root, rows)
     write_manifest(root, rows)
     write_contact_sheet(root, rows)
     for split, of_split in itertools.groupby(rows, lambda row: row["split"]):

@@ -5,6 +5,7 @@ wherever they appear. On photographs the default thresholds give about the mean 
 viewers.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from ..base.constants import COARSEST_QP
 from ..base.errors import UserError, as_result
 from ..models.labels import THRESHOLDS
 from ..video import h264, quality
+from ..video.frame_codecs import round_half_up
 
 # VMAF is not quite monotonic in QP: this many QPs below a crossing are checked for an earlier one.
 # On 108 photographs, checking 2 gives the result of a full sweep on all; 1 misses by 2 QP on one.
@@ -27,11 +29,12 @@ _RISE = 0.11
 
 
 class Level(NamedTuple):
-    """A QP, the stream of the frame at that QP, and the stream's VMAF."""
+    """A level of a frame: a QP, the frame's stream at that QP, and the stream's VMAF."""
 
     qp: int
     stream: bytes
     vmaf: float
+    exact: float = math.nan  # where VMAF is expected to be the threshold: in (qp - 1, qp]
 
 
 def find_levels(rgb: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> list[Level]:
@@ -52,7 +55,9 @@ def find_levels(rgb: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> li
 
 
 def find_levels_of_each(
-    frames: Sequence[np.ndarray], thresholds: Sequence[float] = THRESHOLDS
+    frames: Sequence[np.ndarray],
+    thresholds: Sequence[float] = THRESHOLDS,
+    whole_qp: bool = True,
 ) -> list[list[Level] | UserError]:
     """Find the levels of several frames of one size, or an error for a frame without them.
 
@@ -69,10 +74,12 @@ def find_levels_of_each(
             {qp for threshold in thresholds for qp in _choose_qps(known, threshold)} - known.keys()
             for known in measured
         ]
-    return [as_result(_find_crossings, known, thresholds) for known in measured]
+    return [as_result(_find_crossings, known, thresholds, whole_qp) for known in measured]
 
 
-def _find_crossings(known: dict[int, Level], thresholds: Sequence[float]) -> list[Level]:
+def _find_crossings(
+    known: dict[int, Level], thresholds: Sequence[float], whole_qp: bool
+) -> list[Level]:
     levels = []
     for threshold in thresholds:
         qp = min((qp for qp, level in known.items() if level.vmaf < threshold), default=None)
@@ -80,8 +87,16 @@ def _find_crossings(known: dict[int, Level], thresholds: Sequence[float]) -> lis
             raise UserError(f"VMAF stays at {known[COARSEST_QP].vmaf:.1f} up to QP 51")
         if qp == 0:
             raise UserError(f"VMAF is below {threshold:g} even at QP 0 (lossless)")
-        levels.append(known[qp])
+        # The search ends only when the QP before a crossing is known, too.
+        losses = [_log_loss(known[near].vmaf) for near in (qp - 1, qp)]
+        exact = float(np.interp(_log_loss(threshold), losses, (qp - 1, qp)))
+        levels.append(known[qp if whole_qp else round_half_up(exact)]._replace(exact=exact))
     return levels
+
+
+def _log_loss(vmaf: float | np.ndarray) -> np.ndarray:
+    """Compute what is nearly linear in QP; the VMAF of equal frames is 100."""
+    return np.log(np.maximum(100 - np.asarray(vmaf), 1e-6))
 
 
 def _measure(frames: Sequence[np.ndarray], asked: list[list[int]]) -> list[list[Level]]:
@@ -111,9 +126,8 @@ def _choose_qps(known: dict[int, Level], threshold: float) -> range:
     qps = np.array(sorted(known))
     scores = np.array([known[qp].vmaf for qp in qps])
     below = qps[scores < threshold]
-    # The VMAF of equal frames is 100; VMAF is not quite monotonic.
-    losses = np.maximum.accumulate(np.log(np.maximum(100 - scores, 1e-6)))
-    loss = np.log(100 - threshold)
+    losses = np.maximum.accumulate(_log_loss(scores))  # VMAF is not quite monotonic
+    loss = _log_loss(threshold)
     expected = np.interp(loss, losses, qps)
     expected += (min(loss - losses[0], 0) + max(loss - losses[-1], 0)) / _RISE
     qp = int(np.clip(np.ceil(expected), 0, COARSEST_QP))

@@ -17,7 +17,11 @@ SAME_PICTURE = 0.95
 
 
 def split_contents(
-    groups: list[list[str]], shares: Sequence[float], seed: int, test_contents: Iterable[str] = ()
+    groups: list[list[str]],
+    shares: Sequence[float],
+    seed: int,
+    test_contents: Iterable[str] = (),
+    valid_contents: Iterable[str] = (),
 ) -> dict[str, str]:
     """Choose the split of each content.
 
@@ -27,23 +31,26 @@ def split_contents(
             content if there are enough.
         seed: seed of the random draw.
         test_contents: contents that go to test, with their groups; train and valid share the rest.
+        valid_contents: the same for valid; a group with contents in both goes to test.
 
     Raises:
-        UserError: a name in `test_contents` is unknown.
+        UserError: a name in `test_contents` or `valid_contents` is unknown.
     """
     groups = sorted(sorted(group) for group in groups)
-    wanted = set(test_contents)
-    unknown = wanted.difference(*groups)
-    if unknown:
-        raise UserError(f"--test_contents: no content is named {', '.join(sorted(unknown))}")
-    chosen = [group for group in groups if wanted.intersection(group)]
-    rest = [group for group in groups if not wanted.intersection(group)]
-    if wanted:
-        shares = (*shares[:2], 0) if any(shares[:2]) else (0, 0, 1)
+    split: dict[str, str] = {}
+    rest = groups
+    for place, names in (("test", set(test_contents)), ("valid", set(valid_contents))):
+        if unknown := names.difference(*groups):
+            raise UserError(f"--{place}_contents: no content is named {', '.join(sorted(unknown))}")
+        split |= {name: place for group in rest if names.intersection(group) for name in group}
+        rest = [group for group in rest if not names.intersection(group)]
+        if names:
+            index = SPLITS.index(place)
+            others = [*shares[:index], 0, *shares[index + 1 :]]
+            shares = others if any(others) else [each == place for each in SPLITS]
     random.Random(seed).shuffle(rest)
     rest.sort(key=len, reverse=True)  # large groups are placed while there is room
     room = _apportion(sum(map(len, rest)), shares)
-    split = {name: "test" for group in chosen for name in group}
     for group in rest:
         roomiest = room.argmax()
         room[roomiest] -= len(group)

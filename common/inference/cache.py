@@ -35,7 +35,7 @@ def load_or_make(
     cache exceeds `MOST_BYTES`, the least recently used models are deleted.
 
     Args:
-        keys: the names of the arrays.
+        keys: the names of the arrays that it has at least.
         make: computes the arrays.
     """
     path = folder / (name + _SUFFIX)
@@ -56,7 +56,7 @@ def _load(path: Path, name: str, keys: Collection[str]) -> dict[str, np.ndarray]
     try:
         check_regular(path)
         arrays = read_arrays(path, MOST_BYTES)
-        return arrays if arrays.pop("name") == name and arrays.keys() == {*keys} else None
+        return arrays if arrays.pop("name") == name and arrays.keys() >= {*keys} else None
     except (OSError, ValueError, KeyError, MemoryError, UserError):
         return None
 

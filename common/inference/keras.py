@@ -14,6 +14,7 @@ from ..codec.latent_codec import load_analysis as load_analysis  # each runtime 
 from ..models.build import build_model
 from ..models.descriptions import Description
 from ..models.labels import Labels
+from ..models.regression import Regression
 from ..models.rounding import round_taps
 from ..models.weights import read_weights
 from .runtime import Runtime
@@ -32,6 +33,8 @@ class Graph(NamedTuple):
     """Checksum of the weights of each backbone's analysis transform."""
     labels: Labels
     """Labels on which the model was trained."""
+    regression: Regression | None
+    """A regression beside the head, if the weight file has one."""
 
 
 def build_graph(description: Description, weights: Path, precision: str) -> Graph:
@@ -58,7 +61,9 @@ def build_graph(description: Description, weights: Path, precision: str) -> Grap
     def head(inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         return tf.nest.flatten(parts.head(list(inputs), training=False))
 
-    return Graph(features, head, parts.predicting, analyses, weight_file.labels)
+    return Graph(
+        features, head, parts.predicting, analyses, weight_file.labels, weight_file.regression
+    )
 
 
 def _round_kernel(weight: np.ndarray) -> np.ndarray:
@@ -93,4 +98,5 @@ def load(description: Description, weights: Path, precision: str, cache: Path | 
         levels_of_latents,
         graph.analyses,
         graph.labels,
+        graph.regression,
     )

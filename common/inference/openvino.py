@@ -21,6 +21,7 @@ from ..base.framework import tf
 from ..base.temporary import temporary_folder
 from ..models.descriptions import Description
 from ..models.labels import Labels
+from ..models.regression import Regression
 from .cache import load_or_make
 from .runtime import Runtime
 
@@ -29,7 +30,8 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 
 LEVELS, FEATURES = "levels", "features"  # names of outputs
-_ARRAYS = {"graph", "weights", "analyses", "labels"}  # of a converted model in the cache
+# The arrays of a converted model in the cache; those of a regression may follow.
+_ARRAYS = {"graph", "weights", "analyses", "labels"}
 _PROGRAM = Path(__file__).parents[1]
 # One stream that uses all cores is as fast as several, in half the memory. With pinned threads, two
 # processes might compete for the same cores.
@@ -42,6 +44,7 @@ class _Converted(NamedTuple):
     graph: ov.Model
     analyses: list[str]
     labels: Labels
+    regression: Regression | None
 
 
 def load(description: Description, weights: Path, precision: str, cache: Path | None) -> Runtime:
@@ -53,7 +56,8 @@ def load(description: Description, weights: Path, precision: str, cache: Path | 
     Raises:
         UserError: the weights are damaged, or another model's.
     """
-    graph, analyses, labels = _read_or_convert(description, weights, precision, cache)
+    converted = _read_or_convert(description, weights, precision, cache)
+    graph = converted.graph
     # In float32, batches are no faster than single frames, and take twice the memory.
     batch = description.test_batch if precision == "bfloat16" else 1
     lock = threading.Lock()
@@ -77,7 +81,7 @@ def load(description: Description, weights: Path, precision: str, cache: Path | 
     def levels_of_latents(latents: Sequence[np.ndarray]) -> np.ndarray:
         return run(0, [latent.transpose(2, 0, 1)[np.newaxis] for latent in latents])[0]
 
-    return Runtime(levels, levels_of_latents, analyses, labels)
+    return Runtime(levels, levels_of_latents, *converted[1:])
 
 
 def load_analysis(analysis: "tf.keras.Model") -> Callable[[np.ndarray], np.ndarray]:
@@ -171,7 +175,7 @@ def _convert(description: Description, weights: Path, precision: str) -> _Conver
         return outputs
 
     graph = _convert_function(whole.get_concrete_function())
-    return _Converted(graph, model.analyses, model.labels)
+    return _Converted(graph, model.analyses, model.labels, model.regression)
 
 
 def _pack(model: _Converted) -> dict[str, Any]:
@@ -185,11 +189,13 @@ def _pack(model: _Converted) -> dict[str, Any]:
         )
     labels = json.dumps(model.labels.to_fields())
     arrays = {"graph": xml, "weights": weights, "analyses": model.analyses, "labels": labels}
-    return {name: np.asarray(value) for name, value in arrays.items()}
+    regression = model.regression.to_arrays() if model.regression else {}
+    return {name: np.asarray(value) for name, value in (arrays | regression).items()}
 
 
 def _unpack(arrays: dict[str, np.ndarray]) -> _Converted:
     weights = ov.Tensor(np.ascontiguousarray(arrays["weights"]))  # copied, so that OpenVINO owns it
     graph = ov.Core().read_model(arrays["graph"].tobytes(), weights)
     labels = Labels.from_fields(json.loads(str(arrays["labels"])))
-    return _Converted(graph, arrays["analyses"].tolist(), labels)
+    regression = Regression.from_arrays(arrays) if arrays.keys() > _ARRAYS else None
+    return _Converted(graph, arrays["analyses"].tolist(), labels, regression)

@@ -23,6 +23,7 @@ class Shown(NamedTuple):
     width: int
     frames: np.ndarray  # uint8 [frames, 352, 640, 3], blue-green-red
     notes: list[str]  # about how the picture was interpreted
+    statistics: np.ndarray | None = None  # see `data.statistics`, if the model uses them
 
 
 def predict_ahead(

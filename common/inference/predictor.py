@@ -12,12 +12,15 @@ from ..base.files import find_bundled
 from ..codec.bitstream import is_bitstream, read_bitstream
 from ..data.frames import fit, to_bgr
 from ..data.pictures import Picture, read_picture
+from ..data.statistics import measure_statistics
 from ..models.descriptions import MODELS, Description
 from ..models.weight_paths import find_weights
 from .cache import default_folder
 from .pipeline import Shown, predict_ahead
 from .records import Failure, Levels, Prediction
 from .runtime import choose_runtime, load_runtime
+
+UNFAMILIAR = "unlike the pictures that the model learned from; its levels may be far off"
 
 
 class Predictor:
@@ -46,6 +49,8 @@ class Predictor:
         names: the levels that it predicts, in the order of its output.
         weights: the weight file.
         labels: the labels on which the model was trained.
+        regression: a regression on statistics of the whole picture, whose levels are averaged with
+            the model's own; None if the weight file has none.
         choice: the runtime and the precision.
         arguments: arguments that make the same predictor in any process and working directory.
 
@@ -72,7 +77,7 @@ class Predictor:
         self.choice = choose_runtime(runtime, precision)
         cache = default_folder() if model_cache else None
         self._runtime = load_runtime(self.choice, self.description, self.weights, cache)
-        self.labels = self._runtime.labels
+        self.labels, self.regression = self._runtime.labels, self._runtime.regression
         self._folders = [*([entropy_models] if entropy_models else []), self.weights.parent]
         self.arguments = (
             model,
@@ -105,7 +110,11 @@ class Predictor:
         frames = to_bgr(np.stack([frame for frames in pictures for frame in frames]))
         ends = np.cumsum([len(frames) for frames in pictures])
         parts = np.split(self._predict(frames), ends[:-1])
-        return np.stack([part.mean(axis=0) for part in parts]).reshape(*rgb.shape[:-3], -1)
+        levels = np.stack([part.mean(axis=0) for part in parts])
+        if self.regression:
+            whole = [measure_statistics(picture) for picture in rgb.reshape(-1, *rgb.shape[-3:])]
+            levels = self.regression.blend(levels, np.stack(whole))
+        return levels.reshape(*rgb.shape[:-3], -1)
 
     def predict(
         self, files: Iterable[str | Path], view: str = "centre", batch_size: int | None = None
@@ -124,7 +133,7 @@ class Predictor:
 
         def show(path: Path) -> Shown | Failure:
             try:
-                return _show(read_picture(path), view, path)
+                return self._show(read_picture(path), view, path)
             except UserError as error:
                 return Failure(path=path, error=error)
 
@@ -140,7 +149,7 @@ class Predictor:
         """Yield the prediction for each frame, uint8 [height, width, 3], red-green-blue."""
 
         def show(rgb: np.ndarray) -> Shown:
-            return _show(Picture(_check_frames(rgb, (3,)), []), view)
+            return self._show(Picture(_check_frames(rgb, (3,)), []), view)
 
         predictions = self._predict_ahead(frames, show, view)
         return (each for each in predictions if isinstance(each, Prediction))  # all are
@@ -151,15 +160,29 @@ class Predictor:
             if isinstance(each, Failure):
                 yield each
             else:
-                shown, levels = each
-                yield Prediction(
-                    path=shown.path,
-                    width=shown.width,
-                    height=shown.height,
-                    view=view,
-                    levels=self._name(levels),
-                    notes=shown.notes,
-                )
+                yield self._blend(*each, view)
+
+    def _show(self, picture: Picture, view: str, path: Path | None = None) -> Shown:
+        height, width, _ = picture.rgb.shape
+        frames = np.stack([to_bgr(frame) for frame in fit(picture.rgb, view)])
+        statistics = measure_statistics(picture.rgb) if self.regression else None
+        return Shown(path, height, width, frames, picture.notes, statistics)
+
+    def _blend(self, shown: Shown, levels: np.ndarray, view: str) -> Prediction:
+        """Average the head's levels with those of the regression, if there is one."""
+        notes, statistics = shown.notes, shown.statistics
+        if self.regression and statistics is not None:
+            levels = self.regression.blend(levels[np.newaxis], statistics[np.newaxis])[0]
+            if not self.regression.is_familiar(statistics):
+                notes = [*notes, UNFAMILIAR]
+        return Prediction(
+            path=shown.path,
+            width=shown.width,
+            height=shown.height,
+            view=view,
+            levels=self._name(levels),
+            notes=notes,
+        )
 
     def _predict_bitstream(self, path: Path) -> Prediction | Failure:
         try:
@@ -242,9 +265,3 @@ def _check_frames(rgb: np.ndarray, dimensions: Collection[int]) -> np.ndarray:
     if not frames or 0 in rgb.shape[-3:]:
         raise ValueError(f"frames are uint8 [..., height, width, 3], not {rgb.dtype} {rgb.shape}")
     return rgb
-
-
-def _show(picture: Picture, view: str, path: Path | None = None) -> Shown:
-    height, width, _ = picture.rgb.shape
-    frames = np.stack([to_bgr(frame) for frame in fit(picture.rgb, view)])
-    return Shown(path, height, width, frames, picture.notes)

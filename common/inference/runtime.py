@@ -18,6 +18,7 @@ from ..base.errors import UserError
 from ..base.framework import tf
 from ..models.descriptions import Description
 from ..models.labels import Labels
+from ..models.regression import Regression
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Runtime(NamedTuple):
     levels_of_latents: Callable[[Sequence[np.ndarray]], np.ndarray]
     analyses: Sequence[str]  # checksum of the weights of each backbone's analysis transform
     labels: Labels  # on which the model was trained
+    regression: Regression | None  # beside the head, if the weight file has one
 
 
 class Choice(NamedTuple):

@@ -9,7 +9,9 @@ import numpy as np
 from ..base.constants import LATENT_FILTERS
 from ..base.files import atomic_write
 from .hdf5 import (
+    REGRESSION,
     check_checksum,
+    list_regression,
     list_weights,
     open_weights,
     read_attribute,
@@ -53,6 +55,10 @@ def compact(source: Path, target: Path, overwrite: bool = False) -> None:
                 name = dataset.name.removeprefix(f"{group[layer].name}/")
                 copy.create_dataset(name, data=weight, compression=9, **filters)
                 channels = weight.shape[-1] if weight.ndim == 4 else channels
+        for name, dataset in list_regression(source, file).items():
+            value = read_finite(source, dataset)
+            filters = {"shuffle": True, "compression": 9} if value.ndim else {}
+            small.create_dataset(f"{REGRESSION}/{name}", data=value, **filters)
         write_checksum(target, small)
         small.flush()
         content = small.id.get_file_image()

@@ -1,6 +1,7 @@
 """Safe reading of HDF5 weight files, of which damaged ones may crash HDF5; their checksum."""
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -20,9 +21,11 @@ from ..base.files import check_regular
 LABELS_PREFIX = "labels_"  # followed by a field of `Labels`
 OFFSETS = "quantization_offsets"
 CHECKSUM = "checksum"
+REGRESSION = "regression"  # name of the group of a `models.regression.Regression`
 # The largest model has 26 million weights; the names of its layers and weights take 8 kB.
 _MOST_WEIGHTS = 40_000_000
 _LONGEST_NAMES = 100_000
+_MOST_NUMBERS = 10_000_000  # in a regression
 # Time limits of the trial: CPU time, which does not grow on a busy machine, and total time.
 _CPU_SECONDS, _SECONDS = 2, 30
 
@@ -76,6 +79,7 @@ def _try_to_open(path: Path) -> None:
     # The calling process will meet and report any other error itself.
     with contextlib.suppress(Exception), h5py.File(path, "r") as file:
         list_weights(path, file)
+        list_regression(path, file)
 
 
 def list_weights(path: Path, file: "h5py.File") -> "list[tuple[str, list[h5py.Dataset]]]":
@@ -99,6 +103,21 @@ def list_weights(path: Path, file: "h5py.File") -> "list[tuple[str, list[h5py.Da
     if size > _MOST_WEIGHTS:
         raise UserError(f"{path}: holds {size:,} weights, more than any of the models has")
     return layers
+
+
+def list_regression(path: Path, file: "h5py.File") -> "dict[str, h5py.Dataset]":
+    """List the unread datasets of the regression in a weight file; empty if it has none.
+
+    Raises:
+        UserError: a dataset is not of floating-point numbers, or there are too many numbers.
+    """
+    datasets = dict(sorted(file[REGRESSION].items())) if REGRESSION in file else {}
+    for dataset in datasets.values():
+        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f":
+            raise UserError(f"{path}: {dataset.name} holds no floating-point numbers")
+    if sum(dataset.size for dataset in datasets.values()) > _MOST_NUMBERS:
+        raise UserError(f"{path}: its regression is larger than any that `refine` makes")
+    return datasets
 
 
 def read_finite(path: Path, dataset: "h5py.Dataset") -> np.ndarray:
@@ -154,8 +173,10 @@ def _compute_checksum(path: Path, file: "h5py.File", values: Iterable[np.ndarray
     names += [OFFSETS] if OFFSETS in file.attrs else []
     attributes = [(name, np.asarray(read_attribute(file, name)).tobytes()) for name in names]
     shapes = [(dataset.name, dataset.shape) for dataset in datasets]
+    regression = list_regression(path, file).values()
+    shapes += [(dataset.name, dataset.shape) for dataset in regression]
     checksum = zlib.crc32(repr((attributes, shapes)).encode())
-    for value in values:
+    for value in itertools.chain(values, (dataset[()] for dataset in regression)):
         checksum = zlib.crc32(np.ascontiguousarray(value).data, checksum)
     return checksum
 

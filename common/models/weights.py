@@ -20,7 +20,9 @@ from ..base.framework import tf
 from .hdf5 import (
     LABELS_PREFIX,
     OFFSETS,
+    REGRESSION,
     check_checksum,
+    list_regression,
     list_weights,
     open_weights,
     read_attribute,
@@ -28,6 +30,7 @@ from .hdf5 import (
     write_checksum,
 )
 from .labels import Labels
+from .regression import Regression
 
 # Titles of models by number of weights.
 OWNERS = {
@@ -50,6 +53,7 @@ class WeightFile:
     # Latents are rounded to integers plus these, float32 [192] per backbone, before the head sees
     # them; None if the head sees unrounded latents, as in the published models.
     offsets: list[np.ndarray] | None
+    regression: Regression | None = None  # beside the head; only `refine` adds one
 
 
 def read_weight_file(path: Path) -> WeightFile:
@@ -64,7 +68,12 @@ def read_weight_file(path: Path) -> WeightFile:
             for name, datasets in list_weights(path, file)
         ]
         check_checksum(path, file, chain.from_iterable(values for _, values in layers))
-        return WeightFile(layers=layers, labels=_read_labels(file), offsets=_read_offsets(file))
+        return WeightFile(
+            layers=layers,
+            labels=_read_labels(file),
+            offsets=_read_offsets(file),
+            regression=_read_regression(path, file),
+        )
 
 
 def read_weights(model: "tf.keras.Model", path: Path) -> WeightFile:
@@ -99,6 +108,12 @@ def _read_offsets(file: "h5py.File") -> list[np.ndarray] | None:
     if offsets.shape[1:] != (LATENT_FILTERS,) or not np.isfinite(offsets).all():
         raise ValueError(f"invalid {OFFSETS}")
     return list(offsets)
+
+
+def _read_regression(path: Path, file: "h5py.File") -> Regression | None:
+    if not (datasets := list_regression(path, file)):
+        return None
+    return Regression.from_arrays({name: dataset[()] for name, dataset in datasets.items()})
 
 
 def _compare(path: Path, expected: list[Layer], found: list[Layer]) -> None:
@@ -141,3 +156,19 @@ def write_weights(
             if offsets is not None:
                 file.attrs[OFFSETS] = np.stack(offsets)
             write_checksum(Path(path), file)
+
+
+def add_regression(source: Path, target: Path, regression: Regression, overwrite: bool) -> None:
+    """Write a copy of a weight file that also has a regression, in place of any that it had.
+
+    Raises:
+        UserError: `source` is damaged, or `target` exists and `overwrite` is false.
+    """
+    read_weight_file(source)
+    with atomic_write(target, overwrite=overwrite) as temporary:
+        temporary.write_bytes(source.read_bytes())
+        with h5py.File(temporary, "a") as file:
+            file.pop(REGRESSION, None)
+            for name, array in regression.to_arrays().items():
+                file.create_dataset(f"{REGRESSION}/{name}", data=array)
+            write_checksum(target, file)
