@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.data.frames import resize
 from common.data.manifest import read_labels, read_manifest
-from common.datasets.photos import choose_boxes
+from common.data.split import read_split
+from common.data.statistics import measure_statistics, read_statistics
+from common.datasets.crops import choose_boxes
 from tests.synthetic import (
     SCALE,
     fake_ffmpeg,
@@ -85,24 +88,70 @@ def test_photos(command, prepared):
         assert sheet.width == 1960
 
 
+def test_frames_of_a_whole_picture_have_its_level(command, tmp_path):
+    """A picture of 200x120 is labelled at 96 and 160 pixels, once for its two views; the level is
+    where VMAF, measured by ffmpeg alone, crosses the threshold between two QPs.
+    """
+    (tmp_path / "pictures").mkdir()
+    large = picture(10, 120, 200)
+    Image.fromarray(large).save(tmp_path / "pictures" / "a.png")
+    root = tmp_path / "root"
+    sizes = ("--labels_of", "whole", "--widths", "96,160,640", "--crops", "2", "--vary", "1")
+    done = command(*photos(tmp_path / "pictures", root, *sizes, "--split", "100/0/0"))
+    assert done.returncode == 0, done.stderr
+    rows = {row["file"].split("_")[-1].removesuffix(".png"): row for row in read_manifest(root)}
+    assert sorted(rows) == ["000", "000v1", "001", "002", "002v1", "003"]
+    columns = ("jnd1", "jnd2", "jnd3", "label_size")
+    for first, other in (("000", "001"), ("002", "003")):
+        assert [rows[first][name] for name in columns] == [rows[other][name] for name in columns]
+    assert [rows[name]["label_size"] for name in ("000", "002")] == ["96x58", "160x96"]
+    assert [rows[name]["crop"] for name in ("000", "000v1")] == ["0,0,200,120"] * 2
+    assert [int(side) for side in rows["003"]["crop"].split(",")] == pytest.approx(
+        [0, 5, 200, 110], abs=1
+    )
+    assert rows["002v1"]["variation"] and not rows["002"]["variation"]
+    small = np.asarray(Image.fromarray(large).resize((160, 96), Image.Resampling.LANCZOS))
+    assert np.array_equal(pixels(root / rows["002"]["file"]), resize(small))
+    for order, threshold in ((1, 94.5), (2, 91.25), (3, 87.0)):
+        level = float(rows["002"][f"jnd{order}"])
+        assert level != int(level)
+        scores = measure_by_ffmpeg(small, (int(level), int(level) + 1), tmp_path)
+        losses = [np.log(100 - score) for score in scores]
+        assert losses[0] <= np.log(100 - threshold) < losses[1]
+        part = (np.log(100 - threshold) - losses[0]) / (losses[1] - losses[0])
+        assert level == pytest.approx(int(level) + part, abs=0.02)
+        assert rows["002"][f"coded{order}"] == str(round(level))
+    found = read_statistics(read_split(root, "train"))
+    expected = measure_statistics(small)
+    assert np.allclose(found[[*rows].index("002")], expected, atol=1e-4)
+    assert np.array_equal(found[[*rows].index("002")], found[[*rows].index("003")])
+
+
+def measure_by_ffmpeg(frame, qps, folder):
+    """Encode a frame at each QP, and measure its VMAF, by ffmpeg alone."""
+    size = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{frame.shape[1]}x{frame.shape[0]}")
+    yuv = f"scale=out_color_matrix=bt601:out_range=tv:{SCALE},format=yuv420p"
+    source, coded, log = (folder / name for name in ("source.y4m", "coded.264", "log.json"))
+    ffmpeg("-y", *size, "-i", "-", "-vf", yuv, source, data=frame.tobytes())
+    scores = []
+    for qp in qps:
+        ffmpeg("-y", "-i", source, "-c:v", "libx264", "-qp", qp, "-threads", 1, coded)
+        measure = f"libvmaf=log_fmt=json:log_path={log}"
+        ffmpeg("-i", coded, "-i", source, "-lavfi", measure, "-f", "null", "-")
+        scores.append(json.loads(log.read_text())["pooled_metrics"]["vmaf"]["mean"])
+    return scores
+
+
 def test_photos_levels_are_where_vmaf_falls_below(prepared):
     """By a stream made and measured by ffmpeg alone, at each level and one QP before."""
     root, _ = prepared
     row = read_manifest(root)[0]
     frame = pixels(root / row["file"])
-    size = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{frame.shape[1]}x{frame.shape[0]}")
-    yuv = f"scale=out_color_matrix=bt601:out_range=tv:{SCALE},format=yuv420p"
-    source, coded, log = (root.parent / name for name in ("source.y4m", "coded.264", "log.json"))
-    ffmpeg("-y", *size, "-i", "-", "-vf", yuv, source, data=frame.tobytes())
     for order, threshold in ((1, 94.5), (2, 91.25), (3, 87.0)):
-        scores = []
-        for qp in (int(row[f"jnd{order}"]) - 1, int(row[f"jnd{order}"])):
-            ffmpeg("-y", "-i", source, "-c:v", "libx264", "-qp", qp, "-threads", 1, coded)
-            measure = f"libvmaf=log_fmt=json:log_path={log}"
-            ffmpeg("-i", coded, "-i", source, "-lavfi", measure, "-f", "null", "-")
-            scores.append(json.loads(log.read_text())["pooled_metrics"]["vmaf"]["mean"])
+        level = int(row[f"jnd{order}"])
+        scores = measure_by_ffmpeg(frame, (level - 1, level), root.parent)
         assert scores[0] >= threshold > scores[1]
-        decoded = frame_of(coded, 0, frame.shape[1], frame.shape[0])
+        decoded = frame_of(root.parent / "coded.264", 0, frame.shape[1], frame.shape[0])
         assert np.array_equal(pixels(root / f"jnd{order}{row['file']}"), decoded)
 
 

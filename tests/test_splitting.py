@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from common.base.errors import UserError
-from common.datasets.splitting import group_same_pictures, make_thumbnail, split_contents
+from common.datasets.splitting import (
+    Division,
+    group_same_pictures,
+    make_thumbnail,
+    split_contents,
+)
 from tests.synthetic import picture
 
 SHARES = st.tuples(*[st.integers(0, 100)] * 3).filter(any)
@@ -20,7 +25,7 @@ def counts(split):
 
 @given(st.integers(1, 300), SHARES, st.integers())
 def test_counts_are_the_shares(total, shares, seed):
-    split = split_contents([[f"{number}"] for number in range(total)], shares, seed)
+    split = split_contents([[f"{number}"] for number in range(total)], Division(shares, seed))
     exact = [total * share / sum(shares) for share in shares]
     found = counts(split)
     assert sum(found) == total
@@ -32,33 +37,44 @@ def test_counts_are_the_shares(total, shares, seed):
 
 def test_shares_by_hand():
     ten = [[str(number)] for number in range(10)]
-    assert counts(split_contents(ten, (80, 10, 10), 0)) == [8, 1, 1]
-    assert counts(split_contents(ten, (0, 0, 100), 0)) == [0, 0, 10]
-    assert counts(split_contents(ten[:2], (80, 10, 10), 0)) == [1, 1, 0]
+    assert counts(split_contents(ten, Division((80, 10, 10), 0))) == [8, 1, 1]
+    assert counts(split_contents(ten, Division((0, 0, 100), 0))) == [0, 0, 10]
+    assert counts(split_contents(ten[:2], Division((80, 10, 10), 0))) == [1, 1, 0]
 
 
 def test_the_seed_draws_and_the_order_given_does_not():
     names = [[str(number)] for number in range(40)]
-    first = split_contents(names, (80, 10, 10), 0)
-    assert split_contents(names[::-1], (80, 10, 10), 0) == first
-    assert split_contents(names, (80, 10, 10), 1) != first
+    first = split_contents(names, Division((80, 10, 10), 0))
+    assert split_contents(names[::-1], Division((80, 10, 10), 0)) == first
+    assert split_contents(names, Division((80, 10, 10), 1)) != first
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=40), st.integers())
 def test_groups_stay_together(sizes, seed):
     groups = [[f"{group}.{part}" for part in range(size)] for group, size in enumerate(sizes)]
-    split = split_contents(groups, (60, 20, 20), seed)
+    split = split_contents(groups, Division((60, 20, 20), seed))
     assert sorted(split) == sorted(name for group in groups for name in group)
     assert all(len({split[name] for name in group}) == 1 for group in groups)
 
 
 def test_named_contents_go_to_test_with_their_groups():
     groups = [["a", "b"], *([str(number)] for number in range(10))]
-    split = split_contents(groups, (80, 20, 0), 0, ["a", "3"])
+    split = split_contents(groups, Division((80, 20, 0), 0, ["a", "3"]))
     assert {name for name, where in split.items() if where == "test"} == {"a", "b", "3"}
     assert counts(split) == [7, 2, 3]
     with pytest.raises(UserError, match="named missing"):
-        split_contents(groups, (80, 20, 0), 0, ["missing"])
+        split_contents(groups, Division((80, 20, 0), 0, ["missing"]))
+
+
+def test_named_contents_go_to_valid_and_those_of_both_to_test():
+    groups = [["a", "b"], *([str(number)] for number in range(10))]
+    split = split_contents(groups, Division((80, 20, 0), 0, ["a"], ["b", "3", "4"]))
+    assert {name for name, where in split.items() if where == "test"} == {"a", "b"}
+    assert {name for name, where in split.items() if where == "valid"} == {"3", "4"}
+    assert counts(split) == [8, 2, 2]
+    assert counts(split_contents(groups, Division((50, 0, 50), 0, (), ["3"])))[1] == 1
+    with pytest.raises(UserError, match="--valid_contents: no content is named missing"):
+        split_contents(groups, Division((80, 20, 0), 0, (), ["missing"]))
 
 
 def test_the_same_picture_at_another_size_is_found():

@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.constants import HEIGHT, SPLITS, STATISTICS, WIDTH
 from ..base.errors import RERUN_HINT, say
@@ -13,6 +13,9 @@ from ..models.labels import THRESHOLDS
 from .options import path, positive, seed
 
 LISTED = 10  # number of messages of a kind to print; the rest is only counted
+if TYPE_CHECKING:
+    from ..datasets.contents import Dataset
+
 CROP, WHOLE = "crop", "whole"
 Add = Callable[..., Any]  # a parser's `add_argument`
 
@@ -40,43 +43,17 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Make a dataset root, and summarize it."""
-    from ..datasets import mcl_jci, photos, preparation, videoset
+    from ..datasets import preparation, splitting
 
     if options.scheduler:  # workers have other working directories
         for name in {"out", "images", "videos"} & vars(options).keys():
             setattr(options, name, getattr(options, name).absolute())
-    match options.command:
-        case "videoset":
-            dataset = videoset.collect(
-                options.videos,
-                options.labels,
-                size=options.size,
-                label_size=options.label_size,
-                statistic=options.statistic,
-                frames=options.frames,
-            )
-        case "mcl-jci":
-            dataset = mcl_jci.collect(options.images, options.samples, options.statistic)
-        case "photos":
-            dataset = photos.collect(
-                options.images,
-                crops=options.crops,
-                least_width=options.least_width,
-                widths=options.widths if options.labels_of == WHOLE else (),
-                whole_qp=options.whole_qp or options.labels_of == CROP,
-                thresholds=options.vmaf,
-                seed=options.seed,
-                keep_size=options.keep_size,
-                vary=options.vary,
-                vary_splits=options.vary_splits,
-            )
     prepared = preparation.prepare(
-        dataset,
+        _collect(options),
         options.out,
-        shares=options.split,
-        seed=options.seed,
-        test_contents=options.test_contents,
-        valid_contents=options.valid_contents,
+        division=splitting.read_division(
+            options.split, options.seed, options.test_contents, options.valid_contents
+        ),
         keep_size=options.keep_size,
         scheduler=options.scheduler,
     )
@@ -87,6 +64,39 @@ def run(options: argparse.Namespace) -> None:
     say(f"mean levels ({prepared.labels.codec}): {means}; {prepared.labels.describe()}")
     say(f"look at {prepared.contact_sheet}")
     say(f"next: {program('prepare')} check {options.out}")
+
+
+def _collect(options: argparse.Namespace) -> "Dataset":
+    from ..datasets import crops, mcl_jci, photos, videoset
+
+    match options.command:
+        case "videoset":
+            return videoset.collect(
+                options.videos,
+                options.labels,
+                size=options.size,
+                label_size=options.label_size,
+                statistic=options.statistic,
+                frames=options.frames,
+            )
+        case "mcl-jci":
+            return mcl_jci.collect(options.images, options.samples, options.statistic)
+        case "photos":
+            return photos.collect(
+                options.images,
+                framing=crops.Framing(
+                    frames=options.crops,
+                    least_width=options.least_width,
+                    widths=options.widths if options.labels_of == WHOLE else (),
+                    keep_size=options.keep_size,
+                ),
+                whole_qp=options.whole_qp or options.labels_of == CROP,
+                thresholds=options.vmaf,
+                seed=options.seed,
+                vary=options.vary,
+                vary_splits=options.vary_splits,
+            )
+    raise ValueError(f"{options.command} makes no dataset")
 
 
 def run_check(options: argparse.Namespace) -> int:

@@ -1,23 +1,14 @@
 """The command refine: add a regression on picture statistics to a trained model."""
 
 import argparse
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ..base.constants import LEVELS
-from ..base.errors import UserError, say
+from ..base.errors import say
 from ..base.files import check_writable
 from ..base.program import program
-from ..base.progress import Progress
 from ..base.temporary import lock
 from ..models.descriptions import Description
 from .model_options import describe_levels, find_model_weights, load_predictor
 from .options import add_options, path
-
-if TYPE_CHECKING:
-    from ..data.split import Split
-    from ..inference.predictor import Predictor
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
@@ -51,47 +42,15 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
 
 def run(options: argparse.Namespace) -> None:
     """Write a copy of a weight file with a regression, and print the errors on valid."""
-    from ..data.split import read_split
-    from ..data.statistics import read_statistics
-    from ..models.weights import add_regression
-    from ..training.regression import choose_share, fit_regression
+    from ..training import regression
 
     weights = find_model_weights(options)
     check_writable(options.out, overwrite=options.overwrite, inputs=[weights])
-    splits = [read_split(options.data_dir, name, levels_needed=True) for name in ("train", "valid")]
-    statistics = [read_statistics(split) for split in splits]
     with lock(options.out):
         predictor = load_predictor(options, weights)
-        if predictor.regression:
-            raise UserError(f"{weights}: already refined; give the weight file that it was made of")
-        columns = [LEVELS.index(name) for name in predictor.names]
-        levels = [split.known_levels[:, columns] for split in splits]
-        predicted = _predict(predictor, splits[1])
-        fitted = fit_regression(statistics[0], levels[0], splits[0].contents)
-        share = choose_share(fitted, statistics[1], levels[1], predicted)
-        refined = fit_regression(
-            np.concatenate(statistics),
-            np.concatenate(levels),
-            np.concatenate([split.contents for split in splits]),
-            share,
-        )
-        add_regression(weights, options.out, refined, options.overwrite)
-    of_regression = fitted.predict(statistics[1])
-    both = share * of_regression + (1 - share) * predicted
-    for title, each in (("model", predicted), ("regression", of_regression), ("both", both)):
-        errors = " ".join(f"{error:.2f}" for error in np.abs(each - levels[1]).mean(axis=0))
-        say(f"mean error on valid, {title}: {errors}")
+        refined = regression.refine(predictor, options.data_dir, options.out, options.overwrite)
+    for title, errors in refined.errors.items():
+        numbers = " ".join(f"{error:.2f}" for error in errors)
+        say(f"mean error on valid, {title}: {numbers}")
+    share = refined.share
     say(f"{options.out}: the regression counts {share:.2f}, the model {1 - share:.2f}")
-
-
-def _predict(predictor: "Predictor", split: "Split") -> np.ndarray:
-    """Predict the levels of a split's frames: float32 [images, levels]."""
-    from ..inference.records import Failure
-
-    rows = []
-    predictions = predictor.predict(split.images, "stretched")
-    for prediction in Progress(predictions, split.name, len(split.images), unit="frame"):
-        if isinstance(prediction, Failure):
-            raise prediction.error
-        rows.append([*prediction.levels.values()])
-    return np.array(rows, np.float32)

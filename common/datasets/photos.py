@@ -2,17 +2,14 @@
 
 import functools
 import itertools
-import os
-import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from ..base.constants import HEIGHT, QP, WIDTH
+from ..base.constants import QP
 from ..base.errors import UserError, as_result
 from ..base.parallel import parallel_map
 from ..data.kinds import PICTURE, VIDEO, kind
@@ -26,29 +23,21 @@ from ..video.ffmpeg import binary
 from ..video.frames import read_frames
 from ..video.probe import Video, first_of_each_second, probe
 from ..video.quality import metric, versions
-from .augmentation import augment
 from .contents import Content, Dataset, Frame, level_columns
+from .crops import (
+    Crop,
+    Framing,
+    choose_crops,
+    cut_labelled_part,
+    cut_out,
+    find_labelled_part,
+    locate,
+)
 from .proxy_labels import Level, find_levels_of_each
 from .splitting import group_same_pictures, make_thumbnail
 
 KINDS = {PICTURE, VIDEO}
 LONGEST = 100  # characters of a file's name that are used in its frames' names
-
-Box = tuple[int, int, int, int]  # left, top, width, height
-
-
-class Crop(NamedTuple):
-    """What a frame is made from: the part of a picture or video that is labelled, and the part of
-    that part which the frame shows.
-    """
-
-    number: int  # of the video's frame; 0 for a picture
-    box: Box  # the labelled part
-    key: str = ""  # for `augment`; empty if the crop is not augmented
-    # The width that the labelled part is reduced to, at its own aspect ratio; 0: it becomes a frame
-    # of 640x352, or keeps its size.
-    width: int = 0
-    view: Box | None = None  # what the frame shows of the labelled part; None: all of it
 
 
 class _Source(NamedTuple):
@@ -65,13 +54,10 @@ class _Source(NamedTuple):
 def collect(
     images: Path,
     *,
-    crops: int,
-    least_width: int,
-    widths: Sequence[int],
+    framing: Framing,
     whole_qp: bool,
     thresholds: list[float],
     seed: int,
-    keep_size: bool,
     vary: int,
     vary_splits: Sequence[str],
 ) -> Dataset:
@@ -81,12 +67,9 @@ def collect(
     group, so that they go to the same split.
 
     Args:
-        crops, least_width, seed: for `choose_boxes`.
-        widths: those at which whole pictures are labelled, for `choose_views`; none if each crop is
-            labelled by itself.
+        framing, seed: for `choose_crops`.
         whole_qp: whether levels are whole QPs instead of interpolated ones.
         thresholds: VMAF of JND1, JND2, JND3, falling.
-        keep_size: whether crops keep their size (made even) instead of becoming 640x352.
         vary, vary_splits: the number of augmented copies of each crop in these splits.
 
     Raises:
@@ -95,19 +78,12 @@ def collect(
     binary("libx264")
     binary("libvmaf")
     sources, notes = _examine_all(images)
-    encode = functools.partial(
-        _encode, thresholds=thresholds, keep_size=keep_size, whole_qp=whole_qp
-    )
+    encode = functools.partial(_encode, framing=framing, thresholds=thresholds, whole_qp=whole_qp)
     contents, digits = [], max(4, len(str(len(sources))))
     for index, source in enumerate(sources, 1):
         if source.shape:
             key = f"{seed} {source.path.relative_to(images)}"
-            height, width, _ = source.shape
-            if widths:
-                parts = choose_views(width, height, widths, crops, key, keep_size)
-            else:
-                boxes = choose_boxes(width, height, crops, key, least_width, even=keep_size)
-                parts = [Crop(0, box) for box in boxes]
+            parts = choose_crops(source.shape[1], source.shape[0], framing, key)
             word = re.sub(r"[^A-Za-z0-9-]+", "_", source.path.stem)[:LONGEST]
             frames = _name_frames(f"{index:0{digits}d}_{word}", source, parts)
             contents.append(_define(source, frames, _name_copies(frames, key, vary), encode))
@@ -115,14 +91,30 @@ def collect(
     groups = group_same_pictures(contents, thumbnails)
     same = (" and ".join(content.name for content in group) for group in groups if len(group) > 1)
     notes += [f"{together} show the same picture: kept in one split" for together in same]
-    options = {"command": "photos", "crops": crops, "least_width": least_width, "vmaf": thresholds}
-    if widths:
-        options |= {"labels_of": "whole", "widths": [*widths], "whole_qp": whole_qp}
-    if vary:  # otherwise absent, so that roots begun before these options existed can be continued
-        options |= {"vary": vary, "vary_splits": [*vary_splits]}
+    options = _list_options(framing, whole_qp, thresholds, vary, vary_splits)
     options["inputs"] = [(source.name, source.path.stat().st_size) for source in sources]
     options["tools"] = versions()
     return Dataset(groups=groups, options=options, notes=notes, augmented_splits=vary_splits)
+
+
+def _list_options(
+    framing: Framing,
+    whole_qp: bool,
+    thresholds: list[float],
+    vary: int,
+    vary_splits: Sequence[str],
+) -> dict[str, Any]:
+    """List the options that the frames depend on, besides the size of images.
+
+    Some are absent if not used, so that roots begun before they existed can be continued.
+    """
+    options = {"command": "photos", "crops": framing.frames, "least_width": framing.least_width}
+    options["vmaf"] = thresholds
+    if framing.widths:
+        options |= {"labels_of": "whole", "widths": [*framing.widths], "whole_qp": whole_qp}
+    if vary:
+        options |= {"vary": vary, "vary_splits": [*vary_splits]}
+    return options
 
 
 def _name_frames(stem: str, source: _Source, parts: list[Crop]) -> dict[str, Crop]:
@@ -144,54 +136,6 @@ def _name_copies(frames: dict[str, Crop], key: str, count: int) -> dict[str, Cro
         if crop.view is None
         for copy in range(1, count + 1)
     }
-
-
-def choose_boxes(
-    width: int, height: int, count: int, key: str, least_width: int = WIDTH, even: bool = False
-) -> list[Box]:
-    """Choose crops of the models' aspect ratio in a picture of `width` x `height` pixels.
-
-    The first is the largest, in the centre. The others have a random position and a random width
-    from `least_width`, or 3/4 of the largest if that is smaller, up to the largest.
-
-    Args:
-        key: seeds the choice.
-        even: whether to make width and height even, as video requires.
-    """
-    largest = min(width, height * WIDTH / HEIGHT)
-    least = min(least_width, largest * 3 / 4)
-    step = 2 if even else 1
-    # As bytes, since a file name in the key may not be valid text.
-    choose = random.Random(os.fsencode(key))
-    boxes = []
-    for index in range(count):
-        across = largest if index == 0 else least * (largest / least) ** choose.random()
-        sides = across, across * HEIGHT / WIDTH
-        wide, high = (max(int(side) // step * step, step) for side in sides)
-        at = (0.5, 0.5) if index == 0 else (choose.random(), choose.random())
-        boxes.append((round((width - wide) * at[0]), round((height - high) * at[1]), wide, high))
-    return boxes
-
-
-def choose_views(
-    width: int, height: int, widths: Sequence[int], count: int, key: str, even: bool = False
-) -> list[Crop]:
-    """Choose views of a whole picture of `width` x `height` pixels, which is labelled at `widths`.
-
-    A picture narrower than all widths is labelled at its own. At each width, the first view is all
-    of the picture; the others are boxes, as `choose_boxes` chooses them.
-    """
-    crops = []
-    for across in [each for each in widths if each <= width] or [width]:
-        high, wide = (_even(side * across / width) for side in (height, width))
-        boxes = choose_boxes(wide, high, count - 1, f"{key} {across}", wide, even)
-        whole = Crop(0, (0, 0, width, height), width=wide)
-        crops += [whole._replace(view=view) for view in (None, *boxes)]
-    return crops
-
-
-def _even(side: float) -> int:
-    return max(round(side / 2) * 2, 2)
 
 
 def _examine_all(images: Path) -> tuple[list[_Source], list[str]]:
@@ -244,8 +188,8 @@ def _define(
 def _encode(
     picture: np.ndarray,
     crops: list[Crop],
+    framing: Framing,
     thresholds: list[float],
-    keep_size: bool,
     whole_qp: bool,
 ) -> Iterator[Frame | UserError]:
     """Make the frame of each crop, still without name and origin, or an error in place of one.
@@ -253,8 +197,8 @@ def _encode(
     Crops that are views of the same labelled part follow one another, and are labelled once.
     Consecutive parts of one size are encoded together.
     """
-    views = {part: [*same] for part, same in itertools.groupby(crops, _labelled_part)}
-    parts = [(part, *_cut(picture, part, keep_size)) for part in views]
+    views = {part: [*same] for part, same in itertools.groupby(crops, find_labelled_part)}
+    parts = [(part, *cut_labelled_part(picture, part, framing.keep_size)) for part in views]
     for _, of_size in itertools.groupby(parts, lambda each: each[1].shape):
         same = [*of_size]
         found = find_levels_of_each([frame for _, frame, _ in same], thresholds, whole_qp)
@@ -273,41 +217,9 @@ def _encode(
             row = _make_row(part, frame.shape, changes, levels, thresholds, whole_qp)
             statistics = measure_statistics(frame)
             for crop in views[part]:
-                shown = [_cut_out(image, crop.view) for image in images]
-                row["crop"] = ",".join(map(str, _locate(crop, frame.shape)))
+                shown = [cut_out(image, crop.view) for image in images]
+                row["crop"] = ",".join(map(str, locate(crop, frame.shape)))
                 yield Frame("", shown, {**row}, statistics)
-
-
-def _labelled_part(crop: Crop) -> Crop:
-    return crop._replace(view=None)
-
-
-def _cut(picture: np.ndarray, part: Crop, keep_size: bool) -> tuple[np.ndarray, str]:
-    """Cut out and augment what is labelled; return it and how it was augmented."""
-    frame, changes = Image.fromarray(_cut_out(picture, part.box)), ""
-    size = (WIDTH, HEIGHT)
-    if part.width:
-        size = (part.width, _even(frame.height * part.width / frame.width))
-    if part.width or not keep_size:
-        frame = frame.resize(size, Image.Resampling.LANCZOS)
-    if part.key:
-        frame, changes = augment(frame, part.key)
-    return np.asarray(frame), changes
-
-
-def _cut_out(picture: np.ndarray, box: Box | None) -> np.ndarray:
-    left, top, width, height = box or (0, 0, picture.shape[1], picture.shape[0])
-    return picture[top : top + height, left : left + width]
-
-
-def _locate(crop: Crop, shape: tuple[int, ...]) -> list[int]:
-    """Compute the box that a frame shows in the source's pixels from that in the labelled part."""
-    left, top, width, height = crop.box
-    if crop.view is None:
-        return [left, top, width, height]
-    scales = (width / shape[1], height / shape[0]) * 2
-    offsets = (left, top, 0, 0)
-    return [round(side * scale) + at for side, scale, at in zip(crop.view, scales, offsets)]
 
 
 def _make_row(

@@ -30,11 +30,10 @@ from ..data.manifest import COLUMNS, LEVEL_COLUMNS, find_impossible_level, write
 from ..data.side_by_side import CONTACT_SHEET, write_contact_sheet
 from ..data.split import LEVELS_FILE
 from ..data.statistics import STATISTICS, write_statistics
-from ..data.text import read_text
 from ..models.labels import Labels
 from ..video.quality import versions
 from .contents import Content, Dataset
-from .splitting import split_contents
+from .splitting import Division, split_contents
 
 # Frames that a worker makes at a time, opening their picture or clip only once.
 PORTION = 8
@@ -59,10 +58,7 @@ def prepare(
     dataset: Dataset,
     root: Path,
     *,
-    shares: Sequence[float],
-    seed: int,
-    test_contents: Path | None,
-    valid_contents: Path | None,
+    division: Division,
     keep_size: bool,
     scheduler: str | None,
 ) -> Prepared:
@@ -71,23 +67,21 @@ def prepare(
     Frames that cannot be made are left out and noted.
 
     Args:
-        shares, seed: as in `split_contents`.
-        test_contents, valid_contents: files with the names of the contents that go to these
-            splits, one per line.
+        division: as in `split_contents`.
         keep_size: whether to keep the size of images instead of resizing to 640x352.
         scheduler: the Dask scheduler whose workers make the frames, if any.
 
     Raises:
         UserError: the folder has other contents, or no frame could be made.
     """
-    in_test, in_valid = _read_names(test_contents), _read_names(valid_contents)
+    shares, seed, in_test, in_valid = division
     options = {**dataset.options, "split": shares, "seed": seed, "keep_size": keep_size}
     options["test_contents"] = in_test
     if in_valid:  # otherwise absent, so that roots begun before this existed can be continued
         options["valid_contents"] = in_valid
     options["inputs"] = checksum([repr(options["inputs"]).encode()])[:16]  # may be long
     names_of = [[content.name for content in group] for group in dataset.groups]
-    split = split_contents(names_of, shares, seed, in_test, in_valid)
+    split = split_contents(names_of, division)
     contents = [_add_copies(each, split, dataset) for each in itertools.chain(*dataset.groups)]
     files = {
         name: f"{split[content.name]}/{name}.png" for content in contents for name in content.frames
@@ -108,12 +102,6 @@ def prepare(
         counts={name: sum(row["split"] == name for row in rows) for name in SPLITS},
         notes=notes,
     )
-
-
-def _read_names(path: Path | None) -> list[str]:
-    """Read the names of contents, one per line."""
-    text = read_text(path, "names of contents, one per line") if path else ""
-    return sorted(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _add_copies(content: Content, split: dict[str, str], dataset: Dataset) -> Content:

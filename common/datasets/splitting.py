@@ -1,7 +1,9 @@
 """Splitting by content, so that no picture is in two splits."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -9,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ..base.constants import SPLITS
 from ..base.errors import UserError
+from ..data.text import read_text
 
 THUMBNAIL = (16, 16)
 # Correlation of thumbnails. Among 108 photographs, different ones reach at most 0.85; two pairs
@@ -16,30 +19,45 @@ THUMBNAIL = (16, 16)
 SAME_PICTURE = 0.95
 
 
-def split_contents(
-    groups: list[list[str]],
+class Division(NamedTuple):
+    """How contents are divided into splits."""
+
+    shares: Sequence[float]  # of train, valid and test, with any sum
+    seed: int  # of the random draw
+    # Contents that go to test or valid with their groups; those in both, to test.
+    test_contents: Sequence[str] = ()
+    valid_contents: Sequence[str] = ()
+
+
+def read_division(
     shares: Sequence[float],
     seed: int,
-    test_contents: Iterable[str] = (),
-    valid_contents: Iterable[str] = (),
-) -> dict[str, str]:
+    test_contents: Path | None = None,
+    valid_contents: Path | None = None,
+) -> Division:
+    """Read the names of contents from files that have one per line."""
+    files = (test_contents, valid_contents)
+    texts = (read_text(file, "names of contents, one per line") if file else "" for file in files)
+    names = (sorted(filter(None, map(str.strip, text.splitlines()))) for text in texts)
+    return Division(shares, seed, *names)
+
+
+def split_contents(groups: list[list[str]], division: Division) -> dict[str, str]:
     """Choose the split of each content.
 
     Args:
         groups: names of contents; the contents of one group stay together.
-        shares: of train, valid and test, with any sum. A split with a share gets at least one
-            content if there are enough.
-        seed: seed of the random draw.
-        test_contents: contents that go to test, with their groups; train and valid share the rest.
-        valid_contents: the same for valid; a group with contents in both goes to test.
+        division: the splits with a share, and without named contents, divide the contents that are
+            not named. Each gets at least one if there are enough.
 
     Raises:
-        UserError: a name in `test_contents` or `valid_contents` is unknown.
+        UserError: a named content is unknown.
     """
+    shares, seed, *named = division
     groups = sorted(sorted(group) for group in groups)
     split: dict[str, str] = {}
     rest = groups
-    for place, names in (("test", set(test_contents)), ("valid", set(valid_contents))):
+    for place, names in zip(("test", "valid"), map(set, named)):
         if unknown := names.difference(*groups):
             raise UserError(f"--{place}_contents: no content is named {', '.join(sorted(unknown))}")
         split |= {name: place for group in rest if names.intersection(group) for name in group}

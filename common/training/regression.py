@@ -1,10 +1,20 @@
 """Fitting of the regression on picture statistics, and of its weight beside a model's head."""
 
 import dataclasses
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from ..base.constants import LEVELS
+from ..base.errors import UserError
+from ..base.progress import Progress
+from ..data.split import Split, read_split
+from ..data.statistics import read_statistics
+from ..inference.predictor import Predictor
+from ..inference.records import Failure
 from ..models.regression import Regression
+from ..models.weights import add_regression
 
 # Chosen by the error on photographs of collections that were left out of the fit.
 GAMMA, RIDGE = 0.1, 0.01
@@ -13,16 +23,61 @@ SHARES = np.linspace(0, 1, 21)
 _UNFAMILIAR = 0.01
 
 
-def fit_regression(
-    statistics: np.ndarray, levels: np.ndarray, contents: np.ndarray, share: float = 1.0
-) -> Regression:
+class Refined(NamedTuple):
+    """The result of `refine`."""
+
+    share: float  # weight of the regression's levels beside the model's
+    errors: dict[str, np.ndarray]  # mean absolute errors [levels] on valid, by who predicts
+
+
+def refine(predictor: Predictor, root: Path, out: Path, overwrite: bool = False) -> Refined:
+    """Write a copy of a predictor's weight file that also has a regression.
+
+    It is fitted on ROOT/train for the choice of its share on ROOT/valid, and again on both.
+
+    Raises:
+        UserError: the weight file already has a regression, the root has no levels or statistics,
+            an image cannot be read, or `out` exists and `overwrite` is false.
+    """
+    weights = predictor.weights
+    if predictor.regression:
+        raise UserError(f"{weights}: already refined; give the weight file that it was made of")
+    splits = [read_split(root, name, levels_needed=True) for name in ("train", "valid")]
+    statistics = [read_statistics(split) for split in splits]
+    contents = [split.contents for split in splits]
+    columns = [LEVELS.index(name) for name in predictor.names]
+    levels = [split.known_levels[:, columns] for split in splits]
+    of_model = _predict(predictor, splits[1])
+    fitted = fit_regression(statistics[0], levels[0], contents[0])
+    share = choose_share(fitted, statistics[1], levels[1], of_model)
+    both = [np.concatenate(each) for each in (statistics, levels, contents)]
+    refitted = dataclasses.replace(fit_regression(*both), share=share)
+    add_regression(weights, out, refitted, overwrite)
+    of_regression = fitted.predict(statistics[1])
+    blended = share * of_regression + (1 - share) * of_model
+    predicted = {"model": of_model, "regression": of_regression, "both": blended}
+    errors = {who: np.abs(each - levels[1]).mean(axis=0) for who, each in predicted.items()}
+    return Refined(share, errors)
+
+
+def _predict(predictor: Predictor, split: Split) -> np.ndarray:
+    """Predict the levels of a split's frames: float32 [images, levels]."""
+    rows = []
+    predictions = predictor.predict(split.images, "stretched")
+    for prediction in Progress(predictions, split.name, len(split.images), unit="frame"):
+        if isinstance(prediction, Failure):
+            raise prediction.error
+        rows.append([*prediction.levels.values()])
+    return np.array(rows, np.float32)
+
+
+def fit_regression(statistics: np.ndarray, levels: np.ndarray, contents: np.ndarray) -> Regression:
     """Fit a kernel ridge regression with the kernel exp(-GAMMA x squared distance / statistics).
 
     Args:
         statistics: float32 [pictures, statistics]; of equal rows, the first is used.
         levels: float32 [pictures, levels].
         contents: str [pictures], shared by versions of one picture.
-        share: weight of the regression's levels beside the head's.
     """
     _, first = np.unique(statistics, axis=0, return_index=True)
     statistics, levels, contents = statistics[first], levels[first], contents[first]
@@ -35,7 +90,7 @@ def fit_regression(
         coefficients=np.zeros_like(levels),
         offset=offset,
         gamma=GAMMA / statistics.shape[1],
-        share=share,
+        share=1.0,
         familiar=0.0,
     )
     kernel = regression.similarities(statistics).astype(np.float64)
