@@ -1,9 +1,12 @@
-"""Figures of the model card, weights/README.md: `python3 -m tools.card ROOT WEIGHTS CACHE`.
+"""Figures of the model card, weights/README.md.
 
-ROOT is the dataset root more/ of weights/make.sh; its photographs' names begin with the name of
-their collection.
+    python3 -m tools.card ROOT WEIGHTS CACHE [EARLIER]
+
+ROOT holds whole pictures at their own size: the root own/ of weights/make.sh. Contents are named
+after their collections. EARLIER is another weight file, for comparison.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,64 +14,134 @@ import numpy as np
 import pandas as pd
 
 from common.base.constants import LEVELS
+from common.base.parallel import parallel_map
+from common.data.frames import read_frame
+from common.data.gradients import gradient_percentiles
+from common.data.pictures import read_rgb
 from common.data.split import Split, read_split
+from common.data.statistics import read_statistics
+from common.evaluation.cache import cache_file, fetch
 from common.evaluation.metrics import bootstrap_interval
-from common.evaluation.report.baselines import predict_baselines
 from common.inference.predictor import Predictor
 from common.inference.records import Failure
+from common.training.regression import fit_regression
+from common.video import h264, quality
+from tools.baselines import fit_gradients, fit_trial_encode
 
-MODEL, CONSTANT = "MJ-LAT", "always train's median"
-_FIRST = "_000.png"  # the end of the name of a photograph's first crop
+MODEL, HEAD, REGRESSION = "MJ-LAT, as `predict` answers", "its head alone", "its regression alone"
+CONSTANT = "baseline: always train's median"
+TRIAL = 27  # QP of the one trial encode
+WORST = 5
+CONTENTS, COLLECTIONS = (125, 250, 500), (3, 6, 12)  # points of the learning curve
+DRAWS = 5  # random choices averaged at each point
 
 
-def main(root: Path, weights: Path, cache: Path) -> None:
-    """Print all tables as Markdown, and write the levels of each held-out frame to held_out.csv."""
-    train, test = (read_split(root, name, levels_needed=True) for name in ("train", "test"))
-    levels = predict_held_out(train, test, weights, cache)
-    first = np.array([name.endswith(_FIRST) for name in test.names])
-    collections = np.array([content.split("_")[0] for content in test.contents])
-    _print_errors("First crop of each photograph", test, levels, first)
-    _print_errors("All crops", test, levels, np.ones_like(first))
-    names, sizes = np.unique(collections[first], return_counts=True)
-    for collection in names[sizes > 1]:
-        chosen = first & (collections == collection)
-        _print_errors(f"First crops of {collection}", test, levels, chosen)
+def main(root: Path, weights: Path, cache: Path, earlier: Path | None = None) -> None:
+    """Print all tables as Markdown, and write the levels of each held-out picture to a table."""
+    train, valid, test = (read_split(root, name, levels_needed=True) for name in _SPLITS)
+    levels = predict_held_out([train, valid], test, weights, cache)
+    if earlier:
+        levels["the earlier default model"] = predict_alone(earlier, test)[0]
+    collections = np.array([find_collection(content) for content in test.contents])
+    print_errors("Held-out photographs", test, levels, np.ones(len(collections), bool))
+    known = {find_collection(content) for content in train.contents}
+    whole = ~np.isin(collections, [*known])
+    print_errors("Of collections that train has none of", test, levels, whole)
+    names, sizes = np.unique(collections, return_counts=True)
+    for name in names[sizes > 1]:
+        mark = "" if name in known else " (held out whole)"
+        print_errors(f"Collection {name}{mark}", test, levels, collections == name)
     rising = bool((np.diff(levels[MODEL], axis=1) > 0).all())
-    print(f"JND1 < JND2 < JND3 on all frames: {rising}")
-    print(f"Error on train's first crops: {train_ratio(train, weights):.3f} of their median's")
-    true = pd.DataFrame(test.known_levels, columns=[f"{level}_label" for level in LEVELS])
-    table = true.join(pd.DataFrame(levels[MODEL], columns=LEVELS))
-    table.insert(0, "image", test.names)
-    table.insert(1, "content", test.contents)
+    print(f"\nJND1 < JND2 < JND3 on all pictures: {rising}\n")
+    table = pd.DataFrame(test.known_levels, columns=[f"{level}_label" for level in LEVELS])
+    table = table.join(pd.DataFrame(levels[MODEL], columns=LEVELS))
+    table.insert(0, "content", test.contents)
     table.to_csv(weights.with_name("held_out.csv"), index=False, float_format="%.2f")
-    misses = table.assign(miss=np.abs(table.JND1 - table.JND1_label))[first]
-    print(misses.nlargest(8, "miss").to_markdown(index=False, floatfmt=".1f"))
+    misses = np.abs(levels[MODEL] - test.known_levels).mean(axis=1)
+    worst = table.assign(error=misses).nlargest(WORST, "error")
+    print(worst.to_markdown(index=False, floatfmt=".1f"))
+    print_learning_curve([train, valid], test, whole)
+
+
+_SPLITS = ("train", "valid", "test")
+
+
+def find_collection(content: str) -> str:
+    """Find the collection that a content is named after."""
+    found = re.match(r"(?:graphic_)?(openstax-[a-z-]+(?=_)|kodim|[a-z]+\d*)", content)
+    return found[1] if found else content
 
 
 def predict_held_out(
-    train: Split, test: Split, weights: Path, cache: Path
+    fitted: list[Split], test: Split, weights: Path, cache: Path
 ) -> dict[str, np.ndarray]:
-    """Predict the levels [frames, 3] of `test` with the model, the baselines and train's median."""
-    levels = {MODEL: _predict(weights, test.images)}
-    baselines = predict_baselines(train, test, cache).predictions
-    for title in dict.fromkeys(title for title, _ in baselines):
-        levels[title] = np.stack([baselines[title, level] for level in LEVELS], axis=1)
-    levels[CONSTANT] = np.tile(np.median(train.known_levels, axis=0), (len(test.images), 1))
+    """Predict the levels [pictures, 3] of `test` with the model, its parts and the baselines.
+
+    The baselines are fitted on the splits `fitted`, as the model's regression is.
+    """
+    head, regression = predict_alone(weights, test)
+    levels = {}
+    if regression:
+        statistics = read_statistics(test)
+        levels[MODEL] = regression.blend(head, statistics)
+        levels[REGRESSION] = regression.predict(statistics)
+    levels[HEAD if regression else MODEL] = head
+    true = np.concatenate([split.known_levels for split in fitted])
+    contents = np.concatenate([split.contents for split in fitted])
+    images = [image for split in fitted for image in split.images]
+    gradients = measure_gradients(images, cache), measure_gradients(test.images, cache)
+    for title, predict in fit_gradients(gradients[0], true, contents).items():
+        levels[f"baseline: {title} on gradient percentiles"] = predict(gradients[1])
+    trials = measure_trials(images, cache), measure_trials(test.images, cache)
+    predict = fit_trial_encode(trials[0], true, contents)
+    levels[f"baseline: one trial encode at QP {TRIAL} and its VMAF"] = predict(trials[1])
+    levels[CONSTANT] = np.tile(np.median(true, axis=0), (len(test.images), 1))
     return levels
 
 
-def train_ratio(train: Split, weights: Path) -> float:
-    """Compute the error on the first crops of `train`, as a fraction of their median's error."""
-    first = [index for index, name in enumerate(train.names) if name.endswith(_FIRST)]
-    images = [train.images[index] for index in first]
-    levels, true = _predict(weights, images), train.known_levels[first]
-    return float(np.abs(levels - true).mean() / median_error(true))
+def predict_alone(weights: Path, split: Split):
+    """Predict a split's levels [pictures, 3] with a model's head alone; also return its regression.
+
+    The view is that of `predict`, the centre.
+    """
+    predictor = Predictor("MJLAT", weights)
+    regression, predictor.regression = predictor.regression, None
+    levels = []
+    for prediction in predictor.predict(split.images):
+        if isinstance(prediction, Failure):
+            raise prediction.error
+        levels.append([*prediction.levels.values()])
+    return np.array(levels, np.float32), regression
+
+
+def measure_gradients(images: list[Path], cache: Path) -> np.ndarray:
+    """Measure `gradient_percentiles` [images, 44] of the pictures stretched to 640x352."""
+
+    def compute(image: Path) -> np.ndarray:
+        file = cache_file(cache, "gradients", image)
+        return fetch(file, ["percentiles"], lambda: [gradient_percentiles(read_frame(image))])[0]
+
+    return np.array(parallel_map(compute, images, "gradients"))
+
+
+def measure_trials(images: list[Path], cache: Path) -> np.ndarray:
+    """Measure the VMAF [images, 1] of one encode of each picture at its own size."""
+
+    def encode(image: Path) -> list[np.ndarray]:
+        rgb = read_rgb(image)
+        return [np.array(quality.score_streams([rgb], h264.encode_each([rgb], [[TRIAL]]))[0])]
+
+    def compute(image: Path) -> np.ndarray:
+        file = cache_file(cache, "trial", image, TRIAL, quality.versions())
+        return fetch(file, ["vmaf"], lambda: encode(image))[0]
+
+    return np.array(parallel_map(compute, images, "trial encodes"))
 
 
 def tabulate_errors(
     true: np.ndarray, levels: dict[str, np.ndarray], contents: np.ndarray
 ) -> pd.DataFrame:
-    """Tabulate mean absolute errors per predictor and level of frames with levels `true`.
+    """Tabulate mean absolute errors per predictor and level of pictures with levels `true`.
 
     The mean over the levels has a 95 % interval by bootstrap over `contents`; the ratio divides it
     by the error of always answering the median of `true`.
@@ -79,33 +152,53 @@ def tabulate_errors(
         low, high = bootstrap_interval(errors.mean(axis=1), contents)
         row = {"predictor": name, **dict(zip(LEVELS, errors.mean(axis=0)))}
         row["mean"] = f"{errors.mean():.2f} ({low:.2f} to {high:.2f})"
+        row["bias"] = " ".join(f"{bias:+.2f}" for bias in (predicted - true).mean(axis=0))
         rows.append({**row, "ratio to their median's": errors.mean() / median_error(true)})
     return pd.DataFrame(rows)
 
 
 def median_error(levels: np.ndarray) -> float:
-    """Compute the mean absolute error of always answering the median of `levels` [frames, 3]."""
+    """Compute the mean absolute error of always answering the median of `levels` [pictures, 3]."""
     return float(np.abs(levels - np.median(levels, axis=0)).mean())
 
 
-def _predict(weights: Path, images: list[Path]) -> np.ndarray:
-    levels = []
-    for prediction in Predictor("MJLAT", weights).predict(images, "stretched"):
-        if isinstance(prediction, Failure):
-            raise prediction.error
-        levels.append([*prediction.levels.values()])
-    return np.array(levels, np.float32)
-
-
-def _print_errors(
+def print_errors(
     title: str, test: Split, levels: dict[str, np.ndarray], chosen: np.ndarray
 ) -> None:
-    """Print the errors of the frames where `chosen` [frames] is true."""
-    contents = test.contents[chosen]
+    """Print the errors of the pictures where `chosen` [pictures] is true."""
     of_chosen = {name: predicted[chosen] for name, predicted in levels.items()}
-    table = tabulate_errors(test.known_levels[chosen], of_chosen, contents)
-    print(f"\n{title}: {chosen.sum()} frames of {len(set(contents))} photographs\n")
+    table = tabulate_errors(test.known_levels[chosen], of_chosen, test.contents[chosen])
+    print(f"\n{title}: {chosen.sum()}\n")
     print(table.to_markdown(index=False, floatfmt=".2f"), flush=True)
+
+
+def print_learning_curve(fitted: list[Split], test: Split, whole: np.ndarray) -> None:
+    """Print the regression's error by the number of contents and of collections it is fitted on.
+
+    Args:
+        whole: bool [pictures], those of `test` whose collections `fitted` has none of.
+    """
+    statistics = np.concatenate([read_statistics(split) for split in fitted])
+    true = np.concatenate([split.known_levels for split in fitted])
+    contents = np.concatenate([split.contents for split in fitted])
+    collections = np.array([find_collection(content) for content in contents])
+    of_test, true_of_test = read_statistics(test)[whole], test.known_levels[whole]
+    rows = []
+    for what, values, points in (
+        ("contents", contents, CONTENTS),
+        ("collections", collections, COLLECTIONS),
+    ):
+        names = np.unique(values)
+        for count in (*(point for point in points if point < len(names)), len(names)):
+            errors = []
+            for draw in range(DRAWS if count < len(names) else 1):
+                drawn = np.random.default_rng(draw).choice(names, count, replace=False)
+                chosen = np.isin(values, drawn)
+                regression = fit_regression(statistics[chosen], true[chosen], contents[chosen])
+                errors.append(np.abs(regression.predict(of_test) - true_of_test).mean())
+            rows.append({"fitted on": f"{count} {what}", "error": np.mean(errors)})
+    print(f"\nError of the regression alone, mean of {DRAWS} draws:\n")
+    print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".2f"), flush=True)
 
 
 if __name__ == "__main__":
