@@ -42,7 +42,7 @@ def measure_jpeg(path: Path, made: EncodedPicture) -> dict[str, object]:
     job = PictureJob(read_original(path), JPEG, SUBSAMPLINGS[0])
     found, count = bisect(job)
     height, width = job.original.rgb.shape[:2]
-    row = {
+    row: dict[str, object] = {
         "picture": path.stem[:32],
         "pixels": f"{width}x{height}",
         "quality": made.quality,
