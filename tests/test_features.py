@@ -99,10 +99,10 @@ def test_of_several_processes_one_makes_them_and_all_have_them(images, tmp_path)
     command = [sys.executable, "-c", program, str(cache), *map(str, images)]
     processes = [
         subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(3)
+        for _ in range(2)
     ]
     said = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], said
-    assert said[0][0] == said[1][0] == said[2][0] != b""
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert said[0][0] == said[1][0] != b""
     files = [path for path in cache.iterdir() if path.suffix == ".npy"]
     assert len(files) == 2 and not any("partial" in path.name for path in cache.iterdir())

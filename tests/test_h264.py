@@ -47,7 +47,8 @@ def test_an_encode_is_what_the_documented_settings_give(frame):
 
 
 def test_each_of_several_is_as_if_coded_and_measured_alone(frame):
-    """At every QP that there is, in no order; one QP twice; then two more frames."""
+    """At QPs from the finest to the coarsest, in no order; one twice; then two more frames."""
+    frame = np.ascontiguousarray(frame[::2, ::2])  # a quarter of the pixels, and of the time
     every = [30, *range(h264.FINEST_OF_EACH, 52, 3), *range(51, h264.FINEST_OF_EACH, -3)]
     frames, qps = [frame, frame[::-1].copy(), 255 - frame], [every, [27], [40, 22, 31]]
     coded = h264.encode_each(frames, qps)
