@@ -1,5 +1,6 @@
 """`manifest.csv`: the origin and the levels of each frame of a dataset root."""
 
+import csv
 from contextlib import suppress
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from ..base.constants import QP, QUALITY, SCALES
 from ..base.errors import UserError
 from ..base.files import atomic_write
 from ..models.labels import VIEWERS, Labels
-from .text import guard_cells, read_table
+from .text import guard_cell, read_table
 
 MANIFEST = "manifest.csv"
 LEVEL_COLUMNS = ("jnd1", "jnd2", "jnd3")
@@ -90,8 +91,11 @@ def find_impossible_level(row: dict[str, str]) -> str:
 
 def write_manifest(root: Path, rows: list[dict[str, str]]) -> None:
     """Write ROOT/manifest.csv, completely or not at all."""
-    import pandas as pd
-
-    with atomic_write(root / MANIFEST, overwrite=True) as path:
-        table = guard_cells(pd.DataFrame(rows, columns=COLUMNS))
-        table.to_csv(path, index=False, errors="backslashreplace")
+    with (
+        atomic_write(root / MANIFEST, overwrite=True) as path,
+        path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        for row in rows:
+            table.writerow({name: guard_cell(row.get(name, "")) for name in COLUMNS})

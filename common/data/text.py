@@ -20,14 +20,15 @@ def readable(path: os.PathLike | str) -> str:
 
 
 def guard_cells(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Copy `table`, with an apostrophe before text that a spreadsheet would take for a formula."""
+    """Copy `table`, with each cell as `guard_cell` returns it."""
     guarded = table.copy()
     for name in guarded.select_dtypes(exclude="number"):
-        guarded[name] = guarded[name].map(_guard_cell)
+        guarded[name] = guarded[name].map(guard_cell)
     return guarded
 
 
-def _guard_cell(cell: Any) -> Any:
+def guard_cell(cell: Any) -> Any:
+    """Put an apostrophe before text that a spreadsheet would take for a formula."""
     if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
         return cell
     try:
