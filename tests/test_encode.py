@@ -11,8 +11,10 @@ import h5py
 import numpy as np
 import pytest
 
+from common.encoding.delivery import deliver
 from common.encoding.encode import find_target
-from common.encoding.encoders import ENCODERS, Encoder
+from common.encoding.encoders import ENCODERS, OF_LEVELS, Encoder
+from common.encoding.planning import ScenePlan
 from common.encoding.raw import choose_raw
 from common.models.labels import VIEWERS, Labels
 from common.video.probe import probe
@@ -43,25 +45,36 @@ def encode(in_process, weights, clip, out, *more):
     return in_process("LAT.py", "encode", clip, out, *given, *limits, "--json", *more)
 
 
-@pytest.mark.parametrize(("encoder", "library"), [("x264", "libx264"), ("svtav1", "libsvtav1")])
-def test_each_scene_has_its_qp_and_all_else_is_kept(
-    in_process, weights, clip, tmp_path, encoder, library
-):
-    out = tmp_path / "out.mkv"
-    done = encode(in_process, weights, clip, out, "--encoder", encoder, "--no_verify")
+ALONE = {  # the same scene by a command line of its own
+    "x264 crf": ("libx264", "-aq-mode", 0, "-preset", "veryfast", "-crf"),
+    "x264 crf --aq": ("libx264", "-preset", "medium", "-crf"),
+    "x264 qp": ("libx264", "-preset", "medium", "-qp"),
+    "x265 crf": ("libx265", "-x265-params", "aq-mode=0:log-level=error", "-crf"),
+    "svtav1 crf": ("libsvtav1", "-preset", 8, "-crf"),
+    "svtav1 qp": ("libsvtav1", "-preset", 8, "-svtav1-params", "rc=0:enable-tf=0:aq-mode=0", "-qp"),
+}
+
+
+@pytest.mark.parametrize("kind", ALONE)
+def test_each_scene_has_its_qp_and_all_else_is_kept(in_process, weights, clip, tmp_path, kind):
+    out, (encoder, control, *aq) = tmp_path / "out.mkv", kind.split()
+    more = ("--preset", "veryfast") if kind == "x264 crf" else ()
+    done = encode(in_process, weights, clip, out, "--encoder", encoder, "--no_verify",
+                  "--rate_control", control, *aq, *more)  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert [row["first_frame"] for row in told["scenes"]] == [0, 20]
     assert told["output_bytes"] == out.stat().st_size
-    # The same scene by a command line of its own.
     for row in told["scenes"]:
         cut = f"trim=start_frame={row['first_frame']}:end_frame={row['last_frame'] + 1}"
-        alone, qp = tmp_path / "alone.mkv", ("-qp", row["qp"])
-        more = ("-preset", 8, "-svtav1-params", "rc=0:enable-tf=0:aq-mode=0")
-        options = (*qp, *(more if encoder == "svtav1" else ()))
-        ffmpeg("-i", clip, "-map", "0:v", "-vf", f"{cut},setpts=PTS-STARTPTS", "-c:v", library,
-               *options, alone)  # fmt: skip
+        alone = tmp_path / "alone.mkv"
+        ffmpeg("-i", clip, "-map", "0:v", "-vf", f"{cut},setpts=PTS-STARTPTS", "-c:v",
+               *ALONE[kind], row[control], alone)  # fmt: skip
         assert pixels(out, row["first_frame"], row["last_frame"] + 1) == pixels(alone)
+    listed = ("-map", "0:V:0", "-c", "copy", "-f", "framecrc", "-")
+    lines = ffmpeg("-loglevel", "error", "-i", out, *listed).decode().splitlines()
+    size = sum(int(line.split(",")[4]) for line in lines if not line.startswith("#"))
+    assert size == pytest.approx(sum(row["bytes"] for row in told["scenes"]), rel=0.02)
     assert times(out) == pytest.approx(times(clip), abs=2e-3)
     said = streams(out)
     assert said.count("Audio: aac") == 2 and re.search(r"title +: Noise", said)
@@ -101,9 +114,15 @@ def test_no_range_is_converted(clip, tmp_path):
     ffmpeg("-i", clip, "-map", "0:v", "-c", "copy", "-bsf:v", told, full)
     raws = [choose_raw(probe(path), "x264") for path in (clip, full)]
     assert raws[1].tags == "setparams=range=pc"
-    (scene, *_) = find_scenes(raws[0].video)
-    plain, flagged = (plan_scene(raw, scene, 30.0, range(30, 31)).trial_vmaf for raw in raws)
+    scene, noise = find_scenes(raws[0].video)
+    plans = [plan_scene(raw, scene, 30.0, (30, 30)) for raw in raws]
+    plain, flagged = (plan.expected_vmaf for plan in plans)
     assert plain == pytest.approx(flagged, abs=0.01) and plain > 80
+    # So does the measurement of the finished video.
+    for raw, plan in zip(raws, plans):
+        scenes = [plan, ScenePlan(scene=noise, level=30, quantizer=30)]
+        done = deliver(raw, tmp_path / "out.mkv", scenes, OF_LEVELS, True, overwrite=True)
+        assert done.vmaf[0] == pytest.approx(plain, abs=2)
 
 
 def test_a_rotated_video_is_shown_as_before(in_process, weights, clip, tmp_path):
@@ -148,26 +167,28 @@ def test_trials_correct_what_misses_the_wanted_vmaf(clip):
     assert find_target(Labels.from_fields({"level_kind": STAND_IN}), "JND2") == 91.25
     assert find_target(Labels(kind=VIEWERS), "JND1") is None
     coarse = plan_scene(raw, scene, 44.0)
-    fine = plan_scene(raw, scene, coarse.qp + 0.2)
-    assert coarse.adjusted and coarse.qp < 40
+    fine = plan_scene(raw, scene, coarse.quantizer + 0.2)
+    assert len(coarse.trials) > 1 and coarse.quantizer < 40
     # From where one QP more or less matters, at most a QP is left to go.
-    assert abs(fine.trial_vmaf - 94.5) <= abs(coarse.trial_vmaf - 94.5) < 2.5
-    assert abs(fine.qp - coarse.qp) <= 2
+    assert abs(fine.expected_vmaf - 94.5) <= abs(coarse.expected_vmaf - 94.5) < 2.5
+    assert abs(fine.quantizer - coarse.quantizer) <= 2
 
 
 def test_a_qp_means_the_same_in_ten_bits(clip, tmp_path):
     deep = tmp_path / "deep.mkv"
     ffmpeg("-i", clip, *X264, "-pix_fmt", "yuv420p10le", deep)
     raws = [choose_raw(probe(path), "x264") for path in (clip, deep)]
-    plans = [plan_scene(raw, Scene(0, 20, 0, 0.8), 30.0, range(30, 31)) for raw in raws]
-    assert plans[0].trial_vmaf == pytest.approx(plans[1].trial_vmaf, abs=1)
+    plans = [plan_scene(raw, Scene(0, 20, 0, 0.8), 30.0, (30, 30)) for raw in raws]
+    assert plans[0].expected_vmaf == pytest.approx(plans[1].expected_vmaf, abs=1)
 
 
 def test_an_encoder_is_a_row(in_process, weights, clip, tmp_path, monkeypatch):
-    def options(qp, depth, mastering):
-        return {"preset": "ultrafast", "qp": qp, "x264-params": "stitchable=1"}
+    def options(setting):
+        value = {setting.rate_control: setting.quantizer}
+        return {"preset": setting.preset, **value, "x264-params": "stitchable=1"}
 
-    row = Encoder(library="libx264", codec="h264", coarsest=40, steps=1, options=options)
+    row = Encoder(library="libx264", codec="h264", coarsest=40, steps=1, crf_step=0.5,
+                  crf_shift=0, preset="ultrafast", options=options)  # fmt: skip
     monkeypatch.setitem(ENCODERS, "hasty", row)
     out = tmp_path / "out.ts"
     done = encode(in_process, weights, clip, out, "--encoder", "hasty")
@@ -177,7 +198,7 @@ def test_an_encoder_is_a_row(in_process, weights, clip, tmp_path, monkeypatch):
     (first, *_) = document["scenes"]
     alone = tmp_path / "alone.mkv"
     ffmpeg("-i", clip, "-map", "0:v", "-frames:v", first["last_frame"] + 1, "-c:v", "libx264",
-           "-preset", "ultrafast", "-qp", first["qp"], alone)  # fmt: skip
+           "-preset", "ultrafast", "-crf", first["crf"], alone)  # fmt: skip
     assert pixels(out, 0, first["last_frame"] + 1) == pixels(alone)
     one_line(
         encode(in_process, weights, clip, out, "--encoder", "hasty", "--max_qp", 41),
@@ -230,5 +251,8 @@ def test_qps_that_leave_no_choice_are_a_wrong_command_line(in_process, weights, 
         (("--min_qp", 40, "--max_qp", 20), "above --max_qp"),
         (("--max_qp", 90), "beyond x264"),
         (("--min_qp", 60), "beyond x264"),
+        (("--vmaf", 95, "--no_verify"), "--vmaf and --vmaf_neg need trial encodes"),
+        (("--vmaf", 100), "is not below 100"),
+        (("--aq", "--rate_control", "qp"), "--aq needs --rate_control crf"),
     ):
         one_line(in_process("LAT.py", "encode", *given, *qps), 2, said)

@@ -11,7 +11,7 @@ from common.base.errors import UserError
 from common.encoding.clips import encode_scenes
 from common.encoding.containers import CONTAINERS, check_container, find_container, join
 from common.encoding.delivery import deliver
-from common.encoding.encoders import ENCODERS, find_mastering
+from common.encoding.encoders import CONSTANT_QP, ENCODERS, OF_LEVELS, Coding, find_mastering
 from common.encoding.planning import ScenePlan, is_measurable
 from common.encoding.raw import choose_raw
 from common.video.probe import probe
@@ -25,9 +25,10 @@ SHAPES = ("-f", "lavfi", "-i", "testsrc2=s=320x176:d=0.4")
 def deliver_plainly(path, target, encoder="x264", qp=20):
     """Encode a video at one QP, without a model; its notes."""
     raw = choose_raw(probe(path), encoder)
-    notes = [*raw.notes, *check_container(raw, target, encoder)]
-    plans = [ScenePlan(scene=scene, level=qp, qp=qp) for scene in find_scenes(raw.video)]
-    deliver(raw, target, plans, encoder, measure=False)
+    coding = Coding(ENCODERS[encoder], CONSTANT_QP)
+    notes = [*raw.notes, *check_container(raw, target, coding)]
+    plans = [ScenePlan(scene=scene, level=qp, quantizer=qp) for scene in find_scenes(raw.video)]
+    deliver(raw, target, plans, coding, measure=False)
     return notes
 
 
@@ -46,7 +47,7 @@ def test_a_qp_means_the_same_in_any_depth(tmp_path, pixel_format, codec, encoder
         used = codec if name == pixel_format else "ffv1"
         ffmpeg(*SHAPES, "-pix_fmt", name, "-c:v", used, "-f", "matroska", path)
         raw, scene = choose_raw(probe(path), encoder), Scene(0, 10, 0, 0.4)
-        vmaf.append(plan_scene(raw, scene, 34.0, range(34, 35), 90, encoder).trial_vmaf)
+        vmaf.append(plan_scene(raw, scene, 34.0, (34, 34), 90, encoder).expected_vmaf)
     assert vmaf[0] == pytest.approx(vmaf[1], abs=1.5) and vmaf[0] < 96
 
 
@@ -183,7 +184,7 @@ def test_statistics_of_the_old_stream_go_and_those_of_others_stay(rich, tmp_path
 def test_what_a_container_cannot_hold_is_known_before_any_work(rich, tmp_path):
     film = choose_raw(probe(rich / "film.mp4"), "x264")
     with pytest.raises(UserError, match=r"out\.webm: cannot hold .*\.mkv.* can$"):
-        check_container(film, tmp_path / "out.webm", "x264")
+        check_container(film, tmp_path / "out.webm", Coding(ENCODERS["x264"]))
     with pytest.raises(UserError, match=r"\.mp4.*\.mkv"):
         find_container(tmp_path / "out")
     for name in ("out.m3u8", "-", "out.gif", "out.mpd"):
@@ -191,7 +192,9 @@ def test_what_a_container_cannot_hold_is_known_before_any_work(rich, tmp_path):
             find_container(tmp_path / name)
     assert [*tmp_path.iterdir()] == []
     for suffix in (".mp4", ".mkv", ".mov"):
-        assert check_container(film, tmp_path / f"out{suffix}", "x264") is not None
+        assert (
+            check_container(film, tmp_path / f"out{suffix}", Coding(ENCODERS["x264"])) is not None
+        )
     assert {find_container(tmp_path / f"o{each.upper()}") for each in CONTAINERS} == {
         *CONTAINERS.values()
     }
@@ -236,7 +239,7 @@ def test_more_scenes_than_one_ffmpeg_cuts(tmp_path, monkeypatch):
     firsts = [0, 2, 5, 9, 11, 17, 23, 29, 30]
     scenes = [Scene(first, end, first / 25, end / 25) for first, end in itertools.pairwise(firsts)]
     told = []
-    parts = encode_scenes(raw, scenes, [1] * 8, ENCODERS["x264"], tmp_path, told.append)
+    parts = encode_scenes(raw, scenes, [1] * 8, OF_LEVELS, tmp_path, told.append)
     assert len(parts) == 8 and sum(told) == 30
     for part, scene in zip(parts, scenes):
         assert len(pixels(part)) == scene.end - scene.first
@@ -254,7 +257,7 @@ def test_pictures_that_are_not_the_inputs_are_no_result(tmp_path):
     ffmpeg(*SHAPES, *X264, "-pix_fmt", "yuv420p", path)
     raw = choose_raw(probe(path), "x264")
     spoiled = raw._replace(graph=f"hue=s=0,negate,{raw.graph}")
-    scene = ScenePlan(scene=Scene(0, 10, 0, 0.4), level=20, qp=20, promised_vmaf=94.5)
+    scene = ScenePlan(scene=Scene(0, 10, 0, 0.4), level=20, quantizer=20, promised_vmaf=94.5)
 
     def spoil(given, *more, **options):
         return encode_scenes(spoiled, *more, **options)
@@ -262,9 +265,9 @@ def test_pictures_that_are_not_the_inputs_are_no_result(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("common.encoding.delivery.encode_scenes", spoil)
         with pytest.raises(UserError, match=r"not written: .* 94\.5 was promised"):
-            deliver(raw, out, [scene], "x264", measure=True)
+            deliver(raw, out, [scene], OF_LEVELS, measure=True)
     assert [each.name for each in tmp_path.iterdir()] == ["in.mp4"]
-    _, (vmaf,) = deliver(raw, out, [scene], "x264", measure=True)
+    (vmaf,) = deliver(raw, out, [scene], OF_LEVELS, measure=True).vmaf
     assert vmaf > 90
 
 
@@ -276,8 +279,8 @@ def test_frames_too_small_for_vmaf_are_encoded_untried(tmp_path, size):
     assert not is_measurable(raw)
     (scene,) = find_scenes(raw.video)
     plan = plan_scene(raw, scene, 30.0)
-    assert (plan.qp, plan.trial_vmaf) == (30, None)
-    deliver(raw, out, [plan], "x264", measure=False)
+    assert (plan.quantizer, plan.expected_vmaf) == (30, None)
+    deliver(raw, out, [plan], OF_LEVELS, measure=False)
     assert size in streams(out)
 
 
@@ -347,7 +350,7 @@ def test_a_file_that_is_cut_short_is_not_whole(base, tmp_path):
 def test_a_transport_stream_holds_no_text(rich, tmp_path):
     film = choose_raw(probe(rich / "film.mp4"), "x264")
     with pytest.raises(UserError, match=r"mpegts does not support mov_text.*\.mkv.* can$"):
-        check_container(film, tmp_path / "out.ts", "x264")
+        check_container(film, tmp_path / "out.ts", Coding(ENCODERS["x264"]))
     with pytest.raises(UserError, match="names no container"):
         find_container(tmp_path / "out.m2ts")
 
@@ -357,7 +360,7 @@ def test_what_an_encoder_cannot_code_is_told(tmp_path):
     ffmpeg("-f", "lavfi", "-i", "color=gray:s=2x2:d=0.2", "-c:v", "ffv1", path)
     raw = choose_raw(probe(path), "x265")
     with pytest.raises(UserError, match=r"x265 cannot encode 2x2 pixels"):
-        check_container(raw, tmp_path / "out.mkv", "x265")
+        check_container(raw, tmp_path / "out.mkv", Coding(ENCODERS["x265"]))
 
 
 def test_intervals_that_vary_last_as_long(tmp_path):

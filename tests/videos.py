@@ -5,6 +5,7 @@ import subprocess
 
 import numpy as np
 
+from common.encoding.encoders import ENCODERS, Coding
 from common.encoding.planning import ScenePlan, plan_scenes
 from common.encoding.raw import RawVideo
 from common.video.ffmpeg import binary
@@ -38,14 +39,14 @@ def plan_scene(
     raw: RawVideo,
     scene: Scene,
     level: float,
-    qps: range = range(1, 52),
+    limits: tuple[int, int | None] = (1, None),
     target: float = 94.5,
     encoder: str = "x264",
+    rate_control: str = "qp",
 ) -> ScenePlan:
     """Plan one scene, verified by trials."""
-    (plan,) = plan_scenes(
-        raw, [scene], [level], encoder=encoder, allowed=qps, target_vmaf=target, verify=True
-    )
+    coding = Coding(ENCODERS[encoder], rate_control, "", False, *limits)
+    (plan,) = plan_scenes(raw, [scene], [level], coding, target_vmaf=target)
     return plan
 
 

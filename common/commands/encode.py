@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +13,16 @@ from ..base.files import check_regular, check_writable
 from ..base.program import program
 from ..base.temporary import lock
 from ..data.text import readable
-from ..encoding.encoders import ENCODERS
+from ..encoding.encoders import CRF, ENCODERS, RATE_CONTROLS
 from ..models.descriptions import Description
 from ..models.labels import UNKNOWN
 from .encode_pictures import add_picture_options, refuse_options
 from .encode_pictures import run as run_on_pictures
 from .model_options import add_model_options, describe_levels, find_model_weights, load_predictor
-from .options import path, positive
+from .options import path, positive, positive_real
 
 if TYPE_CHECKING:
     from ..encoding.encode import EncodedVideo
-    from ..encoding.planning import ScenePlan
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
@@ -33,13 +32,13 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     command = commands.add_parser(
         "encode",
         help="encode a video, each scene at its predicted level, or pictures",
-        description="Encode a video so that each scene has the QP of its predicted level. Sound,\n"
+        description="Encode a video so that each scene has the VMAF of its level. Sound,\n"
         "subtitles, metadata, frame times and colour tags stay unchanged. Or encode a picture,\n"
         "or those in a folder, as JPEG, WebP or AVIF of the VMAF that defines their level.",
         epilog=f"examples:\n  {start} {level}clip.mp4 smaller.mp4\n"
         f"  {start} {level}photo.png photo.jpg\n  {start} {level}photos/ smaller/",
     )
-    command.set_defaults(run=run, check=check_qps)
+    command.set_defaults(run=run, check=check_options)
     add = command.add_argument
     add("input", type=path, metavar="INPUT", help="a video, a picture, or a folder of pictures")
     output = "the file to write, such as out.mp4 or out.jpg, or a folder"
@@ -47,11 +46,13 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     encoded_level = {"default": LEVELS[0], "help": "the level to encode at"}
     add_model_options(command, description, encoded_level if description.multitask else None)
     add("--encoder", choices=tuple(ENCODERS), default="x264", help="video encoder")
-    finest = "finest QP that a scene may get"
-    add("--min_qp", type=positive, default=1, metavar="N", help=finest)
-    coarsest = "coarsest QP that a scene may get (default: the encoder's)"
-    add("--max_qp", type=positive, metavar="N", help=coarsest)
-    unverified = "do not check the predicted QPs by a trial encode of each scene's middle"
+    _add_coding(add)
+    vmaf = "VMAF of each scene in place of the level's; the level is then where the search starts"
+    add("--vmaf", type=_vmaf, metavar="X", help=vmaf)
+    negative = "measure VMAF by its NEG model, which does not reward sharpening; without --vmaf,\n"
+    negative += "scenes get the value that x264 has at the predicted QP"
+    add("--vmaf_neg", action="store_true", help=negative)
+    unverified = "make no trial encodes and no measurement: the CRF or QP is the predicted one"
     add("--no_verify", action="store_true", help=unverified)
     dry = "only print the plan and the expected size, after the trial encodes"
     add("--dry_run", action="store_true", help=dry)
@@ -60,8 +61,34 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     add("--overwrite", action="store_true", help="replace OUTPUT if it exists; never INPUT")
 
 
-def check_qps(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Exit with code 2 if --min_qp and --max_qp leave no QP to choose from."""
+def _add_coding(add: Callable[..., object]) -> None:
+    """Add the options of the encoder."""
+    control = "crf: what encoders do by default, with the fewest bits; qp: constant QP"
+    add("--rate_control", choices=RATE_CONTROLS, default=CRF, help=control)
+    presets = ", ".join(f"{each.preset} for {name}" for name, each in ENCODERS.items())
+    preset = f"the encoder's preset, passed on as it is (default: {presets})"
+    add("--preset", default="", metavar="NAME", help=preset)
+    aq = "adaptive quantization, by the encoder's default method; costs bits at equal VMAF"
+    add("--aq", action="store_true", help=aq)
+    add("--min_qp", type=positive, default=1, metavar="N", help="finest CRF or QP of a scene")
+    coarsest = "coarsest CRF or QP of a scene (default: the encoder's)"
+    add("--max_qp", type=positive, metavar="N", help=coarsest)
+
+
+def _vmaf(text: str) -> float:
+    """Convert an argument to a VMAF above 0 and below 100."""
+    value = positive_real(text)
+    if value >= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not below 100, which only copies reach")
+    return value
+
+
+def check_options(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Exit with code 2 if options contradict each other."""
+    if options.no_verify and (options.vmaf or options.vmaf_neg):
+        parser.error("--vmaf and --vmaf_neg need trial encodes; leave --no_verify out")
+    if options.aq and options.rate_control != CRF:
+        parser.error("--aq needs --rate_control crf: a constant QP does not adapt")
     coarsest = ENCODERS[options.encoder].coarsest
     for name in ("min_qp", "max_qp"):
         value = getattr(options, name)
@@ -87,6 +114,11 @@ def run(options: argparse.Namespace) -> int:
     how = encode.EncodeOptions(
         level=options.jnd_value,
         encoder=options.encoder,
+        rate_control=options.rate_control,
+        preset=options.preset,
+        adaptive=options.aq,
+        vmaf=options.vmaf,
+        vmaf_neg=options.vmaf_neg,
         min_qp=options.min_qp,
         max_qp=options.max_qp,
         view=options.view,
@@ -121,7 +153,6 @@ def _make_document(
     encoded: "EncodedVideo", options: argparse.Namespace, weights: Path
 ) -> dict[str, Any]:
     """Make the JSON document, which docs/encode.md describes."""
-    measured: Sequence[float | None] = encoded.scene_vmaf or [None] * len(encoded.scenes)
     document = {
         "model": options.description.title,
         "weights": readable(weights),
@@ -130,42 +161,57 @@ def _make_document(
         "output": readable(options.output),
         "level": options.jnd_value,
         "encoder": options.encoder,
+        "rate_control": options.rate_control,
+        "vmaf_model": "vmaf_v0.6.1neg" if options.vmaf_neg else "vmaf_v0.6.1",
         "vmaf_wanted": encoded.target_vmaf,
         "input_bytes": encoded.input_bytes,
         "expected_picture_bytes": encoded.expected_bytes and round(encoded.expected_bytes),
         "notes": encoded.notes,
-        "scenes": [_make_row(*each) for each in zip(encoded.scenes, measured)],
+        "scenes": [_make_row(encoded, number, options) for number in range(len(encoded.scenes))],
     }
     if encoded.output_bytes is not None:
         document["output_bytes"] = encoded.output_bytes
+        document["picture_bytes"] = sum(encoded.scene_bytes or [])
     if encoded.vmaf is not None:
         document["vmaf"] = round(encoded.vmaf, 2)
     return document
 
 
-def _make_row(plan: "ScenePlan", vmaf: float | None) -> dict[str, Any]:
+def _make_row(encoded: "EncodedVideo", number: int, options: argparse.Namespace) -> dict[str, Any]:
+    plan, control = encoded.scenes[number], options.rate_control
     row = {
         "first_frame": plan.scene.first,
         "last_frame": plan.scene.end - 1,
         "start": round(plan.scene.start_seconds, 6),
         "end": round(plan.scene.end_seconds, 6),
         "level": round(plan.level, 3),
-        "qp": plan.qp,
-        "corrected": plan.adjusted,
-        "trial_vmaf": plan.trial_vmaf and round(plan.trial_vmaf, 2),
+        control: plan.quantizer,
+        "trials": [
+            {control: each.quantizer, "vmaf": round(each.vmaf, 2), "frames": each.frames}
+            for each in plan.trials
+        ],
+        "vmaf_promised": plan.promised_vmaf and round(plan.promised_vmaf, 2),
     }
-    return row if vmaf is None else {**row, "vmaf": round(vmaf, 2)}
+    if encoded.scene_bytes:
+        row["bytes"] = encoded.scene_bytes[number]
+    if encoded.scene_vmaf:
+        row["vmaf"] = round(encoded.scene_vmaf[number], 2)
+    return row
 
 
 def _make_text(encoded: "EncodedVideo", document: dict[str, Any]) -> str:
     """Make a table of the scenes, followed by the sizes and the VMAF."""
-    lines = [f"{'seconds':>15} {document['level']:>7} {'QP':>4} {'VMAF':>7}"]
+    control, level = document["rate_control"].upper(), document["level"]
+    lines = [f"{'seconds':>15} {level:>7} {control:>5} {'trials':>6} {'kbit/s':>7} {'VMAF':>6}"]
     for number, each in enumerate(encoded.scenes):
-        vmaf = encoded.scene_vmaf[number] if encoded.scene_vmaf else each.trial_vmaf
+        vmaf = encoded.scene_vmaf[number] if encoded.scene_vmaf else each.expected_vmaf
+        size = encoded.scene_bytes[number] if encoded.scene_bytes else each.expected_bytes
+        seconds = each.scene.end_seconds - each.scene.start_seconds
         times = f"{each.scene.start_seconds:.1f} to {each.scene.end_seconds:.1f}"
-        shown = " " * 7 if vmaf is None else f"{vmaf:7.1f}"
-        note = "  QP adjusted after a trial encode" if each.adjusted else ""
-        lines.append(f"{times:>15} {each.level:7.1f} {each.qp:4d} {shown}{note}")
+        rate = "" if size is None else f"{size * 8 / 1000 / seconds:.0f}"
+        shown = "" if vmaf is None else f"{vmaf:.1f}"
+        line = f"{times:>15} {each.level:7.1f} {each.quantizer:5g} {len(each.trials):6d}"
+        lines.append(f"{line} {rate:>7} {shown:>6}")
     sizes = f"input {encoded.input_bytes / 1e6:.2f} MB"
     if encoded.expected_bytes:
         sizes += f", estimated video stream {encoded.expected_bytes / 1e6:.2f} MB"

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from ..inference.predictor import Predictor
 
 _OPTIONS = ("format", "subsampling")  # of pictures only
-_OF_VIDEOS = ("encoder", "min_qp", "max_qp", "frames_per_scene")
+_OF_VIDEOS = tuple(
+    "encoder rate_control preset aq vmaf vmaf_neg min_qp max_qp frames_per_scene".split()
+)
 _log = logging.getLogger(__name__)
 
 

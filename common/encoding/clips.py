@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -20,17 +21,16 @@ from ..video.ffmpeg import (
 from ..video.frames import read_raw
 from ..video.pixel_formats import choose_coded
 from ..video.scenes import Scene
-from .encoders import Encoder
+from .encoders import Coding
 from .raw import RawVideo
 
 # Keep every frame and its time.
 _EVERY_FRAME = ("-fps_mode", "passthrough", "-enc_time_base", "demux")
-WINDOW = 12  # frames in a scene's trial encode
 _MOST_PARTS = 1000  # that one ffmpeg cuts a video into
 
 
 def windows(
-    raw: RawVideo, scenes: Sequence[Scene], folder: Path, length: int | None = WINDOW
+    raw: RawVideo, scenes: Sequence[Scene], folder: Path, length: int | None
 ) -> Iterator[Path]:
     """Yield a file with up to `length` raw frames (None: all) from the middle of each scene.
 
@@ -55,13 +55,13 @@ def windows(
 def encode_clip(
     clip: Path,
     target: Path,
-    encoder: Encoder,
-    qp: int,
+    coding: Coding,
+    quantizer: float,
     raw: RawVideo,
     graph: str,
     advance: Callable[[int], object] = lambda frames: None,
 ) -> int:
-    """Encode all frames of `clip` at a constant QP.
+    """Encode all frames of `clip` at one CRF or QP.
 
     Args:
         raw: the video that the clip was cut from.
@@ -74,9 +74,9 @@ def encode_clip(
     Raises:
         RuntimeError: ffmpeg failed.
     """
-    coded = choose_coded(raw.pixel_format.name, encoder.library)
+    coded = choose_coded(raw.pixel_format.name, coding.encoder.library)
     words = ["-progress", "pipe:1", *input_arguments(clip), "-vf", graph, *_EVERY_FRAME]
-    words += ["-pix_fmt", coded.name, *encoder.arguments(qp, coded.depth, raw.mastering)]
+    words += ["-pix_fmt", coded.name, *coding.arguments(quantizer, coded.depth, raw.mastering)]
     done = 0
     with open_reader([*words, "-f", "nut", f"file:{target}"]) as progress:
         for line in progress:
@@ -97,12 +97,15 @@ def packet_bytes(clip: Path) -> list[int]:
 def encode_scenes(
     raw: RawVideo,
     scenes: Sequence[Scene],
-    qps: Sequence[int],
-    encoder: Encoder,
+    quantizers: Sequence[float | None],
+    coding: Coding,
     folder: Path,
     advance: Callable[[int], object],
 ) -> list[Path]:
     """Encode each scene as a separate stream in `folder`, decoding the video only once.
+
+    Args:
+        quantizers: CRF or QP of each scene; None: its stream stays as it is.
 
     Raises:
         UserError: the video cannot be read.
@@ -114,8 +117,12 @@ def encode_scenes(
     words = ["-reinit_filter", 0, *input_arguments(path.absolute(), strict=True)]
     words += ["-map", "0:V:0", "-vf", raw.graph, "-pix_fmt", raw.pixel_format.name]
     with contextlib.closing(_cut(words, lengths, folder, path)) as pipes:
-        for scene, qp, pipe, target in zip(scenes, qps, pipes, streams):
-            done = encode_clip(pipe, target, encoder, qp, raw, raw.tags, advance)
+        for scene, quantizer, pipe, target in zip(scenes, quantizers, pipes, streams):
+            if quantizer is None:
+                with open(pipe, "rb") as source, open(os.devnull, "wb") as sink:
+                    shutil.copyfileobj(source, sink)
+                continue
+            done = encode_clip(pipe, target, coding, quantizer, raw, raw.tags, advance)
             if done != scene.frames:
                 raise UserError(
                     f"{path}: {done} of the {scene.frames} frames from "

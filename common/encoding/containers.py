@@ -16,7 +16,7 @@ from ..base.temporary import temporary_folder
 from ..video.ffmpeg import input_arguments, run
 from ..video.probe import Stream, Video
 from ..video.scenes import Scene
-from .encoders import ENCODERS
+from .encoders import Coding
 from .raw import RawVideo
 
 _TRIAL_SECONDS = 0.2
@@ -71,7 +71,7 @@ def find_container(target: Path) -> Container:
     return container
 
 
-def check_container(raw: RawVideo, target: Path, encoder: str) -> list[str]:
+def check_container(raw: RawVideo, target: Path, coding: Coding) -> list[str]:
     """Check by a trial that `target` supports all streams of the video.
 
     Returns:
@@ -95,28 +95,30 @@ def check_container(raw: RawVideo, target: Path, encoder: str) -> list[str]:
             "-pix_fmt",
             raw.pixel_format.name,
         ]
-        words += ENCODERS[encoder].arguments(30, raw.pixel_format.depth, raw.mastering)
+        words += coding.arguments(30, raw.pixel_format.depth, raw.mastering)
         try:
             run([*words, "-f", "nut", f"file:{part}"])
         except RuntimeError as error:
-            message = f"{encoder} cannot encode {raw.width}x{raw.height} pixels ({error})"
+            how = f"with preset {coding.preset}" if coding.preset else "pixels"
+            used = f"{coding.encoder.library} cannot encode {raw.width}x{raw.height}"
+            message = f"{used} {how} ({error})"
             raise UserError(f"{raw.video.path}: {message}") from None
-        wrong = _try(raw, part, folder, container, encoder)
+        wrong = _try(raw, part, folder, container, coding)
         if not wrong:
             return _describe_changes(raw.video, container)
         others = {each.muxer: suffix for suffix, each in reversed(CONTAINERS.items())}
         fit = [suffix for suffix in reversed(others.values())
-               if not _try(raw, part, folder, CONTAINERS[suffix], encoder)]  # fmt: skip
+               if not _try(raw, part, folder, CONTAINERS[suffix], coding)]  # fmt: skip
     remedy = f"{' or '.join(fit)} can" if fit else "remove unsupported streams (ffmpeg -map)"
     raise UserError(f"{target}: cannot hold all streams of {raw.video.path} ({wrong}); {remedy}")
 
 
-def _try(raw: RawVideo, part: Path, folder: Path, container: Container, encoder: str) -> str:
+def _try(raw: RawVideo, part: Path, folder: Path, container: Container, coding: Coding) -> str:
     """Try muxing into a container; return why it fails, or "" if it works."""
     scene = Scene(0, 5, 0, _TRIAL_SECONDS)
     codecs = [each.codec for each in _other_streams(raw.video, container)]
     if container.streams is not None:
-        codecs.append(ENCODERS[encoder].codec)
+        codecs.append(coding.encoder.codec)
         if foreign := [codec for codec in codecs if codec not in container.streams]:
             return f"{container.muxer} does not support {foreign[0]}"
     try:

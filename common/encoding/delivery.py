@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,57 +11,123 @@ from ..base.errors import UserError
 from ..base.files import atomic_write
 from ..base.progress import Progress
 from ..base.temporary import temporary_folder
-from ..video.quality import score_video
-from .clips import encode_scenes
-from .containers import find_container, join
-from .encoders import ENCODERS
+from ..video.quality import VMAF, score_video
+from ..video.scenes import Scene
+from .clips import encode_scenes, packet_bytes
+from .containers import Container, find_container, join
+from .encoders import CRF, Coding
 from .planning import FAR_BELOW, ScenePlan
 from .raw import RawVideo
 
 _LEAST_FREE = 2**20  # bytes; ffmpeg's errors do not say that the disk is full
+_MOST_REVISIONS = 2
+
+
+class Delivery(NamedTuple):
+    """A video that was encoded."""
+
+    plans: list[ScenePlan]  # as they were carried out
+    bytes: int  # of the file
+    scene_bytes: list[int]  # of the video stream
+    vmaf: list[float] | None  # mean of each scene; None: not measured
+
+
+class _Job(NamedTuple):
+    """What stays the same while the scenes of a video are encoded and measured."""
+
+    raw: RawVideo
+    scenes: list[Scene]
+    coding: Coding
+    metric: str
+    folder: Path
+    unfinished: Path
+    container: Container
+
+    def encode(self, plans: dict[int, ScenePlan]) -> list[int]:
+        """Encode the scenes with these numbers, and join all; return their sizes in bytes."""
+        quantizers = [plans[n].quantizer if n in plans else None for n in range(len(self.scenes))]
+        frames = sum(each.scene.frames for each in plans.values())
+        with Progress(desc=self.coding.encoder.codec, total=frames, unit="frame") as bar:
+            given = self.raw, self.scenes, quantizers, self.coding
+            parts = encode_scenes(*given, self.folder, bar.update)
+        join(self.raw, parts, self.scenes, self.unfinished, self.container)
+        return [sum(packet_bytes(parts[number])) for number in plans]
+
+    def measure(self, plans: dict[int, ScenePlan]) -> list[float]:
+        """Measure the mean VMAF of the scenes with these numbers in the joined video."""
+        whole = len(plans) == len(self.scenes)
+        numbers = [range(each.scene.first, each.scene.end) for each in plans.values()]
+        given = (
+            sum(map(len, numbers)),
+            self.raw.measuring_graphs,
+            self.metric,
+            () if whole else numbers,
+        )
+        scores = score_video(self.unfinished, self.raw.video.path, *given)
+        ends = np.cumsum([*map(len, numbers)])
+        return [float(np.mean(each)) for each in np.split(scores, ends[:-1])]
+
+    def carry_out(
+        self, plans: Sequence[ScenePlan], measure: bool
+    ) -> tuple[list[ScenePlan], list[int], list[float] | None]:
+        """Encode all scenes; with a CRF, encode those that miss their promise again.
+
+        Returns:
+            The plans as they were carried out; the bytes and, if `measure`, the VMAF of each scene.
+        """
+        done = dict(enumerate(plans))
+        sizes = dict(zip(done, self.encode(done)))
+        if not measure:
+            return [*done.values()], [*sizes.values()], None
+        vmaf = dict(zip(done, self.measure(done)))
+        for _ in range(_MOST_REVISIONS if self.coding.rate_control == CRF else 0):
+            revisions = (
+                (number, plan.revise(vmaf[number], sizes[number], self.coding))
+                for number, plan in done.items()
+            )
+            revised = {number: plan for number, plan in revisions if plan}
+            if not revised:
+                break
+            done |= revised
+            sizes |= zip(revised, self.encode(revised))
+            vmaf |= zip(revised, self.measure(revised))
+        return [*done.values()], [*sizes.values()], [*vmaf.values()]
 
 
 def deliver(
     raw: RawVideo,
     target: Path,
     plans: Sequence[ScenePlan],
-    encoder: str,
+    coding: Coding,
     measure: bool,
+    metric: str = VMAF,
     overwrite: bool = False,
-) -> tuple[int, list[float] | None]:
+) -> Delivery:
     """Encode a video into the file `target`, completely or not at all.
 
     Args:
-        encoder: a key of `ENCODERS`.
-
-    Returns:
-        The size in bytes and, if `measure`, the mean VMAF of each scene.
+        measure: measure the video and, with a CRF, encode scenes that miss their promise again.
+        metric: the model of libvmaf that the promises are in.
 
     Raises:
         UserError: the video cannot be read, `target` already exists or does not support its
             streams, or the VMAF of a scene is far below the promised one.
     """
-    scenes, qps = [each.scene for each in plans], [each.qp for each in plans]
-    container = find_container(target)
-    vmaf: list[float] | None = None
+    container, scenes = find_container(target), [each.scene for each in plans]
     with (
         temporary_folder(target.absolute().parent) as folder,
         atomic_write(target, overwrite=overwrite) as unfinished,
     ):
+        job = _Job(raw, scenes, coding, metric, folder, unfinished, container)
         try:
-            with Progress(desc=encoder, total=scenes[-1].end, unit="frame") as bar:
-                parts = encode_scenes(raw, scenes, qps, ENCODERS[encoder], folder, bar.update)
-            join(raw, parts, scenes, unfinished, container)
-            if measure:
-                of_frames = score_video(unfinished, raw.video.path, scenes[-1].end, raw.graph)
-                vmaf = [float(np.mean(of_frames[each.first : each.end])) for each in scenes]
-                _check_promise(target, plans, vmaf)
+            done, sizes, vmaf = job.carry_out(plans, measure)
         except RuntimeError as error:
             full = shutil.disk_usage(folder).free < _LEAST_FREE
             why = "No space left on device" if full else f"could not be made ({error})"
             raise UserError(f"{target}: {why}") from None
+        _check_promise(target, done, vmaf or [])
         size = unfinished.stat().st_size
-    return size, vmaf
+    return Delivery(done, size, sizes, vmaf)
 
 
 def _check_promise(target: Path, plans: Sequence[ScenePlan], vmaf: Sequence[float]) -> None:

@@ -1,7 +1,7 @@
 """Encoding of a video scene by scene at predicted levels."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,10 @@ from ..inference.video import predict_scenes
 from ..models.labels import Labels
 from ..video.ffmpeg import check_encoder
 from ..video.probe import probe
+from ..video.quality import VMAF, VMAF_NEG, check_metric
 from .containers import check_container
 from .delivery import deliver
-from .encoders import ENCODERS
+from .encoders import CRF, ENCODERS, Coding
 from .planning import ScenePlan, is_measurable, plan_scenes
 from .raw import RawVideo, choose_raw
 
@@ -28,13 +29,30 @@ class EncodeOptions:
 
     level: str = LEVELS[0]  # "JND1", "JND2" or "JND3"
     encoder: str = "x264"  # a key of `ENCODERS`
-    min_qp: int = 1  # of the encoder
+    rate_control: str = CRF  # or CONSTANT_QP
+    preset: str = ""  # of the encoder; empty: the one in `ENCODERS`
+    adaptive: bool = False  # adapt quantization to the parts of a picture
+    vmaf: float | None = None  # VMAF of each scene; None: that of the level
+    vmaf_neg: bool = False  # measure VMAF by its NEG model, which does not reward enhancement
+    min_qp: int = 1  # CRF or QP of the encoder
     max_qp: int | None = None  # None: the encoder's coarsest
     view: str = "centre"  # a key of `VIEWS`
     frames_per_scene: int = 3  # that the model sees
-    verify: bool = True  # adjust QPs by trial encodes, and measure the output
+    verify: bool = True  # find CRFs or QPs by trial encodes, and measure the output
     dry_run: bool = False  # only make trial encodes
     overwrite: bool = False  # replace an existing file
+
+    @property
+    def coding(self) -> Coding:
+        """How scenes are encoded."""
+        return Coding(
+            encoder=ENCODERS[self.encoder],
+            rate_control=self.rate_control,
+            preset=self.preset,
+            adaptive=self.adaptive,
+            finest=self.min_qp,
+            coarsest=self.max_qp,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,18 +60,14 @@ class EncodedVideo:
     """The result of `encode_video`."""
 
     labels: Labels  # of the levels
-    target_vmaf: float | None  # that defines the level; None for viewers' labels
+    target_vmaf: float | None  # of each scene; None: that of x264 at the level
     notes: list[str]  # on what was changed or lost
     scenes: list[ScenePlan]
     input_bytes: int
+    expected_bytes: float | None  # of the video stream, by the trials; None: no trials
     output_bytes: int | None = None  # None after a dry run
+    scene_bytes: list[int] | None = None  # of the video stream
     scene_vmaf: list[float] | None = None  # mean of each scene; None: not measured
-
-    @property
-    def expected_bytes(self) -> float | None:
-        """Size of the video stream as predicted by the trials; None: no trials."""
-        sizes = [each.expected_bytes for each in self.scenes if each.expected_bytes is not None]
-        return sum(sizes) if len(sizes) == len(self.scenes) else None
 
     @property
     def vmaf(self) -> float | None:
@@ -83,44 +97,64 @@ def encode_video(
             levels are not QPs.
     """
     path, target, options = Path(path), Path(target), options or EncodeOptions()
-    check_encoder(ENCODERS[options.encoder].library)
+    metric = VMAF_NEG if options.vmaf_neg else VMAF
+    check_encoder(options.coding.encoder.library)
+    if options.vmaf_neg:
+        check_metric(metric)
     predictor = predictor or Predictor()
     if predictor.labels.codec == QUALITY:
         raise UserError(f"{predictor.weights}: predicts JPEG qualities; videos need QPs")
-    video = probe(path)
-    raw = choose_raw(video, options.encoder)
+    raw = choose_raw(probe(path), options.encoder)
     notes = _collect_notes(raw, target, options)
-    predicted = predict_scenes(predictor, video, options.view, options.frames_per_scene)
-    target_vmaf = find_target(predictor.labels, options.level)
-    scenes = plan_scenes(
+    predicted = predict_scenes(predictor, raw.video, options.view, options.frames_per_scene)
+    level_vmaf = find_target(predictor.labels, options.level)
+    # No labels are defined by the NEG model, which rates lower.
+    target_vmaf = options.vmaf or (None if options.vmaf_neg else level_vmaf)
+    planned = plan_scenes(
         raw,
         [each.scene for each in predicted],
         [each.levels[options.level] for each in predicted],
-        encoder=options.encoder,
-        allowed=range(options.min_qp, (options.max_qp or ENCODERS[options.encoder].coarsest) + 1),
+        options.coding,
         target_vmaf=target_vmaf,
+        level_vmaf=level_vmaf,
         verify=options.verify,
+        metric=metric,
     )
-    size, scene_vmaf = None, None
-    if not options.dry_run:
-        measure = options.verify and is_measurable(raw)
-        size, scene_vmaf = deliver(raw, target, scenes, options.encoder, measure, options.overwrite)
-    return EncodedVideo(
+    sizes = [each.expected_bytes for each in planned if each.expected_bytes is not None]
+    encoded = EncodedVideo(
         labels=predictor.labels,
         target_vmaf=target_vmaf,
         notes=notes,
-        scenes=scenes,
+        scenes=planned,
         input_bytes=path.stat().st_size,
-        output_bytes=size,
-        scene_vmaf=scene_vmaf,
+        expected_bytes=sum(sizes) if len(sizes) == len(planned) else None,
+    )
+    if options.dry_run:
+        return encoded
+    measure = options.verify and is_measurable(raw)
+    how = options.coding, measure, metric, options.overwrite
+    done = deliver(raw, target, planned, *how)
+    return replace(
+        encoded,
+        scenes=done.plans,
+        output_bytes=done.bytes,
+        scene_bytes=done.scene_bytes,
+        scene_vmaf=done.vmaf,
     )
 
 
 def _collect_notes(raw: RawVideo, target: Path, options: EncodeOptions) -> list[str]:
-    """Collect and log notes on what encoding changes or loses."""
-    notes = [*raw.notes, *check_container(raw, target, options.encoder)]
+    """Collect and log notes on what encoding changes or loses.
+
+    Raises:
+        UserError: a VMAF is requested of frames that are too small for it.
+    """
+    notes = [*raw.notes, *check_container(raw, target, options.coding)]
     if options.verify and not is_measurable(raw):
-        notes.append(f"frames of {raw.width}x{raw.height} are too small for VMAF: no trial encodes")
+        small = f"frames of {raw.width}x{raw.height} are too small for VMAF"
+        if options.vmaf is not None:
+            raise UserError(f"{raw.video.path}: {small}; leave --vmaf out")
+        notes.append(f"{small}: no trial encodes")
     for note in notes:
         _log.warning("note: %s", note)
     return notes

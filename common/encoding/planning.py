@@ -1,12 +1,13 @@
-"""Planning of the QP of each scene of a video, adjusted by trial encodes.
+"""Planning of the CRF or QP of each scene of a video, found by trial encodes.
 
-predicted level ─ first QP ─ trial encodes of the scene's middle ─ VMAF ─ QP
-                                                                    │
-           target: the VMAF that defines the level, or x264's at it ┘
+predicted level ─ first CRF ─ trial encodes of the scene's middle ─ VMAF ─ CRF
+                                                                     │
+            target: the VMAF that defines the level, or x264's at it ┘
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,47 +16,75 @@ import numpy as np
 from ..base.constants import QP, SCALES
 from ..base.progress import Progress
 from ..base.temporary import temporary_folder
-from ..video.frame_codecs import round_half_up
-from ..video.quality import score_video
+from ..video.quality import VMAF, score_video
 from ..video.scenes import Scene
-from .clips import WINDOW, encode_clip, packet_bytes, windows
-from .encoders import ENCODERS, Encoder
+from .clips import encode_clip, packet_bytes, windows
+from .encoders import CONSTANT_QP, CRF, OF_LEVELS, Coding
 from .raw import RawVideo
 
-X264 = ENCODERS["x264"]  # whose QPs the levels are
+# Frames of a scene's trial encode. With a CRF, an encoder spends bits on what later frames copy, so
+# a trial of few frames would be worse than the scene: half a VMAF with 24 frames.
+WINDOWS = {CRF: 48, CONSTANT_QP: 12}
 # libvmaf crashes on some pictures with a shorter side (in pixels).
 _LEAST_MEASURED = 32
-# If a trial misses the target VMAF by more than the effect of one QP, the QP is adjusted, at most
-# _ADJUSTMENTS times and by at most _FARTHEST QPs at a time.
+# A trial this close to the target VMAF gives a scene's CRF without another trial. A QP is a whole
+# number, and always tried.
+_NEAR = {CRF: 1.5, CONSTANT_QP: 0.0}
+# Otherwise there are at most _ADJUSTMENTS more trials, each at most _FARTHEST from the one before.
 _ADJUSTMENTS, _FARTHEST = 2, 8
 # If a trial is this far from its target, the prediction was wrong, and more trials are needed.
 FAR_BELOW, _MOST_ADJUSTMENTS = 10, 8
+# A scene is encoded again if its VMAF is this far from the promised one.
+_TOLERANCE = 0.5
 # The rise per H.264 QP of log(100 - VMAF), which is nearly linear in the QP, until two trials give
-# the slope.
-_RISE = 0.09
+# the slope; and the fall of the logarithm of the size.
+_RISE, _FALL = 0.09, math.log(2) / 6
 # Frames from one intra frame to the next within a scene: x264's and x265's default.
 _KEYFRAME_INTERVAL = 250
 
 
+class Trial(NamedTuple):
+    """A scene or its middle, encoded at a CRF or QP."""
+
+    quantizer: float
+    vmaf: float  # mean
+    bytes: float  # size of the whole scene, expected if only its middle was encoded
+    frames: int
+
+    @property
+    def loss(self) -> float:
+        """Logarithm of what VMAF lacks."""
+        return _loss(self.vmaf)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScenePlan:
-    """A scene, and the QP to encode it at."""
+    """A scene, and the CRF or QP to encode it at."""
 
     scene: Scene
     level: float  # predicted, H.264 QP
-    qp: int  # of the encoder
-    adjusted: bool = False  # whether trials changed the QP
-    trial_vmaf: float | None = None  # of the trial at that QP; None: not tried
+    quantizer: float  # CRF or QP of the encoder
+    trials: tuple[Trial, ...] = ()  # in order
+    expected_vmaf: float | None = None  # None: not tried
     promised_vmaf: float | None = None  # that the scene should reach; None: unknown
     expected_bytes: float | None = None
 
+    def revise(self, vmaf: float, size: int, coding: Coding) -> "ScenePlan | None":
+        """Change the CRF after the whole scene was encoded; None if it is as promised.
 
-class Trial(NamedTuple):
-    """The middle of a scene, encoded at a QP."""
-
-    qp: int
-    vmaf: float  # mean
-    bytes: float  # expected size of the whole scene
+        Args:
+            vmaf: its mean VMAF.
+            size: in bytes.
+        """
+        if self.promised_vmaf is None or abs(vmaf - self.promised_vmaf) <= _TOLERANCE:
+            return None
+        encoded = Trial(self.quantizer, vmaf, size, self.scene.frames)
+        # The middle tells less of the scene than the scene itself.
+        whole = [each for each in self.trials if each.frames == self.scene.frames]
+        revised = _choose(self, [*whole, encoded], self.promised_vmaf, coding)
+        if revised.quantizer in {each.quantizer for each in (*whole, encoded)}:
+            return None
+        return replace(revised, trials=(*self.trials, encoded))
 
 
 class Window(NamedTuple):
@@ -63,18 +92,20 @@ class Window(NamedTuple):
 
     clip: Path
     scene: Scene
+    frames: int
     raw: RawVideo
+    metric: str  # a model of libvmaf
 
-    def encode(self, encoder: Encoder, qp: int) -> Trial:
-        """Encode the window at a QP, and measure it."""
+    def encode(self, coding: Coding, quantizer: float) -> Trial:
+        """Encode the window at a CRF or QP, and measure it."""
         coded, length = self.clip.with_suffix(".coded.nut"), self.scene.frames
         # Without colour tags, like the clip: frames tagged full range would be converted for VMAF.
-        encode_clip(self.clip, coded, encoder, qp, self.raw, "null")
+        encode_clip(self.clip, coded, coding, quantizer, self.raw, "null")
         intra, *inter = packet_bytes(coded)
         intras = -(-length // _KEYFRAME_INTERVAL)
         size = intras * intra + (length - intras) * float(np.mean(inter or [intra]))
-        scores = score_video(coded, self.clip, min(WINDOW, length))
-        return Trial(qp, float(np.mean(scores)), size)
+        scores = score_video(coded, self.clip, self.frames, metric=self.metric)
+        return Trial(quantizer, float(np.mean(scores)), size, self.frames)
 
 
 def is_measurable(raw: RawVideo) -> bool:
@@ -86,91 +117,106 @@ def plan_scenes(
     raw: RawVideo,
     scenes: Sequence[Scene],
     levels: Sequence[float],
+    coding: Coding,
     *,
-    encoder: str,
-    allowed: range,
     target_vmaf: float | None,
-    verify: bool,
+    level_vmaf: float | None = None,
+    verify: bool = True,
+    metric: str = VMAF,
 ) -> list[ScenePlan]:
-    """Choose the QP of each scene of a video.
+    """Choose the CRF or QP of each scene of a video.
 
-    Without trials, a scene's QP is its rounded level. That is enough for x264; for other encoders,
-    trial encodes find the QP at which the scene's VMAF equals that of x264 at the level. With a
-    `target_vmaf`, `verify` adjusts the QPs of scenes that miss it. If frames are too small for
-    VMAF, there are no trials.
+    Without trials, it is predicted from the scene's level. That is enough for x264; for other
+    encoders, trial encodes find the one at which the scene's VMAF equals that of x264 at the level.
+    `verify` makes trials for x264, too. If frames are too small for VMAF, there are none.
 
     Args:
         levels: H.264 QPs, one per scene.
-        encoder: a key of `ENCODERS`.
-        allowed: the encoder's QPs to choose from.
-        target_vmaf: the VMAF that defines the level, if any.
+        target_vmaf: the VMAF to reach; None: that of x264 at the level.
+        level_vmaf: the VMAF that defines the levels, from which the search for another one starts.
+        metric: the model of libvmaf that measures it.
 
     Raises:
         UserError: the video cannot be read.
     """
-    used = ENCODERS[encoder]
+    shift = 0.0
+    if target_vmaf is not None and level_vmaf is not None:
+        shift = (_loss(target_vmaf) - _loss(level_vmaf)) / _RISE
     plans = [
-        ScenePlan(scene=scene, level=level, qp=_clamp(used.first_qp(level), allowed))
+        ScenePlan(scene=scene, level=level, quantizer=coding.predict(level + shift))
         for scene, level in zip(scenes, levels)
     ]
-    if not is_measurable(raw) or (used == X264 and not verify):
+    if not is_measurable(raw) or (coding.encoder == OF_LEVELS.encoder and not verify):
         return plans
-    target = target_vmaf if verify else None
+    target, length = target_vmaf if verify else None, WINDOWS[coding.rate_control]
     with temporary_folder() as folder:
-        rows = zip(plans, windows(raw, scenes, folder))
+        rows = zip(plans, windows(raw, scenes, folder, length))
         return [
-            _adjust(plan, Window(clip, plan.scene, raw), used, allowed, target)
+            _try(plan, Window(clip, plan.scene, min(length, plan.scene.frames), raw, metric),
+                 coding, target)
             for plan, clip in Progress(rows, "trials", len(scenes), unit="scene")
-        ]
+        ]  # fmt: skip
 
 
-def _adjust(
-    plan: ScenePlan, window: Window, encoder: Encoder, allowed: range, target: float | None
-) -> ScenePlan:
-    """Adjust the QP of a scene by trial encodes of its window."""
-    trials = [window.encode(encoder, plan.qp)]
-    if target is None and encoder != X264:
-        target = window.encode(X264, _clamp(plan.level, SCALES[QP][1:])).vmaf
+def _try(plan: ScenePlan, window: Window, coding: Coding, target: float | None) -> ScenePlan:
+    """Choose the CRF or QP of a scene by trial encodes of its window."""
+    first = window.encode(coding, plan.quantizer)
+    if target is None and (coding.encoder, coding.rate_control) == OF_LEVELS[:2]:
+        return replace(plan, trials=(first,), expected_vmaf=first.vmaf, expected_bytes=first.bytes)
     if target is None:
-        nearest = trials[0]
-    else:
-        trials += _approach(target, trials[0], window, encoder, allowed)
-        nearest = min(trials, key=lambda trial: abs(trial.vmaf - target))
-    # If even the finest QP that the user allows is too coarse, its VMAF is the promise.
-    bound = nearest.qp == allowed[0] > 1
-    return ScenePlan(
-        scene=plan.scene,
-        level=plan.level,
-        qp=nearest.qp,
-        adjusted=nearest.qp != plan.qp,
-        trial_vmaf=nearest.vmaf,
-        promised_vmaf=nearest.vmaf if bound or target is None else target,
-        expected_bytes=nearest.bytes,
+        finest, coarsest = SCALES[QP][1], SCALES[QP][-1]
+        level = OF_LEVELS.fit(min(max(plan.level, finest), coarsest))
+        target = window.encode(OF_LEVELS, level).vmaf
+    trials = [first]
+    for _ in range(_MOST_ADJUSTMENTS):
+        miss = min(abs(trial.vmaf - target) for trial in trials)
+        enough = len(trials) > _ADJUSTMENTS and miss < FAR_BELOW
+        quantizer = _aim(trials, target, coding)
+        tried = quantizer in {trial.quantizer for trial in trials}
+        if tried or enough or miss <= _NEAR[coding.rate_control]:
+            break
+        trials.append(window.encode(coding, quantizer))
+    return _choose(plan, trials, target, coding)
+
+
+def _choose(plan: ScenePlan, trials: Sequence[Trial], target: float, coding: Coding) -> ScenePlan:
+    """Choose the CRF that trials suggest, or the QP whose trial was best."""
+    nearest = _sort(trials, target)[0]
+    quantizer = _aim(trials, target, coding) if coding.rate_control == CRF else nearest.quantizer
+    steps = quantizer - nearest.quantizer
+    vmaf = 100 - math.exp(nearest.loss + steps * _rise(trials, target, coding))
+    # If even the finest CRF that the user allows is too coarse, its VMAF is the promise.
+    bound = quantizer == coding.finest > 1
+    return replace(
+        plan,
+        quantizer=quantizer,
+        trials=tuple(trials),
+        expected_vmaf=vmaf if steps else nearest.vmaf,
+        promised_vmaf=min(vmaf, target) if bound else target,
+        expected_bytes=nearest.bytes * math.exp(-steps * _FALL / coding.encoder.steps),
     )
 
 
-def _approach(
-    target: float, first: Trial, window: Window, encoder: Encoder, allowed: range
-) -> list[Trial]:
-    """Try QPs closer to the target VMAF, each chosen by the slope measured so far."""
-    trials, rise = [first], _RISE / encoder.steps
-    for _ in range(_MOST_ADJUSTMENTS):
-        nearest = min(abs(trial.vmaf - target) for trial in trials)
-        if len(trials) > _ADJUSTMENTS and nearest < FAR_BELOW:
-            break
-        qps = [trial.qp for trial in trials]
-        losses = [np.log(max(100 - trial.vmaf, 0.01)) for trial in trials]
-        if len(trials) > 1:
-            measured = (losses[-1] - losses[-2]) / (qps[-1] - qps[-2])
-            rise = measured if measured > rise / 3 else rise
-        step = (np.log(100 - target) - losses[-1]) / rise
-        qp = _clamp(qps[-1] + float(np.clip(step, -_FARTHEST, _FARTHEST)), allowed)
-        if qp in qps:
-            break
-        trials.append(window.encode(encoder, qp))
-    return trials[1:]
+def _aim(trials: Sequence[Trial], target: float, coding: Coding) -> float:
+    """Choose the CRF or QP that should reach the target VMAF, by the trials so far."""
+    nearest = _sort(trials, target)[0]
+    step = (_loss(target) - nearest.loss) / _rise(trials, target, coding)
+    return coding.fit(nearest.quantizer + min(max(step, -_FARTHEST), _FARTHEST))
 
 
-def _clamp(qp: float, allowed: range) -> int:
-    """Round a QP, and limit it to the allowed ones."""
-    return min(max(round_half_up(qp), allowed[0]), allowed[-1])
+def _rise(trials: Sequence[Trial], target: float, coding: Coding) -> float:
+    """Compute the rise of the loss per step between the two trials nearest to the target."""
+    usual = _RISE / coding.encoder.steps
+    if len(trials) < 2:
+        return usual
+    nearest, other = _sort(trials, target)[:2]
+    measured = (nearest.loss - other.loss) / (nearest.quantizer - other.quantizer)
+    return measured if measured > usual / 3 else usual
+
+
+def _sort(trials: Sequence[Trial], target: float) -> list[Trial]:
+    return sorted(trials, key=lambda trial: abs(trial.vmaf - target))
+
+
+def _loss(vmaf: float) -> float:
+    return math.log(max(100 - vmaf, 0.01))

@@ -13,6 +13,8 @@ from .encoders import ENCODERS, Mastering, find_mastering
 EVEN = "crop=trunc(iw/2)*2:trunc(ih/2)*2"
 # Frames are tagged as limited range at first, so that no filter converts them; see `RawVideo.tags`.
 _CALLED_LIMITED = "setparams=range=tv"
+# Keeps the values of full-range frames of 8 bits, which ffmpeg would convert to limited range.
+_FULL = "scale=in_range=pc:out_range=pc"
 _MATRIX = "bt709"  # for the conversion of RGB
 _DOLBY_VISION, _DYNAMIC = ("DOVI", "Dolby Vision"), "SMPTE2094"
 
@@ -28,6 +30,12 @@ class RawVideo(NamedTuple):
     tags: str  # ffmpeg's filter that sets the true colour tags
     mastering: Mastering | None
     notes: list[str]  # on what is changed or lost
+
+    @property
+    def measuring_graphs(self) -> tuple[str, str]:
+        """ffmpeg's filters that make comparable frames of the encoded video and of the input."""
+        converted = self.pixel_format.depth == 8 and "range=pc" in self.tags
+        return _FULL if converted else "null", self.graph
 
     @property
     def frame_bytes(self) -> int:
@@ -56,8 +64,7 @@ def choose_raw(video: Video, encoder: str) -> RawVideo:
         notes.append(f"RGB is encoded as {coded.name}, {_MATRIX.upper()}")
     else:
         old = frame_format.pixel_format.startswith("yuvj")
-        # Keep the values of grey and yuvj formats, which ffmpeg would convert to limited range.
-        keeps = "scale=in_range=pc:out_range=pc," if old or has.chroma == "gray" else ""
+        keeps = f"{_FULL}," if old or has.chroma == "gray" else ""
         graph = f"{keeps}format={coded.name},{_CALLED_LIMITED},{EVEN}"
         if not keeps:
             graph = f"{_CALLED_LIMITED},{EVEN},format={coded.name}"

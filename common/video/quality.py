@@ -19,10 +19,11 @@ import numpy as np
 
 from ..base.constants import HEIGHT, WIDTH
 from ..base.errors import UserError
-from .ffmpeg import graph_arguments, input_arguments, run, start, unnamed_file
+from .ffmpeg import binary, graph_arguments, input_arguments, run, start, unnamed_file
 from .h264 import ffmpeg_version, repeat_frames, stream_input, x264_version, yuv_input
 
-_STILL = "version=vmaf_v0.6.1:motion.motion_force_zero=true"
+VMAF, VMAF_NEG = "vmaf_v0.6.1", "vmaf_v0.6.1neg"  # models of libvmaf
+_MOST_RANGES = 50  # in one run of ffmpeg, each a term of a filter's expression
 _LOG = {"log_fmt": "json", "log_path": "/dev/stdout"}
 # Patterns of the scores that ffmpeg's filters print at the end of a run.
 _SCORES = {"psnr": r"PSNR y:(\S+)", "ssim": r"SSIM Y:(\S+)", "vmaf": r"VMAF score: (\S+)"}
@@ -80,33 +81,69 @@ def score_streams(
             video.filter("settb", "1/25").filter("setpts", "N")
             for video in (stream_input(f"/dev/fd/{file.fileno()}"), repeated)
         ]
-        words = _measuring_arguments(ffmpeg.filter(pair, "libvmaf", model=_STILL, **_LOG))
+        words = _measuring_arguments(
+            ffmpeg.filter(pair, "libvmaf", model=_describe_model(VMAF), **_LOG)
+        )
         scores = iter(_read_vmaf(words, frames, pass_fds=(file.fileno(),)))
     return [[*itertools.islice(scores, len(of_frame))] for of_frame in streams]
 
 
-def score_video(distorted: Path, reference: Path, count: int, graph: str = "null") -> list[float]:
+def score_video(
+    distorted: Path,
+    reference: Path,
+    count: int,
+    graphs: tuple[str, str] = ("null", "null"),
+    metric: str = VMAF,
+    only: Sequence[range] = (),
+) -> list[float]:
     """Measure the VMAF of each frame of a video, in 8-bit 4:2:0.
 
     Args:
         count: the number of frames.
-        graph: ffmpeg filters that convert the frames of the reference to the encoded ones.
+        graphs: ffmpeg filters that prepare the frames of the two videos.
+        metric: `VMAF` or `VMAF_NEG`, which does not reward enhancement.
+        only: the numbers of the frames to measure, in rising order; by default, all.
 
     Raises:
-        RuntimeError: ffmpeg failed, or the number of frames is not `count`.
+        RuntimeError: ffmpeg failed, or the number of measured frames is not `count`.
     """
-    each = "settb=1/1000,setpts=N,setparams=range=tv"
-    pair = f"[0:V:0]{each},format=yuv420p[a];[1:V:0]settb=1/1000,setpts=N,{graph},{each}"
+    merged = _merge(only)
+    if len(merged) > _MOST_RANGES:
+        halves = merged[:_MOST_RANGES], merged[_MOST_RANGES:]
+        given = [(sum(map(len, half)), graphs, metric, half) for half in halves]
+        return [vmaf for each in given for vmaf in score_video(distorted, reference, *each)]
+    terms = "+".join(f"between(n,{each[0]},{each[-1]})" for each in merged)
+    select = f"select='{terms}'," if merged else ""
+    each = "settb=1/1000,setpts=N,setparams=range=tv,format=yuv420p"
+    pair = ";".join(
+        f"[{number}:V:0]{select}{graph},{each}[{name}]"
+        for number, (graph, name) in enumerate(zip(graphs, "ab"))
+    )
     log = ":".join(f"{name}={value}" for name, value in _LOG.items())
-    still = _STILL.replace(":", r"\\:")  # escaped because the graph is given as text
+    still = _describe_model(metric).replace(":", r"\\:")  # escaped since the graph is given as text
     vmaf = f"libvmaf={log}:n_threads={os.cpu_count()}:model={still}"
     words: list[object] = ["-reinit_filter", 0, *input_arguments(distorted)]
     words += ["-reinit_filter", 0, *input_arguments(reference)]
-    words += ["-lavfi", f"{pair},format=yuv420p[b];[a][b]{vmaf}", "-f", "null", "-"]
+    words += ["-lavfi", f"{pair};[a][b]{vmaf}", "-f", "null", "-"]
     scores = _read_vmaf(words)
     if len(scores) != count:
         raise RuntimeError(f"{len(scores)} frames instead of {count}")
     return scores
+
+
+def _merge(ranges: Sequence[range]) -> list[range]:
+    """Merge each range of rising ones with the next if they touch."""
+    merged: list[range] = []
+    for each in ranges:
+        if merged and merged[-1].stop == each.start:
+            each = range(merged.pop().start, each.stop)
+        merged.append(each)
+    return merged
+
+
+def _describe_model(metric: str) -> str:
+    """Describe a model to libvmaf, without its motion feature."""
+    return f"version={metric}:motion.motion_force_zero=true"
 
 
 def _measuring_arguments(measured) -> list[object]:
@@ -118,6 +155,23 @@ def _read_vmaf(words: Sequence[object], data: bytes = b"", **options: object) ->
     """Run ffmpeg with libvmaf's log on stdout, and read the VMAF of each frame."""
     log = run(words, data, needs="libvmaf", **options)
     return [frame["metrics"]["vmaf"] for frame in json.loads(log)["frames"]]
+
+
+def check_metric(metric: str) -> None:
+    """Check that libvmaf has a model.
+
+    Raises:
+        UserError: it does not.
+    """
+    grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    pair = yuv_input(grey).filter_multi_output("split")
+    compared = ffmpeg.filter([pair[0], pair[1]], "libvmaf", model=_describe_model(metric), **_LOG)
+    try:
+        _read_vmaf(_measuring_arguments(compared), grey.tobytes())
+    except RuntimeError:
+        raise UserError(
+            f"{binary()} has no model {metric}: pip install imageio-ffmpeg brings an ffmpeg with it"
+        ) from None
 
 
 @functools.cache
