@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -114,16 +115,18 @@ def test_it_ends_at_once_and_leaves_nothing(tmp_path, ending, code):
 @pytest.mark.parametrize("measure", ["views", "deliver", "decide"])
 def test_pictures_that_are_too_small_are_reported(tmp_path, measure):
     """Before anything is measured, and by the sizes that are needed."""
+    from tools.deliveries import measure_deliveries
     from tools.measuring import MEASURES
 
+    measures = {**MEASURES, "deliver": partial(measure_deliveries, videos=None)}
     for number in range(3):
         Image.fromarray(picture(number, 96, 160)).save(tmp_path / f"{number}.png")
     pictures = sorted(tmp_path.iterdir())
     with pytest.raises(UserError, match=r"0 of 3 pictures are at least \d+x\d+; \d are needed"):
-        MEASURES[measure](None, pictures, 2)
+        measures[measure](None, pictures, 2)
     pictures[1].write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"1\.png: cannot be read as an image"):
-        MEASURES[measure](None, pictures, 2)
+        measures[measure](None, pictures, 2)
 
 
 def test_contents_that_name_no_picture_are_told(tmp_path):

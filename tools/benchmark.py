@@ -47,9 +47,10 @@ MEASUREMENTS = {
         "the VMAF thresholds.",
     ),
     "deliver": (
-        "sizes of clips encoded at predicted levels",
-        "The sizes are compared with those at one constant QP of equal VMAF, and at each scene's\n"
-        "true level, found by encodes. Clips are pans over two pictures each.",
+        "bits and CPU seconds of encodes, compared with one QP or CRF for the whole",
+        "The default encode, and with the same encoder: one constant QP and one CRF of equal mean\n"
+        "VMAF, found by bisection; and one CRF found by encodes of samples, as ab-av1 does. Clips\n"
+        "are pans over two pictures each, and the first 5 s of videos.",
     ),
 }
 
@@ -121,6 +122,8 @@ def _add_measurement(commands: argparse._SubParsersAction, name: str) -> None:
     contents = "text file of picture names, one per line; other pictures are ignored"
     add("--contents", type=path, metavar="FILE", help=contents)
     add("--count", type=positive, default=8, metavar="N", help="number of pictures or clips")
+    if name == "deliver":
+        add("--videos", type=path, metavar="DIR", help="folder of videos, to use in addition")
     weights = {"default": bundled_path("weights"), "help": "weight file of MJ-LAT, or its folder"}
     add_options(command, "model_weights_path precision", model_weights_path=weights)
 
@@ -130,12 +133,16 @@ def _measure(options: argparse.Namespace) -> None:
 
     from common.evaluation.speed import describe_processor
     from common.inference.predictor import Predictor
-    from tools import measuring
+    from tools import deliveries, measuring
     from tools.samples import find_pictures
 
     pictures = find_pictures(options.images, options.contents)
     predictor = Predictor("MJLAT", options.model_weights_path, precision=options.precision)
-    rows = measuring.MEASURES[options.command](predictor, pictures, options.count)
+    if options.command == "deliver":
+        videos = options.videos
+        rows = deliveries.measure_deliveries(predictor, pictures, options.count, videos)
+    else:
+        rows = measuring.MEASURES[options.command](predictor, pictures, options.count)
     truth = "true levels are where VMAF falls below the thresholds, not viewers' answers"
     print(f"{describe_processor()}; {options.precision}; {truth}\n")
     print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".2f"))

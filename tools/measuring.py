@@ -6,9 +6,8 @@ that the weights' labels stand for, found by encoding.
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,11 +19,10 @@ from common.base.temporary import temporary_folder
 from common.data.frames import VIEWS
 from common.data.pictures import read_rgb
 from common.datasets.proxy_labels import THRESHOLDS, find_levels, find_lowest_below
-from common.encoding.clips import encode_clip, encode_scenes, windows
-from common.encoding.delivery import deliver
-from common.encoding.encoders import ENCODERS
+from common.encoding.clips import encode_clip
+from common.encoding.encoders import OF_LEVELS
 from common.encoding.planning import ScenePlan, plan_scenes
-from common.encoding.raw import RawVideo, choose_raw
+from common.encoding.raw import choose_raw
 from common.inference.predictor import Predictor
 from common.inference.records import ScenePrediction
 from common.inference.video import predict_scenes
@@ -85,10 +83,10 @@ def decide_clips(predictor: Predictor, clips: Sequence[Path], title: str) -> pd.
         true, searching = _time_cpu(find_clip_level, clip)
         predictions, predicting = _time_cpu(_predict_clip, predictor, clip)
         levels = [each.levels["JND1"] for each in predictions]
-        planned, more = _time_cpu(_plan, clip, predictions, True)
+        planned, more = _time_cpu(_plan, clip, predictions)
         predicted, adjusted = (
             float(np.average(qps, weights=_scene_lengths(predictions)))
-            for qps in (levels, [each.qp for each in planned])
+            for qps in (levels, [each.quantizer for each in planned])
         )
         rows += [
             (SEARCHED, searching, 0.0),
@@ -114,8 +112,10 @@ def find_clip_level(clip: Path, threshold: float = THRESHOLDS[0]) -> int:
     def score(qp: int) -> float:
         if qp not in scores:
             coded = folder / "trial.nut"
-            encode_clip(clip, coded, ENCODERS["x264"], qp, raw, f"{raw.graph},{raw.tags}")
-            scores[qp] = float(np.mean(score_video(coded, clip, raw.video.frames, raw.graph)))
+            encode_clip(clip, coded, OF_LEVELS, qp, raw, f"{raw.graph},{raw.tags}")
+            scores[qp] = float(
+                np.mean(score_video(coded, clip, raw.video.frames, raw.measuring_graphs))
+            )
         return scores[qp]
 
     with temporary_folder() as folder:
@@ -129,19 +129,11 @@ def _scene_lengths(predictions: list[ScenePrediction]) -> list[int]:
     return [each.scene.frames for each in predictions]
 
 
-def _plan(clip: Path, predictions: list[ScenePrediction], verify: bool) -> list[ScenePlan]:
+def _plan(clip: Path, predictions: list[ScenePrediction]) -> list[ScenePlan]:
     levels = [each.levels["JND1"] for each in predictions]
     raw = choose_raw(probe(clip), "x264")
     scenes = [each.scene for each in predictions]
-    return plan_scenes(
-        raw,
-        scenes,
-        levels,
-        encoder="x264",
-        allowed=QPS,
-        target_vmaf=THRESHOLDS[0],
-        verify=verify,
-    )
+    return plan_scenes(raw, scenes, levels, OF_LEVELS, target_vmaf=THRESHOLDS[0])
 
 
 def _summarise(rows: list[tuple[str, float, float]], title: str) -> pd.DataFrame:
@@ -190,73 +182,4 @@ def measure_views(predictor: Predictor, pictures: Sequence[Path], count: int) ->
     return pd.DataFrame(rows)
 
 
-def measure_deliveries(predictor: Predictor, pictures: Sequence[Path], count: int) -> pd.DataFrame:
-    """Run `measure_delivery` on up to `count` clips."""
-    with temporary_folder() as folder:
-        clips = Progress(make_clips(pictures, folder, count), "clips", count, unit="clip")
-        return pd.DataFrame([measure_delivery(predictor, clip) for clip in clips])
-
-
-def measure_delivery(predictor: Predictor, clip: Path) -> dict:
-    """Measure the bytes of a clip encoded at its predicted JND1.
-
-    For comparison, it measures those at one constant QP of equal mean VMAF and at the true levels.
-    """
-    raw = choose_raw(probe(clip), "x264")
-    predictions = predict_scenes(predictor, raw.video, _VIEW, 3)
-    scenes = [each.scene for each in predictions]
-    row: dict[str, Any] = {"clip": clip.stem, "scenes": len(scenes)}
-    with temporary_folder() as folder:
-        for name, verify in (("as predicted", False), ("verified", True)):
-            planned, target = _plan(clip, predictions, verify), folder / f"{verify}.mkv"
-            size, vmaf = _deliver(raw, target, planned)
-            row |= {f"{name}, MB": size / 1e6, f"{name}, worst VMAF": min(vmaf)}
-            row[f"{name}, QPs"] = "/".join(str(each.qp) for each in planned)
-        mean = float(np.average(vmaf, weights=_scene_lengths(predictions)))
-        qp, one_size = find_constant_qp(raw, planned, "x264", mean)
-        row |= {"one QP": qp, "one QP, MB": one_size / 1e6}
-        true = [find_clip_level(part) for part in windows(raw, scenes, folder, length=None)]
-        best = [replace(each, qp=level) for each, level in zip(planned, true)]
-        size, vmaf = _deliver(raw, folder / "true.mkv", best)
-        row |= {"true levels": "/".join(map(str, true)), "true levels, MB": size / 1e6}
-        row["true levels, worst VMAF"] = min(vmaf)
-    return row
-
-
-def _deliver(raw: RawVideo, target: Path, plan: list[ScenePlan]) -> tuple[int, list[float]]:
-    """Encode a video as planned; return its bytes, and the mean VMAF of each scene."""
-    size, scene_vmaf = deliver(raw, target, plan, "x264", measure=True, overwrite=False)
-    return size, scene_vmaf or []
-
-
-def find_constant_qp(
-    raw: RawVideo, planned: Sequence[ScenePlan], name: str, vmaf: float
-) -> tuple[float, float]:
-    """Find the constant QP whose mean VMAF over the video is `vmaf`, and the size in bytes.
-
-    Both are interpolated between two neighbouring QPs, the bytes by their logarithm.
-
-    Raises:
-        UserError: the video cannot be read or encoded.
-    """
-    whole = [planned[0].scene._replace(end=planned[-1].scene.end)]
-    frames, coarsest = whole[0].end, ENCODERS[name].coarsest
-    known: dict[int, tuple[float, int]] = {}
-    lengths = [each.scene.frames for each in planned]
-    qp = round(float(np.average([each.qp for each in planned], weights=lengths)))
-    with temporary_folder() as folder:
-        while qp not in known:
-            subfolder = folder / str(qp)
-            subfolder.mkdir()
-            (coded,) = encode_scenes(raw, whole, [qp], ENCODERS[name], subfolder, lambda _: None)
-            of_frames = score_video(coded, raw.video.path, frames, raw.graph)
-            known[qp] = float(np.mean(of_frames)), coded.stat().st_size
-            qp = min(max(qp + (1 if known[qp][0] > vmaf else -1), 1), coarsest)
-    qps = sorted(known)
-    scores = np.maximum.accumulate([known[qp][0] for qp in qps[::-1]])
-    sizes = np.log([known[qp][1] for qp in qps[::-1]])
-    at = np.interp(vmaf, scores, qps[::-1])
-    return float(at), float(np.exp(np.interp(vmaf, scores, sizes)))
-
-
-MEASURES = {"decide": measure_decisions, "views": measure_views, "deliver": measure_deliveries}
+MEASURES = {"decide": measure_decisions, "views": measure_views}

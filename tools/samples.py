@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image
 
 from common.base.errors import UserError, report_skipped
-from common.data.kinds import PICTURE
+from common.data.kinds import PICTURE, VIDEO
 from common.data.listing import describe_others, list_files
 from common.data.pictures import read_rgb, read_size
 from common.data.text import read_text
-from common.video.ffmpeg import run
+from common.video.ffmpeg import input_arguments, run
 
 CLIP_SECONDS, CLIP_WIDTH, CLIP_HEIGHT, CLIP_LEAST = 5, 1280, 720, 1500
 
@@ -96,3 +96,17 @@ def make_clips(pictures: Sequence[Path], folder: Path, count: int) -> Iterator[P
         lossless = ("-c:v", "libx264", "-qp", 0, "-preset", "ultrafast")
         run([*inputs, "-filter_complex", graph, *lossless, clip])
         yield clip
+
+
+def cut_clips(folder: Path, target: Path) -> list[Path]:
+    """Decode the first `CLIP_SECONDS` of each video in a folder to lossless clips in `target`.
+
+    Raises:
+        UserError: there are none.
+    """
+    videos, _ = list_files(folder, {VIDEO}, "videos")
+    clips = [target / f"{video.stem}.mkv" for video in videos]
+    for video, clip in zip(videos, clips):
+        words = [*input_arguments(video), "-map", "0:V:0", "-t", CLIP_SECONDS, "-c:v", "libx264"]
+        run([*words, "-qp", 0, "-preset", "ultrafast", f"file:{clip}"])
+    return clips
