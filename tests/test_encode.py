@@ -13,7 +13,7 @@ import pytest
 
 from common.encoding.delivery import deliver
 from common.encoding.encode import find_target
-from common.encoding.encoders import ENCODERS, OF_LEVELS, Encoder
+from common.encoding.encoders import ENCODERS, OF_LEVELS, Coding, Encoder
 from common.encoding.planning import ScenePlan
 from common.encoding.raw import choose_raw
 from common.models.labels import VIEWERS, Labels
@@ -256,3 +256,68 @@ def test_qps_that_leave_no_choice_are_a_wrong_command_line(in_process, weights, 
         (("--aq", "--rate_control", "qp"), "--aq needs --rate_control crf"),
     ):
         one_line(in_process("LAT.py", "encode", *given, *qps), 2, said)
+
+
+def measure_by_ffmpeg(path, reference, model="vmaf_v0.6.1", frames="gte(n,0)") -> float:
+    """Mean VMAF without motion, by a command line of its own."""
+    still = f"version={model}\\\\:motion.motion_force_zero=true"
+    chain = f"select='{frames}',setpts=N,format=yuv420p"
+    graph = f"[0:V]{chain}[a];[1:V]{chain}[b];[a][b]libvmaf=model={still}"
+    said = ffmpeg("-i", path, "-i", reference, "-lavfi", graph, "-f", "null", "-").decode()
+    return float(re.search(r"VMAF score: (\S+)", said)[1])
+
+
+@pytest.mark.parametrize("wrong", [24, 40])
+def test_a_scene_that_misses_its_promise_is_encoded_again(clip, tmp_path, wrong):
+    raw, out = choose_raw(probe(clip), "x264"), tmp_path / "out.mkv"
+    shapes, noise = find_scenes(raw.video)
+    plans = [
+        ScenePlan(scene=shapes, level=30, quantizer=wrong, promised_vmaf=90),
+        ScenePlan(scene=noise, level=30, quantizer=30),
+    ]
+    done = deliver(raw, out, plans, Coding(ENCODERS["x264"]), measure=True)
+    again, once = done.plans
+    assert [trial.quantizer for trial in again.trials][:1] == [wrong] and once == plans[1]
+    assert {trial.frames for trial in again.trials} == {20}
+    assert done.vmaf[0] == pytest.approx(90, abs=0.5)
+    assert done.vmaf[0] == pytest.approx(measure_by_ffmpeg(out, clip, frames="lt(n,20)"), abs=0.05)
+    assert done.vmaf[1] == pytest.approx(measure_by_ffmpeg(out, clip, frames="gte(n,20)"), abs=0.05)
+    # The pictures of the scene that was encoded once are those of its first encode.
+    alone = tmp_path / "alone.mkv"
+    ffmpeg("-i", clip, "-vf", "trim=start_frame=20,setpts=PTS-STARTPTS", "-c:v", "libx264",
+           "-aq-mode", 0, "-crf", 30, "-an", alone)  # fmt: skip
+    assert pixels(out, 20) == pixels(alone)
+
+
+@pytest.mark.parametrize("neg", [(), ("--vmaf_neg",)])
+def test_a_vmaf_in_place_of_a_level(in_process, weights, tmp_path, neg):
+    model = "vmaf_v0.6.1neg" if neg else "vmaf_v0.6.1"
+    path, out = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    shapes = "testsrc2=s=320x180:d=3,noise=alls=12:allf=t"
+    ffmpeg("-f", "lavfi", "-i", shapes, *X264, "-pix_fmt", "yuv420p", path)
+    given = ("--jnd_value", "JND1", "--model_weights_path", weights, "--json", "--vmaf", 88.5)
+    done = in_process("LAT.py", "encode", path, out, *given, *neg)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    (scene,) = told["scenes"]
+    assert told["vmaf_wanted"] == scene["vmaf_promised"] == 88.5 and told["vmaf_model"] == model
+    assert told["vmaf"] == scene["vmaf"] == pytest.approx(88.5, abs=0.5)
+    assert told["vmaf"] == pytest.approx(measure_by_ffmpeg(out, path, model), abs=0.05)
+    assert told["expected_picture_bytes"] == pytest.approx(told["picture_bytes"], rel=0.15)
+    assert scene["trials"][0]["frames"] == 48
+    # The search starts where the level's own would, moved by the difference in VMAF.
+    plain = json.loads(in_process("LAT.py", "encode", path, out, *given[:5], "--dry_run").stdout)
+    assert plain["scenes"][0]["level"] == scene["level"]
+
+
+def test_a_vmaf_of_frames_too_small_for_it(in_process, weights, tmp_path):
+    path = tmp_path / "in.mkv"
+    ffmpeg("-f", "lavfi", "-i", "color=gray:s=64x16:d=0.4", *X264, "-pix_fmt", "yuv420p", path)
+    given = ("--jnd_value", "JND1", "--model_weights_path", weights, "--vmaf", 90)
+    done = in_process("LAT.py", "encode", path, tmp_path / "out.mkv", *given)
+    one_line(done, 1, path, "too small for VMAF; leave --vmaf out")
+
+
+def test_an_unknown_preset_is_told(in_process, weights, clip, tmp_path):
+    done = encode(in_process, weights, clip, tmp_path / "out.mkv", "--preset", "fastish")
+    one_line(done, 1, clip, "with preset fastish")

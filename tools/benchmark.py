@@ -50,7 +50,7 @@ MEASUREMENTS = {
         "bits and CPU seconds of encodes, compared with one QP or CRF for the whole",
         "The default encode, and with the same encoder: one constant QP and one CRF of equal mean\n"
         "VMAF, found by bisection; and one CRF found by encodes of samples, as ab-av1 does. Clips\n"
-        "are pans over two pictures each, and the first 5 s of videos.",
+        "are pans over two pictures each, and the first 5 s of videos, at 640x360.",
     ),
 }
 

@@ -26,6 +26,7 @@ from common.video.quality import score_video
 from common.video.scenes import Scene, find_scenes
 from tools.samples import cut_clips, make_clips
 
+_HEIGHT = 360  # of the clips
 _FINEST, _COARSEST = 10, 46  # where a search begins, as ab-av1's
 _SAMPLE_SECONDS, _SECONDS_PER_SAMPLE = 20, 720  # ab-av1's
 _ABOVE = 0.3  # VMAF above the target at which a search by samples ends
@@ -45,8 +46,8 @@ def measure_deliveries(
 ) -> pd.DataFrame:
     """Compare deliveries of up to `count` pans over pictures and of the videos in a folder."""
     with temporary_folder() as folder:
-        clips = [*make_clips(pictures, folder, count)]
-        clips += [] if videos is None else cut_clips(videos, folder)
+        clips = [*make_clips(pictures, folder, count, _HEIGHT)]
+        clips += [] if videos is None else cut_clips(videos, folder, _HEIGHT * 16 // 9)
         rows = [
             row for clip in Progress(clips, "clips", unit="clip")
             for row in compare_deliveries(predictor, clip)

@@ -13,7 +13,7 @@ from common.data.pictures import read_rgb, read_size
 from common.data.text import read_text
 from common.video.ffmpeg import input_arguments, run
 
-CLIP_SECONDS, CLIP_WIDTH, CLIP_HEIGHT, CLIP_LEAST = 5, 1280, 720, 1500
+CLIP_SECONDS, CLIP_HEIGHT, CLIP_LEAST = 5, 720, 1500
 
 
 def find_pictures(folder: Path, contents: Path | None) -> list[Path]:
@@ -71,15 +71,17 @@ def make_frames(pictures: Sequence[Path], width: int, height: int, count: int) -
     return frames
 
 
-def make_clips(pictures: Sequence[Path], folder: Path, count: int) -> Iterator[Path]:
-    """Make clips of `CLIP_SECONDS` at 1280x720: a pan over one picture, a cut, a pan over another.
+def make_clips(
+    pictures: Sequence[Path], folder: Path, count: int, height: int = CLIP_HEIGHT
+) -> Iterator[Path]:
+    """Make clips of `CLIP_SECONDS` in 16:9: a pan over one picture, a cut, a pan over another.
 
     They are lossless, from the first pictures that are at least `CLIP_LEAST` pixels wide.
 
     Raises:
         UserError: there are fewer than two such pictures.
     """
-    large = find_large(pictures, CLIP_LEAST, CLIP_HEIGHT, least=2)
+    large, width = find_large(pictures, CLIP_LEAST, CLIP_HEIGHT, least=2), height * 16 // 9
     for number, pair in enumerate(zip(large[::2], large[1::2])):
         if number == count:
             return
@@ -87,8 +89,8 @@ def make_clips(pictures: Sequence[Path], folder: Path, count: int) -> Iterator[P
         half = CLIP_SECONDS / 2
         inputs = [word for path in pair for word in ("-loop", 1, "-t", half, "-i", path)]
         pans = [
-            f"[{number}]scale=-2:1080:flags=lanczos,"
-            f"crop={CLIP_WIDTH}:{CLIP_HEIGHT}:(iw-{CLIP_WIDTH})*t/{half}:(ih-{CLIP_HEIGHT})/2,"
+            f"[{number}]scale=-2:{height * 3 // 2}:flags=lanczos,"
+            f"crop={width}:{height}:(iw-{width})*t/{half}:(ih-{height})/2,"
             f"format=yuv420p,setsar=1[{name}]"
             for number, name in enumerate("ab")
         ]
@@ -98,8 +100,10 @@ def make_clips(pictures: Sequence[Path], folder: Path, count: int) -> Iterator[P
         yield clip
 
 
-def cut_clips(folder: Path, target: Path) -> list[Path]:
+def cut_clips(folder: Path, target: Path, width: int) -> list[Path]:
     """Decode the first `CLIP_SECONDS` of each video in a folder to lossless clips in `target`.
+
+    Videos that are more than `width` pixels wide are downscaled.
 
     Raises:
         UserError: there are none.
@@ -108,5 +112,6 @@ def cut_clips(folder: Path, target: Path) -> list[Path]:
     clips = [target / f"{video.stem}.mkv" for video in videos]
     for video, clip in zip(videos, clips):
         words = [*input_arguments(video), "-map", "0:V:0", "-t", CLIP_SECONDS, "-c:v", "libx264"]
-        run([*words, "-qp", 0, "-preset", "ultrafast", f"file:{clip}"])
+        words += ["-vf", f"scale='min({width},iw)':-2:flags=lanczos", "-qp", 0]
+        run([*words, "-preset", "ultrafast", f"file:{clip}"])
     return clips

@@ -20,7 +20,7 @@ from .planning import FAR_BELOW, ScenePlan
 from .raw import RawVideo
 
 _LEAST_FREE = 2**20  # bytes; ffmpeg's errors do not say that the disk is full
-_MOST_REVISIONS = 2
+_MOST_REVISIONS = 3
 
 
 class Delivery(NamedTuple):

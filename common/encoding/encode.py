@@ -43,6 +43,11 @@ class EncodeOptions:
     overwrite: bool = False  # replace an existing file
 
     @property
+    def metric(self) -> str:
+        """The model of libvmaf."""
+        return VMAF_NEG if self.vmaf_neg else VMAF
+
+    @property
     def coding(self) -> Coding:
         """How scenes are encoded."""
         return Coding(
@@ -97,20 +102,38 @@ def encode_video(
             levels are not QPs.
     """
     path, target, options = Path(path), Path(target), options or EncodeOptions()
-    metric = VMAF_NEG if options.vmaf_neg else VMAF
     check_encoder(options.coding.encoder.library)
     if options.vmaf_neg:
-        check_metric(metric)
+        check_metric(options.metric)
     predictor = predictor or Predictor()
     if predictor.labels.codec == QUALITY:
         raise UserError(f"{predictor.weights}: predicts JPEG qualities; videos need QPs")
     raw = choose_raw(probe(path), options.encoder)
     notes = _collect_notes(raw, target, options)
+    planned = _plan(raw, predictor, options, notes)
+    if options.dry_run:
+        return planned
+    measure = options.verify and is_measurable(raw)
+    how = options.coding, measure, options.metric, options.overwrite
+    done = deliver(raw, target, planned.scenes, *how)
+    return replace(
+        planned,
+        scenes=done.plans,
+        output_bytes=done.bytes,
+        scene_bytes=done.scene_bytes,
+        scene_vmaf=done.vmaf,
+    )
+
+
+def _plan(
+    raw: RawVideo, predictor: Predictor, options: EncodeOptions, notes: list[str]
+) -> EncodedVideo:
+    """Choose the CRF or QP of each scene."""
     predicted = predict_scenes(predictor, raw.video, options.view, options.frames_per_scene)
     level_vmaf = find_target(predictor.labels, options.level)
     # No labels are defined by the NEG model, which rates lower.
     target_vmaf = options.vmaf or (None if options.vmaf_neg else level_vmaf)
-    planned = plan_scenes(
+    scenes = plan_scenes(
         raw,
         [each.scene for each in predicted],
         [each.levels[options.level] for each in predicted],
@@ -118,28 +141,16 @@ def encode_video(
         target_vmaf=target_vmaf,
         level_vmaf=level_vmaf,
         verify=options.verify,
-        metric=metric,
+        metric=options.metric,
     )
-    sizes = [each.expected_bytes for each in planned if each.expected_bytes is not None]
-    encoded = EncodedVideo(
+    sizes = [each.expected_bytes for each in scenes if each.expected_bytes is not None]
+    return EncodedVideo(
         labels=predictor.labels,
         target_vmaf=target_vmaf,
         notes=notes,
-        scenes=planned,
-        input_bytes=path.stat().st_size,
-        expected_bytes=sum(sizes) if len(sizes) == len(planned) else None,
-    )
-    if options.dry_run:
-        return encoded
-    measure = options.verify and is_measurable(raw)
-    how = options.coding, measure, metric, options.overwrite
-    done = deliver(raw, target, planned, *how)
-    return replace(
-        encoded,
-        scenes=done.plans,
-        output_bytes=done.bytes,
-        scene_bytes=done.scene_bytes,
-        scene_vmaf=done.vmaf,
+        scenes=scenes,
+        input_bytes=raw.video.path.stat().st_size,
+        expected_bytes=sum(sizes) if len(sizes) == len(scenes) else None,
     )
 
 

@@ -151,15 +151,15 @@ def _svtav1(setting: Setting) -> dict[str, Any]:
 
 ENCODERS = {
     "x264": Encoder(
-        library="libx264", codec="h264", coarsest=51, steps=1, crf_step=0.1, crf_shift=2,
+        library="libx264", codec="h264", coarsest=51, steps=1, crf_step=0.1, crf_shift=1.5,
         preset="medium", options=_x264,
     ),
     "x265": Encoder(
-        library="libx265", codec="hevc", coarsest=51, steps=1, crf_step=0.1, crf_shift=2,
+        library="libx265", codec="hevc", coarsest=51, steps=1, crf_step=0.1, crf_shift=-1,
         preset="medium", options=_x265,
     ),
     "svtav1": Encoder(
-        library="libsvtav1", codec="av1", coarsest=63, steps=1.3, crf_step=1, crf_shift=2,
+        library="libsvtav1", codec="av1", coarsest=63, steps=1.3, crf_step=1, crf_shift=8,
         preset="8", options=_svtav1,
     ),
 }  # fmt: skip
