@@ -13,7 +13,7 @@ from common.data.pictures import read_rgb, read_size
 from common.data.text import read_text
 from common.video.ffmpeg import input_arguments, run
 
-CLIP_SECONDS, CLIP_HEIGHT, CLIP_LEAST = 5, 720, 1500
+CLIP_SECONDS, CLIP_HEIGHT, CLIP_LEAST, _RATE = 5, 720, 1500, 25
 
 
 def find_pictures(folder: Path, contents: Path | None) -> list[Path]:
@@ -86,16 +86,16 @@ def make_clips(
         if number == count:
             return
         clip = folder / f"clip{number}.mkv"
-        half = CLIP_SECONDS / 2
-        inputs = [word for path in pair for word in ("-loop", 1, "-t", half, "-i", path)]
+        inputs = [word for path in pair for word in ("-i", path)]
+        half, frames = CLIP_SECONDS / 2, int(CLIP_SECONDS * _RATE / 2)
         pans = [
-            f"[{number}]scale=-2:{height * 3 // 2}:flags=lanczos,"
-            f"crop={width}:{height}:(iw-{width})*t/{half}:(ih-{height})/2,"
-            f"format=yuv420p,setsar=1[{name}]"
+            f"[{number}]scale=-2:{height * 3 // 2}:flags=lanczos,format=yuv420p,setsar=1,"
+            f"loop={frames - 1}:1,setpts=N/{_RATE}/TB,"
+            f"crop={width}:{height}:(iw-{width})*t/{half}:(ih-{height})/2[{name}]"
             for number, name in enumerate("ab")
         ]
         graph = f"{';'.join(pans)};[a][b]concat=n=2"
-        lossless = ("-c:v", "libx264", "-qp", 0, "-preset", "ultrafast")
+        lossless = ("-r", _RATE, "-c:v", "libx264", "-qp", 0, "-preset", "ultrafast")
         run([*inputs, "-filter_complex", graph, *lossless, clip])
         yield clip
 
