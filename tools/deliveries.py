@@ -151,12 +151,12 @@ def search_by_samples(
     parts = np.linspace(0, whole.end, count + 1).astype(int)
     of_part = [whole._replace(first=int(a), end=int(b)) for a, b in pairwise(parts)]
     samples = []
-    for part, clip in zip(of_part, windows(raw, of_part, folder, length)):
-        sample = folder / f"sample{part.first}.nut"
+    for scene, clip in zip(of_part, windows(raw, of_part, folder, length)):
+        sample = folder / f"sample{scene.first}.nut"
         sample.hardlink_to(clip)
-        samples.append((sample, min(length, part.frames)))
-    known = {_FINEST: 100.0, _COARSEST: 0.0}
-    crf = float((_FINEST + _COARSEST) // 2)
+        samples.append((sample, min(length, scene.frames)))
+    known: dict[float, float] = {_FINEST: 100, _COARSEST: 0}
+    crf: float = (_FINEST + _COARSEST) // 2
     while crf not in known:
         known[crf] = _measure_samples(samples, raw, coding, crf, folder)
         if target <= known[crf] <= target + _ABOVE:

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from ..inference.predictor import Predictor
 
 _OPTIONS = ("format", "subsampling")  # of pictures only
-_OF_VIDEOS = tuple(
-    "encoder rate_control preset aq vmaf vmaf_neg min_qp max_qp frames_per_scene".split()
-)
+_OF_VIDEOS = ("encoder", "rate_control", "preset", "aq", "vmaf", "vmaf_neg", "min_qp", "max_qp")
+_OF_VIDEOS += ("frames_per_scene",)
 _log = logging.getLogger(__name__)
 
 
