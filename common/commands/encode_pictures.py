@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ..inference.predictor import Predictor
 
 _OPTIONS = ("format", "subsampling")  # of pictures only
-_OF_VIDEOS = ("encoder", "rate_control", "preset", "aq", "vmaf", "vmaf_neg", "min_qp", "max_qp")
-_OF_VIDEOS += ("frames_per_scene",)
+_OF_CODING = ("encoder", "rate_control", "preset", "aq", "min_qp", "max_qp")
+_OF_VIDEOS = (*_OF_CODING, "vmaf", "vmaf_neg", "frames_per_scene")
 _log = logging.getLogger(__name__)
 
 
