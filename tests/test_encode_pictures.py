@@ -93,6 +93,12 @@ def test_a_further_level_takes_fewer_bytes(encode, photo, tmp_path):
     assert len(set(qualities)) == 3
 
 
+def test_a_vmaf_in_place_of_a_level(encode, photo, tmp_path):
+    document = tell(encode(photo, tmp_path / "out.jpg", "--vmaf", 94, "--json"))
+    assert document["vmaf_wanted"] == 94
+    assert document["pictures"][0]["vmaf"] == pytest.approx(94, abs=1)
+
+
 def test_orientation_is_applied_once_and_metadata_kept(encode, pixels, tmp_path):
     photo, out = tmp_path / "photo.jpg", tmp_path / "out.jpg"
     exif = Image.Exif()

@@ -184,3 +184,14 @@ def test_refine_fits_on_train_and_weighs_on_valid(in_process, weights, root, tmp
     again = in_process("LAT", "refine", *given, "--out", tmp_path / "twice.h5")
     one_line(again, 1, "already refined")
     assert not (tmp_path / "twice.h5").exists()
+
+
+def test_refine_refuses_levels_of_another_codec(in_process, weights, root, tmp_path):
+    of_jpeg = tmp_path / "LATJND1.h5"
+    of_jpeg.write_bytes(weights.read_bytes())
+    with h5py.File(of_jpeg, "a") as file:
+        file.attrs["labels_codec"] = "JPEG quality"
+    given = ("--jnd_value", "JND1", "--data_dir", root, "--model_weights_path", of_jpeg)
+    done = in_process("LAT", "refine", *given, "--out", tmp_path / "refined.h5")
+    one_line(done, 1, root, "of H.264 QP", "predicts JPEG quality")
+    assert not (tmp_path / "refined.h5").exists()

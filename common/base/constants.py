@@ -14,7 +14,8 @@ QP, QUALITY = "H.264 QP", "JPEG quality"
 COARSEST_QP, FINEST_QUALITY = 51, 100
 # All values of a level, from the finest to the coarsest.
 SCALES = {QP: range(COARSEST_QP + 1), QUALITY: range(FINEST_QUALITY, 0, -1)}
-# The scale that each value of --unit stands for.
+# The scale that each value of --codec stands for, and of --unit.
+CODEC_NAMES = {"h264": QP, "jpeg": QUALITY}
 UNITS = {"QP": QP, "quality": QUALITY}
 SPLITS = ("train", "valid", "test")
 # Statistics that turn viewers' answers into a level (`datasets.viewers`).

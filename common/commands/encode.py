@@ -47,7 +47,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     add_model_options(command, description, encoded_level if description.multitask else None)
     add("--encoder", choices=tuple(ENCODERS), default="x264", help="video encoder")
     _add_coding(add)
-    vmaf = "VMAF of each scene in place of the level's; the level is then where the search starts"
+    vmaf = "VMAF of each scene or picture in place of the level's, where the search then starts"
     add("--vmaf", type=_vmaf, metavar="X", help=vmaf)
     negative = "measure VMAF by its NEG model, which does not reward sharpening; without --vmaf,\n"
     negative += "scenes get the value that x264 has at the predicted QP"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = ("format", "subsampling")  # of pictures only
 _OF_CODING = ("encoder", "rate_control", "preset", "aq", "min_qp", "max_qp")
-_OF_VIDEOS = (*_OF_CODING, "vmaf", "vmaf_neg", "frames_per_scene")
+_OF_VIDEOS = (*_OF_CODING, "vmaf_neg", "frames_per_scene")
 _log = logging.getLogger(__name__)
 
 
@@ -57,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
     predictor = load_predictor(options, weights) if weights else None
     how = PictureOptions(
         level=options.jnd_value,
+        vmaf=options.vmaf,
         subsampling=options.subsampling,
         view=options.view,
         verify=not options.no_verify,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.constants import PRECISIONS
+from ..base.errors import UserError
 from ..models.descriptions import Description
 from ..models.weight_paths import find_weights
 from .options import add_options, add_view, bundled_path, path, positive
@@ -76,6 +77,21 @@ def find_model_weights(options: argparse.Namespace) -> Path:
     """
     files = options.description.weight_files(_find_level(options))
     return find_weights(options.model_weights_path, files)
+
+
+def find_codec_weights(options: argparse.Namespace) -> Path:
+    """Find the weight file for --codec.
+
+    Raises:
+        UserError: there is none.
+    """
+    if options.codec == "h264":
+        return find_model_weights(options)
+    weights = find_jpeg_weights(options)
+    if weights is None:
+        folder = options.model_weights_path
+        raise UserError(f"{folder}: has no model of JPEG qualities; --model_weights_path names one")
+    return weights
 
 
 def find_jpeg_weights(options: argparse.Namespace) -> Path | None:

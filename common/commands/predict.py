@@ -8,7 +8,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from ..base.constants import UNITS
+from ..base.constants import CODEC_NAMES, UNITS
 from ..base.errors import report_skipped, say
 from ..base.files import check_writable
 from ..base.program import program
@@ -20,7 +20,7 @@ from .model_options import (
     add_model_options,
     add_unused_backbone_option,
     describe_levels,
-    find_model_weights,
+    find_codec_weights,
     load_predictor,
 )
 from .options import add_options, path
@@ -48,6 +48,8 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     add("inputs", type=path, nargs="+", metavar="PATH", help="picture, video, or folder of these")
     add_model_options(command, description)
     add_unused_backbone_option(command, description)
+    kind = "what to predict; jpeg: the qualities of pictures, by the weight file NAME-jpeg.h5"
+    add("--codec", choices=CODEC_NAMES, default="h264", help=kind)
     unit = "unit of the levels, if the weight file does not record it (the published ones do not)"
     add("--unit", choices=UNITS, help=unit)
     add("--json", action="store_true", help="print a JSON document, and nothing else")
@@ -61,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     from ..inference import documents, inputs, records
 
     description = options.description
-    weights = find_model_weights(options)
+    weights = find_codec_weights(options)
     found = inputs.find_media(options.inputs, coded=description.sees == "latent")
     paths = [file for file, _ in found.files[: options.limit]]
     if options.csv:

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..base.constants import HEIGHT, SPLITS, STATISTICS, WIDTH
+from ..base.constants import CODEC_NAMES, HEIGHT, SPLITS, STATISTICS, WIDTH
 from ..base.errors import RERUN_HINT, say
 from ..base.program import program
-from ..models.labels import THRESHOLDS
+from ..models.labels import DEFAULT_THRESHOLDS
 from .options import path, positive, seed
 
 LISTED = 10  # number of messages of a kind to print; the rest is only counted
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _collect(options: argparse.Namespace) -> "Dataset":
-    from ..datasets import crops, mcl_jci, photos, videoset
+    from ..datasets import crops, labelling, mcl_jci, photos, videoset
 
     match options.command:
         case "videoset":
@@ -82,6 +82,7 @@ def _collect(options: argparse.Namespace) -> "Dataset":
         case "mcl-jci":
             return mcl_jci.collect(options.images, options.samples, options.statistic)
         case "photos":
+            codec = CODEC_NAMES[options.codec]
             return photos.collect(
                 options.images,
                 framing=crops.Framing(
@@ -90,8 +91,11 @@ def _collect(options: argparse.Namespace) -> "Dataset":
                     widths=options.widths if options.labels_of == WHOLE else (),
                     keep_size=options.keep_size,
                 ),
-                whole_qp=options.whole_qp or options.labels_of == CROP,
-                thresholds=options.vmaf,
+                labelling=labelling.Labelling(
+                    codec=codec,
+                    thresholds=options.vmaf or [*DEFAULT_THRESHOLDS[codec]],
+                    whole=options.whole_qp or options.labels_of == CROP,
+                ),
                 seed=options.seed,
                 vary=options.vary,
                 vary_splits=options.vary_splits,
@@ -149,7 +153,7 @@ def _add_photos(add: Add) -> None:
     add("--crops", type=positive, default=1, metavar="N", help=number)
     sizes = "with --labels_of whole, the widths at which a picture is labelled, if it has them"
     add("--widths", type=_whole_numbers, default="640,1280", metavar="PIXELS", help=sizes)
-    whole = "with --labels_of whole, label with whole QPs, not interpolated ones"
+    whole = "with --labels_of whole, label with whole QPs or qualities, not interpolated ones"
     add("--whole_qp", action="store_true", help=whole)
     narrow = f"minimum width of a crop; crops narrower than {WIDTH} are enlarged, which blurs them"
     add("--least_width", type=positive, default=WIDTH, metavar="PIXELS", help=narrow)
@@ -157,9 +161,12 @@ def _add_photos(add: Add) -> None:
     add("--vary", type=_natural, default=0, metavar="N", help=copies)
     receive = "splits that receive the augmented copies, e.g. train,valid"
     add("--vary_splits", type=_splits, default="train", metavar="SPLITS", help=receive)
-    lowest = "each level is the lowest QP at which VMAF falls below the threshold"
-    default = ",".join(f"{threshold:g}" for threshold in THRESHOLDS)
-    add("--vmaf", type=_thresholds, default=default, metavar="THRESHOLDS", help=lowest)
+    kind = "what the levels are: QPs of H.264, or quality factors of JPEG"
+    add("--codec", choices=CODEC_NAMES, default="h264", help=kind)
+    finest = "each level is the lowest QP or the highest quality at which VMAF falls below the "
+    texts = (",".join(f"{each:g}" for each in numbers) for numbers in DEFAULT_THRESHOLDS.values())
+    finest += f"threshold (default: {'; for jpeg: '.join(texts)})"
+    add("--vmaf", type=_thresholds, metavar="THRESHOLDS", help=finest)
     _add_common(add)
 
 

@@ -17,13 +17,9 @@ from ..data.listing import describe_others, list_files
 from ..data.pictures import read_rgb
 from ..data.statistics import measure_statistics
 from ..data.text import readable
-from ..models.labels import PROXY, Labels
-from ..video import h264
-from ..video.ffmpeg import binary
 from ..video.frames import read_frames
 from ..video.probe import Video, first_of_each_second, probe
-from ..video.quality import metric, versions
-from .contents import Content, Dataset, Frame, level_columns
+from .contents import Content, Dataset, Frame
 from .crops import (
     Crop,
     Framing,
@@ -33,7 +29,7 @@ from .crops import (
     find_labelled_part,
     locate,
 )
-from .proxy_labels import Level, find_levels_of_each
+from .labelling import Labelling
 from .splitting import group_same_pictures, make_thumbnail
 
 KINDS = {PICTURE, VIDEO}
@@ -55,8 +51,7 @@ def collect(
     images: Path,
     *,
     framing: Framing,
-    whole_qp: bool,
-    thresholds: list[float],
+    labelling: Labelling,
     seed: int,
     vary: int,
     vary_splits: Sequence[str],
@@ -68,17 +63,14 @@ def collect(
 
     Args:
         framing, seed: for `choose_crops`.
-        whole_qp: whether levels are whole QPs instead of interpolated ones.
-        thresholds: VMAF of JND1, JND2, JND3, falling.
         vary, vary_splits: the number of augmented copies of each crop in these splits.
 
     Raises:
         UserError: there is no picture or video, or ffmpeg lacks x264 or VMAF.
     """
-    binary("libx264")
-    binary("libvmaf")
+    labelling.check_tools()
     sources, notes = _examine_all(images)
-    encode = functools.partial(_encode, framing=framing, thresholds=thresholds, whole_qp=whole_qp)
+    encode = functools.partial(_encode, framing=framing, labelling=labelling)
     contents, digits = [], max(4, len(str(len(sources))))
     for index, source in enumerate(sources, 1):
         if source.shape:
@@ -91,16 +83,15 @@ def collect(
     groups = group_same_pictures(contents, thumbnails)
     same = (" and ".join(content.name for content in group) for group in groups if len(group) > 1)
     notes += [f"{together} show the same picture: kept in one split" for together in same]
-    options = _list_options(framing, whole_qp, thresholds, vary, vary_splits)
+    options = _list_options(framing, labelling, vary, vary_splits)
     options["inputs"] = [(source.name, source.path.stat().st_size) for source in sources]
-    options["tools"] = versions()
+    options["tools"] = labelling.list_tools()
     return Dataset(groups=groups, options=options, notes=notes, augmented_splits=vary_splits)
 
 
 def _list_options(
     framing: Framing,
-    whole_qp: bool,
-    thresholds: list[float],
+    labelling: Labelling,
     vary: int,
     vary_splits: Sequence[str],
 ) -> dict[str, Any]:
@@ -109,9 +100,12 @@ def _list_options(
     Some are absent if not used, so that roots begun before they existed can be continued.
     """
     options = {"command": "photos", "crops": framing.frames, "least_width": framing.least_width}
-    options["vmaf"] = thresholds
+    options["vmaf"] = labelling.thresholds
+    if labelling.codec != QP:
+        options |= {"codec": labelling.codec}
     if framing.widths:
-        options |= {"labels_of": "whole", "widths": [*framing.widths], "whole_qp": whole_qp}
+        options |= {"labels_of": "whole", "widths": [*framing.widths]}
+        options |= {"whole_qp": labelling.whole}
     if vary:
         options |= {"vary": vary, "vary_splits": [*vary_splits]}
     return options
@@ -189,8 +183,7 @@ def _encode(
     picture: np.ndarray,
     crops: list[Crop],
     framing: Framing,
-    thresholds: list[float],
-    whole_qp: bool,
+    labelling: Labelling,
 ) -> Iterator[Frame | UserError]:
     """Make the frame of each crop, still without name and origin, or an error in place of one.
 
@@ -201,48 +194,21 @@ def _encode(
     parts = [(part, *cut_labelled_part(picture, part, framing.keep_size)) for part in views]
     for _, of_size in itertools.groupby(parts, lambda each: each[1].shape):
         same = [*of_size]
-        found = find_levels_of_each([frame for _, frame, _ in same], thresholds, whole_qp)
-        streams = [
-            level.stream
-            for levels in found
-            if not isinstance(levels, UserError)
-            for level in levels
-        ]
-        decoded = h264.frames(b"".join(streams), range(len(streams)))
-        for (part, frame, changes), levels in zip(same, found):
-            if isinstance(levels, UserError):
-                yield from [levels] * len(views[part])
+        found = labelling.find([frame for _, frame, _ in same])
+        for (part, frame, changes), labelled in zip(same, found):
+            if isinstance(labelled, UserError):
+                yield from [labelled] * len(views[part])
                 continue
-            images = [frame, *itertools.islice(decoded, len(levels))]
-            row = _make_row(part, frame.shape, changes, levels, thresholds, whole_qp)
-            statistics = measure_statistics(frame)
+            levels, jnd_frames = labelled
+            images = [frame, *jnd_frames]
+            row = _make_row(part, frame.shape, changes) | labelling.describe(levels)
+            statistics = measure_statistics(frame, labelling.codec)
             for crop in views[part]:
                 shown = [cut_out(image, crop.view) for image in images]
                 row["crop"] = ",".join(map(str, locate(crop, frame.shape)))
                 yield Frame("", shown, {**row}, statistics)
 
 
-def _make_row(
-    part: Crop,
-    shape: tuple[int, ...],
-    changes: str,
-    levels: list[Level],
-    thresholds: list[float],
-    whole_qp: bool,
-) -> dict[str, str]:
-    """Make the manifest columns of the frames of a labelled part, except `crop`."""
-    scores = "/".join(f"{level.vmaf:.2f}" for level in levels)
-    found = "lowest QPs below; VMAF there"
-    if not whole_qp:
-        found = "QPs at the thresholds, interpolated; VMAF at the nearest whole QPs"
-    row = {
-        "variation": changes,
-        **Labels(codec=QP, kind=PROXY, thresholds=tuple(thresholds)).to_fields(),
-        "levels_from": f"{found} {scores}",
-        "label_size": f"{shape[1]}x{shape[0]}" if part.width else "",
-        "scores": scores,
-        "metric": metric(),
-    }
-    qps = [level.qp if whole_qp else round(level.exact, 2) for level in levels]
-    origin = "frame encoded by x264 at QP {}".format
-    return row | level_columns(qps, QP, h264.encoder(), origin)
+def _make_row(part: Crop, shape: tuple[int, ...], changes: str) -> dict[str, str]:
+    """Make the manifest columns of a labelled part, except `crop` and those of its levels."""
+    return {"variation": changes, "label_size": f"{shape[1]}x{shape[0]}" if part.width else ""}

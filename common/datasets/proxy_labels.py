@@ -24,17 +24,27 @@ LOOK_BACK = 3
 _WELL_ABOVE = 0.3
 # QPs to measure first: near the levels of most photographs.
 _FIRST = (26, 30, 34)
-# The rise per QP of log(100 - VMAF), nearly linear in QP, for extrapolation beyond the known QPs.
-_RISE = 0.11
 
 
 class Level(NamedTuple):
     """A level of a frame: a QP, the frame's stream at that QP, and the stream's VMAF."""
 
-    qp: int
+    qp: int  # or a JPEG quality, in `jpeg_labels`
     stream: bytes
     vmaf: float
-    exact: float = math.nan  # where VMAF is expected to be the threshold: in (qp - 1, qp]
+    exact: float = math.nan  # where VMAF is expected to be the threshold: at most a QP finer
+
+
+class Scale(NamedTuple):
+    """The steps of a codec, from 0, the finest: QPs, or what a JPEG quality lacks to 100."""
+
+    coarsest: int
+    # The rise per step of log(100 - VMAF), nearly linear in QP, for extrapolation.
+    rise: float
+    describe: Callable[[int], str]
+
+
+_QPS = Scale(COARSEST_QP, 0.11, "QP {}".format)
 
 
 def find_levels(rgb: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> list[Level]:
@@ -71,26 +81,40 @@ def find_levels_of_each(
         for known, levels in zip(measured, _measure(frames, [sorted(qps) for qps in asked])):
             known.update((level.qp, level) for level in levels)
         asked = [
-            {qp for threshold in thresholds for qp in _choose_qps(known, threshold)} - known.keys()
+            {qp for threshold in thresholds for qp in choose_steps(known, threshold, _QPS)}
+            - known.keys()
             for known in measured
         ]
-    return [as_result(_find_crossings, known, thresholds, whole_qp) for known in measured]
+    return [as_result(find_crossings, known, thresholds, whole_qp, _QPS) for known in measured]
 
 
-def _find_crossings(
-    known: dict[int, Level], thresholds: Sequence[float], whole_qp: bool
+def find_crossings(
+    known: dict[int, Level], thresholds: Sequence[float], whole: bool, scale: Scale
 ) -> list[Level]:
+    """Find for each threshold the level at the finest step below it.
+
+    Args:
+        known: by step; those that `choose_steps` asks for.
+        whole: whether to return that level, instead of the one nearest to the exact step.
+
+    Returns:
+        The levels; `exact` is a step.
+
+    Raises:
+        UserError: there is no such step, or it is the finest one.
+    """
     levels = []
     for threshold in thresholds:
-        qp = min((qp for qp, level in known.items() if level.vmaf < threshold), default=None)
-        if qp is None:
-            raise UserError(f"VMAF stays at {known[COARSEST_QP].vmaf:.1f} up to QP 51")
-        if qp == 0:
-            raise UserError(f"VMAF is below {threshold:g} even at QP 0 (lossless)")
-        # The search ends only when the QP before a crossing is known, too.
-        losses = [_log_loss(known[near].vmaf) for near in (qp - 1, qp)]
-        exact = float(np.interp(_log_loss(threshold), losses, (qp - 1, qp)))
-        levels.append(known[qp if whole_qp else round_half_up(exact)]._replace(exact=exact))
+        step = min((step for step, level in known.items() if level.vmaf < threshold), default=None)
+        if step is None:
+            coarsest = known[scale.coarsest].vmaf
+            raise UserError(f"VMAF stays at {coarsest:.1f} up to {scale.describe(scale.coarsest)}")
+        if step == 0:
+            raise UserError(f"VMAF is below {threshold:g} even at {scale.describe(0)}, the finest")
+        # The search ends only when the step before a crossing is known, too.
+        losses = [_log_loss(known[near].vmaf) for near in (step - 1, step)]
+        exact = float(np.interp(_log_loss(threshold), losses, (step - 1, step)))
+        levels.append(known[step if whole else round_half_up(exact)]._replace(exact=exact))
     return levels
 
 
@@ -121,21 +145,23 @@ def _measure(frames: Sequence[np.ndarray], asked: list[list[int]]) -> list[list[
     return levels
 
 
-def _choose_qps(known: dict[int, Level], threshold: float) -> range:
-    """Choose the QPs to measure next to find the lowest one below the threshold."""
-    qps = np.array(sorted(known))
-    scores = np.array([known[qp].vmaf for qp in qps])
-    below = qps[scores < threshold]
+def choose_steps(known: dict[int, Level], threshold: float, scale: Scale) -> range:
+    """Choose the steps to measure next to find the finest one below the threshold."""
+    steps = np.array(sorted(known))
+    scores = np.array([known[step].vmaf for step in steps])
+    below = steps[scores < threshold]
     losses = np.maximum.accumulate(_log_loss(scores))  # VMAF is not quite monotonic
     loss = _log_loss(threshold)
-    expected = np.interp(loss, losses, qps)
-    expected += (min(loss - losses[0], 0) + max(loss - losses[-1], 0)) / _RISE
-    qp = int(np.clip(np.ceil(expected), 0, COARSEST_QP))
-    if len(below) and below[0] <= qp:
+    expected = np.interp(loss, losses, steps)
+    expected += (min(loss - losses[0], 0) + max(loss - losses[-1], 0)) / scale.rise
+    step = int(np.clip(np.ceil(expected), 0, scale.coarsest))
+    if len(below) and below[0] <= step:
         before = range(max(below[0] - LOOK_BACK, 0), below[0])
-        enough = (qp for qp in before if qp in known and known[qp].vmaf >= threshold + _WELL_ABOVE)
+        enough = (
+            step for step in before if step in known and known[step].vmaf >= threshold + _WELL_ABOVE
+        )
         return range(max(enough, default=before.start), before.stop)
-    return range(max(qp - LOOK_BACK + 1, 0), qp + 1)
+    return range(max(step - LOOK_BACK + 1, 0), step + 1)
 
 
 def find_lowest_below(

@@ -112,7 +112,8 @@ class Predictor:
         parts = np.split(self._predict(frames), ends[:-1])
         levels = np.stack([part.mean(axis=0) for part in parts])
         if self.regression:
-            whole = [measure_statistics(picture) for picture in rgb.reshape(-1, *rgb.shape[-3:])]
+            codec, each = self.labels.codec, rgb.reshape(-1, *rgb.shape[-3:])
+            whole = [measure_statistics(picture, codec) for picture in each]
             levels = self.regression.blend(levels, np.stack(whole))
         return levels.reshape(*rgb.shape[:-3], -1)
 
@@ -165,7 +166,9 @@ class Predictor:
     def _show(self, picture: Picture, view: str, path: Path | None = None) -> Shown:
         height, width, _ = picture.rgb.shape
         frames = np.stack([to_bgr(frame) for frame in fit(picture.rgb, view)])
-        statistics = measure_statistics(picture.rgb) if self.regression else None
+        statistics = None
+        if self.regression:
+            statistics = measure_statistics(picture.rgb, self.labels.codec)
         return Shown(path, height, width, frames, picture.notes, statistics)
 
     def _blend(self, shown: Shown, levels: np.ndarray, view: str) -> Prediction:

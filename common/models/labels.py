@@ -4,11 +4,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..base.constants import QP, QUALITY
+
 UNKNOWN = "not recorded in the weight file"
 VIEWERS, PROXY = "viewers", "proxy"
 THRESHOLDS = (94.5, 91.25, 87.0)  # default VMAF thresholds of the proxy labels JND1 to JND3
 # The same of JPEG, for which viewers tolerate more.
 JPEG_THRESHOLDS = (88.5, 84.5, 81.0)
+DEFAULT_THRESHOLDS = {QP: THRESHOLDS, QUALITY: JPEG_THRESHOLDS}
 # The kind of proxy labels as versions up to 0.9 wrote it.
 _PROXY_OF_0_9 = re.compile(r"objective stand-in \(VMAF below ([\d., ]+)\)")
 

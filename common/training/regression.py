@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..base.constants import LEVELS
+from ..base.constants import LEVELS, QP
 from ..base.errors import UserError
 from ..base.progress import Progress
 from ..data.split import Split, read_split
@@ -36,13 +36,17 @@ def refine(predictor: Predictor, root: Path, out: Path, overwrite: bool = False)
     It is fitted on ROOT/train for the choice of its share on ROOT/valid, and again on both.
 
     Raises:
-        UserError: the weight file already has a regression, the root has no levels or statistics,
-            an image cannot be read, or `out` exists and `overwrite` is false.
+        UserError: the weight file already has a regression, the root has no levels or statistics
+            or levels of another codec, an image cannot be read, or `out` exists and `overwrite` is
+            false.
     """
     weights = predictor.weights
     if predictor.regression:
         raise UserError(f"{weights}: already refined; give the weight file that it was made of")
     splits = [read_split(root, name, levels_needed=True) for name in ("train", "valid")]
+    codec, own = splits[0].codec_name, predictor.labels.codec or QP
+    if codec != own:
+        raise UserError(f"{root}: its levels are of {codec}, but {weights} predicts {own}")
     statistics = [read_statistics(split) for split in splits]
     contents = [split.contents for split in splits]
     columns = [LEVELS.index(name) for name in predictor.names]

@@ -1,0 +1,152 @@
+"""JPEG's proxy labels and statistics: against sweeps over all qualities, and Pillow's own files."""
+
+import io
+
+import numpy as np
+import pytest
+import scipy.fft
+from PIL import Image
+
+from common.base.constants import QP, QUALITY
+from common.base.errors import UserError
+from common.data.manifest import read_labels, read_manifest
+from common.data.split import read_split
+from common.data.statistics import (
+    COUNTS,
+    PER_CHROMA,
+    PER_QP,
+    QUALITIES,
+    measure_clipping,
+    measure_statistics,
+    read_statistics,
+    simulate_jpeg,
+)
+from common.datasets.jpeg_labels import find_jpeg_levels
+from common.video import jpeg
+from common.video.quality import measure, score_frames
+from tests.processes import one_line
+from tests.synthetic import picture, pixels
+
+THRESHOLDS = (88.5, 84.5, 81.0)
+
+
+def jpeg_of(rgb, quality, subsampling="4:2:0") -> Image.Image:
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "JPEG", quality=quality, subsampling=subsampling)
+    return Image.open(file)
+
+
+def test_levels_are_those_of_a_sweep():
+    rgb = picture(6, 160, 240)
+    decoded = {quality: np.asarray(jpeg_of(rgb, quality)) for quality in range(1, 101)}
+    scores = {
+        quality: measure(rgb, each, ["vmaf"])["vmaf"]
+        for quality, each in decoded.items()
+        if quality < 80 or quality == 100
+    }
+    expected = [max(q for q, vmaf in scores.items() if vmaf < limit) for limit in THRESHOLDS]
+    levels = find_jpeg_levels(rgb)
+    assert [level.qp for level in levels] == expected
+    for level, limit in zip(levels, THRESHOLDS):
+        assert level.qp <= level.exact < level.qp + 1
+        assert level.vmaf == pytest.approx(scores[level.qp], abs=1e-3) and level.vmaf < limit
+        assert scores[level.qp + 1] >= limit
+        assert np.array_equal(jpeg.decode(level.stream), decoded[level.qp])
+        losses = [np.log(100 - scores[level.qp + more]) for more in (0, 1)]
+        part = (losses[0] - np.log(100 - limit)) / (losses[0] - losses[1])
+        assert level.exact == pytest.approx(level.qp + part, abs=0.01)
+    several = score_frames(rgb, [decoded[50], decoded[20]])
+    assert several == pytest.approx([scores[50], scores[20]], abs=1e-3)
+
+
+def test_a_flat_picture_has_no_levels():
+    with pytest.raises(UserError, match="up to JPEG quality 1"):
+        find_jpeg_levels(np.full((64, 96, 3), 90, np.uint8))
+
+
+def test_prepare_photos_of_jpeg(command, tmp_path):
+    folder, root = tmp_path / "pictures", tmp_path / "root"
+    folder.mkdir()
+    Image.fromarray(picture(5, 120, 200)).save(folder / "a.png")
+    given = ("--images", folder, "--out", root, "--codec", "jpeg", "--labels_of", "whole")
+    given += ("--widths", "160", "--keep_size", "--split", "100/0/0", "--whole_qp")
+    done = command("-m", "common.prepare", "photos", *given)
+    assert done.returncode == 0, done.stderr
+    (row,) = read_manifest(root)
+    labels = read_labels(root)
+    assert labels.codec == QUALITY and labels.thresholds == THRESHOLDS
+    assert "highest qualities below" in row["levels_from"]
+    frame = pixels(root / row["file"])
+    for order in (1, 2, 3):
+        quality = int(row[f"jnd{order}"])
+        expected = np.asarray(jpeg_of(frame, quality))
+        assert np.array_equal(pixels(root / f"jnd{order}{row['file']}"), expected)
+        assert row[f"jnd{order}_frame"] == f"frame as JPEG of quality {quality}"
+    (found,) = read_statistics(read_split(root, "train"))
+    assert np.allclose(found, measure_statistics(frame, QUALITY), atol=1e-4)
+    assert found.shape == (COUNTS[QUALITY],) != (COUNTS[QP],)
+
+
+def test_rate_and_error_are_those_of_pillows_tables():
+    """Of grey pictures, whose chroma changes nothing: the tables are read from Pillow's files."""
+    grey = np.asarray(Image.fromarray(picture(3, 48, 64)).convert("L"))
+    rgb = np.repeat(grey[..., np.newaxis], 3, axis=2)
+    numbers = simulate_jpeg(rgb)[: -2 * PER_CHROMA].reshape(len(QUALITIES), PER_QP)
+    for quality, row in zip(QUALITIES, numbers):
+        # Pillow gives tables in zigzag order or not, depending on its version: by the file's DQT.
+        steps = read_table(rgb, quality)
+        kept, errors = [], []
+        for top in range(0, 48, 8):
+            for left in range(0, 64, 8):
+                block = grey[top : top + 8, left : left + 8].astype(float) - 128
+                values = scipy.fft.dctn(block, norm="ortho")
+                indices = np.rint(values / steps)
+                kept += [*(indices.ravel()[1:] != 0)]
+                errors += [*((values - indices * steps) ** 2).ravel()]
+        assert np.exp(row[7]) - 0.01 == pytest.approx(np.mean(kept), abs=2e-3)
+        assert np.exp(row[9]) - 0.01 == pytest.approx(np.mean(errors), rel=2e-2)
+
+
+def read_table(rgb, quality) -> np.ndarray:
+    """Luma's quantization table [8, 8] from the bytes of a JPEG file, which are in zigzag order."""
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "JPEG", quality=quality)
+    data = file.getvalue()
+    start = data.index(b"\xff\xdb") + 5  # marker, length, and the table's number
+    order = sorted(
+        ((row, column) for row in range(8) for column in range(8)),
+        key=lambda at: (sum(at), at[0] if sum(at) % 2 else at[1]),
+    )
+    table = np.zeros((8, 8))
+    for (row, column), step in zip(order, data[start : start + 64]):
+        table[row, column] = step
+    return table
+
+
+def test_clipping_is_what_coarse_chroma_does_to_luma():
+    """At quality 100 a JPEG differs from the picture by little else."""
+    random = np.random.default_rng(0)
+    colours = np.array([[255, 0, 0], [0, 0, 255], [255, 255, 0], [0, 0, 0]], np.uint8)
+    rgb = colours[random.integers(0, 4, (64, 64))]
+    planes = np.asarray(Image.fromarray(rgb).convert("YCbCr"), np.float32) - 128
+    decoded = np.asarray(jpeg_of(rgb, 100), float)
+    luma = (0.299, 0.587, 0.114)
+    real = decoded @ luma - rgb.astype(float) @ luma
+    measured = measure_clipping(planes, 2)
+    assert np.corrcoef(measured.ravel(), real.ravel())[0, 1] > 0.9
+    assert measured.std() == pytest.approx(real.std(), rel=0.2) and real.std() > 5
+    grey = np.repeat(rgb[..., :1], 3, axis=2)
+    planes = np.asarray(Image.fromarray(grey).convert("YCbCr"), np.float32) - 128
+    assert np.abs(measure_clipping(planes, 16)).max() < 1e-3
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 700), (25, 31)])
+def test_pictures_of_any_size_have_finite_statistics(shape):
+    numbers = measure_statistics(np.resize(picture(1, 40, 40), (*shape, 3)), QUALITY)
+    assert numbers.shape == (COUNTS[QUALITY],) and np.isfinite(numbers).all()
+
+
+def test_without_a_model_of_qualities_predict_tells_it(in_process, tmp_path):
+    given = ("--codec", "jpeg", "--model_weights_path", tmp_path)
+    Image.fromarray(picture(1, 40, 40)).save(tmp_path / "a.png")
+    one_line(in_process("MJLAT.py", "predict", tmp_path / "a.png", *given), 1, tmp_path)
