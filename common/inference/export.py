@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,13 @@ from ..base.temporary import temporary_folder
 from ..models.descriptions import Description
 from .keras import build_graph
 
+_log = logging.getLogger(__name__)
+
 
 def export(description: Description, weights: Path, names: list[str], view: str, out: Path) -> None:
     """Write a model as a SavedModel folder or, if `out` ends in .tflite, for TensorFlow Lite.
+
+    A regression beside the model's head is left out, with a warning.
 
     The signature "serving_default" takes a picture `rgb`, uint8 [height, width, 3], red-green-blue,
     and returns each level by name, float32 []. A SavedModel has a second one, "batch", for
@@ -31,6 +36,8 @@ def export(description: Description, weights: Path, names: list[str], view: str,
     """
     tf.get_logger().setLevel("ERROR")
     graph = build_graph(description, weights, "float32")
+    if graph.regression:
+        _log.warning("%s: only its head is exported, not its regression: levels differ", weights)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "rgb")])
     def batch(rgb: tf.Tensor) -> dict[str, tf.Tensor]:
