@@ -79,6 +79,12 @@ def test_pictures_of_any_size_have_finite_statistics(shape):
     assert np.isfinite(numbers).all()
 
 
+def test_a_wide_picture_is_seen_1920_pixels_wide():
+    large = noise(20, 60, 3840)
+    reduced = np.asarray(Image.fromarray(large).resize((1920, 30), Image.Resampling.LANCZOS))
+    assert np.array_equal(measure_statistics(large), measure_statistics(reduced))
+
+
 def test_a_flat_picture_keeps_nothing_and_costs_nothing():
     numbers = by_qp(np.full((64, 64, 3), 90, np.uint8))
     assert np.allclose(numbers[:, :7], 0, atol=1e-3)  # all is lost: log 1

@@ -40,6 +40,9 @@ _MOST_BYTES = 10**9
 QPS = (18, 26, 34, 42)
 QUALITIES = (18, 30)
 PER_QP = 10  # statistics per QP or quality
+# Wider pictures are first reduced to this: their levels hardly differ, and hardly any picture that
+# a regression is fitted on is wider.
+WIDEST = 1920
 PER_CHROMA = 3  # statistics per size in `_CHROMA_SIDES`
 # Pixels per side that share their chroma: in 4:2:0, and where only the mean of a block is left.
 _CHROMA_SIDES = (2, 16)
@@ -116,6 +119,10 @@ def measure_statistics(rgb: np.ndarray, codec: str = QP) -> np.ndarray:
     Args:
         codec: QP or QUALITY, by which the picture is to be coded.
     """
+    height, width = rgb.shape[:2]
+    if width > WIDEST:
+        size = WIDEST, max(round(height * WIDEST / width), 1)
+        rgb = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
     missing = [(0, max(_LEAST - side, 0)) for side in rgb.shape[:2]]
     rgb = np.pad(rgb, [*missing, (0, 0)], "edge")
     gradients = gradient_percentiles(rgb[..., ::-1])
