@@ -4,7 +4,6 @@ The rivals have the same encoder and options. Two are told the mean VMAF that th
 so that their bits compare with its bits; the third searches for the VMAF that it was to reach.
 """
 
-import logging
 import os
 from collections.abc import Sequence
 from itertools import pairwise
@@ -27,7 +26,6 @@ from common.video.quality import score_video
 from common.video.scenes import Scene, find_scenes
 from tools.samples import cut_clips, make_clips
 
-_log = logging.getLogger(__name__)
 _HEIGHT = 360  # of the clips
 _FINEST, _COARSEST = 10, 46  # where a search begins, as ab-av1's
 _SAMPLE_SECONDS, _SECONDS_PER_SAMPLE = 20, 720  # ab-av1's
@@ -54,7 +52,7 @@ def measure_deliveries(
         for clip in Progress(clips, "clips", unit="clip"):
             rows += compare_deliveries(predictor, clip)
             # This takes minutes, so what is known so far is of interest.
-            _log.info("%s", pd.DataFrame(rows[-4:]).to_string(index=False, header=False))
+            print(pd.DataFrame(rows[-4:]).to_string(index=False, header=False), flush=True)
     table = pd.DataFrame(rows)
     whole = table.groupby("way", sort=False).agg(
         MB=("MB", "sum"), VMAF=("VMAF", "mean"), worst=("worst", "min"), seconds=("seconds", "sum")
