@@ -162,15 +162,15 @@ def measure_decisions(predictor: Predictor, pictures: Sequence[Path], count: int
 def measure_views(predictor: Predictor, pictures: Sequence[Path], count: int) -> pd.DataFrame:
     """Measure mean errors over the three levels for each of `VIEWS`.
 
-    It uses up to `count` pictures of at least 1000x500 pixels. The true level is the lowest QP at
-    which the whole picture, at its own size, falls below the thresholds.
+    It uses up to `count` pictures of at least 1000x500 pixels. The true level is the QP at which
+    the whole picture, at its own size, falls below the thresholds, interpolated.
     """
-    true: list[list[int]] = []
+    true: list[list[float]] = []
     levels: dict[str, list[np.ndarray]] = {name: [] for name in VIEWS}
     for path in Progress(find_large(pictures, 1000, 500)[:count], "views", unit="picture"):
         rgb = read_rgb(path)
         rgb = rgb[: rgb.shape[0] // 2 * 2, : rgb.shape[1] // 2 * 2]
-        true.append([level.qp for level in find_levels(rgb)])
+        true.append([level.exact for level in find_levels(rgb)])
         for name in VIEWS:
             levels[name].append(predictor.levels(rgb, name))
     rows = []
