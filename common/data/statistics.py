@@ -223,7 +223,7 @@ def _simulate(
     kept = np.clip(coded * np.sign(values), 0, np.abs(values))
     fractions += [_pool(kept[band]) / (_pool(values[band]) + 1e-3) for band in _BANDS]
     lost = np.clip(1 - np.array(fractions), 0.003, None)
-    rate = np.count_nonzero(indices[1:]) / indices[1:].size
+    rate = (indices[1:] > 0).mean()
     bits = np.log2(1 + indices).sum(axis=0).mean()
     error = np.square(values - coded).mean()
     return np.log([*lost, rate + 0.01, bits + 0.01, error + 0.01])
