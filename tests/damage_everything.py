@@ -379,7 +379,8 @@ def _watch(child: subprocess.Popen, peak: list[float]) -> None:
         process = psutil.Process(child.pid)
         while child.poll() is None:
             family = [process, *process.children(recursive=True)]
-            peak[0] = max(peak[0], sum(each.memory_info().rss for each in family))
+            # Not the resident size: a process that is just being started shares its parent's.
+            peak[0] = max(peak[0], sum(each.memory_full_info().pss for each in family))
             if peak[0] > MEMORY:
                 for each in reversed(family):
                     each.kill()

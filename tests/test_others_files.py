@@ -210,7 +210,7 @@ def test_benchmark_asks_before_it_measures(main, tmp_path):
 def test_a_full_disk_is_told_as_such_by_export(main, small_disk):
     disk = small_disk("1m")
     for name in ("folder", "model.tflite"):
-        code, (line,) = main("export", DEFAULT, disk / name)
+        code, (_, line) = main("export", DEFAULT, disk / name)  # after what is left out
         assert code == 1
         assert line.endswith(f"error: {disk / name}: No space left on device")
         assert list(disk.iterdir()) == []

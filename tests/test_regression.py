@@ -170,10 +170,12 @@ def root(tmp_path_factory):
 
 def test_refine_fits_on_train_and_weighs_on_valid(in_process, weights, root, tmp_path):
     """The untrained head errs by far more than the regression, so this gets all of the weight."""
+    weights.with_suffix(".entropy.npz").write_bytes(b"an entropy model")
     given = ("--jnd_value", "JND1", "--data_dir", root, "--model_weights_path", weights)
     done = in_process("LAT", "refine", *given, "--out", tmp_path / "refined.h5")
     assert done.returncode == 0, done.stderr
     assert "the regression counts 1.00, the model 0.00" in done.stdout
+    assert (tmp_path / "refined.entropy.npz").read_bytes() == b"an entropy model"
     regression = read_weight_file(tmp_path / "refined.h5").regression
     assert len(regression.points) == 30  # valid's eight pictures are among train's here
     value = np.full((1, COUNT), np.sin(11), np.float32)

@@ -1,13 +1,12 @@
 """The command compact: make a weight file smaller."""
 
 import argparse
-from pathlib import Path
 
-from ..base.constants import ENTROPY_SUFFIX, LEVELS
 from ..base.errors import say
 from ..base.files import check_writable
 from ..base.program import program
 from ..base.temporary import lock
+from ..models.weight_paths import find_entropy_files, name_copy
 from .options import add_options, path
 
 
@@ -31,9 +30,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> None:
     """Compact a weight file, and copy its entropy models."""
     source, target, overwrite = options.weights, options.out, options.overwrite
-    entropy_files = _find_entropy_files(source)
+    entropy_files = find_entropy_files(source)
     inputs = [source, *entropy_files]
-    for written in [target, *(_copy_path(file, source, target) for file in entropy_files)]:
+    for written in [target, *(name_copy(file, source, target) for file in entropy_files)]:
         check_writable(written, overwrite=overwrite, inputs=inputs)
     from ..models.compact import compact
 
@@ -45,14 +44,3 @@ def run(options: argparse.Namespace) -> None:
             adapt_entropy_models(source, target, overwrite)
     before, after = (path.stat().st_size / 1e6 for path in (source, target))
     say(f"{target}: {after:.1f} MB, was {before:.1f} MB")
-
-
-def _find_entropy_files(weights: Path) -> list[Path]:
-    """Find the entropy models next to a weight file, whichever model it belongs to."""
-    targets = ("", *(f".{level}" for level in LEVELS))
-    paths = [weights.with_suffix(f"{target}{ENTROPY_SUFFIX}") for target in targets]
-    return [path for path in paths if path.exists()]
-
-
-def _copy_path(file: Path, source: Path, target: Path) -> Path:
-    return target.with_name(target.stem + file.name.removeprefix(source.stem))

@@ -3,10 +3,11 @@
 import argparse
 
 from ..base.errors import say
-from ..base.files import check_writable
+from ..base.files import atomic_write, check_writable
 from ..base.program import program
 from ..base.temporary import lock
 from ..models.descriptions import Description
+from ..models.weight_paths import find_entropy_files, name_copy
 from .model_options import describe_levels, find_model_weights, load_predictor
 from .options import add_options, path
 
@@ -33,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
         "runtime no_model_cache",
         jnd_value={"required": True},
         model_weights_path={"required": True},
-        overwrite={"help": "replace FILE"},
+        overwrite={"help": "replace FILE and its entropy models"},
     )
     help_text = "the weight file to write"
     command.add_argument("--out", type=path, required=True, metavar="FILE", help=help_text)
@@ -41,14 +42,22 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write a copy of a weight file with a regression, and print the errors on valid."""
+    """Write a copy of a weight file with a regression, and print the errors on valid.
+
+    The entropy models next to it are copied, too; the copy's backbones are the same.
+    """
     from ..training import regression
 
     weights = find_model_weights(options)
-    check_writable(options.out, overwrite=options.overwrite, inputs=[weights])
+    copies = {file: name_copy(file, weights, options.out) for file in find_entropy_files(weights)}
+    for written in (options.out, *copies.values()):
+        check_writable(written, overwrite=options.overwrite, inputs=[weights, *copies])
     with lock(options.out):
         predictor = load_predictor(options, weights)
         refined = regression.refine(predictor, options.data_dir, options.out, options.overwrite)
+        for file, copy in copies.items():
+            with atomic_write(copy, overwrite=options.overwrite) as temporary:
+                temporary.write_bytes(file.read_bytes())
     for title, errors in refined.errors.items():
         numbers = " ".join(f"{error:.2f}" for error in errors)
         say(f"mean error on valid, {title}: {numbers}")

@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-from ..base.constants import ENTROPY_SUFFIX
+from ..base.constants import ENTROPY_SUFFIX, LEVELS
 from ..base.errors import UserError
 from ..base.files import check_regular
 
@@ -26,6 +26,18 @@ def find_weights(path: Path, names: list[str]) -> Path:
             return path / name
     looked_for = f"no {' or '.join(names)} in it" if path.is_dir() else "no such folder or file"
     raise UserError(f"{path}: {looked_for}; {PUBLISHED}, or train your own: train --help")
+
+
+def find_entropy_files(weights: Path) -> list[Path]:
+    """Find the entropy models next to a weight file, whichever model it belongs to."""
+    targets = ("", *(f".{level}" for level in LEVELS))
+    paths = [weights.with_suffix(f"{target}{ENTROPY_SUFFIX}") for target in targets]
+    return [path for path in paths if path.exists()]
+
+
+def name_copy(entropy_model: Path, weights: Path, copy: Path) -> Path:
+    """Name the copy of an entropy model next to `weights` that belongs next to their `copy`."""
+    return copy.with_name(copy.stem + entropy_model.name.removeprefix(weights.stem))
 
 
 def entropy_file(weights_file: Path, target: str | None = None) -> Path:
