@@ -44,6 +44,7 @@ def place(tmp_path_factory):
         ((*PHOTOS, "--split", "nan/50/50"), 2, "'nan/50/50' is not three percentages"),
         ((*PHOTOS, "--split", "inf/-inf/100"), 2, "is not three percentages"),
         ((*PHOTOS, "--vmaf", "nan,90,80"), 2, "is not three falling values"),
+        ((*PHOTOS, "--widths", "640,16"), 2, "has a width below 32 pixels"),
         ((*PHOTOS, "--seed", "-1"), 2, "-1 is less than 0"),
         ((*PHOTOS, "--seed", str(2**40)), 2, "is above 4294967295"),
         ((*PHOTOS, "--out", "file"), 1, "file: exists and was not made by common.prepare"),

@@ -135,6 +135,22 @@ def test_predict_averages_it_with_the_head(weights, tmp_path, runtime):
             assert prediction.notes == []
 
 
+def test_a_regression_of_other_statistics_or_levels_is_told(weights, tmp_path):
+    """As of another version of the program, or of a model of three levels."""
+    short = np.zeros(COUNT - 1, np.float32)
+    of_others = {"mean": short, "scale": short + 1, "points": short[np.newaxis]}
+    of_three = {
+        "offset": np.zeros(3, np.float32),
+        "coefficients": np.zeros((1, 3), np.float32),
+    }
+    path = tmp_path / "LATJND1.h5"
+    for wrong in (of_others, of_three):
+        other = dataclasses.replace(constant(30, 0.5), **wrong)
+        add_regression(weights, path, other, overwrite=True)
+        with pytest.raises(UserError, match="refine the model again"):
+            Predictor("LAT", path, "JND1", model_cache=False)
+
+
 def test_a_picture_unlike_all_others_is_told(weights, tmp_path):
     path = tmp_path / "LATJND1.h5"
     add_regression(weights, path, constant(30, 0.5, familiar=2.0), overwrite=False)

@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.base.constants import LEVELS
+from common.base.constants import LEVELS, SPLITS
 from common.base.parallel import parallel_map
-from common.data.frames import read_frame
-from common.data.gradients import gradient_percentiles
 from common.data.pictures import read_rgb
 from common.data.split import Split, read_split
 from common.data.statistics import read_statistics
 from common.evaluation.cache import cache_file, fetch
 from common.evaluation.metrics import bootstrap_interval
+from common.evaluation.report.baselines import measure_gradients
 from common.inference.predictor import Predictor
 from common.inference.records import Failure
+from common.models.regression import Regression
 from common.training.regression import fit_regression
 from common.video import h264, quality
 from tools.baselines import fit_gradients, fit_trial_encode
@@ -38,7 +38,7 @@ DRAWS = 5  # random choices averaged at each point
 
 def main(root: Path, weights: Path, cache: Path, earlier: Path | None = None) -> None:
     """Print all tables as Markdown, and write the levels of each held-out picture to a table."""
-    train, valid, test = (read_split(root, name, levels_needed=True) for name in _SPLITS)
+    train, valid, test = (read_split(root, name, levels_needed=True) for name in SPLITS)
     levels = predict_held_out([train, valid], test, weights, cache)
     if earlier:
         levels["the earlier default model"] = predict_alone(earlier, test)[0]
@@ -61,9 +61,6 @@ def main(root: Path, weights: Path, cache: Path, earlier: Path | None = None) ->
     worst = table.assign(error=misses).nlargest(WORST, "error")
     print(worst.to_markdown(index=False, floatfmt=".1f"))
     print_learning_curve([train, valid], test, whole)
-
-
-_SPLITS = ("train", "valid", "test")
 
 
 def find_collection(content: str) -> str:
@@ -89,9 +86,10 @@ def predict_held_out(
     true = np.concatenate([split.known_levels for split in fitted])
     contents = np.concatenate([split.contents for split in fitted])
     images = [image for split in fitted for image in split.images]
-    gradients = measure_gradients(images, cache), measure_gradients(test.images, cache)
-    for title, predict in fit_gradients(gradients[0], true, contents).items():
-        levels[f"baseline: {title} on gradient percentiles"] = predict(gradients[1])
+    gradients = np.concatenate([measure_gradients(split, cache) for split in fitted])
+    of_test = measure_gradients(test, cache)
+    for title, predict in fit_gradients(gradients, true, contents).items():
+        levels[f"baseline: {title} on gradient percentiles"] = predict(of_test)
     trials = measure_trials(images, cache), measure_trials(test.images, cache)
     predict = fit_trial_encode(trials[0], true, contents)
     levels[f"baseline: one trial encode at QP {TRIAL} and its VMAF"] = predict(trials[1])
@@ -99,7 +97,7 @@ def predict_held_out(
     return levels
 
 
-def predict_alone(weights: Path, split: Split):
+def predict_alone(weights: Path, split: Split) -> tuple[np.ndarray, Regression | None]:
     """Predict a split's levels [pictures, 3] with a model's head alone; also return its regression.
 
     The view is that of `predict`, the centre.
@@ -112,16 +110,6 @@ def predict_alone(weights: Path, split: Split):
             raise prediction.error
         levels.append([*prediction.levels.values()])
     return np.array(levels, np.float32), regression
-
-
-def measure_gradients(images: list[Path], cache: Path) -> np.ndarray:
-    """Measure `gradient_percentiles` [images, 44] of the pictures stretched to 640x352."""
-
-    def compute(image: Path) -> np.ndarray:
-        file = cache_file(cache, "gradients", image)
-        return fetch(file, ["percentiles"], lambda: [gradient_percentiles(read_frame(image))])[0]
-
-    return np.array(parallel_map(compute, images, "gradients"))
 
 
 def measure_trials(images: list[Path], cache: Path) -> np.ndarray:

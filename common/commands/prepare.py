@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..datasets.contents import Dataset
 
 CROP, WHOLE = "crop", "whole"
+LEAST_WIDTH = 32  # in pixels, of a labelled picture
 Add = Callable[..., Any]  # a parser's `add_argument`
 
 
@@ -152,7 +153,7 @@ def _add_photos(add: Add) -> None:
     number += "stretched, the centre, random crops"
     add("--crops", type=positive, default=1, metavar="N", help=number)
     sizes = "with --labels_of whole, the widths at which a picture is labelled, if it has them"
-    add("--widths", type=_whole_numbers, default="640,1280", metavar="PIXELS", help=sizes)
+    add("--widths", type=_widths, default="640,1280", metavar="PIXELS", help=sizes)
     whole = "with --labels_of whole, label with whole QPs or qualities, not interpolated ones"
     add("--whole_qp", action="store_true", help=whole)
     narrow = f"minimum width of a crop; crops narrower than {WIDTH} are enlarged, which blurs them"
@@ -216,6 +217,13 @@ def _whole_numbers(text: str) -> list[int]:
     if not re.fullmatch(r"\d+(,\d+)*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not whole numbers such as 0,30,60")
     return sorted({int(number) for number in text.split(",")})
+
+
+def _widths(text: str) -> list[int]:
+    if min(widths := _whole_numbers(text)) < LEAST_WIDTH:
+        message = f"{text!r} has a width below {LEAST_WIDTH} pixels, too small for VMAF"
+        raise argparse.ArgumentTypeError(message)
+    return widths
 
 
 def _natural(text: str) -> int:

@@ -12,8 +12,9 @@ from ..base.files import find_bundled
 from ..codec.bitstream import is_bitstream, read_bitstream
 from ..data.frames import fit, to_bgr
 from ..data.pictures import Picture, read_picture
-from ..data.statistics import measure_statistics
+from ..data.statistics import COUNT, COUNTS, measure_statistics
 from ..models.descriptions import MODELS, Description
+from ..models.regression import Regression
 from ..models.weight_paths import find_weights
 from .cache import default_folder
 from .pipeline import Shown, predict_ahead
@@ -78,6 +79,8 @@ class Predictor:
         cache = default_folder() if model_cache else None
         self._runtime = load_runtime(self.choice, self.description, self.weights, cache)
         self.labels, self.regression = self._runtime.labels, self._runtime.regression
+        if self.regression:
+            self._check_regression(self.regression)
         self._folders = [*([entropy_models] if entropy_models else []), self.weights.parent]
         self.arguments = (
             model,
@@ -231,6 +234,16 @@ class Predictor:
         return self._check_finite(
             np.concatenate([self._runtime.levels(batch) for batch in batches])
         )
+
+    def _check_regression(self, regression: Regression) -> None:
+        """Raise a UserError unless the regression fits the statistics and levels of this model."""
+        statistics = COUNTS.get(self.labels.codec, COUNT)
+        expected = ((statistics,), (len(self.names),))
+        if (regression.mean.shape, regression.offset.shape) != expected:
+            raise UserError(
+                f"{self.weights}: its regression is of another model or version of this program; "
+                "refine the model again"
+            )
 
     def _check_finite(self, levels: np.ndarray) -> np.ndarray:
         if not np.isfinite(levels).all():

@@ -60,7 +60,7 @@ def predict_baselines(train: Split | None, test: Split, cache: Path) -> Baseline
     squares = FunctionTransformer(lambda values: np.hstack([values, values**2]))
     cubic = PolynomialFeatures(3, include_bias=False)
     for title, measure, expand in (
-        ("baseline: gradients", _gradients, squares),
+        ("baseline: gradients", measure_gradients, squares),
         (f"baseline: one encode at {trial}, its {names}", measure_trial, cubic),
     ):
         model = GridSearchCV(
@@ -76,7 +76,7 @@ def predict_baselines(train: Split | None, test: Split, cache: Path) -> Baseline
     return baselines
 
 
-def _gradients(split: Split, cache: Path) -> np.ndarray:
+def measure_gradients(split: Split, cache: Path) -> np.ndarray:
     """Compute `gradient_percentiles` [images, 44], or take them from the cache."""
 
     def compute(image: Path) -> np.ndarray:
