@@ -10,16 +10,18 @@ from PIL import Image
 from common.base.constants import QP, QUALITY
 from common.base.errors import UserError
 from common.data.manifest import read_labels, read_manifest
-from common.data.split import read_split
-from common.data.statistics import (
-    COUNTS,
+from common.data.simulated_coding import (
     PER_CHROMA,
     PER_QP,
     QUALITIES,
     measure_clipping,
+    simulate_jpeg,
+)
+from common.data.split import read_split
+from common.data.statistics import (
+    COUNTS,
     measure_statistics,
     read_statistics,
-    simulate_jpeg,
 )
 from common.datasets.jpeg_labels import find_jpeg_levels
 from common.video import jpeg

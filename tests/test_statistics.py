@@ -6,15 +6,17 @@ import scipy.fft
 from PIL import Image
 
 from common.base.errors import UserError
+from common.data.simulated_coding import (
+    PER_QP,
+    QPS,
+    simulate_coding,
+)
 from common.data.split import Split
 from common.data.statistics import (
     COUNT,
-    PER_QP,
-    QPS,
     STATISTICS,
     measure_statistics,
     read_statistics,
-    simulate_coding,
     write_statistics,
 )
 from tests.synthetic import picture

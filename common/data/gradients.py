@@ -22,10 +22,23 @@ def gradient_percentiles(frame: np.ndarray) -> np.ndarray:
     numbers = []
     for factor in REDUCTIONS:
         y = np.asarray(luma.reduce(factor), np.float32)
-        gradient = np.hypot(np.diff(y, axis=0)[:, :-1], np.diff(y, axis=1)[:-1])
-        around = y[:-2, 1:-1] + y[2:, 1:-1] + y[1:-1, :-2] + y[1:-1, 2:]
-        for magnitude in (gradient, np.abs(4 * y[1:-1, 1:-1] - around)):
-            rows = magnitude[:: -(-magnitude.size // _MOST_PIXELS)]
-            numbers += [*np.log(np.percentile(rows, PERCENTILES) + 0.5)]
-    y = np.asarray(luma, np.float64)
-    return np.array([*numbers, y.mean(), y.std()])
+        for measure, border in ((_gradient, 1), (_laplacian, 2)):
+            height, width = (side - border for side in y.shape)
+            rows = np.arange(0, height, -(-height * width // _MOST_PIXELS))
+            numbers += [*np.log(np.percentile(measure(y, rows), PERCENTILES) + 0.5)]
+    counts, levels = luma.histogram(), np.arange(256)
+    mean = np.average(levels, weights=counts)
+    return np.array([*numbers, mean, np.average((levels - mean) ** 2, weights=counts) ** 0.5])
+
+
+def _gradient(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Compute the gradient's length in some rows of a plane [height, width]."""
+    above = y[rows]
+    return np.hypot((y[rows + 1] - above)[:, :-1], np.diff(above, axis=1))
+
+
+def _laplacian(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Compute the Laplacian's magnitude in some rows of a plane [height, width], less the first."""
+    above, middle, below = y[rows], y[rows + 1], y[rows + 2]
+    around = above[:, 1:-1] + below[:, 1:-1] + middle[:, :-2] + middle[:, 2:]
+    return np.abs(4 * middle[:, 1:-1] - around)
