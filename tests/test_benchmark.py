@@ -15,6 +15,8 @@ from PIL import Image
 
 from common.base.errors import UserError
 from common.evaluation.speed import run_in_own_process
+from common.video.probe import probe
+from common.video.scenes import find_scenes
 from tests.processes import REPO
 from tests.synthetic import picture
 
@@ -118,7 +120,8 @@ def test_pictures_that_are_too_small_are_reported(tmp_path, measure):
     from tools.deliveries import measure_deliveries
     from tools.measuring import MEASURES
 
-    measures = {**MEASURES, "deliver": partial(measure_deliveries, videos=None)}
+    of_clips = {"videos": None, "height": 360, "seconds": 5}
+    measures = {**MEASURES, "deliver": partial(measure_deliveries, **of_clips)}
     for number in range(3):
         Image.fromarray(picture(number, 96, 160)).save(tmp_path / f"{number}.png")
     pictures = sorted(tmp_path.iterdir())
@@ -127,6 +130,18 @@ def test_pictures_that_are_too_small_are_reported(tmp_path, measure):
     pictures[1].write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"1\.png: cannot be read as an image"):
         measures[measure](None, pictures, 2)
+
+
+def test_a_clip_pans_over_a_picture_in_each_five_seconds(tmp_path):
+    from tools.samples import make_clips
+
+    pictures = [tmp_path / f"{number}.png" for number in range(3)]
+    for grey, path in zip((60, 120, 180), pictures):
+        Image.new("RGB", (1500, 720), (grey, grey, grey)).save(path)
+    (short,) = make_clips(pictures, tmp_path, 2, height=36)
+    assert [each.end for each in find_scenes(probe(short))] == [62, 124]
+    (long,) = make_clips(pictures, tmp_path, 2, height=36, seconds=15)
+    assert [each.end for each in find_scenes(probe(long))] == [125, 250, 375]
 
 
 def test_contents_that_name_no_picture_are_told(tmp_path):

@@ -109,7 +109,7 @@ def test_the_figures_are_those_of_a_count_by_hand(root, tmp_path, capsys):
             assert ratio == pytest.approx(np.mean(expected) / spread, abs=0.006)
     assert "Collection kodim" not in printed  # a single photograph
     rising = all(a < b < c for a, b, c in both)
-    assert f"JND1 < JND2 < JND3 on all pictures: {rising}" in printed
+    assert f"JND1, JND2, JND3 from finer to coarser on all pictures: {rising}" in printed
 
     table = pd.read_csv(tmp_path / "held_out.csv")
     assert table.content.tolist() == CONTENTS["test"]

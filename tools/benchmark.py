@@ -10,6 +10,7 @@ from common.base.temporary import lock
 from common.commands.main import log_to_stderr
 from common.commands.options import Parser, add_options, bundled_path, path, positive
 from common.models.descriptions import MODELS
+from tools.samples import CLIP_SECONDS
 
 PROGRAM = "python3 -m tools.benchmark"
 _TABLE = re.compile(b"command,model,frames,")  # the start of a saved table
@@ -50,7 +51,7 @@ MEASUREMENTS = {
         "bits and CPU seconds of encodes, compared with one QP or CRF for the whole",
         "The default encode, and with the same encoder: one constant QP and one CRF of equal mean\n"
         "VMAF, found by bisection; and one CRF found by encodes of samples, as ab-av1 does. Clips\n"
-        "are pans over two pictures each, and the first 5 s of videos, at 640x360.",
+        "are pans over pictures, and the first 5 s of videos.",
     ),
 }
 
@@ -124,6 +125,9 @@ def _add_measurement(commands: argparse._SubParsersAction, name: str) -> None:
     add("--count", type=positive, default=8, metavar="N", help="number of pictures or clips")
     if name == "deliver":
         add("--videos", type=path, metavar="DIR", help="folder of videos, to use in addition")
+        add("--height", type=positive, default=360, metavar="N", help="of the clips, in 16:9")
+        pans = "of each clip of pans over pictures: one in 5 s, at least two"
+        add("--seconds", type=positive, default=CLIP_SECONDS, metavar="N", help=pans)
     weights = {"default": bundled_path("weights"), "help": "weight file of MJ-LAT, or its folder"}
     add_options(command, "model_weights_path precision", model_weights_path=weights)
 
@@ -139,8 +143,14 @@ def _measure(options: argparse.Namespace) -> None:
     pictures = find_pictures(options.images, options.contents)
     predictor = Predictor("MJLAT", options.model_weights_path, precision=options.precision)
     if options.command == "deliver":
-        videos = options.videos
-        rows = deliveries.measure_deliveries(predictor, pictures, options.count, videos)
+        rows = deliveries.measure_deliveries(
+            predictor,
+            pictures,
+            options.count,
+            options.videos,
+            options.height,
+            options.seconds,
+        )
     else:
         rows = measuring.MEASURES[options.command](predictor, pictures, options.count)
     truth = "true levels are where VMAF falls below the thresholds, not viewers' answers"

@@ -2,8 +2,8 @@
 
     python3 -m tools.card ROOT WEIGHTS CACHE [EARLIER]
 
-ROOT holds whole pictures at their own size: the root own/ of weights/make.sh. Contents are named
-after their collections. EARLIER is another weight file, for comparison.
+ROOT holds whole pictures at their own size: own/ or jpeg/own/ of weights/make.sh. Contents are
+named after their collections. EARLIER is another weight file, for comparison.
 """
 
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.base.constants import LEVELS, SPLITS
+from common.base.constants import LEVELS, QP, QUALITY, SCALES, SPLITS
 from common.base.parallel import parallel_map
 from common.data.pictures import read_rgb
 from common.data.split import Split, read_split
@@ -25,12 +25,12 @@ from common.inference.predictor import Predictor
 from common.inference.records import Failure
 from common.models.regression import Regression
 from common.training.regression import fit_regression
-from common.video import h264, quality
+from common.video import h264, jpeg, quality
 from tools.baselines import fit_gradients, fit_trial_encode
 
 MODEL, HEAD, REGRESSION = "MJ-LAT, as `predict` answers", "its head alone", "its regression alone"
 CONSTANT = "baseline: always train's median"
-TRIAL = 27  # QP of the one trial encode
+TRIALS = {QP: 27, QUALITY: 30}  # QP or quality of the one trial encode
 WORST = 5
 CONTENTS, COLLECTIONS = (125, 250, 500), (3, 6, 12)  # points of the learning curve
 DRAWS = 5  # random choices averaged at each point
@@ -51,12 +51,14 @@ def main(root: Path, weights: Path, cache: Path, earlier: Path | None = None) ->
     for name in names[sizes > 1]:
         mark = "" if name in known else " (held out whole)"
         print_errors(f"Collection {name}{mark}", test, levels, collections == name)
-    rising = bool((np.diff(levels[MODEL], axis=1) > 0).all())
-    print(f"\nJND1 < JND2 < JND3 on all pictures: {rising}\n")
+    scale = SCALES[test.codec_name]
+    ordered = bool((np.diff(levels[MODEL], axis=1) * (scale[-1] - scale[0]) > 0).all())
+    print(f"\nJND1, JND2, JND3 from finer to coarser on all pictures: {ordered}\n")
     table = pd.DataFrame(test.known_levels, columns=[f"{level}_label" for level in LEVELS])
     table = table.join(pd.DataFrame(levels[MODEL], columns=LEVELS))
     table.insert(0, "content", test.contents)
-    table.to_csv(weights.with_name("held_out.csv"), index=False, float_format="%.2f")
+    name = f"held_out{weights.stem.removeprefix('MJLAT')}.csv"
+    table.to_csv(weights.with_name(name), index=False, float_format="%.2f")
     misses = np.abs(levels[MODEL] - test.known_levels).mean(axis=1)
     worst = table.assign(error=misses).nlargest(WORST, "error")
     print(worst.to_markdown(index=False, floatfmt=".1f"))
@@ -90,9 +92,11 @@ def predict_held_out(
     of_test = measure_gradients(test, cache)
     for title, predict in fit_gradients(gradients, true, contents).items():
         levels[f"baseline: {title} on gradient percentiles"] = predict(of_test)
-    trials = measure_trials(images, cache), measure_trials(test.images, cache)
+    codec = test.codec_name
+    trials = [measure_trials(each, codec, cache) for each in (images, test.images)]
     predict = fit_trial_encode(trials[0], true, contents)
-    levels[f"baseline: one trial encode at QP {TRIAL} and its VMAF"] = predict(trials[1])
+    setting = f"{'QP' if codec == QP else 'quality'} {TRIALS[codec]}"
+    levels[f"baseline: one trial encode at {setting} and its VMAF"] = predict(trials[1])
     levels[CONSTANT] = np.tile(np.median(true, axis=0), (len(test.images), 1))
     return levels
 
@@ -112,15 +116,20 @@ def predict_alone(weights: Path, split: Split) -> tuple[np.ndarray, Regression |
     return np.array(levels, np.float32), regression
 
 
-def measure_trials(images: list[Path], cache: Path) -> np.ndarray:
+def measure_trials(images: list[Path], codec: str, cache: Path) -> np.ndarray:
     """Measure the VMAF [images, 1] of one encode of each picture at its own size."""
+    setting, what = TRIALS[codec], "trial" if codec == QP else "trial-jpeg"
 
     def encode(image: Path) -> list[np.ndarray]:
         rgb = read_rgb(image)
-        return [np.array(quality.score_streams([rgb], h264.encode_each([rgb], [[TRIAL]]))[0])]
+        if codec == QP:
+            scores = quality.score_streams([rgb], h264.encode_each([rgb], [[setting]]))[0]
+        else:
+            scores = quality.score_frames(rgb, [jpeg.decode(jpeg.encode(rgb, setting))])
+        return [np.array(scores)]
 
     def compute(image: Path) -> np.ndarray:
-        file = cache_file(cache, "trial", image, TRIAL, quality.versions())
+        file = cache_file(cache, what, image, setting, quality.versions())
         return fetch(file, ["vmaf"], lambda: encode(image))[0]
 
     return np.array(parallel_map(compute, images, "trial encodes"))

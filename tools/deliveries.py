@@ -1,7 +1,8 @@
 """Bits and CPU seconds of whole encodes: this project's, and what else users do.
 
 The rivals have the same encoder and options. Two are told the mean VMAF that this project reached,
-so that their bits compare with its bits; the third searches for the VMAF that it was to reach.
+so that their bits compare with its bits; the third searches for the VMAF that it was to reach. The
+seconds of deciding are all but those of one whole encode at one CRF and its measurement.
 """
 
 import os
@@ -26,7 +27,6 @@ from common.video.quality import score_video
 from common.video.scenes import Scene, find_scenes
 from tools.samples import cut_clips, make_clips
 
-_HEIGHT = 360  # of the clips
 _FINEST, _COARSEST = 10, 46  # where a search begins, as ab-av1's
 _SAMPLE_SECONDS, _SECONDS_PER_SAMPLE = 20, 720  # ab-av1's
 _ABOVE = 0.3  # VMAF above the target at which a search by samples ends
@@ -42,12 +42,17 @@ class Encode(NamedTuple):
 
 
 def measure_deliveries(
-    predictor: Predictor, pictures: Sequence[Path], count: int, videos: Path | None
+    predictor: Predictor,
+    pictures: Sequence[Path],
+    count: int,
+    videos: Path | None,
+    height: int,
+    seconds: int,
 ) -> pd.DataFrame:
     """Compare deliveries of up to `count` pans over pictures and of the videos in a folder."""
     with temporary_folder() as folder:
-        clips = [*make_clips(pictures, folder, count, _HEIGHT)]
-        clips += [] if videos is None else cut_clips(videos, folder, _HEIGHT * 16 // 9)
+        clips = [*make_clips(pictures, folder, count, height, seconds)]
+        clips += [] if videos is None else cut_clips(videos, folder, height * 16 // 9)
         rows = []
         for clip in Progress(clips, "clips", unit="clip"):
             rows += compare_deliveries(predictor, clip)
@@ -55,7 +60,11 @@ def measure_deliveries(
             print(pd.DataFrame(rows[-4:]).to_string(index=False, header=False), flush=True)
     table = pd.DataFrame(rows)
     whole = table.groupby("way", sort=False).agg(
-        MB=("MB", "sum"), VMAF=("VMAF", "mean"), worst=("worst", "min"), seconds=("seconds", "sum")
+        MB=("MB", "sum"),
+        VMAF=("VMAF", "mean"),
+        worst=("worst", "min"),
+        seconds=("seconds", "sum"),
+        deciding=("deciding", "sum"),
     )
     return pd.concat([table, whole.reset_index().assign(clip="all")], ignore_index=True)
 
@@ -76,11 +85,13 @@ def compare_deliveries(predictor: Predictor, clip: Path) -> list[dict]:
             coding = Coding(ENCODERS["x264"], control)
             found = bisect(raw, scenes, coding, ours.vmaf, folder)
             rows.append(_make_row(clip, way, f"{found.quantizer:.1f}", found, before))
-        before = _cpu_seconds()
-        found = search_by_samples(raw, scenes, Coding(ENCODERS["x264"]), THRESHOLDS[0], folder)
-        way = "one CRF, by samples"
-        rows.append(_make_row(clip, way, f"{found.quantizer:g}", found, before))
-    return rows
+        before, coding = _cpu_seconds(), Coding(ENCODERS["x264"])
+        crf = search_by_samples(raw, coding, THRESHOLDS[0], folder)
+        decided = _cpu_seconds()
+        found = encode_whole(raw, scenes, coding, crf, folder)
+        rows.append(_make_row(clip, "one CRF, by samples", f"{crf:g}", found, before))
+        bare = _cpu_seconds() - decided
+    return [{**row, "deciding": row["seconds"] - bare} for row in rows]
 
 
 def _make_row(clip: Path, way: str, used: str, encode: Encode, before: float) -> dict:
@@ -137,10 +148,8 @@ def bisect(
     return Encode(float(quantizer), float(np.exp(size)), float(mean), float(worst))
 
 
-def search_by_samples(
-    raw: RawVideo, scenes: Sequence[Scene], coding: Coding, target: float, folder: Path
-) -> Encode:
-    """Find one CRF as `ab-av1 crf-search` does, and encode the whole video at it.
+def search_by_samples(raw: RawVideo, coding: Coding, target: float, folder: Path) -> float:
+    """Find one CRF for a whole video as `ab-av1 crf-search` does.
 
     Samples of 20 s, one for each 12 min, are encoded and measured at CRFs that are interpolated
     between those known, until their mean VMAF is barely above the target.
@@ -169,8 +178,7 @@ def search_by_samples(
         else:
             part = (known[finer] - target) / (known[finer] - known[coarser])
             crf = coding.fit(finer + part * (coarser - finer))
-    found = max(each for each, vmaf in known.items() if vmaf >= target)
-    return encode_whole(raw, scenes, coding, found, folder)
+    return max(each for each, vmaf in known.items() if vmaf >= target)
 
 
 def _measure_samples(

@@ -1,5 +1,6 @@
 """Test pictures for measurements, and the frames and clips made from them."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -72,32 +73,40 @@ def make_frames(pictures: Sequence[Path], width: int, height: int, count: int) -
 
 
 def make_clips(
-    pictures: Sequence[Path], folder: Path, count: int, height: int = CLIP_HEIGHT
+    pictures: Sequence[Path],
+    folder: Path,
+    count: int,
+    height: int = CLIP_HEIGHT,
+    seconds: int = CLIP_SECONDS,
 ) -> Iterator[Path]:
-    """Make clips of `CLIP_SECONDS` in 16:9: a pan over one picture, a cut, a pan over another.
+    """Make clips in 16:9: pans over pictures, two in `CLIP_SECONDS` or one in each of these.
 
     They are lossless, from the first pictures that are at least `CLIP_LEAST` pixels wide.
 
     Raises:
-        UserError: there are fewer than two such pictures.
+        UserError: there are too few such pictures for a clip.
     """
-    large, width = find_large(pictures, CLIP_LEAST, CLIP_HEIGHT, least=2), height * 16 // 9
-    for number, pair in enumerate(zip(large[::2], large[1::2])):
-        if number == count:
-            return
+    pans = max(seconds // CLIP_SECONDS, 2)
+    large = find_large(pictures, CLIP_LEAST, CLIP_HEIGHT, least=pans)
+    of_each = zip(*(large[first::pans] for first in range(pans)))
+    for number, chosen in enumerate(itertools.islice(of_each, count)):
         clip = folder / f"clip{number}.mkv"
-        inputs = [word for path in pair for word in ("-i", path)]
-        half, frames = CLIP_SECONDS / 2, int(CLIP_SECONDS * _RATE / 2)
-        pans = [
-            f"[{number}]scale=-2:{height * 3 // 2}:flags=lanczos,format=yuv420p,setsar=1,"
-            f"loop={frames - 1}:1,setpts=N/{_RATE}/TB,"
-            f"crop={width}:{height}:(iw-{width})*t/{half}:(ih-{height})/2[{name}]"
-            for number, name in enumerate("ab")
-        ]
-        graph = f"{';'.join(pans)};[a][b]concat=n=2"
+        inputs = [word for path in chosen for word in ("-i", path)]
+        graphs = [_pan(each, height, seconds / pans) for each in range(pans)]
+        graph = f"{';'.join(graphs)};{''.join(f'[{n}]' for n in range(pans))}concat=n={pans}"
         lossless = ("-r", _RATE, "-c:v", "libx264", "-qp", 0, "-preset", "ultrafast")
         run([*inputs, "-filter_complex", graph, *lossless, clip])
         yield clip
+
+
+def _pan(number: int, height: int, seconds: float) -> str:
+    """Make ffmpeg's filters that pan over the input with this number."""
+    width, frames = height * 16 // 9, int(seconds * _RATE)
+    return (
+        f"[{number}:v]scale=-2:{height * 3 // 2}:flags=lanczos,format=yuv420p,setsar=1,"
+        f"loop={frames - 1}:1,setpts=N/{_RATE}/TB,"
+        f"crop={width}:{height}:(iw-{width})*t/{seconds}:(ih-{height})/2[{number}]"
+    )
 
 
 def cut_clips(folder: Path, target: Path, width: int) -> list[Path]:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The default model from photographs, by the project's own commands:
+# The default models from photographs, by the project's own commands:
 #
 #     sh weights/make.sh PHOTOS WORK
 #
@@ -12,17 +12,24 @@ prepare() { run common.prepare photos --images "$photos" --split 100/0/0 --test_
 stage_1() { run common.reconstruct train --data_dir "$work/data" --checkpoint_path "$work/backbones" --csv_log_path "$work/logs" --lambda 0.1 --precision bfloat16 --resume "$@"; }
 
 prepare --out "$work/data"
-prepare --labels_of whole --crops 2 --vary 1 --out "$work/whole"
-prepare --labels_of whole --widths 1920 --keep_size --out "$work/own"
 stage_1 --target Img --epochs 3
 for level in JND1 JND2 JND3; do
     stage_1 --target $level --epochs 1 --init "$work/backbones"
 done
-"${PYTHON:-python3}" MJLAT.py train --data_dir "$work/whole" --checkpoint_path "$work/checkpoints" --csv_log_path "$work/logs" \
-    --JND_Recon_Models_Path "$work/backbones" --recipe robust --epochs 16 --batch_size 32 --learning_rate 1e-3 \
-    --precision bfloat16 --cache_precision float16 --resume
-"${PYTHON:-python3}" MJLAT.py refine --data_dir "$work/whole" --model_weights_path "$work/checkpoints/BestModel.h5" \
-    --out "$work/refined.h5" --overwrite
-rm -f "$work/MJLAT.h5"
-run common.compact "$work/refined.h5" "$work/MJLAT.h5"
-run tools.card "$work/own" "$work/MJLAT.h5" "$work/cache"
+
+# A head and a regression on whole pictures, and their figures. The backbones are those of H.264.
+make_model() {
+    codec=$1 name=$2 folder=$work/$1
+    prepare --codec $codec --labels_of whole --crops 2 --vary 1 --out "$folder/whole"
+    prepare --codec $codec --labels_of whole --widths 1920 --keep_size --out "$folder/own"
+    run MJLAT train --data_dir "$folder/whole" --checkpoint_path "$folder/checkpoints" --csv_log_path "$folder/logs" \
+        --JND_Recon_Models_Path "$work/backbones" --recipe robust --epochs 16 --batch_size 32 --learning_rate 1e-3 \
+        --precision bfloat16 --cache_precision float16 --resume
+    run MJLAT refine --data_dir "$folder/whole" --model_weights_path "$folder/checkpoints/BestModel.h5" \
+        --out "$folder/refined.h5" --overwrite
+    rm -f "$folder/$name.h5"
+    run common.compact "$folder/refined.h5" "$folder/$name.h5"
+    run tools.card "$folder/own" "$folder/$name.h5" "$work/cache"
+}
+make_model h264 MJLAT
+make_model jpeg MJLAT-jpeg
