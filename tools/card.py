@@ -20,13 +20,13 @@ from common.data.split import Split, read_split
 from common.data.statistics import read_statistics
 from common.evaluation.cache import cache_file, fetch
 from common.evaluation.metrics import bootstrap_interval
-from common.evaluation.report.baselines import measure_gradients
+from common.evaluation.report.baselines import CUBIC, fit_ridge, measure_gradients
 from common.inference.predictor import Predictor
 from common.inference.records import Failure
 from common.models.regression import Regression
 from common.training.regression import fit_regression
 from common.video import h264, jpeg, quality
-from tools.baselines import fit_gradients, fit_trial_encode
+from tools.baselines import fit_gradients
 
 MODEL, HEAD, REGRESSION = "MJ-LAT, as `predict` answers", "its head alone", "its regression alone"
 CONSTANT = "baseline: always train's median"
@@ -94,7 +94,7 @@ def predict_held_out(
         levels[f"baseline: {title} on gradient percentiles"] = predict(of_test)
     codec = test.codec_name
     trials = [measure_trials(each, codec, cache) for each in (images, test.images)]
-    predict = fit_trial_encode(trials[0], true, contents)
+    predict = fit_ridge(CUBIC, trials[0], true, contents)
     setting = f"{'QP' if codec == QP else 'quality'} {TRIALS[codec]}"
     levels[f"baseline: one trial encode at {setting} and its VMAF"] = predict(trials[1])
     levels[CONSTANT] = np.tile(np.median(true, axis=0), (len(test.images), 1))

@@ -11,9 +11,10 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
@@ -29,6 +30,10 @@ from ..cache import cache_file, fetch
 from .encodes import measure_encodes
 from .predictions import Predictions
 
+# What ridge regressions on gradients, and on figures of one trial encode, are given.
+SQUARES = FunctionTransformer(lambda values: np.hstack([values, values**2]))
+CUBIC = PolynomialFeatures(3, include_bias=False)
+Predict = Callable[[np.ndarray], np.ndarray]  # from inputs to levels
 FOLDS = 5  # also the least number of contents in train
 TIMED = 4  # number of frames
 
@@ -57,23 +62,38 @@ def predict_baselines(train: Split | None, test: Split, cache: Path) -> Baseline
         trials = measure_encodes(split, trial, cache, f"{split.name}, one trial encode")
         return trials.assign(bits_per_pixel=np.log(trials.bits_per_pixel))[numbers].to_numpy()
 
-    squares = FunctionTransformer(lambda values: np.hstack([values, values**2]))
-    cubic = PolynomialFeatures(3, include_bias=False)
     for title, measure, expand in (
-        ("baseline: gradients", measure_gradients, squares),
-        (f"baseline: one encode at {trial}, its {names}", measure_trial, cubic),
+        ("baseline: gradients", measure_gradients, SQUARES),
+        (f"baseline: one encode at {trial}, its {names}", measure_trial, CUBIC),
     ):
-        model = GridSearchCV(
-            make_pipeline(StandardScaler(), expand, StandardScaler(), Ridge()),
-            {"ridge__alpha": np.logspace(-3, 5, 17)},
-            scoring="neg_mean_absolute_error",
-            cv=GroupKFold(FOLDS),
-        )
-        model.fit(measure(train, cache), train.known_levels, groups=train.contents)
-        predicted = model.predict(measure(test, cache)).T
+        predict = fit_ridge(expand, measure(train, cache), train.known_levels, train.contents)
+        predicted = predict(measure(test, cache)).T
         baselines.predictions.update(zip(((title, level) for level in LEVELS), predicted))
         baselines.cpu_seconds[title] = _time_features(measure, test)
     return baselines
+
+
+def fit_ridge(
+    expand: TransformerMixin, inputs: np.ndarray, levels: np.ndarray, contents: np.ndarray
+) -> Predict:
+    """Fit a ridge regression of levels [pictures, 3] on standardized, expanded inputs."""
+    model = make_pipeline(StandardScaler(), expand, StandardScaler(), Ridge())
+    return search(model, {"ridge__alpha": np.logspace(-3, 5, 17)}, inputs, levels, contents)
+
+
+def search(
+    model: BaseEstimator,
+    grid: dict[str, Any],
+    inputs: np.ndarray,
+    levels: np.ndarray,
+    contents: np.ndarray,
+) -> Predict:
+    """Fit a model with the settings that cross-validation over `contents` chooses from a grid."""
+    # Centred, so that a kernel regression answers the mean far away from all pictures.
+    mean, folds = levels.mean(axis=0), GroupKFold(FOLDS)
+    found = GridSearchCV(model, grid, scoring="neg_mean_absolute_error", cv=folds)
+    found.fit(inputs, levels - mean, groups=contents)
+    return lambda others: found.predict(others) + mean
 
 
 def measure_gradients(split: Split, cache: Path) -> np.ndarray:
