@@ -144,6 +144,21 @@ def test_a_clip_pans_over_a_picture_in_each_five_seconds(tmp_path):
     assert [each.end for each in find_scenes(probe(long))] == [125, 250, 375]
 
 
+def test_relative_bits_of_all_clips_are_a_geometric_mean():
+    from tools.deliveries import summarize
+
+    sizes = {"ours": (50.0, 800.0), "theirs": (100.0, 400.0)}
+    rows = [
+        {"way": way, "kB": size, "bits": size / other, "VMAF": 94.0 + clip, "worst": 90.0 + clip,
+         "seconds": 3.0, "deciding": 1.0}
+        for way, of_way in sizes.items()
+        for clip, (size, other) in enumerate(zip(of_way, sizes["theirs"]))
+    ]  # fmt: skip
+    ours, theirs = summarize(rows).to_dict("records")
+    assert (ours["bits"], theirs["bits"]) == (pytest.approx(1), 1)  # a half and a double
+    assert (ours["kB"], ours["VMAF"], ours["worst"], ours["deciding"]) == (850, 94.5, 90, 2)
+
+
 def test_contents_that_name_no_picture_are_told(tmp_path):
     from tools.samples import find_pictures
 

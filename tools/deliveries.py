@@ -29,6 +29,7 @@ from tools.samples import cut_clips, make_clips
 
 _FINEST, _COARSEST = 10, 46  # where a search begins, as ab-av1's
 _SAMPLE_SECONDS, _SECONDS_PER_SAMPLE = 20, 720  # ab-av1's
+_UNIT = "one constant QP"  # the way in whose size `bits` are given
 _ABOVE = 0.3  # VMAF above the target at which a search by samples ends
 
 
@@ -58,19 +59,21 @@ def measure_deliveries(
             rows += compare_deliveries(predictor, clip)
             # This takes minutes, so what is known so far is of interest.
             print(pd.DataFrame(rows[-4:]).to_string(index=False, header=False), flush=True)
-    table = pd.DataFrame(rows)
-    whole = table.groupby("way", sort=False).agg(
-        MB=("MB", "sum"),
-        VMAF=("VMAF", "mean"),
-        worst=("worst", "min"),
-        seconds=("seconds", "sum"),
-        deciding=("deciding", "sum"),
+    return pd.concat([pd.DataFrame(rows), summarize(rows)], ignore_index=True)
+
+
+def summarize(rows: Sequence[dict]) -> pd.DataFrame:
+    """Summarize all clips by way; their relative bits by the geometric mean."""
+    by_way = pd.DataFrame(rows).groupby("way", sort=False)
+    whole = by_way.agg(
+        {"kB": "sum", "VMAF": "mean", "worst": "min", "seconds": "sum", "deciding": "sum"}
     )
-    return pd.concat([table, whole.reset_index().assign(clip="all")], ignore_index=True)
+    whole["bits"] = by_way["bits"].apply(lambda ratios: np.exp(np.log(ratios).mean()))
+    return whole.reset_index().assign(clip="all")
 
 
 def compare_deliveries(predictor: Predictor, clip: Path) -> list[dict]:
-    """Encode a clip in four ways; return a row each."""
+    """Encode a clip in four ways; return a row each, with bits relative to one constant QP."""
     raw = choose_raw(probe(clip), "x264")
     scenes = find_scenes(raw.video)
     with temporary_folder() as folder:
@@ -80,7 +83,7 @@ def compare_deliveries(predictor: Predictor, clip: Path) -> list[dict]:
         used = "/".join(f"{each.quantizer:g}" for each in done.scenes)
         rows = [_make_row(clip, "each scene at a CRF of its own", used, ours, before)]
         rows[0]["trials"] = "/".join(str(len(each.trials)) for each in done.scenes)
-        for way, control in (("one constant QP", CONSTANT_QP), ("one CRF, by bisection", CRF)):
+        for way, control in ((_UNIT, CONSTANT_QP), ("one CRF, by bisection", CRF)):
             before = _cpu_seconds()
             coding = Coding(ENCODERS["x264"], control)
             found = bisect(raw, scenes, coding, ours.vmaf, folder)
@@ -91,7 +94,8 @@ def compare_deliveries(predictor: Predictor, clip: Path) -> list[dict]:
         found = encode_whole(raw, scenes, coding, crf, folder)
         rows.append(_make_row(clip, "one CRF, by samples", f"{crf:g}", found, before))
         bare = _cpu_seconds() - decided
-    return [{**row, "deciding": row["seconds"] - bare} for row in rows]
+    size = next(row["kB"] for row in rows if row["way"] == _UNIT)
+    return [{**row, "bits": row["kB"] / size, "deciding": row["seconds"] - bare} for row in rows]
 
 
 def _make_row(clip: Path, way: str, used: str, encode: Encode, before: float) -> dict:
@@ -99,7 +103,7 @@ def _make_row(clip: Path, way: str, used: str, encode: Encode, before: float) ->
         "clip": clip.stem,
         "way": way,
         "CRF or QP": used,
-        "MB": encode.bytes / 1e6,
+        "kB": encode.bytes / 1e3,
         "VMAF": encode.vmaf,
         "worst": encode.worst,
         "seconds": _cpu_seconds() - before,
