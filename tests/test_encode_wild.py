@@ -8,12 +8,13 @@ import pytest
 from PIL import Image
 
 from common.base.errors import UserError
-from common.encoding.clips import encode_scenes
+from common.encoding.clips import encode_scenes, read_scenes
 from common.encoding.containers import CONTAINERS, check_container, find_container, join
 from common.encoding.delivery import deliver
 from common.encoding.encoders import CONSTANT_QP, ENCODERS, OF_LEVELS, Coding, find_mastering
 from common.encoding.planning import ScenePlan, is_measurable
 from common.encoding.raw import choose_raw
+from common.video.ffmpeg import open_reader
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes
 from tests.videos import ffmpeg, frames_by_ffmpeg, pixels, plan_scene, streams, times
@@ -247,6 +248,48 @@ def test_more_scenes_than_one_ffmpeg_cuts(tmp_path, monkeypatch):
     before = frames_by_ffmpeg(path, 64, 48).astype(float)
     assert np.abs(before - frames_by_ffmpeg(tmp_path / "out.mkv", 64, 48)).mean() < 3
     assert times(tmp_path / "out.mkv") == pytest.approx(times(path), abs=2e-3)
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "more"),
+    [("yuv420p", ()), ("yuvj420p", ()), ("gray", ()), ("yuv422p10le", ()), ("yuv444p", ()),
+     ("yuv420p", ("-vf", "scale=out_range=pc,setparams=range=pc", "-color_range", "pc")),
+     ("yuv420p", ("-vf", "crop=255:143")), ("gbrp", ()), ("yuva420p", ())],
+    ids=["plain", "yuvj", "grey", "10 bit", "4:4:4", "full range", "odd", "RGB", "alpha"],
+)  # fmt: skip
+@pytest.mark.parametrize("encoder", ["x264", "svtav1"])
+def test_samples_and_windows_of_one_pass(tmp_path, monkeypatch, pixel_format, more, encoder):
+    """They are the frames that ffmpeg makes by command lines of their own."""
+    path = tmp_path / "in.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=320x176:d=1.2", *more, "-pix_fmt", pixel_format,
+           "-c:v", "ffv1", path)  # fmt: skip
+    raw, decodes = choose_raw(probe(path), encoder), []
+
+    def open_counted(words, *given, **options):
+        decodes.extend(each for each in words if each == f"file:{path}")
+        return open_reader(words, *given, **options)
+
+    monkeypatch.setattr("common.video.frames.open_reader", open_counted)
+    height, width = (raw.video.format.height, raw.video.format.width)
+    rgb = frames_by_ffmpeg(path, width, height)
+    scenes = [Scene(0, 20, 0, 0.8), Scene(20, 30, 0.8, 1.2)]
+    # Of 20 frames, the middle 12 are 4 to 15; of 10, all; one sample is in each third.
+    expected = [((3, 10, 16), (4, 16)), ((21, 25, 28), (20, 30))]
+    for (frames, clip), (samples, window) in zip(
+        read_scenes(raw, scenes, tmp_path, 12, 3), expected
+    ):
+        assert np.array_equal(np.stack([*frames]), rgb[[*samples]])
+        graph = f"{raw.graph},trim=start_frame={window[0]}:end_frame={window[1]}"
+        made = ("-map", "0:V:0", "-fps_mode", "passthrough", "-pix_fmt", raw.pixel_format.name,
+                "-c:v", "rawvideo", "-f", "framemd5", "-")  # fmt: skip
+        lines = ffmpeg("-loglevel", "error", "-i", path, "-vf", graph, *made).decode()
+        sums = [each.split(",")[-1].strip() for each in lines.splitlines() if each[0] != "#"]
+        assert pixels(clip) == sums
+    assert len(decodes) == (2 if pixel_format in ("gbrp", "yuva420p") else 1)
+    assert not [*tmp_path.glob("*.nut")]
 
 
 # Promises

@@ -5,8 +5,10 @@ import subprocess
 
 import numpy as np
 
+from common.base.temporary import temporary_folder
+from common.encoding.clips import windows
 from common.encoding.encoders import ENCODERS, Coding
-from common.encoding.planning import ScenePlan, plan_scenes
+from common.encoding.planning import WINDOWS, ScenePlan, needs_trials, plan_scenes
 from common.encoding.raw import RawVideo
 from common.video.ffmpeg import binary
 from common.video.scenes import Scene
@@ -46,7 +48,10 @@ def plan_scene(
 ) -> ScenePlan:
     """Plan one scene, verified by trials."""
     coding = Coding(ENCODERS[encoder], rate_control, "", False, *limits)
-    (plan,) = plan_scenes(raw, [scene], [level], coding, target_vmaf=target)
+    with temporary_folder() as folder:
+        clips = windows(raw, [scene], folder, WINDOWS[rate_control])
+        clip = next(clips) if needs_trials(raw, coding, verify=True) else None
+        (plan,) = plan_scenes(raw, [scene], [(level, clip)], coding, target_vmaf=target)
     return plan
 
 

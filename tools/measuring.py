@@ -19,9 +19,9 @@ from common.base.temporary import temporary_folder
 from common.data.frames import VIEWS
 from common.data.pictures import read_rgb
 from common.datasets.proxy_labels import THRESHOLDS, find_levels, find_lowest_below
-from common.encoding.clips import encode_clip
+from common.encoding.clips import encode_clip, windows
 from common.encoding.encoders import OF_LEVELS
-from common.encoding.planning import ScenePlan, plan_scenes
+from common.encoding.planning import WINDOWS, ScenePlan, plan_scenes
 from common.encoding.raw import choose_raw
 from common.inference.predictor import Predictor
 from common.inference.records import ScenePrediction
@@ -133,7 +133,9 @@ def _plan(clip: Path, predictions: list[ScenePrediction]) -> list[ScenePlan]:
     levels = [each.levels["JND1"] for each in predictions]
     raw = choose_raw(probe(clip), "x264")
     scenes = [each.scene for each in predictions]
-    return plan_scenes(raw, scenes, levels, OF_LEVELS, target_vmaf=THRESHOLDS[0])
+    with temporary_folder() as folder:
+        rows = zip(levels, windows(raw, scenes, folder, WINDOWS[OF_LEVELS.rate_control]))
+        return plan_scenes(raw, scenes, rows, OF_LEVELS, target_vmaf=THRESHOLDS[0])
 
 
 def _summarise(rows: list[tuple[str, float, float]], title: str) -> pd.DataFrame:

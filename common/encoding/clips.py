@@ -5,9 +5,12 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from itertools import accumulate, chain, repeat
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from itertools import accumulate, chain, islice, repeat
 from pathlib import Path
+
+import numpy as np
 
 from ..base.errors import UserError
 from ..video.ffmpeg import (
@@ -18,7 +21,14 @@ from ..video.ffmpeg import (
     run,
     start,
 )
-from ..video.frames import read_raw
+from ..video.frames import (
+    convert_planar,
+    is_planar,
+    planar_input,
+    read_frames,
+    read_planar,
+    read_raw,
+)
 from ..video.pixel_formats import choose_coded
 from ..video.scenes import Scene
 from .encoders import Coding
@@ -29,27 +39,78 @@ _EVERY_FRAME = ("-fps_mode", "passthrough", "-enc_time_base", "demux")
 _MOST_PARTS = 1000  # that one ffmpeg cuts a video into
 
 
-def windows(
-    raw: RawVideo, scenes: Sequence[Scene], folder: Path, length: int | None
-) -> Iterator[Path]:
-    """Yield a file with up to `length` raw frames (None: all) from the middle of each scene.
+def read_scenes(
+    raw: RawVideo, scenes: Sequence[Scene], folder: Path, length: int | None, count: int
+) -> Iterator[tuple[Iterator[np.ndarray], Path]]:
+    """Yield `count` frames of each scene, and a file with up to `length` raw frames (None: all).
 
-    Each file is deleted before the next one is written, since all of them could fill a disk.
+    The frames are RGB, uint8 [height, width, 3], and spread over the scene; the raw frames are
+    those of its middle. The file is complete when all frames have been taken, and is deleted before
+    the next one is written, since all of them could fill a disk. The video is decoded only once,
+    unless its pixel format is a rare one.
 
     Raises:
         UserError: the video cannot be read.
     """
-    numbers = [scene.middle(length or scene.frames) for scene in scenes]
-    graph = ["-vf", raw.graph, "-pix_fmt", raw.pixel_format.name]
-    frames = read_raw(raw.video, graph, repeat(raw.frame_bytes), [*chain(*numbers)])
-    clip, size = folder / "window.nut", f"{raw.width}x{raw.height}"
-    words = ["-f", "rawvideo", "-pix_fmt", raw.pixel_format.name, "-s", size, "-i", "pipe:0"]
-    for of_scene in numbers:
-        with open_writer([*words, "-c", "copy", "-f", "nut", clip]) as pipe:
-            for _ in of_scene:
-                pipe.write(next(frames)[1])
-        yield clip
+    sampled = [scene.sample(count) for scene in scenes]
+    middles = [scene.middle(length or scene.frames) for scene in scenes]
+    read = _read_once if is_planar(raw.video) else _read_twice
+    clip = folder / "window.nut"
+    for frames in read(raw, sampled, middles, clip):
+        yield frames, clip
         clip.unlink()
+
+
+def windows(
+    raw: RawVideo, scenes: Sequence[Scene], folder: Path, length: int | None
+) -> Iterator[Path]:
+    """Yield only the files of `read_scenes`, each complete."""
+    for frames, clip in read_scenes(raw, scenes, folder, length, 0):
+        deque(frames, 0)
+        yield clip
+
+
+def _read_once(
+    raw: RawVideo, sampled: Sequence[list[int]], middles: Sequence[range], clip: Path
+) -> Iterator[Iterator[np.ndarray]]:
+    """Yield the sampled frames of each scene, and write its middle to `clip` meanwhile."""
+    numbers = [sorted({*some, *middle}) for some, middle in zip(sampled, middles)]
+    stored = read_planar(raw.video, [*chain(*numbers)])
+    words = [*planar_input(raw.video.format), "-vf", f"{raw.tags},{raw.graph}", "-c:v", "rawvideo"]
+    words += ["-pix_fmt", raw.pixel_format.name]
+    for some, middle, both in zip(sampled, middles, numbers):
+        frames = _write_window(islice(stored, len(both)), words, clip, middle, some)
+        yield convert_planar(raw.video, frames)
+
+
+def _read_twice(
+    raw: RawVideo, sampled: Sequence[list[int]], middles: Sequence[range], clip: Path
+) -> Iterator[Iterator[np.ndarray]]:
+    """Do the same with two readers, for pixel formats that ffmpeg has to convert."""
+    frames, name = read_frames(raw.video, [*chain(*sampled)]), raw.pixel_format.name
+    graph = ["-vf", raw.graph, "-pix_fmt", name]
+    middle_frames = read_raw(raw.video, graph, repeat(raw.frame_bytes), [*chain(*middles)])
+    words = ["-f", "rawvideo", "-pix_fmt", name, "-s", f"{raw.width}x{raw.height}", "-i", "pipe:0"]
+    words += ["-c", "copy"]
+    for some, middle in zip(sampled, middles):
+        deque(_write_window(islice(middle_frames, len(middle)), words, clip, middle), 0)
+        yield islice(frames, len(some))
+
+
+def _write_window(
+    frames: Iterable[tuple[int, bytes]],
+    words: Sequence[object],
+    clip: Path,
+    window: range,
+    sampled: Sequence[int] = (),
+) -> Iterator[tuple[int, bytes]]:
+    """Write the numbered `frames` of a window to the file `clip`, and pass on the sampled ones."""
+    with open_writer([*words, "-f", "nut", clip]) as pipe:
+        for number, data in frames:
+            if number in window:
+                pipe.write(data)
+            if number in sampled:
+                yield number, data
 
 
 def encode_clip(

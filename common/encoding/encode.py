@@ -1,6 +1,7 @@
 """Encoding of a video scene by scene at predicted levels."""
 
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,16 +9,19 @@ import numpy as np
 
 from ..base.constants import LEVELS, QUALITY
 from ..base.errors import UserError
+from ..base.temporary import temporary_folder
 from ..inference.predictor import Predictor
 from ..inference.video import predict_scenes
 from ..models.labels import Labels
 from ..video.ffmpeg import check_encoder
 from ..video.probe import probe
 from ..video.quality import VMAF, VMAF_NEG, check_metric
+from ..video.scenes import Scene, find_scenes
+from .clips import read_scenes
 from .containers import check_container
 from .delivery import deliver
 from .encoders import CRF, ENCODERS, Coding
-from .planning import ScenePlan, is_measurable, plan_scenes
+from .planning import WINDOWS, ScenePlan, is_measurable, needs_trials, plan_scenes
 from .raw import RawVideo, choose_raw
 
 _log = logging.getLogger(__name__)
@@ -129,29 +133,48 @@ def _plan(
     raw: RawVideo, predictor: Predictor, options: EncodeOptions, notes: list[str]
 ) -> EncodedVideo:
     """Choose the CRF or QP of each scene."""
-    predicted = predict_scenes(predictor, raw.video, options.view, options.frames_per_scene)
+    scenes = find_scenes(raw.video)
     level_vmaf = find_target(predictor.labels, options.level)
     # No labels are defined by the NEG model, which rates lower.
     target_vmaf = options.vmaf or (None if options.vmaf_neg else level_vmaf)
-    scenes = plan_scenes(
-        raw,
-        [each.scene for each in predicted],
-        [each.levels[options.level] for each in predicted],
-        options.coding,
-        target_vmaf=target_vmaf,
-        level_vmaf=level_vmaf,
-        verify=options.verify,
-        metric=options.metric,
-    )
-    sizes = [each.expected_bytes for each in scenes if each.expected_bytes is not None]
+    with temporary_folder() as folder:
+        plans = plan_scenes(
+            raw,
+            scenes,
+            _read_levels(raw, scenes, predictor, options, folder),
+            options.coding,
+            target_vmaf=target_vmaf,
+            level_vmaf=level_vmaf,
+            verify=options.verify,
+            metric=options.metric,
+        )
+    sizes = [each.expected_bytes for each in plans if each.expected_bytes is not None]
     return EncodedVideo(
         labels=predictor.labels,
         target_vmaf=target_vmaf,
         notes=notes,
-        scenes=scenes,
+        scenes=plans,
         input_bytes=raw.video.path.stat().st_size,
-        expected_bytes=sum(sizes) if len(sizes) == len(scenes) else None,
+        expected_bytes=sum(sizes) if len(sizes) == len(plans) else None,
     )
+
+
+def _read_levels(
+    raw: RawVideo,
+    scenes: Sequence[Scene],
+    predictor: Predictor,
+    options: EncodeOptions,
+    folder: Path,
+) -> Iterator[tuple[float, Path | None]]:
+    """Yield the predicted level of each scene, and a file with its middle if trials are needed."""
+    if not needs_trials(raw, options.coding, options.verify):
+        given = predictor, raw.video, options.view, options.frames_per_scene
+        yield from ((each.levels[options.level], None) for each in predict_scenes(*given))
+        return
+    number, length = predictor.names.index(options.level), WINDOWS[options.rate_control]
+    for frames, clip in read_scenes(raw, scenes, folder, length, options.frames_per_scene):
+        levels = [predictor.levels(frame, options.view)[number] for frame in frames]
+        yield float(np.mean(levels, dtype=np.float32)), clip
 
 
 def _collect_notes(raw: RawVideo, target: Path, options: EncodeOptions) -> list[str]:

@@ -6,7 +6,7 @@ predicted level ─ first CRF ─ trial encodes of the scene's middle ─ VMAF �
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,10 +15,9 @@ import numpy as np
 
 from ..base.constants import QP, SCALES
 from ..base.progress import Progress
-from ..base.temporary import temporary_folder
 from ..video.quality import VMAF, score_video
 from ..video.scenes import Scene
-from .clips import encode_clip, packet_bytes, windows
+from .clips import encode_clip, packet_bytes
 from .encoders import CONSTANT_QP, CRF, OF_LEVELS, Coding
 from .raw import RawVideo
 
@@ -113,10 +112,19 @@ def is_measurable(raw: RawVideo) -> bool:
     return min(raw.width, raw.height) >= _LEAST_MEASURED
 
 
+def needs_trials(raw: RawVideo, coding: Coding, verify: bool) -> bool:
+    """Check whether trial encodes are needed to choose the CRF or QP of a scene.
+
+    A level alone suffices for x264, unless the user wants to `verify` it. If frames are too small
+    for VMAF, there are no trials.
+    """
+    return is_measurable(raw) and (verify or coding.encoder != OF_LEVELS.encoder)
+
+
 def plan_scenes(
     raw: RawVideo,
     scenes: Sequence[Scene],
-    levels: Sequence[float],
+    rows: Iterable[tuple[float, Path | None]],
     coding: Coding,
     *,
     target_vmaf: float | None,
@@ -126,36 +134,27 @@ def plan_scenes(
 ) -> list[ScenePlan]:
     """Choose the CRF or QP of each scene of a video.
 
-    Without trials, it is predicted from the scene's level. That is enough for x264; for other
-    encoders, trial encodes find the one at which the scene's VMAF equals that of x264 at the level.
-    `verify` makes trials for x264, too. If frames are too small for VMAF, there are none.
+    Without trials, it is predicted from the scene's level. Trial encodes find the one at which the
+    scene has the target VMAF or, without `verify`, that of x264 at the level.
 
     Args:
-        levels: H.264 QPs, one per scene.
+        rows: for each scene, its level, an H.264 QP, and a file with raw frames of its middle for
+            trials, or None. The file need not exist any more when the next row is read.
         target_vmaf: the VMAF to reach; None: that of x264 at the level.
         level_vmaf: the VMAF that defines the levels, from which the search for another one starts.
         metric: the model of libvmaf that measures it.
-
-    Raises:
-        UserError: the video cannot be read.
     """
     shift = 0.0
     if target_vmaf is not None and level_vmaf is not None:
         shift = (_loss(target_vmaf) - _loss(level_vmaf)) / _RISE
-    plans = [
-        ScenePlan(scene=scene, level=level, quantizer=coding.predict(level + shift))
-        for scene, level in zip(scenes, levels)
-    ]
-    if not is_measurable(raw) or (coding.encoder == OF_LEVELS.encoder and not verify):
-        return plans
-    target, length = target_vmaf if verify else None, WINDOWS[coding.rate_control]
-    with temporary_folder() as folder:
-        rows = zip(plans, windows(raw, scenes, folder, length))
-        return [
-            _try(plan, Window(clip, plan.scene, min(length, plan.scene.frames), raw, metric),
-                 coding, target)
-            for plan, clip in Progress(rows, "trials", len(scenes), unit="scene")
-        ]  # fmt: skip
+    target, plans = target_vmaf if verify else None, []
+    for scene, (level, clip) in zip(scenes, Progress(rows, "scenes", len(scenes), unit="scene")):
+        plan = ScenePlan(scene=scene, level=level, quantizer=coding.predict(level + shift))
+        if clip:
+            frames = min(WINDOWS[coding.rate_control], scene.frames)
+            plan = _try(plan, Window(clip, scene, frames, raw, metric), coding, target)
+        plans.append(plan)
+    return plans
 
 
 def _try(plan: ScenePlan, window: Window, coding: Coding, target: float | None) -> ScenePlan:

@@ -35,8 +35,8 @@ def read_frames(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
     Raises:
         UserError: the video cannot be read, or ends before the last number.
     """
-    if video.format.pixel_format in _PLANAR and _is_uniform(video):
-        yield from _read_planar(video, numbers)
+    if is_planar(video):
+        yield from convert_planar(video, read_planar(video, numbers))
         return
     # In the rare case that sizes or formats change, ffmpeg converts all frames to RGB.
     graph = f"scale=flags={SCALER},format=rgb24"
@@ -48,18 +48,30 @@ def read_frames(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         yield np.frombuffer(data, np.uint8).reshape(frame_format.height, frame_format.width, 3)
 
 
-def _is_uniform(video: Video) -> bool:
-    return len({each.layout for _, each in video.formats}) == 1
+def is_planar(video: Video) -> bool:
+    """Check whether all frames have one size and a planar format, as `read_planar` needs."""
+    uniform = len({each.layout for _, each in video.formats}) == 1
+    return uniform and video.format.pixel_format in _PLANAR
 
 
-def _read_planar(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
+def read_planar(video: Video, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield frames as they are stored, in rising order, each after its number; see `is_planar`.
+
+    Raises:
+        UserError: the video cannot be read, or ends before the last number.
+    """
     size = planar_bytes(video.format.pixel_format, video.format.width, video.format.height)
-    sizes = (size for _ in range(video.frames))
+    words = ["-pix_fmt", video.format.pixel_format]
+    return read_raw(video, words, itertools.repeat(size, video.frames), numbers)
+
+
+def convert_planar(video: Video, frames: Iterable[tuple[int, bytes]]) -> Iterator[np.ndarray]:
+    """Yield frames of `read_planar` as RGB, uint8 [height, width, 3], as `read_frames` does."""
     waiting: list[bytes] = []
     before = video.format
-    for number, data in read_raw(video, ["-pix_fmt", video.format.pixel_format], sizes, numbers):
+    for number, data in frames:
         frame_format = video.format_at(number)
-        if waiting and (frame_format != before or len(waiting) * size >= _BATCH):
+        if waiting and (frame_format != before or len(waiting) * len(data) >= _BATCH):
             yield from _convert(before, waiting)
             waiting = []
         before = frame_format
@@ -77,20 +89,19 @@ def planar_bytes(pixel_format: str, width: int, height: int) -> int:
     return values * width_of_value
 
 
+def planar_input(frame_format: FrameFormat) -> list[object]:
+    """Make ffmpeg's arguments that read frames of `read_planar` from its stdin."""
+    size = f"{frame_format.width}x{frame_format.height}"
+    words = ["-f", "rawvideo", "-pix_fmt", frame_format.pixel_format, "-s", size]
+    return [*words, "-i", "pipe:0"]
+
+
 def _convert(frame_format: FrameFormat, frames: Sequence[bytes]) -> Iterator[np.ndarray]:
     """Convert raw frames of one format to RGB."""
     tags = colour_tags(frame_format)
-    words = [
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        frame_format.pixel_format,
-        "-s",
-        f"{frame_format.width}x{frame_format.height}",
-    ]
+    words = planar_input(frame_format)
     graph = f"{tags},scale=flags={SCALER},format=rgb24"
-    words += ["-i", "pipe:0", "-vf", graph, "-f", "rawvideo", "-"]
-    data = run(words, b"".join(frames))
+    data = run([*words, "-vf", graph, "-f", "rawvideo", "-"], b"".join(frames))
     yield from np.frombuffer(data, np.uint8).reshape(-1, frame_format.height, frame_format.width, 3)
 
 
