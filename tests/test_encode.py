@@ -16,6 +16,7 @@ from common.encoding.encode import find_target
 from common.encoding.encoders import ENCODERS, OF_LEVELS, Coding, Encoder
 from common.encoding.planning import ScenePlan
 from common.encoding.raw import choose_raw
+from common.encoding.scores import Measure
 from common.models.labels import VIEWERS, Labels
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes
@@ -121,8 +122,8 @@ def test_no_range_is_converted(clip, tmp_path):
     # So does the measurement of the finished video.
     for raw, plan in zip(raws, plans):
         scenes = [plan, ScenePlan(scene=noise, level=30, quantizer=30)]
-        done = deliver(raw, tmp_path / "out.mkv", scenes, OF_LEVELS, True, overwrite=True)
-        assert done.vmaf[0] == pytest.approx(plain, abs=2)
+        done = deliver(raw, tmp_path / "out.mkv", scenes, OF_LEVELS, Measure(), overwrite=True)
+        assert done.vmaf[0].mean == pytest.approx(plain, abs=2)
 
 
 def test_a_rotated_video_is_shown_as_before(in_process, weights, clip, tmp_path):
@@ -251,20 +252,22 @@ def test_qps_that_leave_no_choice_are_a_wrong_command_line(in_process, weights, 
         (("--min_qp", 40, "--max_qp", 20), "above --max_qp"),
         (("--max_qp", 90), "beyond x264"),
         (("--min_qp", 60), "beyond x264"),
-        (("--vmaf", 95, "--no_verify"), "--vmaf and --vmaf_neg need trial encodes"),
+        (("--vmaf", 95, "--no_verify"), "--vmaf, --aim and --vmaf_neg need trial encodes"),
         (("--vmaf", 100), "is not below 100"),
         (("--aq", "--rate_control", "qp"), "--aq needs --rate_control crf"),
     ):
         one_line(in_process("LAT.py", "encode", *given, *qps), 2, said)
 
 
-def measure_by_ffmpeg(path, reference, model="vmaf_v0.6.1", frames="gte(n,0)") -> float:
-    """Mean VMAF without motion, by a command line of its own."""
+def measure_by_ffmpeg(path, reference, model="vmaf_v0.6.1") -> np.ndarray:
+    """VMAF of each frame without motion, by a command line of its own."""
     still = f"version={model}\\\\:motion.motion_force_zero=true"
-    chain = f"select='{frames}',settb=1/1000,setpts=N,format=yuv420p"
-    graph = f"[0:V]{chain}[a];[1:V]{chain}[b];[a][b]libvmaf=model={still}"
-    said = ffmpeg("-i", path, "-i", reference, "-lavfi", graph, "-f", "null", "-").decode()
-    return float(re.search(r"VMAF score: (\S+)", said)[1])
+    chain = "settb=1/1000,setpts=N,format=yuv420p"
+    log = "log_fmt=json:log_path=/dev/stdout"
+    graph = f"[0:V]{chain}[a];[1:V]{chain}[b];[a][b]libvmaf=model={still}:{log}"
+    words = ("-i", path, "-i", reference, "-lavfi", graph, "-f", "null", "-")
+    document, _ = json.JSONDecoder().raw_decode(ffmpeg(*words).decode())
+    return np.array([frame["metrics"]["vmaf"] for frame in document["frames"]])
 
 
 @pytest.mark.parametrize("wrong", [24, 40])
@@ -275,13 +278,14 @@ def test_a_scene_that_misses_its_promise_is_encoded_again(clip, tmp_path, wrong)
         ScenePlan(scene=shapes, level=30, quantizer=wrong, promised_vmaf=92),
         ScenePlan(scene=noise, level=30, quantizer=30),
     ]
-    done = deliver(raw, out, plans, Coding(ENCODERS["x264"]), measure=True)
+    done = deliver(raw, out, plans, Coding(ENCODERS["x264"]), Measure())
     again, once = done.plans
     assert [trial.quantizer for trial in again.trials][:1] == [wrong] and once == plans[1]
     assert {trial.frames for trial in again.trials} == {20}
-    assert done.vmaf[0] == pytest.approx(92, abs=0.5)
-    assert done.vmaf[0] == pytest.approx(measure_by_ffmpeg(out, clip, frames="lt(n,20)"), abs=0.05)
-    assert done.vmaf[1] == pytest.approx(measure_by_ffmpeg(out, clip, frames="gte(n,20)"), abs=0.05)
+    means = [each.mean for each in done.vmaf]
+    assert means[0] == pytest.approx(92, abs=0.5)
+    frames = np.split(measure_by_ffmpeg(out, clip), [20])
+    assert means == pytest.approx([each.mean() for each in frames], abs=0.05)
     # The pictures of the scene that was encoded once are those of its first encode.
     alone = tmp_path / "alone.mkv"
     ffmpeg("-i", clip, "-vf", "trim=start_frame=20,setpts=PTS-STARTPTS", "-c:v", "libx264",
@@ -302,12 +306,35 @@ def test_a_vmaf_in_place_of_a_level(in_process, weights, tmp_path, neg):
     (scene,) = told["scenes"]
     assert told["vmaf_wanted"] == scene["vmaf_promised"] == 88.5 and told["vmaf_model"] == model
     assert told["vmaf"] == scene["vmaf"] == pytest.approx(88.5, abs=0.5)
-    assert told["vmaf"] == pytest.approx(measure_by_ffmpeg(out, path, model), abs=0.05)
+    assert told["vmaf"] == pytest.approx(measure_by_ffmpeg(out, path, model).mean(), abs=0.05)
     assert told["expected_picture_bytes"] == pytest.approx(told["picture_bytes"], rel=0.15)
     assert scene["trials"][0]["frames"] == 48
     # The search starts where the level's own would, moved by the difference in VMAF.
     plain = json.loads(in_process("LAT.py", "encode", path, out, *given[:5], "--dry_run").stdout)
     assert plain["scenes"][0]["level"] == scene["level"]
+
+
+def test_the_worst_frames_of_a_scene_reach_the_vmaf(in_process, weights, tmp_path):
+    """Of a pan over a photograph that loses its contrast, so that its frames differ."""
+    path, outs = tmp_path / "in.mkv", [tmp_path / "mean.mkv", tmp_path / "p5.mkv"]
+    photo = REPO / "samples/test/photo_sunset_000.webp"
+    pan = "loop=59:1,setpts=N/25/TB,crop=320:176:(iw-320)*t/2.4:(ih-176)*t/2.4,fade=out:0:80"
+    ffmpeg("-i", photo, "-vf", f"{pan},format=yuv420p", "-r", 25, "-c:v", "ffv1", path)
+    given = ("--jnd_value", "JND1", "--model_weights_path", weights, "--json", "--vmaf", 90)
+    told = []
+    for out, aim in zip(outs, ("mean", "p5")):
+        done = in_process("LAT.py", "encode", path, out, *given, "--aim", aim)
+        assert done.returncode == 0, done.stderr
+        told.append(json.loads(done.stdout))
+        assert told[-1]["aim"] == aim and told[-1]["vmaf_wanted"] == 90
+        ((scene,), frames) = told[-1]["scenes"], measure_by_ffmpeg(out, path)
+        figures = {"mean": frames.mean(), "p5": np.percentile(frames, 5)}
+        assert figures[aim] == pytest.approx(90, abs=0.6)
+        assert scene["vmaf"] == pytest.approx(figures["mean"], abs=0.05)
+        assert scene["vmaf_p5"] == pytest.approx(figures["p5"], abs=0.05)
+        # The frames differ, or this test could not fail.
+        assert figures["mean"] > figures["p5"] + 1.5
+    assert told[1]["picture_bytes"] > 1.05 * told[0]["picture_bytes"]
 
 
 def test_a_vmaf_of_frames_too_small_for_it(in_process, weights, tmp_path):

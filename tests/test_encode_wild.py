@@ -14,6 +14,7 @@ from common.encoding.delivery import deliver
 from common.encoding.encoders import CONSTANT_QP, ENCODERS, OF_LEVELS, Coding, find_mastering
 from common.encoding.planning import ScenePlan, is_measurable
 from common.encoding.raw import choose_raw
+from common.encoding.scores import Measure
 from common.video.ffmpeg import open_reader
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes
@@ -29,7 +30,7 @@ def deliver_plainly(path, target, encoder="x264", qp=20):
     coding = Coding(ENCODERS[encoder], CONSTANT_QP)
     notes = [*raw.notes, *check_container(raw, target, coding)]
     plans = [ScenePlan(scene=scene, level=qp, quantizer=qp) for scene in find_scenes(raw.video)]
-    deliver(raw, target, plans, coding, measure=False)
+    deliver(raw, target, plans, coding, None)
     return notes
 
 
@@ -308,10 +309,10 @@ def test_pictures_that_are_not_the_inputs_are_no_result(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("common.encoding.delivery.encode_scenes", spoil)
         with pytest.raises(UserError, match=r"not written: .* 94\.5 was promised"):
-            deliver(raw, out, [scene], OF_LEVELS, measure=True)
+            deliver(raw, out, [scene], OF_LEVELS, Measure())
     assert [each.name for each in tmp_path.iterdir()] == ["in.mp4"]
-    (vmaf,) = deliver(raw, out, [scene], OF_LEVELS, measure=True).vmaf
-    assert vmaf > 90
+    (vmaf,) = deliver(raw, out, [scene], OF_LEVELS, Measure()).vmaf
+    assert vmaf.mean > 90
 
 
 @pytest.mark.parametrize("size", ["16x16", "2x2", "640x16", "16x200"])
@@ -323,7 +324,7 @@ def test_frames_too_small_for_vmaf_are_encoded_untried(tmp_path, size):
     (scene,) = find_scenes(raw.video)
     plan = plan_scene(raw, scene, 30.0)
     assert (plan.quantizer, plan.expected_vmaf) == (30, None)
-    deliver(raw, out, [plan], OF_LEVELS, measure=False)
+    deliver(raw, out, [plan], OF_LEVELS, None)
     assert size in streams(out)
 
 

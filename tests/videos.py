@@ -10,6 +10,7 @@ from common.encoding.clips import windows
 from common.encoding.encoders import ENCODERS, Coding
 from common.encoding.planning import WINDOWS, ScenePlan, needs_trials, plan_scenes
 from common.encoding.raw import RawVideo
+from common.encoding.scores import Measure
 from common.video.ffmpeg import binary
 from common.video.scenes import Scene
 from tests.synthetic import SCALE
@@ -51,7 +52,8 @@ def plan_scene(
     with temporary_folder() as folder:
         clips = windows(raw, [scene], folder, WINDOWS[rate_control])
         clip = next(clips) if needs_trials(raw, coding, verify=True) else None
-        (plan,) = plan_scenes(raw, [scene], [(level, clip)], coding, target_vmaf=target)
+        goal = {"target_vmaf": target, "measure": Measure()}
+        (plan,) = plan_scenes(raw, [scene], [(level, clip)], coding, **goal)
     return plan
 
 

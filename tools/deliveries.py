@@ -79,7 +79,12 @@ def compare_deliveries(predictor: Predictor, clip: Path) -> list[dict]:
     with temporary_folder() as folder:
         before = _cpu_seconds()
         done = encode_video(clip, folder / "ours.mkv", predictor, EncodeOptions())
-        ours = Encode(0, sum(done.scene_bytes or []), done.vmaf or 0, min(done.scene_vmaf or [0]))
+        ours = Encode(
+            0,
+            sum(done.scene_bytes or []),
+            done.vmaf or 0,
+            min(each.mean for each in done.scene_vmaf or []),
+        )
         used = "/".join(f"{each.quantizer:g}" for each in done.scenes)
         rows = [_make_row(clip, "each scene at a CRF of its own", used, ours, before)]
         rows[0]["trials"] = "/".join(str(len(each.trials)) for each in done.scenes)

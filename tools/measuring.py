@@ -23,6 +23,7 @@ from common.encoding.clips import encode_clip, windows
 from common.encoding.encoders import OF_LEVELS
 from common.encoding.planning import WINDOWS, ScenePlan, plan_scenes
 from common.encoding.raw import choose_raw
+from common.encoding.scores import Measure
 from common.inference.predictor import Predictor
 from common.inference.records import ScenePrediction
 from common.inference.video import predict_scenes
@@ -135,7 +136,9 @@ def _plan(clip: Path, predictions: list[ScenePrediction]) -> list[ScenePlan]:
     scenes = [each.scene for each in predictions]
     with temporary_folder() as folder:
         rows = zip(levels, windows(raw, scenes, folder, WINDOWS[OF_LEVELS.rate_control]))
-        return plan_scenes(raw, scenes, rows, OF_LEVELS, target_vmaf=THRESHOLDS[0])
+        return plan_scenes(
+            raw, scenes, rows, OF_LEVELS, target_vmaf=THRESHOLDS[0], measure=Measure()
+        )
 
 
 def _summarise(rows: list[tuple[str, float, float]], title: str) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from ..base.files import check_regular, check_writable
 from ..base.program import program
 from ..base.temporary import lock
 from ..data.text import readable
-from ..encoding.encoders import CRF, ENCODERS, RATE_CONTROLS
+from ..encoding.encoders import AIMS, CRF, ENCODERS, MEAN, P5, RATE_CONTROLS
 from ..models.descriptions import Description
 from ..models.labels import UNKNOWN
 from .encode_pictures import add_picture_options, refuse_options
@@ -23,6 +23,7 @@ from .options import path, positive, positive_real
 
 if TYPE_CHECKING:
     from ..encoding.encode import EncodedVideo
+    from ..encoding.scores import Score
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
@@ -49,6 +50,9 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     _add_coding(add)
     vmaf = "VMAF of each scene or picture in place of the level's, where the search then starts"
     add("--vmaf", type=_vmaf, metavar="X", help=vmaf)
+    aim = "what reaches that VMAF: the mean of a scene's frames, or their 5th percentile, so that\n"
+    aim += "95%% of the frames of each scene are at least as good"
+    add("--aim", choices=AIMS, default=MEAN, help=aim)
     negative = "measure VMAF by its NEG model, which does not reward sharpening; without --vmaf,\n"
     negative += "scenes get the value that x264 has at the predicted QP"
     add("--vmaf_neg", action="store_true", help=negative)
@@ -85,8 +89,8 @@ def _vmaf(text: str) -> float:
 
 def check_options(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Exit with code 2 if options contradict each other."""
-    if options.no_verify and (options.vmaf or options.vmaf_neg):
-        parser.error("--vmaf and --vmaf_neg need trial encodes; leave --no_verify out")
+    if options.no_verify and (options.vmaf or options.vmaf_neg or options.aim != MEAN):
+        parser.error("--vmaf, --aim and --vmaf_neg need trial encodes; leave --no_verify out")
     if options.aq and options.rate_control != CRF:
         parser.error("--aq needs --rate_control crf: a constant QP does not adapt")
     coarsest = ENCODERS[options.encoder].coarsest
@@ -118,6 +122,7 @@ def run(options: argparse.Namespace) -> int:
         preset=options.preset,
         adaptive=options.aq,
         vmaf=options.vmaf,
+        aim=options.aim,
         vmaf_neg=options.vmaf_neg,
         min_qp=options.min_qp,
         max_qp=options.max_qp,
@@ -164,6 +169,7 @@ def _make_document(
         "rate_control": options.rate_control,
         "vmaf_model": "vmaf_v0.6.1neg" if options.vmaf_neg else "vmaf_v0.6.1",
         "vmaf_wanted": encoded.target_vmaf,
+        "aim": options.aim,
         "input_bytes": encoded.input_bytes,
         "expected_picture_bytes": encoded.expected_bytes and round(encoded.expected_bytes),
         "notes": encoded.notes,
@@ -187,7 +193,7 @@ def _make_row(encoded: "EncodedVideo", number: int, options: argparse.Namespace)
         "level": round(plan.level, 3),
         control: plan.quantizer,
         "trials": [
-            {control: each.quantizer, "vmaf": round(each.vmaf, 2), "frames": each.frames}
+            {control: each.quantizer, **_round(each.score), "frames": each.frames}
             for each in plan.trials
         ],
         "vmaf_promised": plan.promised_vmaf and round(plan.promised_vmaf, 2),
@@ -195,23 +201,30 @@ def _make_row(encoded: "EncodedVideo", number: int, options: argparse.Namespace)
     if encoded.scene_bytes:
         row["bytes"] = encoded.scene_bytes[number]
     if encoded.scene_vmaf:
-        row["vmaf"] = round(encoded.scene_vmaf[number], 2)
+        row |= _round(encoded.scene_vmaf[number])
     return row
+
+
+def _round(score: "Score") -> dict[str, float]:
+    return {"vmaf": round(score.mean, 2), "vmaf_p5": round(score.p5, 2)}
 
 
 def _make_text(encoded: "EncodedVideo", document: dict[str, Any]) -> str:
     """Make a table of the scenes, followed by the sizes and the VMAF."""
     control, level = document["rate_control"].upper(), document["level"]
-    lines = [f"{'seconds':>15} {level:>7} {control:>5} {'trials':>6} {'kbit/s':>7} {'VMAF':>6}"]
+    lines = [f"{'seconds':>15} {level:>7} {control:>5} {'trials':>6} {'kbit/s':>7}"]
+    lines[0] += f" {'VMAF':>6} {'p5':>6}"
     for number, each in enumerate(encoded.scenes):
-        vmaf = encoded.scene_vmaf[number] if encoded.scene_vmaf else each.expected_vmaf
+        vmaf = {MEAN: None, P5: None, document["aim"]: each.expected_vmaf}
+        if encoded.scene_vmaf:
+            vmaf = encoded.scene_vmaf[number]._asdict()
         size = encoded.scene_bytes[number] if encoded.scene_bytes else each.expected_bytes
         seconds = each.scene.end_seconds - each.scene.start_seconds
         times = f"{each.scene.start_seconds:.1f} to {each.scene.end_seconds:.1f}"
         rate = "" if size is None else f"{size * 8 / 1000 / seconds:.0f}"
-        shown = "" if vmaf is None else f"{vmaf:.1f}"
+        figures = ("" if vmaf[aim] is None else f"{vmaf[aim]:.1f}" for aim in AIMS)
         line = f"{times:>15} {each.level:7.1f} {each.quantizer:5g} {len(each.trials):6d}"
-        lines.append(f"{line} {rate:>7} {shown:>6}")
+        lines.append(" ".join([line, f"{rate:>7}", *(f"{each:>6}" for each in figures)]))
     sizes = f"input {encoded.input_bytes / 1e6:.2f} MB"
     if encoded.expected_bytes:
         sizes += f", estimated video stream {encoded.expected_bytes / 1e6:.2f} MB"
@@ -223,7 +236,8 @@ def _make_text(encoded: "EncodedVideo", document: dict[str, Any]) -> str:
         f"saved {saved:.0%}; {sizes}."
     )
     if encoded.vmaf is not None:
-        target = f" (target {encoded.target_vmaf:g})" if encoded.target_vmaf else ""
+        of_what = "" if document["aim"] == MEAN else " for the 5th percentile of each scene"
+        target = f" (target {encoded.target_vmaf:g}{of_what})" if encoded.target_vmaf else ""
         lines.append(f"VMAF {encoded.vmaf:.1f}{target}.")
     lines.append(printable(f"Labels: {document['labels']}. Weights: {document['weights']}."))
     return "\n".join(lines)

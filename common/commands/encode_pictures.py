@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = ("format", "subsampling")  # of pictures only
 _OF_CODING = ("encoder", "rate_control", "preset", "aq", "min_qp", "max_qp")
-_OF_VIDEOS = (*_OF_CODING, "vmaf_neg", "frames_per_scene")
+_OF_VIDEOS = (*_OF_CODING, "aim", "vmaf_neg", "frames_per_scene")
 _log = logging.getLogger(__name__)
 
 

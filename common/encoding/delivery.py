@@ -11,13 +11,14 @@ from ..base.errors import UserError
 from ..base.files import atomic_write
 from ..base.progress import Progress
 from ..base.temporary import temporary_folder
-from ..video.quality import VMAF, score_video
+from ..video.quality import score_video
 from ..video.scenes import Scene
 from .clips import encode_scenes, packet_bytes
 from .containers import Container, find_container, join
 from .encoders import CRF, Coding
 from .planning import FAR_BELOW, ScenePlan
 from .raw import RawVideo
+from .scores import Measure, Score
 
 _LEAST_FREE = 2**20  # bytes; ffmpeg's errors do not say that the disk is full
 _MOST_REVISIONS = 3
@@ -29,7 +30,7 @@ class Delivery(NamedTuple):
     plans: list[ScenePlan]  # as they were carried out
     bytes: int  # of the file
     scene_bytes: list[int]  # of the video stream
-    vmaf: list[float] | None  # mean of each scene; None: not measured
+    vmaf: list[Score] | None  # of each scene; None: not measured
 
 
 class _Job(NamedTuple):
@@ -38,7 +39,7 @@ class _Job(NamedTuple):
     raw: RawVideo
     scenes: list[Scene]
     coding: Coding
-    metric: str
+    measure: Measure | None
     folder: Path
     unfinished: Path
     container: Container
@@ -53,33 +54,33 @@ class _Job(NamedTuple):
         join(self.raw, parts, self.scenes, self.unfinished, self.container)
         return [sum(packet_bytes(parts[number])) for number in plans]
 
-    def measure(self, plans: dict[int, ScenePlan]) -> list[float]:
-        """Measure the mean VMAF of the scenes with these numbers in the joined video."""
+    def score(self, plans: dict[int, ScenePlan], measure: Measure) -> list[Score]:
+        """Measure the VMAF of the scenes with these numbers in the joined video."""
         whole = len(plans) == len(self.scenes)
         numbers = [range(each.scene.first, each.scene.end) for each in plans.values()]
         given = (
             sum(map(len, numbers)),
             self.raw.measuring_graphs,
-            self.metric,
+            measure.metric,
             () if whole else numbers,
         )
         scores = score_video(self.unfinished, self.raw.video.path, *given)
         ends = np.cumsum([*map(len, numbers)])
-        return [float(np.mean(each)) for each in np.split(scores, ends[:-1])]
+        return [measure.summarise(each) for each in np.split(scores, ends[:-1])]
 
     def carry_out(
-        self, plans: Sequence[ScenePlan], measure: bool
-    ) -> tuple[list[ScenePlan], list[int], list[float] | None]:
+        self, plans: Sequence[ScenePlan]
+    ) -> tuple[list[ScenePlan], list[int], list[Score] | None]:
         """Encode all scenes; with a CRF, encode those that miss their promise again.
 
         Returns:
-            The plans as they were carried out; the bytes and, if `measure`, the VMAF of each scene.
+            The plans as they were carried out; the bytes and, if measured, VMAF of each scene.
         """
         done = dict(enumerate(plans))
         sizes = dict(zip(done, self.encode(done)))
-        if not measure:
+        if not self.measure:
             return [*done.values()], [*sizes.values()], None
-        vmaf = dict(zip(done, self.measure(done)))
+        vmaf = dict(zip(done, self.score(done, self.measure)))
         for _ in range(_MOST_REVISIONS if self.coding.rate_control == CRF else 0):
             revisions = (
                 (number, plan.revise(vmaf[number], sizes[number], self.coding))
@@ -90,7 +91,7 @@ class _Job(NamedTuple):
                 break
             done |= revised
             sizes |= zip(revised, self.encode(revised))
-            vmaf |= zip(revised, self.measure(revised))
+            vmaf |= zip(revised, self.score(revised, self.measure))
         return [*done.values()], [*sizes.values()], [*vmaf.values()]
 
 
@@ -99,15 +100,14 @@ def deliver(
     target: Path,
     plans: Sequence[ScenePlan],
     coding: Coding,
-    measure: bool,
-    metric: str = VMAF,
+    measure: Measure | None,
     overwrite: bool = False,
 ) -> Delivery:
     """Encode a video into the file `target`, completely or not at all.
 
     Args:
-        measure: measure the video and, with a CRF, encode scenes that miss their promise again.
-        metric: the model of libvmaf that the promises are in.
+        measure: how to measure the video, to encode scenes that miss their promise again if they
+            have a CRF; None: not at all.
 
     Raises:
         UserError: the video cannot be read, `target` already exists or does not support its
@@ -118,9 +118,9 @@ def deliver(
         temporary_folder(target.absolute().parent) as folder,
         atomic_write(target, overwrite=overwrite) as unfinished,
     ):
-        job = _Job(raw, scenes, coding, metric, folder, unfinished, container)
+        job = _Job(raw, scenes, coding, measure, folder, unfinished, container)
         try:
-            done, sizes, vmaf = job.carry_out(plans, measure)
+            done, sizes, vmaf = job.carry_out(plans)
         except RuntimeError as error:
             full = shutil.disk_usage(folder).free < _LEAST_FREE
             why = "No space left on device" if full else f"could not be made ({error})"
@@ -130,13 +130,13 @@ def deliver(
     return Delivery(done, size, sizes, vmaf)
 
 
-def _check_promise(target: Path, plans: Sequence[ScenePlan], vmaf: Sequence[float]) -> None:
+def _check_promise(target: Path, plans: Sequence[ScenePlan], vmaf: Sequence[Score]) -> None:
     """Check the measured VMAF of each scene.
 
     Raises:
         UserError: it is far below the promised VMAF.
     """
-    for each, measured in zip(plans, vmaf):
+    for each, (measured, *_) in zip(plans, vmaf):
         if each.promised_vmaf is not None and measured < each.promised_vmaf - FAR_BELOW:
             raise UserError(
                 f"{target}: not written: the scene from {each.scene.start_seconds:.1f} s on has "

@@ -20,9 +20,10 @@ from ..video.scenes import Scene, find_scenes
 from .clips import read_scenes
 from .containers import check_container
 from .delivery import deliver
-from .encoders import CRF, ENCODERS, Coding
+from .encoders import CRF, ENCODERS, MEAN, Coding
 from .planning import WINDOWS, ScenePlan, is_measurable, needs_trials, plan_scenes
 from .raw import RawVideo, choose_raw
+from .scores import Measure, Score
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class EncodeOptions:
     preset: str = ""  # of the encoder; empty: the one in `ENCODERS`
     adaptive: bool = False  # adapt quantization to the parts of a picture
     vmaf: float | None = None  # VMAF of each scene; None: that of the level
+    aim: str = MEAN  # what shall reach it: "mean" or "p5", the 5th percentile of a scene's frames
     vmaf_neg: bool = False  # measure VMAF by its NEG model, which does not reward enhancement
     min_qp: int = 1  # CRF or QP of the encoder
     max_qp: int | None = None  # None: the encoder's coarsest
@@ -47,9 +49,9 @@ class EncodeOptions:
     overwrite: bool = False  # replace an existing file
 
     @property
-    def metric(self) -> str:
-        """The model of libvmaf."""
-        return VMAF_NEG if self.vmaf_neg else VMAF
+    def measure(self) -> Measure:
+        """How encodes are measured."""
+        return Measure(VMAF_NEG if self.vmaf_neg else VMAF, self.aim)
 
     @property
     def coding(self) -> Coding:
@@ -76,13 +78,15 @@ class EncodedVideo:
     expected_bytes: float | None  # of the video stream, by the trials; None: no trials
     output_bytes: int | None = None  # None after a dry run
     scene_bytes: list[int] | None = None  # of the video stream
-    scene_vmaf: list[float] | None = None  # mean of each scene; None: not measured
+    scene_vmaf: list[Score] | None = None  # None: not measured
 
     @property
     def vmaf(self) -> float | None:
         """Mean VMAF of all frames; None: not measured."""
+        if not self.scene_vmaf:
+            return None
         lengths = [each.scene.frames for each in self.scenes]
-        return float(np.average(self.scene_vmaf, weights=lengths)) if self.scene_vmaf else None
+        return float(np.average([each.mean for each in self.scene_vmaf], weights=lengths))
 
 
 def find_target(labels: Labels, level: str) -> float | None:
@@ -108,7 +112,7 @@ def encode_video(
     path, target, options = Path(path), Path(target), options or EncodeOptions()
     check_encoder(options.coding.encoder.library)
     if options.vmaf_neg:
-        check_metric(options.metric)
+        check_metric(options.measure.metric)
     predictor = predictor or Predictor()
     if predictor.labels.codec == QUALITY:
         raise UserError(f"{predictor.weights}: predicts JPEG qualities; videos need QPs")
@@ -117,9 +121,8 @@ def encode_video(
     planned = _plan(raw, predictor, options, notes)
     if options.dry_run:
         return planned
-    measure = options.verify and is_measurable(raw)
-    how = options.coding, measure, options.metric, options.overwrite
-    done = deliver(raw, target, planned.scenes, *how)
+    measure = options.measure if options.verify and is_measurable(raw) else None
+    done = deliver(raw, target, planned.scenes, options.coding, measure, options.overwrite)
     return replace(
         planned,
         scenes=done.plans,
@@ -146,7 +149,7 @@ def _plan(
             target_vmaf=target_vmaf,
             level_vmaf=level_vmaf,
             verify=options.verify,
-            metric=options.metric,
+            measure=options.measure,
         )
     sizes = [each.expected_bytes for each in plans if each.expected_bytes is not None]
     return EncodedVideo(

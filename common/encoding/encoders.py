@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 RATE_CONTROLS = CRF, CONSTANT_QP = "crf", "qp"
+# What shall reach the target VMAF: the mean of a scene's frames, or their 5th percentile.
+AIMS = MEAN, P5 = "mean", "p5"
 _NUMBER = r"\(([\d.]+)[, ]+([\d.]+)\)"
 _PRIMARIES = {name: re.compile(rf"\b{name}{_NUMBER}") for name in ("g", "b", "r", "wp")}
 

@@ -15,11 +15,12 @@ import numpy as np
 
 from ..base.constants import QP, SCALES
 from ..base.progress import Progress
-from ..video.quality import VMAF, score_video
+from ..video.quality import score_video
 from ..video.scenes import Scene
 from .clips import encode_clip, packet_bytes
 from .encoders import CONSTANT_QP, CRF, OF_LEVELS, Coding
 from .raw import RawVideo
+from .scores import Measure, Score
 
 # Frames of a scene's trial encode. With a CRF, an encoder spends bits on what later frames copy, so
 # a trial of few frames would be worse than the scene: half a VMAF with 24 frames.
@@ -46,9 +47,14 @@ class Trial(NamedTuple):
     """A scene or its middle, encoded at a CRF or QP."""
 
     quantizer: float
-    vmaf: float  # mean
+    score: Score
     bytes: float  # size of the whole scene, expected if only its middle was encoded
     frames: int
+
+    @property
+    def vmaf(self) -> float:
+        """The VMAF that is compared with the target."""
+        return self.score.aimed
 
     @property
     def loss(self) -> float:
@@ -64,20 +70,19 @@ class ScenePlan:
     level: float  # predicted, H.264 QP
     quantizer: float  # CRF or QP of the encoder
     trials: tuple[Trial, ...] = ()  # in order
-    expected_vmaf: float | None = None  # None: not tried
+    expected_vmaf: float | None = None  # that is aimed at; None: not tried
     promised_vmaf: float | None = None  # that the scene should reach; None: unknown
     expected_bytes: float | None = None
 
-    def revise(self, vmaf: float, size: int, coding: Coding) -> "ScenePlan | None":
+    def revise(self, score: Score, size: int, coding: Coding) -> "ScenePlan | None":
         """Change the CRF after the whole scene was encoded; None if it is as promised.
 
         Args:
-            vmaf: its mean VMAF.
-            size: in bytes.
+            size: of the encoded scene, in bytes.
         """
-        if self.promised_vmaf is None or abs(vmaf - self.promised_vmaf) <= _TOLERANCE:
+        if self.promised_vmaf is None or abs(score.aimed - self.promised_vmaf) <= _TOLERANCE:
             return None
-        encoded = Trial(self.quantizer, vmaf, size, self.scene.frames)
+        encoded = Trial(self.quantizer, score, size, self.scene.frames)
         # The middle tells less of the scene than the scene itself.
         whole = [each for each in self.trials if each.frames == self.scene.frames]
         revised = _choose(self, [*whole, encoded], self.promised_vmaf, coding)
@@ -93,7 +98,7 @@ class Window(NamedTuple):
     scene: Scene
     frames: int
     raw: RawVideo
-    metric: str  # a model of libvmaf
+    measure: Measure
 
     def encode(self, coding: Coding, quantizer: float) -> Trial:
         """Encode the window at a CRF or QP, and measure it."""
@@ -103,8 +108,8 @@ class Window(NamedTuple):
         intra, *inter = packet_bytes(coded)
         intras = -(-length // _KEYFRAME_INTERVAL)
         size = intras * intra + (length - intras) * float(np.mean(inter or [intra]))
-        scores = score_video(coded, self.clip, self.frames, metric=self.metric)
-        return Trial(quantizer, float(np.mean(scores)), size, self.frames)
+        scores = score_video(coded, self.clip, self.frames, metric=self.measure.metric)
+        return Trial(quantizer, self.measure.summarise(scores), size, self.frames)
 
 
 def is_measurable(raw: RawVideo) -> bool:
@@ -128,9 +133,9 @@ def plan_scenes(
     coding: Coding,
     *,
     target_vmaf: float | None,
+    measure: Measure,
     level_vmaf: float | None = None,
     verify: bool = True,
-    metric: str = VMAF,
 ) -> list[ScenePlan]:
     """Choose the CRF or QP of each scene of a video.
 
@@ -142,7 +147,6 @@ def plan_scenes(
             trials, or None. The file need not exist any more when the next row is read.
         target_vmaf: the VMAF to reach; None: that of x264 at the level.
         level_vmaf: the VMAF that defines the levels, from which the search for another one starts.
-        metric: the model of libvmaf that measures it.
     """
     shift = 0.0
     if target_vmaf is not None and level_vmaf is not None:
@@ -152,7 +156,7 @@ def plan_scenes(
         plan = ScenePlan(scene=scene, level=level, quantizer=coding.predict(level + shift))
         if clip:
             frames = min(WINDOWS[coding.rate_control], scene.frames)
-            plan = _try(plan, Window(clip, scene, frames, raw, metric), coding, target)
+            plan = _try(plan, Window(clip, scene, frames, raw, measure), coding, target)
         plans.append(plan)
     return plans
 
@@ -165,7 +169,7 @@ def _try(plan: ScenePlan, window: Window, coding: Coding, target: float | None) 
     if target is None:
         finest, coarsest = SCALES[QP][1], SCALES[QP][-1]
         level = OF_LEVELS.fit(min(max(plan.level, finest), coarsest))
-        target = window.encode(OF_LEVELS, level).vmaf
+        target = window.encode(OF_LEVELS, level).score.mean
     trials = [first]
     for _ in range(_MOST_ADJUSTMENTS):
         miss = min(abs(trial.vmaf - target) for trial in trials)
