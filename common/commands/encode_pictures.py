@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -14,15 +13,14 @@ from ..base.temporary import lock
 from ..data.text import readable
 from ..encoding.picture_formats import FORMATS, SUBSAMPLINGS, find_format
 from ..models.labels import JPEG_THRESHOLDS, PROXY, UNKNOWN, Labels
+from .encode_reports import Report, describe_saved, describe_sizes, list_errors
 from .model_options import find_jpeg_weights, load_predictor
 
 if TYPE_CHECKING:
+    from ..encoding.outputs import Outputs, Pair
     from ..encoding.pictures import EncodedPicture
     from ..inference.predictor import Predictor
 
-_OPTIONS = ("format", "subsampling")  # of pictures only
-_OF_CODING = ("encoder", "rate_control", "preset", "aq", "min_qp", "max_qp")
-_OF_VIDEOS = (*_OF_CODING, "aim", "vmaf_neg", "frames_per_scene")
 _log = logging.getLogger(__name__)
 
 
@@ -35,22 +33,35 @@ def add_picture_options(command: argparse.ArgumentParser) -> None:
     add("--subsampling", choices=SUBSAMPLINGS, default=SUBSAMPLINGS[0], help=chroma)
 
 
-def refuse_options(options: argparse.Namespace, pictures: bool) -> None:
-    """Exit with code 2 if an option is given that only the other kind of input has."""
-    for name in _OF_VIDEOS if pictures else _OPTIONS:
-        if getattr(options, name) != options.parser.get_default(name):
-            this, other = ("pictures", "videos") if pictures else ("videos", "pictures")
-            options.parser.error(f"--{name}: an option for {other}; the input is of {this}")
+def run(options: argparse.Namespace, outputs: "Outputs") -> int:
+    """Encode a picture or several; return 1 if some of them cannot be."""
+    alone = len(outputs.pictures) == 1 and not outputs.errors
+    with contextlib.nullcontext() if options.dry_run else lock(options.output):
+        report, errors = encode(options, outputs.pictures, alone)
+    if alone and errors:
+        raise errors[outputs.pictures[0].path]
+    errors = outputs.errors | errors
+    report.document["errors"] = list_errors(errors)
+    if report.text or options.json:
+        report.print(options)
+    else:
+        say(f"none of the {len(errors)} pictures could be encoded", file=sys.stderr)
+    return 1 if errors else 0
 
 
-def run(options: argparse.Namespace) -> int:
-    """Encode a picture or a folder of pictures; return 1 if some of them cannot be."""
-    from ..encoding.pictures import PictureOptions, encode_pictures, find_pictures, find_wanted
+def encode(
+    options: argparse.Namespace, pairs: Sequence["Pair"], alone: bool = False
+) -> tuple[Report, dict[Path, UserError]]:
+    """Encode pictures, and return those that cannot be with their errors.
 
-    refuse_options(options, pictures=True)
-    suffix = f".{options.format}"
-    pairs = find_pictures(options.input, options.output, suffix)
-    for form in {target.suffix.lower(): find_format(target) for _, target in pairs}.values():
+    These are also reported on stderr at once, unless a picture is `alone`.
+
+    Raises:
+        UserError: there are no weights, or Pillow lacks an encoder.
+    """
+    from ..encoding.pictures import PictureOptions, encode_pictures, find_wanted
+
+    for form in {each.target.suffix.lower(): find_format(each.target) for each in pairs}.values():
         if options.subsampling not in form.subsamplings:
             options.parser.error(f"--subsampling: {form.name} has only {form.subsamplings[0]}")
     weights = find_jpeg_weights(options)
@@ -64,29 +75,18 @@ def run(options: argparse.Namespace) -> int:
         dry_run=options.dry_run,
         overwrite=options.overwrite,
     )
-    with contextlib.nullcontext() if options.dry_run else lock(options.output):
-        results = encode_pictures(pairs, how, predictor)
+    results = encode_pictures([each[:2] for each in pairs], how, predictor, alone)
     made = [each for each in results if not isinstance(each, UserError)]
-    errors = {pair[0]: each for pair, each in zip(pairs, results) if isinstance(each, UserError)}
-    if len(pairs) == len(errors) == 1:
-        raise next(iter(errors.values()))
+    errors = {pair.path: each for pair, each in zip(pairs, results) if isinstance(each, UserError)}
     for each in made:
         for note in each.notes:
             _log.warning("%s: %s", each.path, note)
-    wanted = find_wanted(how, predictor)
-    document = _make_document(made, errors, options, predictor, wanted)
-    if options.json:
-        print(json.dumps(document, indent=2))
-    elif made:
-        print(_make_text(made, document))
-    else:
-        say(f"none of the {len(pairs)} pictures could be encoded", file=sys.stderr)
-    return 1 if errors else 0
+    document = _make_document(made, options, predictor, find_wanted(how, predictor))
+    return Report(document, _make_text(made, document) if made else ""), errors
 
 
 def _make_document(
     made: Sequence["EncodedPicture"],
-    errors: dict[Path, UserError],
     options: argparse.Namespace,
     predictor: "Predictor | None",
     wanted: float | None,
@@ -103,7 +103,6 @@ def _make_document(
         "input_bytes": sum(each.input_bytes for each in made),
         "output_bytes": sum(each.output_bytes for each in made),
         "pictures": [_make_row(each) for each in made],
-        "errors": [{"file": readable(path), "error": str(each)} for path, each in errors.items()],
     }
 
 
@@ -127,14 +126,13 @@ def _make_text(made: Sequence["EncodedPicture"], document: dict[str, Any]) -> st
     for each in made:
         quality = "copied" if each.quality is None else each.quality
         vmaf = "" if each.vmaf is None else f"{each.vmaf:.1f}"
-        saved = _saved(each.input_bytes, each.output_bytes)
+        saved = describe_saved(each.input_bytes, each.output_bytes)
         size = f"{each.output_bytes / 1e3:.1f}"
         line = f"{quality:>7} {vmaf:>6} {each.trials:>6} {size:>9} {saved:>6}  {each.target}"
         lines.append(printable(line))
     before, after = document["input_bytes"], document["output_bytes"]
     count = f"{len(made)} picture{'' if len(made) == 1 else 's'}"
-    sizes = f"{count}: {after / 1e6:.2f} MB instead of {before / 1e6:.2f}"
-    lines.append(f"{sizes}, saved {_saved(before, after)}.")
+    lines.append(f"{count}: {describe_sizes(before, after)}.")
     wanted = document["vmaf_wanted"]
     target = f"VMAF {wanted:g}" if wanted else "that of JPEG at the level"
     weights = (
@@ -142,7 +140,3 @@ def _make_text(made: Sequence["EncodedPicture"], document: dict[str, Any]) -> st
     )
     lines.append(printable(f"Target: {target}. Labels: {document['labels']}. Weights: {weights}."))
     return "\n".join(lines)
-
-
-def _saved(before: int, after: int) -> str:
-    return f"{1 - after / before:.0%}" if before else "0%"

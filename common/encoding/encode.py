@@ -193,5 +193,5 @@ def _collect_notes(raw: RawVideo, target: Path, options: EncodeOptions) -> list[
             raise UserError(f"{raw.video.path}: {small}; leave --vmaf out")
         notes.append(f"{small}: no trial encodes")
     for note in notes:
-        _log.warning("note: %s", note)
+        _log.warning("%s: %s", raw.video.path, note)
     return notes

@@ -15,8 +15,6 @@ from ..base.constants import LEVELS, QUALITY
 from ..base.errors import UserError, as_result, report_skipped
 from ..base.files import atomic_write, check_writable
 from ..base.parallel import parallel_map
-from ..data.kinds import PICTURE, kind
-from ..data.listing import list_files
 from ..inference.predictor import Predictor
 from ..models.labels import JPEG_THRESHOLDS
 from ..video.quality import measure
@@ -58,50 +56,20 @@ class EncodedPicture:
     notes: list[str]
 
 
-def are_pictures(path: Path) -> bool:
-    """Check whether `path` is a picture, or a folder, of which the pictures are encoded."""
-    return path.is_dir() or kind(path) == PICTURE
-
-
-def find_pictures(path: Path, target: Path, suffix: str) -> list[tuple[Path, Path]]:
-    """Pair the picture `path`, or each one below it, with the file to write.
-
-    Args:
-        target: the file to write, or the folder to write into.
-        suffix: of the files in a folder.
-
-    Raises:
-        UserError: `path` is a folder without pictures, `target` is inside it or is no folder, or
-            two pictures would become one file.
-    """
-    if not path.is_dir():
-        return [(path, target / f"{path.stem}{suffix}" if target.is_dir() else target)]
-    if target.resolve().is_relative_to(path.resolve()):
-        raise UserError(f"{target}: is inside the folder of the inputs; name a folder elsewhere")
-    if target.exists() and not target.is_dir():
-        raise UserError(f"{target}: is a file; the pictures of a folder are written into a folder")
-    pairs: dict[Path, Path] = {}
-    for picture in list_files(path, {PICTURE}, "pictures").files:
-        made = target / picture.relative_to(path).with_suffix(suffix)
-        if made in pairs:
-            both = f"{pairs[made]} and {picture}"
-            raise UserError(f"{both} would both become {made}; rename one of them")
-        pairs[made] = picture
-    return [(picture, made) for made, picture in pairs.items()]
-
-
 def encode_pictures(
     pairs: Sequence[tuple[Path, Path]],
     options: PictureOptions,
     predictor: Predictor | None = None,
+    alone: bool = False,
 ) -> list[EncodedPicture | UserError]:
     """Encode pictures, each into its file, completely or not at all; some side by side.
 
-    Of several, those that cannot be encoded are reported on stderr at once.
+    Those that cannot be encoded are reported on stderr at once.
 
     Args:
         predictor: its levels are JPEG qualities; without one, each search begins at the quality
             that most pictures have.
+        alone: whether this is the only input of a program, which reports its error itself.
 
     Returns:
         For each pair, what was made or why not.
@@ -117,7 +85,7 @@ def encode_pictures(
 
     def encode(pair: tuple[Path, Path]) -> EncodedPicture | UserError:
         result = as_result(_encode, *pair, options, predictor)
-        if isinstance(result, UserError) and len(pairs) > 1:
+        if isinstance(result, UserError) and not alone:
             report_skipped(result)
         return result
 

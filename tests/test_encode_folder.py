@@ -1,0 +1,129 @@
+"""`encode` of several inputs into a folder: what is written, what stays, what is told."""
+
+import json
+
+import h5py
+import pytest
+from PIL import Image
+
+from tests import golden
+from tests.processes import one_line
+from tests.videos import ffmpeg, pixels
+
+SHAPES = ("-f", "lavfi", "-i", "testsrc2=s=128x96:d=0.4")
+
+
+@pytest.fixture
+def models(weights, tmp_path):
+    """A folder with LAT's golden weights, for QPs and for JPEG qualities."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for name in ("LATJND1.h5", "LATJND1-jpeg.h5"):
+        (folder / name).write_bytes(weights.read_bytes())
+    with h5py.File(folder / "LATJND1-jpeg.h5", "a") as file:
+        file.attrs["labels_codec"] = "JPEG quality"
+    return folder
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """A folder with two videos, a picture, a damaged video and a text."""
+    folder = tmp_path / "in"
+    (folder / "trip").mkdir(parents=True)
+    ffmpeg(*SHAPES, "-pix_fmt", "yuv420p", folder / "a.mp4")
+    ffmpeg(*SHAPES, "-vf", "negate", "-c:v", "ffv1", folder / "trip" / "b.avi")
+    Image.fromarray(golden.frames(1)[0][..., ::-1]).save(folder / "photo.png")
+    (folder / "broken.mp4").write_bytes((folder / "a.mp4").read_bytes()[:3000])
+    (folder / "notes.txt").write_text("neither a picture nor a video")
+    return folder
+
+
+@pytest.fixture
+def encode(in_process, models):
+    def run(*words):
+        given = ("--jnd_value", "JND1", "--model_weights_path", models, "--no_verify")
+        return in_process("LAT.py", "encode", *words, *given)
+
+    return run
+
+
+def files(folder) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_folder_of_videos_and_pictures(encode, inputs, tmp_path):
+    out, alone = tmp_path / "out", tmp_path / "alone.mp4"
+    done = encode(inputs, out, "--json", "--min_qp", 30)
+    assert done.returncode == 1
+    assert "broken.mp4" in done.stderr and "(.txt)" in done.stderr
+    assert files(out) == ["a.mp4", "photo.jpg", "trip/b.mkv"]
+    document = json.loads(done.stdout)
+    single = encode(inputs / "a.mp4", alone, "--json", "--min_qp", 30)
+    assert single.returncode == 0 and pixels(alone) == pixels(out / "a.mp4")
+    # A video has the document that it has alone.
+    first, second = document["videos"]
+    assert first == {**json.loads(single.stdout), "output": str(out / "a.mp4")}
+    assert second["input"] == str(inputs / "trip" / "b.avi")
+    assert any(".mkv" in note and ".avi" in note for note in second["notes"])
+    assert first["notes"] == [] and "becomes a .mkv file" in done.stderr
+    (picture,) = document["pictures"]["pictures"]
+    assert picture["output"] == str(out / "photo.jpg")
+    (error,) = document["errors"]
+    assert error["file"] == str(inputs / "broken.mp4") and "cannot be read" in error["error"]
+    for name, folder, found in (
+        ("input_bytes", inputs, ["a.mp4", "photo.png", "trip/b.avi"]),
+        ("output_bytes", out, files(out)),
+    ):
+        assert document[name] == sum((folder / each).stat().st_size for each in found)
+
+
+def test_run_again_it_makes_only_what_is_missing(encode, inputs, tmp_path):
+    out = tmp_path / "out"
+    (inputs / "broken.mp4").unlink()
+    assert encode(inputs, out).returncode == 0
+    (out / "a.mp4").write_bytes(b"precious")
+    (out / "trip" / "b.mkv").unlink()
+    photo = (out / "photo.jpg").stat().st_mtime_ns
+    done = encode(inputs, out)
+    assert done.returncode == 1 and done.stderr.count("--overwrite replaces it") == 2
+    assert (out / "a.mp4").read_bytes() == b"precious" and (out / "trip" / "b.mkv").exists()
+    assert (out / "photo.jpg").stat().st_mtime_ns == photo
+    assert "b.mkv" in done.stdout and "a.mp4" not in done.stdout
+    done = encode(inputs, out)
+    assert done.returncode == 1 and "none of the 3 files could be encoded" in done.stderr
+    assert done.stdout == ""
+    assert encode(inputs, out, "--overwrite").returncode == 0
+    assert len(pixels(out / "a.mp4")) == 10
+    assert [path for path in out.rglob(".*")] == []
+
+
+def test_files_and_folders_into_a_folder(encode, inputs, tmp_path):
+    out = tmp_path / "out"
+    done = encode(inputs / "a.mp4", inputs / "trip", tmp_path / "none.mp4", out, "--json")
+    assert done.returncode == 1 and files(out) == ["a.mp4", "b.mkv"]
+    document = json.loads(done.stdout)
+    assert document["pictures"] is None
+    assert [error["file"] for error in document["errors"]] == [str(tmp_path / "none.mp4")]
+    # One video into a folder has the document of one video.
+    done = encode(inputs / "trip" / "b.avi", out, "--json", "--overwrite")
+    assert done.returncode == 0 and json.loads(done.stdout)["output"] == str(out / "b.mkv")
+    done = encode(inputs / "a.mp4", inputs / "trip", tmp_path / "dry", "--json", "--dry_run")
+    assert done.returncode == 0 and len(json.loads(done.stdout)["videos"]) == 2
+    assert not (tmp_path / "dry").exists()
+
+
+def test_mistakes_are_told_before_any_work(encode, inputs, tmp_path):
+    a, b, out = inputs / "a.mp4", inputs / "trip" / "b.avi", tmp_path / "out"
+    one_line(encode(inputs, inputs / "trip"), 1, "inside the folder of the inputs")
+    one_line(encode(a, b, tmp_path / "out.mp4"), 1, "out.mp4", "is a file")
+    one_line(encode(a, b, a), 1, a, "is a file")
+    one_line(encode(a, b, inputs, "--overwrite"), 1, a, "is an input")
+    (inputs / "trip" / "b.mkv").write_bytes(b.read_bytes())
+    (inputs / "notes.txt").unlink()
+    one_line(encode(inputs, out), 1, "b.avi", "b.mkv", "would both become")
+    (inputs / "trip" / "b.mkv").unlink()
+    one_line(encode(a, b, out, "--format", "webp"), 2, "--format", "pictures")
+    one_line(encode(inputs / "photo.png", inputs / "photo.png", out, "--aq"), 2, "--aq", "videos")
+    done = encode(tmp_path / "none", tmp_path / "nor", out)
+    assert done.returncode == 1 and "none of the 2 inputs can be read" in done.stderr
+    assert not out.exists() and len(files(inputs)) == 4
