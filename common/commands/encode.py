@@ -1,29 +1,15 @@
 """The command encode: encode videos, each scene at its predicted level, and pictures."""
 
 import argparse
-import contextlib
-import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..base.constants import LEVELS
-from ..base.errors import say
 from ..base.program import program
-from ..base.temporary import lock
 from ..encoding.encoders import AIMS, CRF, ENCODERS, MEAN, RATE_CONTROLS
+from ..encoding.picture_formats import FORMATS, SUBSAMPLINGS
 from ..models.descriptions import Description
-from . import encode_pictures, encode_videos
-from .encode_reports import Report, describe_sizes, list_errors
 from .model_options import add_model_options, describe_levels
 from .options import path, positive, positive_real
-
-if TYPE_CHECKING:
-    from ..encoding.outputs import Outputs
-
-# Options of one kind of input only.
-_OF_PICTURES = ("format", "subsampling")
-_OF_CODING = ("encoder", "rate_control", "preset", "aq", "min_qp", "max_qp")
-_OF_VIDEOS = (*_OF_CODING, "aim", "vmaf_neg", "frames_per_scene")
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
@@ -62,7 +48,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     add("--no_verify", action="store_true", help=unverified)
     dry = "only print the plan and the expected size, after the trial encodes"
     add("--dry_run", action="store_true", help=dry)
-    encode_pictures.add_picture_options(command)
+    _add_picture_options(add)
     add("--json", action="store_true", help="print a JSON document, and nothing else")
     add("--overwrite", action="store_true", help="replace OUTPUT if it exists; never INPUT")
 
@@ -104,52 +90,17 @@ def check_options(options: argparse.Namespace, parser: argparse.ArgumentParser) 
         parser.error(f"--min_qp {options.min_qp} is above --max_qp {options.max_qp}")
 
 
-def _refuse_options(options: argparse.Namespace, outputs: "Outputs") -> None:
-    """Exit with code 2 if an option is given that only another kind of input has."""
-    for names, used, this, other in (
-        (_OF_VIDEOS, outputs.videos, "pictures", "videos"),
-        (_OF_PICTURES, outputs.pictures, "videos", "pictures"),
-    ):
-        for name in () if used else names:
-            if getattr(options, name) != options.parser.get_default(name):
-                options.parser.error(f"--{name}: an option for {other}; the input is of {this}")
+def _add_picture_options(add: Callable[..., object]) -> None:
+    """Add the options that only pictures have."""
+    names = [suffix[1:] for suffix in FORMATS]
+    where = "format of pictures that are written into a folder"
+    add("--format", choices=names, default=names[0], help=where)
+    chroma = "chroma of pictures; 4:4:4 keeps the edges of saturated colours, in more bytes"
+    add("--subsampling", choices=SUBSAMPLINGS, default=SUBSAMPLINGS[0], help=chroma)
 
 
 def run(options: argparse.Namespace) -> int:
     """Encode videos and pictures at their predicted levels; return 1 if some cannot be."""
-    from ..encoding.outputs import find_outputs, is_file
+    from .encode_files import encode_files
 
-    outputs = find_outputs(options.inputs, options.output, f".{options.format}")
-    _refuse_options(options, outputs)
-    if not outputs.videos:
-        return encode_pictures.run(options, outputs)
-    if is_file(options.inputs):
-        return encode_videos.run(options, outputs.videos[0])
-    with contextlib.nullcontext() if options.dry_run else lock(options.output):
-        return _encode_all(options, outputs)
-
-
-def _encode_all(options: argparse.Namespace, outputs: "Outputs") -> int:
-    """Encode videos, and perhaps pictures, into a folder; return 1 if some cannot be."""
-    pictures, errors = None, dict(outputs.errors)
-    if outputs.pictures:
-        pictures, wrong = encode_pictures.encode(options, outputs.pictures)
-        errors |= wrong
-    videos, wrong = encode_videos.encode(options, outputs.videos)
-    errors |= wrong
-    reports = [*videos, *([pictures] if pictures else [])]
-    names = ("input_bytes",) if options.dry_run else ("input_bytes", "output_bytes")
-    sizes = [sum(each.document[name] for each in reports) for name in names]
-    document = {
-        **dict(zip(names, sizes)),
-        "videos": [each.document for each in videos],
-        "pictures": pictures and pictures.document,
-        "errors": list_errors(errors),
-    }
-    total = "" if options.dry_run else f"All: {describe_sizes(*sizes)}."
-    texts = [each.text for each in reports if each.text]
-    if texts or options.json:
-        Report(document, "\n\n".join([*texts, total]).strip()).print(options)
-    else:
-        say(f"none of the {len(errors)} files could be encoded", file=sys.stderr)
-    return 1 if errors else 0
+    return encode_files(options)

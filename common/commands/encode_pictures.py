@@ -6,34 +6,23 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..base.errors import UserError, printable, say
 from ..base.temporary import lock
 from ..data.text import readable
-from ..encoding.picture_formats import FORMATS, SUBSAMPLINGS, find_format
+from ..encoding.outputs import Outputs, Pair
+from ..encoding.picture_formats import find_format
+from ..encoding.pictures import EncodedPicture, PictureOptions, encode_pictures, find_wanted
+from ..inference.predictor import Predictor
 from ..models.labels import JPEG_THRESHOLDS, PROXY, UNKNOWN, Labels
 from .encode_reports import Report, describe_saved, describe_sizes, list_errors
 from .model_options import find_jpeg_weights, load_predictor
 
-if TYPE_CHECKING:
-    from ..encoding.outputs import Outputs, Pair
-    from ..encoding.pictures import EncodedPicture
-    from ..inference.predictor import Predictor
-
 _log = logging.getLogger(__name__)
 
 
-def add_picture_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of encode that only pictures have."""
-    add, names = command.add_argument, [suffix[1:] for suffix in FORMATS]
-    where = "format of pictures that are written into a folder"
-    add("--format", choices=names, default=names[0], help=where)
-    chroma = "chroma of pictures; 4:4:4 keeps the edges of saturated colours, in more bytes"
-    add("--subsampling", choices=SUBSAMPLINGS, default=SUBSAMPLINGS[0], help=chroma)
-
-
-def run(options: argparse.Namespace, outputs: "Outputs") -> int:
+def run(options: argparse.Namespace, outputs: Outputs) -> int:
     """Encode a picture or several; return 1 if some of them cannot be."""
     alone = len(outputs.pictures) == 1 and not outputs.errors
     with contextlib.nullcontext() if options.dry_run else lock(options.output):
@@ -50,7 +39,7 @@ def run(options: argparse.Namespace, outputs: "Outputs") -> int:
 
 
 def encode(
-    options: argparse.Namespace, pairs: Sequence["Pair"], alone: bool = False
+    options: argparse.Namespace, pairs: Sequence[Pair], alone: bool = False
 ) -> tuple[Report, dict[Path, UserError]]:
     """Encode pictures, and return those that cannot be with their errors.
 
@@ -59,8 +48,6 @@ def encode(
     Raises:
         UserError: there are no weights, or Pillow lacks an encoder.
     """
-    from ..encoding.pictures import PictureOptions, encode_pictures, find_wanted
-
     for form in {each.target.suffix.lower(): find_format(each.target) for each in pairs}.values():
         if options.subsampling not in form.subsamplings:
             options.parser.error(f"--subsampling: {form.name} has only {form.subsamplings[0]}")
@@ -86,9 +73,9 @@ def encode(
 
 
 def _make_document(
-    made: Sequence["EncodedPicture"],
+    made: Sequence[EncodedPicture],
     options: argparse.Namespace,
-    predictor: "Predictor | None",
+    predictor: Predictor | None,
     wanted: float | None,
 ) -> dict[str, Any]:
     """Make the JSON document, which docs/pictures.md describes."""
@@ -106,7 +93,7 @@ def _make_document(
     }
 
 
-def _make_row(each: "EncodedPicture") -> dict[str, Any]:
+def _make_row(each: EncodedPicture) -> dict[str, Any]:
     return {
         "input": readable(each.path),
         "output": readable(each.target),
@@ -120,7 +107,7 @@ def _make_row(each: "EncodedPicture") -> dict[str, Any]:
     }
 
 
-def _make_text(made: Sequence["EncodedPicture"], document: dict[str, Any]) -> str:
+def _make_text(made: Sequence[EncodedPicture], document: dict[str, Any]) -> str:
     """Make a table of the pictures, followed by the sizes."""
     lines = [f"{'quality':>7} {'VMAF':>6} {'trials':>6} {'kB':>9} {'saved':>6}  picture"]
     for each in made:

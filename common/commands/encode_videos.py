@@ -5,31 +5,28 @@ import contextlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..base.errors import UserError, as_result, printable, report_skipped
 from ..base.files import check_writable
 from ..base.progress import Progress
 from ..base.temporary import lock
 from ..data.text import readable
+from ..encoding.containers import find_container
+from ..encoding.encode import EncodedVideo, EncodeOptions, encode_video
 from ..encoding.encoders import AIMS, MEAN, P5
+from ..encoding.outputs import Pair
+from ..encoding.scores import Score
+from ..inference.predictor import Predictor
 from ..models.labels import UNKNOWN
 from .encode_reports import Report
 from .model_options import find_model_weights, load_predictor
 
-if TYPE_CHECKING:
-    from ..encoding.encode import EncodedVideo
-    from ..encoding.outputs import Pair
-    from ..encoding.scores import Score
-    from ..inference.predictor import Predictor
-
 _log = logging.getLogger(__name__)
 
 
-def run(options: argparse.Namespace, pair: "Pair") -> int:
+def run(options: argparse.Namespace, pair: Pair) -> int:
     """Encode one video."""
-    from ..encoding.containers import find_container
-
     find_container(pair.target)
     _check(options, pair)  # before the model is loaded
     _encode(options, pair, *_load(options)).print(options)
@@ -37,7 +34,7 @@ def run(options: argparse.Namespace, pair: "Pair") -> int:
 
 
 def encode(
-    options: argparse.Namespace, pairs: Sequence["Pair"]
+    options: argparse.Namespace, pairs: Sequence[Pair]
 ) -> tuple[list[Report], dict[Path, UserError]]:
     """Encode videos one after the other, and return those that cannot be with their errors.
 
@@ -58,26 +55,22 @@ def encode(
     return reports, errors
 
 
-def _load(options: argparse.Namespace) -> tuple["Predictor", Path]:
+def _load(options: argparse.Namespace) -> tuple[Predictor, Path]:
     weights = find_model_weights(options)
     return load_predictor(options, weights), weights
 
 
-def _check(options: argparse.Namespace, pair: "Pair") -> None:
+def _check(options: argparse.Namespace, pair: Pair) -> None:
     """Raise a UserError if the output may not be written."""
     if not options.dry_run:
         check_writable(pair.target, overwrite=options.overwrite, inputs=[pair.path])
 
 
-def _encode(
-    options: argparse.Namespace, pair: "Pair", predictor: "Predictor", weights: Path
-) -> Report:
-    from ..encoding import encode
-
+def _encode(options: argparse.Namespace, pair: Pair, predictor: Predictor, weights: Path) -> Report:
     _check(options, pair)
     if pair.note:
         _log.warning("%s: %s", pair.path, pair.note)
-    how = encode.EncodeOptions(
+    how = EncodeOptions(
         level=options.jnd_value,
         encoder=options.encoder,
         rate_control=options.rate_control,
@@ -96,13 +89,13 @@ def _encode(
     )
     # If two runs share an OUTPUT, the lock makes the second one fail before its work.
     with contextlib.nullcontext() if options.dry_run else lock(pair.target):
-        encoded = encode.encode_video(pair.path, pair.target, predictor, how)
+        encoded = encode_video(pair.path, pair.target, predictor, how)
     document = _make_document(encoded, options, pair, weights)
     return Report(document, _make_text(encoded, document))
 
 
 def _make_document(
-    encoded: "EncodedVideo", options: argparse.Namespace, pair: "Pair", weights: Path
+    encoded: EncodedVideo, options: argparse.Namespace, pair: Pair, weights: Path
 ) -> dict[str, Any]:
     """Make the JSON document of a video, which docs/encode.md describes."""
     document = {
@@ -130,7 +123,7 @@ def _make_document(
     return document
 
 
-def _make_row(encoded: "EncodedVideo", number: int, options: argparse.Namespace) -> dict[str, Any]:
+def _make_row(encoded: EncodedVideo, number: int, options: argparse.Namespace) -> dict[str, Any]:
     plan, control = encoded.scenes[number], options.rate_control
     row = {
         "first_frame": plan.scene.first,
@@ -152,11 +145,11 @@ def _make_row(encoded: "EncodedVideo", number: int, options: argparse.Namespace)
     return row
 
 
-def _round(score: "Score") -> dict[str, float]:
+def _round(score: Score) -> dict[str, float]:
     return {"vmaf": round(score.mean, 2), "vmaf_p5": round(score.p5, 2)}
 
 
-def _make_text(encoded: "EncodedVideo", document: dict[str, Any]) -> str:
+def _make_text(encoded: EncodedVideo, document: dict[str, Any]) -> str:
     """Make a table of the scenes, followed by the sizes and the VMAF."""
     control, level = document["rate_control"].upper(), document["level"]
     lines = [f"{'seconds':>15} {level:>7} {control:>5} {'trials':>6} {'kbit/s':>7}"]

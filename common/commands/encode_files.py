@@ -1,0 +1,65 @@
+"""The command encode, for whatever its inputs are: one file, or several into a folder."""
+
+import argparse
+import contextlib
+import sys
+
+from ..base.errors import say
+from ..base.temporary import lock
+from ..encoding.outputs import Outputs, find_outputs, is_file
+from . import encode_pictures, encode_videos
+from .encode_reports import Report, describe_sizes, list_errors
+
+# Options of one kind of input only.
+_OF_PICTURES = ("format", "subsampling")
+_OF_CODING = ("encoder", "rate_control", "preset", "aq", "min_qp", "max_qp")
+_OF_VIDEOS = (*_OF_CODING, "aim", "vmaf_neg", "frames_per_scene")
+
+
+def _refuse_options(options: argparse.Namespace, outputs: Outputs) -> None:
+    """Exit with code 2 if an option is given that only another kind of input has."""
+    for names, used, this, other in (
+        (_OF_VIDEOS, outputs.videos, "pictures", "videos"),
+        (_OF_PICTURES, outputs.pictures, "videos", "pictures"),
+    ):
+        for name in () if used else names:
+            if getattr(options, name) != options.parser.get_default(name):
+                options.parser.error(f"--{name}: an option for {other}; the input is of {this}")
+
+
+def encode_files(options: argparse.Namespace) -> int:
+    """Encode videos and pictures at their predicted levels; return 1 if some cannot be."""
+    outputs = find_outputs(options.inputs, options.output, f".{options.format}")
+    _refuse_options(options, outputs)
+    if not outputs.videos:
+        return encode_pictures.run(options, outputs)
+    if is_file(options.inputs):
+        return encode_videos.run(options, outputs.videos[0])
+    with contextlib.nullcontext() if options.dry_run else lock(options.output):
+        return _encode_all(options, outputs)
+
+
+def _encode_all(options: argparse.Namespace, outputs: Outputs) -> int:
+    """Encode videos, and perhaps pictures, into a folder; return 1 if some cannot be."""
+    pictures, errors = None, dict(outputs.errors)
+    if outputs.pictures:
+        pictures, wrong = encode_pictures.encode(options, outputs.pictures)
+        errors |= wrong
+    videos, wrong = encode_videos.encode(options, outputs.videos)
+    errors |= wrong
+    reports = [*videos, *([pictures] if pictures else [])]
+    names = ("input_bytes",) if options.dry_run else ("input_bytes", "output_bytes")
+    sizes = [sum(each.document[name] for each in reports) for name in names]
+    document = {
+        **dict(zip(names, sizes)),
+        "videos": [each.document for each in videos],
+        "pictures": pictures and pictures.document,
+        "errors": list_errors(errors),
+    }
+    total = "" if options.dry_run else f"All: {describe_sizes(*sizes)}."
+    texts = [each.text for each in reports if each.text]
+    if texts or options.json:
+        Report(document, "\n\n".join([*texts, total]).strip()).print(options)
+    else:
+        say(f"none of the {len(errors)} files could be encoded", file=sys.stderr)
+    return 1 if errors else 0
