@@ -48,15 +48,15 @@ def test_levels_are_those_of_a_sweep():
     }
     expected = [max(q for q, vmaf in scores.items() if vmaf < limit) for limit in THRESHOLDS]
     levels = find_jpeg_levels(rgb)
-    assert [level.qp for level in levels] == expected
+    assert [level.coded for level in levels] == expected
     for level, limit in zip(levels, THRESHOLDS):
-        assert level.qp <= level.exact < level.qp + 1
-        assert level.vmaf == pytest.approx(scores[level.qp], abs=1e-3) and level.vmaf < limit
-        assert scores[level.qp + 1] >= limit
-        assert np.array_equal(jpeg.decode(level.stream), decoded[level.qp])
-        losses = [np.log(100 - scores[level.qp + more]) for more in (0, 1)]
+        assert level.coded <= level.exact < level.coded + 1
+        assert level.vmaf == pytest.approx(scores[level.coded], abs=1e-3) and level.vmaf < limit
+        assert scores[level.coded + 1] >= limit
+        assert np.array_equal(jpeg.decode(level.stream), decoded[level.coded])
+        losses = [np.log(100 - scores[level.coded + more]) for more in (0, 1)]
         part = (losses[0] - np.log(100 - limit)) / (losses[0] - losses[1])
-        assert level.exact == pytest.approx(level.qp + part, abs=0.01)
+        assert level.exact == pytest.approx(level.coded + part, abs=0.01)
     several = score_frames(rgb, [decoded[50], decoded[20]])
     assert several == pytest.approx([scores[50], scores[20]], abs=1e-3)
 

@@ -61,10 +61,10 @@ def test_levels_of_a_synthetic_frame_are_the_sweeps():
     rgb = picture(5, 144, 256)
     expected, scores = sweep(rgb)
     levels = find_levels(rgb)
-    assert [level.qp for level in levels] == expected
+    assert [level.coded for level in levels] == expected
     assert [level.vmaf for level in levels] == [scores[qp] for qp in expected]
     for level in levels:
-        alone = h264.decode(h264.encode(rgb, level.qp))
+        alone = h264.decode(h264.encode(rgb, level.coded))
         assert np.array_equal(h264.decode(level.stream), alone)
 
 
@@ -74,7 +74,7 @@ def test_levels_of_a_photograph_are_the_sweeps(shared):
         box = ((image.width - 1920) // 2, (image.height - 1056) // 2)
         cut = image.convert("RGB").crop((*box, box[0] + 1920, box[1] + 1056))
     rgb = np.asarray(cut.resize((640, 352), Image.Resampling.LANCZOS))
-    assert [level.qp for level in find_levels(rgb)] == sweep(rgb)[0]
+    assert [level.coded for level in find_levels(rgb)] == sweep(rgb)[0]
 
 
 def test_levels_finer_than_several_at_once_can_be_coded():
@@ -84,7 +84,7 @@ def test_levels_finer_than_several_at_once_can_be_coded():
     limits = [(scores[0] + scores[1]) / 2, (scores[3] + scores[4]) / 2, 87]
     expected = [next(qp for qp in range(52) if scores[qp] < limit) for limit in limits]
     assert expected[0] == 1
-    assert [level.qp for level in find_levels(rgb, limits)] == expected
+    assert [level.coded for level in find_levels(rgb, limits)] == expected
 
 
 def test_a_flat_frame_has_no_levels():
@@ -96,7 +96,7 @@ def test_several_frames_at_once_get_what_each_gets_alone():
     frames = [picture(5, 144, 256), np.full((144, 256, 3), 100, np.uint8), picture(6, 144, 256)]
     first, flat, last = find_levels_of_each(frames)
     assert isinstance(flat, UserError)
-    assert [level.qp for level in first] == [level.qp for level in find_levels(frames[0])]
+    assert [level.coded for level in first] == [level.coded for level in find_levels(frames[0])]
     for level, alone in zip(last, find_levels(frames[2])):
-        assert (level.qp, level.vmaf) == (alone.qp, alone.vmaf)
+        assert (level.coded, level.vmaf) == (alone.coded, alone.vmaf)
         assert np.array_equal(h264.decode(level.stream), h264.decode(alone.stream))

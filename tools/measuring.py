@@ -49,7 +49,7 @@ def decide_frames(predictor: Predictor, frames: Sequence[np.ndarray], title: str
     rows = []
     for frame in Progress(frames, title, unit="frame"):
         levels, searching = _time_cpu(find_levels, frame)
-        true = np.array([level.qp for level in levels])
+        true = np.array([level.coded for level in levels])
         predicted, predicting = _time_cpu(_predict_frame, predictor, frame)
         adjusted, more = _time_cpu(_adjust_frame, frame, predicted)
         rows += [

@@ -42,7 +42,7 @@ def find_jpeg_levels(
         streams = [jpeg.encode(rgb, quality) for quality in qualities]
         scores = score_frames(rgb, [jpeg.decode(stream) for stream in streams])
         measured = map(Level, qualities, streams, scores)
-        known.update((FINEST_QUALITY - level.qp, level) for level in measured)
+        known.update((FINEST_QUALITY - level.coded, level) for level in measured)
         chosen = [choose_steps(known, threshold, _SCALE) for threshold in thresholds]
         asked = {step for steps in chosen for step in steps} - known.keys()
     levels = find_crossings(known, thresholds, whole, _SCALE)

@@ -73,7 +73,7 @@ class Labelling(NamedTuple):
             "scores": scores,
             "metric": metric(),
         }
-        numbers = [level.qp if self.whole else round(level.exact, 2) for level in levels]
+        numbers = [level.coded if self.whole else round(level.exact, 2) for level in levels]
         of_qp, of_quality = "frame encoded by x264 at QP {}", "frame as JPEG of quality {}"
         origin = (of_qp if self.codec == QP else of_quality).format
         return row | level_columns(numbers, self.codec, CODECS[self.codec].encoder(), origin)

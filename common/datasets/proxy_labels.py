@@ -27,9 +27,9 @@ _FIRST = (26, 30, 34)
 
 
 class Level(NamedTuple):
-    """A level of a frame: a QP, the frame's stream at that QP, and the stream's VMAF."""
+    """A level of a frame: a QP or JPEG quality, the frame's stream at it, and its VMAF."""
 
-    qp: int  # or a JPEG quality, in `jpeg_labels`
+    coded: int  # the QP or JPEG quality
     stream: bytes
     vmaf: float
     exact: float = math.nan  # where VMAF is expected to be the threshold: at most a QP finer
@@ -79,7 +79,7 @@ def find_levels_of_each(
     asked = [set(_FIRST) for _ in frames]
     while any(asked):
         for known, levels in zip(measured, _measure(frames, [sorted(qps) for qps in asked])):
-            known.update((level.qp, level) for level in levels)
+            known.update((level.coded, level) for level in levels)
         asked = [
             {qp for threshold in thresholds for qp in choose_steps(known, threshold, _QPS)}
             - known.keys()
