@@ -1,14 +1,16 @@
 """What a newcomer sees first: the default model on the sample frames, with no argument."""
 
 import csv
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from common.base.constants import LEVELS
+from common.base.constants import LEVELS, QUALITY
 from common.data.pictures import read_rgb
+from common.datasets.jpeg_labels import find_jpeg_levels
 from common.inference.predictor import Predictor
 from common.models.build import build_model
 from common.models.descriptions import MODELS
@@ -84,6 +86,23 @@ def test_from_python_alone_or_together(sample_frames, precision, apart):
     assert together == pytest.approx(np.array(alone), abs=1e-3)
 
 
+def test_jpeg_qualities_of_the_samples_are_near_those_of_a_search(in_process, sample_frames):
+    """At each level with less than 0.6 of the error of the best constant answer."""
+    done = in_process("MJLAT.py", "predict", "--codec", "jpeg", "--json", SAMPLES / "test")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["codec"] == QUALITY and "proxy" in document["labels"]
+    predicted = [[row["levels"][level] for level in LEVELS] for row in document["inputs"]]
+    true = [
+        [level.exact for level in find_jpeg_levels(frame, whole=False)] for frame in sample_frames
+    ]
+    errors, spread = (
+        np.abs(np.array(answer) - true).mean(axis=0)
+        for answer in (predicted, np.median(true, axis=0))
+    )
+    assert (errors < 0.6 * spread).all(), (errors, spread)
+
+
 def test_no_sample_is_a_photograph_that_the_model_was_trained_on():
     held_out = (REPO / "weights" / "held_out.txt").read_text().split()
     with (SAMPLES / "manifest.csv").open(newline="") as file:
@@ -94,6 +113,7 @@ def test_no_sample_is_a_photograph_that_the_model_was_trained_on():
 def test_what_comes_with_the_project_is_small():
     assert sum(path.stat().st_size for path in SAMPLES.rglob("*") if path.is_file()) < 4e6
     assert WEIGHTS.stat().st_size < 25e6
+    assert sum(path.stat().st_size for path in WEIGHTS.parent.iterdir()) < 50e6
 
 
 def test_plain_keras_reads_the_default_weights():
