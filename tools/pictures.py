@@ -99,7 +99,8 @@ def main() -> None:
         rows = [measure_jpeg(each.path, each) for each in Progress(made, "bisection")]
         table = pd.DataFrame(rows)
         sums = table.filter(regex="encodes|kB").sum()
-        table = pd.concat([table, pd.DataFrame([{"picture": "all", **sums}])])
+        table = pd.concat([table, pd.DataFrame([{"picture": "all", **sums}])]).astype(object)
+        table = table.where(table.notna(), None)  # which `missingval` stands for
         print(table.to_markdown(index=False, floatfmt=".1f", missingval=""))
         print(
             pd.DataFrame(measure_formats(pairs, predictor)).to_markdown(index=False, floatfmt=".2f")
