@@ -99,7 +99,8 @@ def main() -> None:
         rows = [measure_jpeg(each.path, each) for each in Progress(made, "bisection")]
         table = pd.DataFrame(rows)
         sums = table.filter(regex="encodes|kB").sum()
-        table = pd.concat([table, pd.DataFrame([{"picture": "all", **sums}])]).astype(object)
+        table = pd.concat([table, pd.DataFrame([{"picture": "all", **sums}])])
+        table = table.convert_dtypes().astype(object)
         table = table.where(table.notna(), None)  # which `missingval` stands for
         print(table.to_markdown(index=False, floatfmt=".1f", missingval=""))
         print(
