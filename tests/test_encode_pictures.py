@@ -73,7 +73,7 @@ def test_a_picture_has_the_vmaf_of_its_level(encode, photo, tmp_path, suffix):
     document = tell(encode(photo, out, "--json"))
     (row,) = document["pictures"]
     assert document["vmaf_wanted"] == WANTED and abs(row["vmaf"] - WANTED) < 1
-    assert document["model"] is None and row["level"] is None
+    assert document["model"] == "MJ-LAT" and 1 <= row["level"] <= 100
     assert row["output_bytes"] == out.stat().st_size == document["output_bytes"]
     assert row["input_bytes"] == photo.stat().st_size
     with Image.open(out) as image:
@@ -256,11 +256,15 @@ def test_small_and_odd_pictures(encode, pixels, tmp_path, size):
     assert (row["vmaf"] is None) == (min(size) < 32)
 
 
-def test_a_flat_picture_has_the_usual_quality(encode, tmp_path):
+@pytest.mark.parametrize("model", ["LAT.py", "MJLAT.py"])  # without and with default weights
+def test_a_flat_picture_has_the_first_quality(in_process, tmp_path, model):
     flat, out = tmp_path / "flat.png", tmp_path / "out.jpg"
     Image.new("RGB", (320, 240), (90, 120, 150)).save(flat)
-    (row,) = tell(encode(flat, out, "--json"))["pictures"]
-    assert 25 < row["quality"] < 40 and row["vmaf"] > 95
+    document = tell(in_process(model, "encode", flat, out, "--jnd_value", "JND1", "--json"))
+    (row,) = document["pictures"]
+    assert (row["level"] is None) == (document["model"] is None) == (model == "LAT.py")
+    assert row["quality"] == (31 if row["level"] is None else round(row["level"]))
+    assert row["vmaf"] > 95
     assert "even at the lowest quality" in row["notes"][-1]
 
 

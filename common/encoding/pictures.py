@@ -192,7 +192,7 @@ def _choose(job: PictureJob, level: float | None, wanted: float | None) -> _Choi
     notes = []
     if best.vmaf > wanted + _FAR:
         # VMAF is blind to what happens to flat pictures, so it is no reason to go that low.
-        notes = [f"VMAF is {best.vmaf:.1f} even at the lowest quality: the usual one is taken"]
+        notes = [f"VMAF is {best.vmaf:.1f} even at the lowest quality; the first is taken"]
         best = trials[0]
     elif best.vmaf < wanted - _FAR:
         notes = [f"VMAF is {best.vmaf:.1f} at best, instead of {wanted:g}"]
