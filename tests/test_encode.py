@@ -293,6 +293,17 @@ def test_a_scene_that_misses_its_promise_is_encoded_again(clip, tmp_path, wrong)
     assert pixels(out, 20) == pixels(alone)
 
 
+def test_a_short_scene_that_no_allowed_crf_brings_to_its_vmaf(in_process, weights, tmp_path):
+    """Its only trial is of the whole scene, at the coarsest CRF, which is as good as any."""
+    path, out = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=320x176:d=0.8", *X264, "-pix_fmt", "yuv420p", path)
+    done = encode(in_process, weights, path, out, "--max_qp", 20, "--vmaf", 90)
+    assert done.returncode == 0, done.stderr
+    (scene,) = json.loads(done.stdout)["scenes"]
+    assert scene["crf"] == 20 and scene["vmaf"] > 90.5
+    assert {trial["frames"] for trial in scene["trials"]} == {20}
+
+
 @pytest.mark.parametrize("neg", [(), ("--vmaf_neg",)])
 def test_a_vmaf_in_place_of_a_level(in_process, weights, tmp_path, neg):
     model = "vmaf_v0.6.1neg" if neg else "vmaf_v0.6.1"

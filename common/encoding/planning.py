@@ -25,8 +25,8 @@ from .scores import Measure, Score
 # Frames of a scene's trial encode. With a CRF, an encoder spends bits on what later frames copy, so
 # a trial of few frames would be worse than the scene: half a VMAF with 24 frames.
 WINDOWS = {CRF: 48, CONSTANT_QP: 12}
-# Every third of them is measured for the mean, which costs half as much and misses it by 0.13 (root
-# mean square). Every second one would be a B-frame, and miss it by 0.4.
+# Of 48 frames, every third is measured for the mean, which costs half as much and misses it by 0.13
+# (root mean square). Every second one would be a B-frame, and miss it by 0.4.
 _EVERY = 3
 # libvmaf crashes on some pictures with a shorter side (in pixels).
 _LEAST_MEASURED = 32
@@ -87,7 +87,11 @@ class ScenePlan:
             return None
         encoded = Trial(self.quantizer, score, size, self.scene.frames)
         # The middle tells less of the scene than the scene itself.
-        whole = [each for each in self.trials if each.frames == self.scene.frames]
+        whole = [
+            each
+            for each in self.trials
+            if each.frames == self.scene.frames and each.quantizer != self.quantizer
+        ]
         revised = _choose(self, [*whole, encoded], self.promised_vmaf, coding)
         if revised.quantizer in {each.quantizer for each in (*whole, encoded)}:
             return None
@@ -111,7 +115,7 @@ class Window(NamedTuple):
         intra, *inter = packet_bytes(coded)
         intras = -(-length // _KEYFRAME_INTERVAL)
         size = intras * intra + (length - intras) * float(np.mean(inter or [intra]))
-        every = _EVERY if self.measure.aim == MEAN else 1
+        every = _EVERY if (self.measure.aim, self.frames) == (MEAN, WINDOWS[CRF]) else 1
         graph, count = f"select='not(mod(n,{every}))'", -(-self.frames // every)
         scores = score_video(coded, self.clip, count, (graph, graph), self.measure.metric)
         return Trial(quantizer, self.measure.summarise(scores), size, self.frames)
