@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from common.base.constants import LEVELS
 from common.base.device import choose_device, use_precision
 from common.base.framework import tf
@@ -80,40 +78,44 @@ def _measure_ours(command: str, name: str, count: int, precision: str) -> Speed:
     if command == "predict":
         cost = measure_prediction(name, count, precision)
         return Speed(1 / cost.seconds, cost.gigabytes)
-    train = _train_backbone if command == "backbone" else _train_model
-    return Speed(*run_in_own_process(train, name, count, precision))
+    return Speed(*run_in_own_process(_train, name, count, precision))
 
 
-def _train_model(name: str, count: int, precision: str) -> float:
-    """Measure the frames/s of a model's train command, in the fastest epoch after the first."""
-    description, level = MODELS[name], LEVELS[0]
-    _write_splits(count)
-    for split, frames in (("train", count), ("valid", 1)):
-        Path(split, LEVELS_FILE).write_text("27 31 35\n" * frames)
-        Path(f"{level.lower()}{split}").symlink_to(split)
-    for file in description.backbone_files(level):
-        write_weights(build_backbone().whole, Path(file))
-    options = f"train --checkpoint_path . --csv_log_path . --{description.backbone_option} ."
-    options += f" --data_dir . --epochs 3 --precision {precision} --jnd_value {level}"
-    return count / _time_epoch(lambda: main(name, options.split()))
+def _train(name: str, count: int, precision: str) -> float:
+    """Measure the frames/s of a train command, in the fastest epoch after the first."""
+    write_data(name, count)
+    return count / _time_epoch(lambda: train(name, precision))
 
 
-def _train_backbone(name: str, count: int, precision: str) -> float:
-    """Measure the frames/s of stage 1's train command, in the fastest epoch after the first."""
-    _write_splits(count)
-    options = f"train --target {name} --checkpoint_path . --csv_log_path . --data_dir . --epochs 3"
-    options += f" --precision {precision}"
-    return count / _time_epoch(lambda: main("backbone", options.split()))
+def write_data(name: str, count: int) -> None:
+    """Write what `train` needs to a new folder, and make it the working directory.
 
-
-def _write_splits(count: int) -> None:
-    """Write train/ and valid/ to a new folder, and make it the working directory."""
+    Args:
+        name: a model, or the target of a backbone.
+        count: number of frames to train on.
+    """
     os.chdir(tempfile.mkdtemp())
-    write_noise(Path("train"), count)
-    write_noise(Path("valid"), 1)
+    for split, frames in (("train", count), ("valid", 1)):
+        write_noise(Path(split), frames)
+        Path(split, LEVELS_FILE).write_text("27 31 35\n" * frames)
+        Path(f"{LEVELS[0].lower()}{split}").symlink_to(split)
+    for file in MODELS[name].backbone_files(LEVELS[0]) if name in MODELS else ():
+        write_weights(build_backbone().whole, Path(file))
 
 
-class _EpochClock(io.StringIO):
+def train(name: str, precision: str, batch_size: int = 8) -> None:
+    """Train a model, or a backbone, for three epochs on what `write_data` wrote."""
+    folder = tempfile.mkdtemp(dir=".")
+    options = f"train --data_dir . --checkpoint_path {folder} --csv_log_path {folder} --epochs 3"
+    options += f" --precision {precision} --batch_size {batch_size}"
+    if name in MODELS:
+        options += f" --{MODELS[name].backbone_option} . --jnd_value {LEVELS[0]}"
+        main(name, options.split())
+    else:
+        main("backbone", f"{options} --target {name}".split())
+
+
+class EpochClock(io.StringIO):
     """A stdout that notes when a line about an epoch is printed."""
 
     def __init__(self) -> None:
@@ -128,7 +130,7 @@ class _EpochClock(io.StringIO):
 
 def _time_epoch(train: Callable[[], object]) -> float:
     """Time the fastest epoch after the first, which compiles."""
-    with contextlib.redirect_stdout(_EpochClock()) as clock:
+    with contextlib.redirect_stdout(EpochClock()) as clock:
         train()
     return min(end - start for start, end in itertools.pairwise(clock.ends))
 
@@ -141,36 +143,30 @@ def predict_with_keras(name: str, count: int, precision: str) -> float:
     return count / time_fastest(lambda: model.predict(frames, batch_size=8, verbose=0))[0]
 
 
-def _train_with_keras(name: str, count: int, precision: str) -> float:
-    """Measure the frames/s of Keras's `fit` of a model, in the fastest epoch after the first."""
+def _train_keras(name: str, count: int, precision: str) -> float:
+    """Measure the frames/s of `train_with_keras`, in the fastest epoch after the first."""
+    return count / _time_epoch(lambda: train_with_keras(name, count, precision))
+
+
+def train_with_keras(name: str, count: int, precision: str, batch_size: int = 8) -> None:
+    """Train the graph of `train` for three epochs by `fit`, a backbone's without entropy model."""
     use_precision(precision)
-    model = build_model(MODELS[name]).whole
-    frames = make_noise(count).astype("float32")
-    of_frame = frames, "mse", FRAME_WEIGHT
-    of_level = frames[:, 0, 0, :1] / 8, "mae", LEVEL_WEIGHT
-    of_outputs = [of_frame if each == JND_FRAME else of_level for each in model.output_names]
-    targets, losses, weights = map(list, zip(*of_outputs))
-    model.compile(tf.keras.optimizers.Adam(1e-5), losses, loss_weights=weights)
-    return count / _time_fit(model, frames, targets)
-
-
-def _train_backbone_with_keras(name: str, count: int, precision: str) -> float:
-    """Measure the frames/s of Keras's `fit` of the autoencoder, in the same way."""
-    use_precision(precision)
-    model = build_backbone((_CROP, _CROP, 3)).whole
-    model.compile(tf.keras.optimizers.Adam(1e-4), "mse")
-    crops = make_noise(count)[:, :_CROP, :_CROP].astype("float32")
-    return count / _time_fit(model, crops, crops)
-
-
-def _time_fit(model: tf.keras.Model, frames: np.ndarray, targets: object) -> float:
+    size = None if name in MODELS else _CROP
+    frames = make_noise(count)[:, :size, :size].astype("float32")
+    targets: Any = frames
+    if name in MODELS:
+        model = build_model(MODELS[name]).whole
+        of_frame = frames, "mse", FRAME_WEIGHT
+        of_level = frames[:, 0, 0, :1] / 8, "mae", LEVEL_WEIGHT
+        of_outputs = [of_frame if each == JND_FRAME else of_level for each in model.output_names]
+        targets, losses, weights = map(list, zip(*of_outputs))
+        model.compile(tf.keras.optimizers.Adam(1e-5), losses, loss_weights=weights)
+    else:
+        model = build_backbone((_CROP, _CROP, 3)).whole
+        model.compile(tf.keras.optimizers.Adam(1e-4), "mse")
     callback = tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: print("epoch"))
-    how: dict[str, Any] = {"batch_size": 8, "epochs": 3, "verbose": 0, "callbacks": [callback]}
-    return _time_epoch(lambda: model.fit(frames, targets, **how))
+    how: dict[str, Any] = {"epochs": 3, "verbose": 0, "callbacks": [callback]}
+    model.fit(frames, targets, batch_size=batch_size, **how)
 
 
-KERAS = {
-    "predict": predict_with_keras,
-    "train": _train_with_keras,
-    "backbone": _train_backbone_with_keras,
-}
+KERAS = {"predict": predict_with_keras, "train": _train_keras, "backbone": _train_keras}

@@ -86,7 +86,7 @@ def _kernel_scale(model: str, name: str, shape: list[int]) -> float:
         inputs = shape[0] * shape[1] * shape[3] / 4
         gain = 20.0 if shape[2] == 3 else 1.0
     elif len(shape) == 4:
-        inputs = np.prod(shape[:3])
+        inputs = float(np.prod(shape[:3]))
         gain = 1 / 64 if shape[:3] == [5, 5, 3] else 1.0
     else:
         inputs = shape[0]
