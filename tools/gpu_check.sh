@@ -21,8 +21,8 @@
 #   each; the last one takes some 40 s more
 #   run(timeout_s=120, command="bash tools/gpu_check.sh check LAT"): 60 s
 #   if a library is missing or golden fails: cuda.NNN likewise, and check LAT again
-#   run(timeout_s=360, command="bash tools/gpu_check.sh check Img REC MJLAT MJREC E2ELAT E2EREC"): at
-#   most 340 s; parts that were out of time, in a call of their own
+#   run(timeout_s=360, command="bash tools/gpu_check.sh check Img REC MJLAT MJREC E2ELAT E2EREC"):
+#   at most 340 s; parts that were out of time, in a call of their own
 #   give_back
 #
 # `check [PART...]` measures the given parts, by default all. It writes gpu_check.md (the table),
@@ -31,7 +31,9 @@
 #
 # A dry run on a CPU, from slices of any folder:
 #
-#   for slice in .gpu/site.*; do cp -r $slice /tmp/sent; bash tools/gpu_check.sh join /tmp/sent; done
+#   for slice in .gpu/site.*; do
+#     cp -r $slice /tmp/sent; bash tools/gpu_check.sh join /tmp/sent; rm -r /tmp/sent
+#   done
 #   CUDA_VISIBLE_DEVICES= GPU_CHECK_SMALL=1 OUT=/tmp/out bash tools/gpu_check.sh check
 set -euo pipefail
 python=${PYTHON:-python3}
@@ -52,8 +54,8 @@ wheels=(
 cuda=(nvidia-cublas-cu12==12.5.3.2 nvidia-cudnn-cu12==9.3.0.75)
 left_out=(
   '*/include/*' '*/tests/*' 'imageio_ffmpeg/binaries/*' 'tensorflow/lite/*/*.tflite'
-  'tensorflow/compiler/mlir/stablehlo/*.so' '*/_xla_ops.so' 'nvidia/*/lib/libnvblas*' 'nvidia/*/libnvvm*'
-  '*/nvcc' '*/cicc' '*/cudafe++' '*/fatbinary' '*/nvlink'
+  'tensorflow/compiler/mlir/stablehlo/*.so' '*/_xla_ops.so' 'nvidia/*/lib/libnvblas*'
+  'nvidia/*/libnvvm*' '*/nvcc' '*/cicc' '*/cudafe++' '*/fatbinary' '*/nvlink'
 )
 
 pack() {
@@ -84,7 +86,8 @@ pack_wheels() {
   "$python" -m tools.gpu_libraries prune "${libraries[@]}"
   room=$((limit * 1024 * 1024 - $(git ls-files -z -co --exclude-standard | du -bc --files0-from=- |
     tail -1 | cut -f 1) - 1024 * 1024))
-  tar -C "$unpacked" -c . | xz -T 0 "-${XZ_LEVEL:-1}" | split -b "$room" -a 3 -d - "$unpacked.$name."
+  tar -C "$unpacked" -c . | xz -T 0 "-${XZ_LEVEL:-1}" |
+    split -b "$room" -a 3 -d - "$unpacked.$name."
   rm -r "$unpacked"
   for slice in "$unpacked.$name."*; do
     mkdir "$folder/$name.${slice##*.}"
@@ -105,11 +108,11 @@ join() {
   mkdir -p "$place/$slice" && mv "$1/part" "$1/all" "$place/$slice"
   cd "$place"
   if ! sha256sum --check --status "$slice/all" 2> /dev/null; then
-    echo "$slice is here; there are $(find . -path "./$name.*/part" | wc -l) of $(wc -l < "$slice/all")"
+    echo "$slice is here: $(find . -path "./$name.*/part" | wc -l) of $(wc -l < "$slice/all")"
     return
   fi
-  cat "$name".*/part |
-    "$python" -c 'import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode="r|xz").extractall("site")'
+  cat "$name".*/part | "$python" -c 'import sys, tarfile
+tarfile.open(fileobj=sys.stdin.buffer, mode="r|xz").extractall("site")'
   rm -r "${name:?}".*/
   "$python" -m compileall -q -j 0 site &> /dev/null || true  # some of it is Python 2
   echo "$name is unpacked in $place/site: $(du -sh site | cut -f 1)"
@@ -119,10 +122,11 @@ check() {
   local failed=0
   OUT=$(realpath "${OUT:-.}")
   export OUT PYTHONPATH=$place/site:$PWD PYTHONUNBUFFERED=1 TF_CPP_MIN_LOG_LEVEL=0
-  export CUDA_CACHE_MAXSIZE=4294967296 XLA_FLAGS=--xla_gpu_cuda_data_dir=$place/site/nvidia/cuda_nvcc
+  export CUDA_CACHE_MAXSIZE=4294967296
+  export XLA_FLAGS=--xla_gpu_cuda_data_dir=$place/site/nvidia/cuda_nvcc
   if [ -n "${CUDA_VISIBLE_DEVICES-all}" ]; then
-    libraries=$("$python" -m tools.gpu_libraries link "$place/cuda")
-    export LD_LIBRARY_PATH=$libraries:${LD_LIBRARY_PATH:-}
+    paths=$("$python" -m tools.gpu_libraries link "$place/cuda")
+    export LD_LIBRARY_PATH=$paths:${LD_LIBRARY_PATH:-}
   fi
   [ $# -gt 0 ] || set -- LAT Img REC MJLAT E2EREC MJREC E2ELAT
   : > "$OUT/gpu_check.jsonl"
