@@ -9,9 +9,13 @@
 #
 # downloads TensorFlow and what else that machine lacks (.gpu/wheels), leaves out what is not run,
 # among it machine code for other cards, and cuts the rest into slices that fit a call beside the
-# working tree, each in a folder of its own, and prints how many: site.000 to site.005 (210 MB), and
-# CUDA 12's cuBLAS and cuDNN, cuda.000 to cuda.007 (270 MB), only to be sent if those there fail.
+# working tree, each in a folder of its own, and prints how many: site.000 to site.003 (210 MB), and
+# CUDA 12's cuBLAS and cuDNN, cuda.000 to cuda.004 (270 MB), only to be sent if those there fail.
 # XZ_LEVEL=6 makes them a tenth smaller in ten times the time.
+#
+# Then make room in the working tree; `git checkout weights` brings the default models back later:
+#
+#   rm weights/*.h5
 #
 # On the machine, calls of the tool `run`, one right after the other (it stays warm for 30 s). They
 # send a slice each, in any order; the last one unpacks them all. The times are guesses:
@@ -84,8 +88,9 @@ pack_wheels() {
   mapfile -t libraries < <(find "$unpacked" -name '*.so*' -type f)
   strip --strip-all "${libraries[@]}"
   "$python" -m tools.gpu_libraries prune "${libraries[@]}"
-  room=$((limit * 1024 * 1024 - $(git ls-files -z -co --exclude-standard | du -bc --files0-from=- |
-    tail -1 | cut -f 1) - 1024 * 1024))
+  room=$((limit * 1024 * 1024 - 1024 * 1024 -
+    $(git ls-files -z -co --exclude-standard -- . ':!weights/*.h5' |
+      du -bc --files0-from=- | tail -1 | cut -f 1)))
   tar -C "$unpacked" -c . | xz -T 0 "-${XZ_LEVEL:-1}" |
     split -b "$room" -a 3 -d - "$unpacked.$name."
   rm -r "$unpacked"
