@@ -27,15 +27,17 @@ TENSORFLOW_2_21 = {
 }
 
 # NVIDIA's compute capabilities, and its rule: machine code runs within a generation on its own and
-# later steps; PTX is compiled for its own and all later cards.
+# later steps; PTX is compiled for all later cards. "compute_90" stands for both: TensorFlow 2.21's
+# libtensorflow_cc.so.2 has 249 fat binaries each for sm_60, 70, 80, 89 and 90, and PTX 9.0; that of
+# 2.14 has 245 each for sm_35, 50, 60, 70, 75 and 80, and PTX 8.0.
 CARDS = [
     ("Tesla P100", (6, 0), "runs", "runs"),
     ("Tesla V100", (7, 0), "runs", "runs"),
     ("GeForce RTX 2080", (7, 5), "runs", "runs"),
-    ("A100", (8, 0), "compiles", "runs"),
-    ("GeForce RTX 3090", (8, 6), "compiles", "runs"),
-    ("GeForce RTX 4090", (8, 9), "compiles", "runs"),
-    ("H100", (9, 0), "compiles", "compiles"),
+    ("A100", (8, 0), "runs", "runs"),
+    ("GeForce RTX 3090", (8, 6), "runs", "runs"),
+    ("GeForce RTX 4090", (8, 9), "runs", "runs"),
+    ("H100", (9, 0), "compiles", "runs"),
     ("GeForce RTX 5090", (12, 0), "none", "compiles"),
     ("Tesla K80", (3, 7), "runs", "none"),
     ("GeForce GTX 980", (5, 2), "runs", "none"),

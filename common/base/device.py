@@ -91,13 +91,13 @@ def remark_on_card(
         capability: the card's compute capability, such as (9, 0) for an H100.
         build: TensorFlow's build info, by default of the installed version. Among its
             `cuda_compute_capabilities`, "sm_80" is machine code for 8.0 and later 8.x, and
-            "compute_80" is code that is compiled on first use, for any card from 8.0 on.
+            "compute_80" is the same and code that is compiled on first use for any later card.
     """
     build = build or tf.sysconfig.get_build_info()
     built_for = build["cuda_compute_capabilities"]
-    for kind, digits in (target.split("_") for target in built_for):
-        major, minor = divmod(int(digits), 10)
-        if kind == "sm" and major == capability[0] and minor <= capability[1]:
+    for target in built_for:
+        major, minor = divmod(int(target.split("_")[1]), 10)
+        if major == capability[0] and minor <= capability[1]:
             return None
     newer = [int(target[8:]) for target in built_for if target.startswith("compute_")]
     known = capability < _FIRST_OF_CUDNN_9 or int(build["cudnn_version"]) >= 9
