@@ -103,7 +103,9 @@ def _pan(number: int, height: int, seconds: float) -> str:
     """Make ffmpeg's filters that pan over the input with this number."""
     width, frames = height * 16 // 9, int(seconds * _RATE)
     return (
-        f"[{number}:v]scale=-2:{height * 3 // 2}:flags=lanczos,format=yuv420p,setsar=1,"
+        # At least an eighth wider than the clip, however tall the picture is.
+        f"[{number}:v]scale={width * 9 // 8}:{height * 3 // 2}:flags=lanczos:"
+        "force_original_aspect_ratio=increase:force_divisible_by=2,format=yuv420p,setsar=1,"
         f"loop={frames - 1}:1,setpts=N/{_RATE}/TB,"
         f"crop={width}:{height}:(iw-{width})*t/{seconds}:(ih-{height})/2[{number}]"
     )
