@@ -84,14 +84,20 @@ def test_run_again_it_makes_only_what_is_missing(encode, inputs, tmp_path):
     (out / "a.mp4").write_bytes(b"precious")
     (out / "trip" / "b.mkv").unlink()
     photo = (out / "photo.jpg").stat().st_mtime_ns
-    done = encode(inputs, out)
-    assert done.returncode == 1 and done.stderr.count("--overwrite replaces it") == 2
-    assert (out / "a.mp4").read_bytes() == b"precious" and (out / "trip" / "b.mkv").exists()
+    done = encode(inputs, out, "--json")
+    assert done.returncode == 0 and "2 outputs exist already; --overwrite" in done.stderr
+    assert (out / "a.mp4").read_bytes() == b"precious"
     assert (out / "photo.jpg").stat().st_mtime_ns == photo
-    assert "b.mkv" in done.stdout and "a.mp4" not in done.stdout
+    document = json.loads(done.stdout)
+    assert [each["output"] for each in document["videos"]] == [str(out / "trip" / "b.mkv")]
+    assert document["existing"] == [str(out / "photo.jpg"), str(out / "a.mp4")]
+    assert document["pictures"] is None and document["errors"] == []
     done = encode(inputs, out)
-    assert done.returncode == 1 and "none of the 3 files could be encoded" in done.stderr
-    assert done.stdout == ""
+    assert (done.returncode, done.stdout) == (0, "Nothing is left to encode.\n")
+    # Something that cannot be encoded is still an error.
+    (inputs / "broken.mp4").write_bytes((inputs / "a.mp4").read_bytes()[:3000])
+    assert encode(inputs, out).returncode == 1
+    (inputs / "broken.mp4").unlink()
     assert encode(inputs, out, "--overwrite").returncode == 0
     assert len(pixels(out / "a.mp4")) == 10
     assert [path for path in out.rglob(".*")] == []
@@ -112,16 +118,38 @@ def test_files_and_folders_into_a_folder(encode, inputs, tmp_path):
     assert not (tmp_path / "dry").exists()
 
 
+def test_a_container_that_cannot_hold_the_codec_becomes_another(encode, inputs, tmp_path):
+    clip, out = inputs / "clip.webm", tmp_path / "out"
+    ffmpeg(*SHAPES, "-c:v", "libvpx", "-b:v", "1M", clip)
+    done = encode(clip, inputs / "trip", out)  # H.264 by default
+    assert done.returncode == 0 and "clip.webm: becomes a .mkv file" in done.stderr
+    assert files(out) == ["b.mkv", "clip.mkv"]
+    done = encode(clip, inputs / "trip", tmp_path / "av1", "--encoder", "svtav1", "--dry_run")
+    assert done.returncode == 0 and "clip.webm: becomes" not in done.stderr
+
+
 def test_mistakes_are_told_before_any_work(encode, inputs, tmp_path):
     a, b, out = inputs / "a.mp4", inputs / "trip" / "b.avi", tmp_path / "out"
     one_line(encode(inputs, inputs / "trip"), 1, "inside the folder of the inputs")
-    one_line(encode(a, b, tmp_path / "out.mp4"), 1, "out.mp4", "is a file")
+    one_line(encode(a, b, tmp_path / "out.mp4"), 1, "out.mp4", "is the name of a file")
+    one_line(encode(inputs / "notes.txt", tmp_path / "out.mp4"), 1, "notes.txt: is neither")
+    (tmp_path / "out.jpg").write_bytes(b"precious")
+    one_line(encode(inputs / "photo.png", tmp_path / "out.jpg"), 1, "out.jpg", "--overwrite")
+    other = tmp_path / "other.jpg"
+    one_line(encode(inputs / "photo.png", other, "--format", "webp"), 2, "--format", "OUTPUT")
     one_line(encode(a, b, a), 1, a, "is a file")
     one_line(encode(a, b, inputs, "--overwrite"), 1, a, "is an input")
     (inputs / "trip" / "b.mkv").write_bytes(b.read_bytes())
     (inputs / "notes.txt").unlink()
     one_line(encode(inputs, out), 1, "b.avi", "b.mkv", "would both become")
     (inputs / "trip" / "b.mkv").unlink()
+    (inputs / "photo.mkv").mkdir()
+    (inputs / "photo.mkv" / "c.mp4").write_bytes(a.read_bytes())
+    (inputs / "photo.avi").write_bytes(b.read_bytes())
+    one_line(encode(inputs, out), 1, "photo.avi", "also the folder of", "c.mp4")
+    (inputs / "photo.avi").unlink()
+    (inputs / "photo.mkv" / "c.mp4").unlink()
+    (inputs / "photo.mkv").rmdir()
     one_line(encode(a, b, out, "--format", "webp"), 2, "--format", "pictures")
     one_line(encode(inputs / "photo.png", inputs / "photo.png", out, "--aq"), 2, "--aq", "videos")
     done = encode(tmp_path / "none", tmp_path / "nor", out)

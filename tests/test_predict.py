@@ -106,6 +106,19 @@ def test_the_weights_tell_what_levels_are(
     assert video["levels"]["JND1"] == strictest(scenes)
 
 
+def test_codec_jpeg_takes_its_own_weights_and_no_videos(in_process, weights, inputs, tmp_path):
+    path = tmp_path / "LATJND1-jpeg.h5"
+    path.write_bytes(weights.read_bytes())
+    with h5py.File(path, "a") as file:
+        file.attrs["labels_codec"] = "JPEG quality"
+    given = inputs / "cut.mp4", inputs / "1.png", "--codec", "jpeg", "--json"
+    done = predict(in_process, tmp_path, *given)
+    assert done.returncode == 1 and "cut.mp4: is a video" in done.stderr
+    document = json.loads(done.stdout)
+    (found,) = document["inputs"]
+    assert (found["file"], document["codec"]) == (str(inputs / "1.png"), "JPEG quality")
+
+
 def test_the_user_tells_the_unit_where_weights_do_not(in_process, weights, inputs):
     done = predict(in_process, weights, inputs / "1.png", "--json", "--unit", "QP")
     assert json.loads(done.stdout)["unit"] == "QP"

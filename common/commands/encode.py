@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     add_model_options(command, description, encoded_level if description.multitask else None)
     add("--encoder", choices=tuple(ENCODERS), default="x264", help="video encoder")
     _add_coding(add)
-    vmaf = "VMAF of each scene or picture in place of the level's, where the search then starts"
+    vmaf = "VMAF of each scene or picture in place of the level's; the search starts at the level"
     add("--vmaf", type=_vmaf, metavar="X", help=vmaf)
     aim = "what reaches that VMAF: the mean of a scene's frames, or their 5th percentile, so that\n"
     aim += "95%% of the frames of each scene are at least as good"
@@ -59,7 +59,7 @@ def _add_coding(add: Callable[..., object]) -> None:
     add("--rate_control", choices=RATE_CONTROLS, default=CRF, help=control)
     presets = ", ".join(f"{each.preset} for {name}" for name, each in ENCODERS.items())
     preset = f"the encoder's preset, passed on as it is (default: {presets})"
-    add("--preset", default="", metavar="NAME", help=preset)
+    add("--preset", metavar="NAME", help=preset)
     aq = "adaptive quantization, by the encoder's default method; costs bits at equal VMAF"
     add("--aq", action="store_true", help=aq)
     add("--min_qp", type=positive, default=1, metavar="N", help="finest CRF or QP of a scene")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import UserError, printable, say
+from ..base.files import check_writable
 from ..base.temporary import lock
 from ..data.text import readable
 from ..encoding.outputs import Outputs, Pair
@@ -22,14 +23,19 @@ from .model_options import find_jpeg_weights, load_predictor
 _log = logging.getLogger(__name__)
 
 
-def run(options: argparse.Namespace, outputs: Outputs) -> int:
-    """Encode a picture or several; return 1 if some of them cannot be."""
+def run(options: argparse.Namespace, outputs: Outputs, existing: Sequence[Pair]) -> int:
+    """Encode a picture or several; return 1 if some of them cannot be.
+
+    Args:
+        existing: the pictures that are left out because their output exists.
+    """
     alone = len(outputs.pictures) == 1 and not outputs.errors
     with contextlib.nullcontext() if options.dry_run else lock(options.output):
         report, errors = encode(options, outputs.pictures, alone)
     if alone and errors:
         raise errors[outputs.pictures[0].path]
     errors = outputs.errors | errors
+    report.document["existing"] = [readable(each.target) for each in existing]
     report.document["errors"] = list_errors(errors)
     if report.text or options.json:
         report.print(options)
@@ -51,6 +57,8 @@ def encode(
     for form in {each.target.suffix.lower(): find_format(each.target) for each in pairs}.values():
         if options.subsampling not in form.subsamplings:
             options.parser.error(f"--subsampling: {form.name} has only {form.subsamplings[0]}")
+    if alone and not options.dry_run:  # before the model is loaded
+        check_writable(pairs[0].target, overwrite=options.overwrite, inputs=[pairs[0].path])
     weights = find_jpeg_weights(options)
     predictor = load_predictor(options, weights) if weights else None
     how = PictureOptions(
@@ -68,8 +76,9 @@ def encode(
     for each in made:
         for note in each.notes:
             _log.warning("%s: %s", each.path, note)
-    document = _make_document(made, options, predictor, find_wanted(how, predictor))
-    return Report(document, _make_text(made, document) if made else ""), errors
+    wanted = find_wanted(how, predictor) if how.verify else None
+    document = _make_document(made, options, predictor, wanted)
+    return Report(document, _make_text(made, document, how.verify) if made else ""), errors
 
 
 def _make_document(
@@ -107,7 +116,7 @@ def _make_row(each: EncodedPicture) -> dict[str, Any]:
     }
 
 
-def _make_text(made: Sequence[EncodedPicture], document: dict[str, Any]) -> str:
+def _make_text(made: Sequence[EncodedPicture], document: dict[str, Any], verified: bool) -> str:
     """Make a table of the pictures, followed by the sizes."""
     lines = [f"{'quality':>7} {'VMAF':>6} {'trials':>6} {'kB':>9} {'saved':>6}  picture"]
     for each in made:
@@ -125,5 +134,6 @@ def _make_text(made: Sequence[EncodedPicture], document: dict[str, Any]) -> str:
     weights = (
         document["weights"] or "no model of JPEG qualities, so the search begins in the middle"
     )
-    lines.append(printable(f"Target: {target}. Labels: {document['labels']}. Weights: {weights}."))
+    aim = f"Target: {target}. " if verified else ""
+    lines.append(printable(f"{aim}Labels: {document['labels']}. Weights: {weights}."))
     return "\n".join(lines)

@@ -28,9 +28,9 @@ def list_errors(errors: Mapping[Path, UserError]) -> list[dict[str, str]]:
 
 def describe_sizes(before: int, after: int) -> str:
     """Describe the sizes in bytes of all inputs and of what they became."""
-    return (
-        f"{after / 1e6:.2f} MB instead of {before / 1e6:.2f}, saved {describe_saved(before, after)}"
-    )
+    scale, unit = (1e6, "MB") if before >= 1e6 else (1e3, "kB")
+    sizes = f"{after / scale:.2f} {unit} instead of {before / scale:.2f}"
+    return f"{sizes}, saved {describe_saved(before, after)}"
 
 
 def describe_saved(before: int, after: int) -> str:

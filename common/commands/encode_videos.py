@@ -74,7 +74,7 @@ def _encode(options: argparse.Namespace, pair: Pair, predictor: Predictor, weigh
         level=options.jnd_value,
         encoder=options.encoder,
         rate_control=options.rate_control,
-        preset=options.preset,
+        preset=options.preset or "",
         adaptive=options.aq,
         vmaf=options.vmaf,
         aim=options.aim,

@@ -9,11 +9,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..base.constants import CODEC_NAMES, UNITS
-from ..base.errors import report_skipped, say
+from ..base.errors import UserError, report_skipped, say
 from ..base.files import check_writable
 from ..base.program import program
 from ..base.progress import Progress
 from ..base.temporary import lock
+from ..data.kinds import VIDEO, kind
 from ..evaluation.results import write_csv
 from ..models.descriptions import Description
 from .model_options import (
@@ -72,13 +73,19 @@ def run(options: argparse.Namespace) -> int:
     predictions = documents.Predictions(predictor=model, view=options.view, unit=options.unit)
     for argument, error in found.errors:
         predictions.add(records.Failure(path=argument, error=error))
+    if options.codec == "jpeg":
+        for file in [each for each in paths if kind(each) == VIDEO]:
+            paths.remove(file)
+            error = UserError(f"{file}: is a video; --codec jpeg predicts qualities of pictures")
+            report_skipped(error)
+            predictions.add(records.Failure(path=file, error=error))
     settings = options.view, options.frames_per_scene, options.unit
     with lock(options.csv) if options.csv else contextlib.nullcontext():
         if options.scheduler:
             results = inputs.predict_on_cluster(options.scheduler, model, paths, *settings)
         else:
             results = inputs.predict_inputs(model, paths, *settings)
-            results = Progress(results, total=len(paths), unit="file")
+            results = Progress(results, "inputs", len(paths), unit="file")
         for result in results:
             predictions.add(result)
             if isinstance(result, records.Failure):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..base.errors import UserError
+from ..base.errors import UserError, report_skipped
 from ..base.files import check_regular
 from ..data.kinds import PICTURE, VIDEO, kind
 from ..data.listing import find_inputs
@@ -35,20 +35,22 @@ def is_file(inputs: Sequence[Path]) -> bool:
     return len(inputs) == 1 and not inputs[0].is_dir()
 
 
-def find_outputs(inputs: Sequence[Path], output: Path, suffix: str) -> Outputs:
+def find_outputs(inputs: Sequence[Path], output: Path, suffix: str, codec: str) -> Outputs:
     """Pair each input, a file or all pictures and videos below a folder, with the file to write.
 
     Args:
         output: the file to write or, unless there is one input file, the folder to write into,
             where each file keeps its name or its path below the input.
-        suffix: of pictures in a folder. Videos keep theirs if it names a container.
+        suffix: of pictures in a folder.
+        codec: ffmpeg's name of the videos' format. Videos keep their suffix if it names a
+            container that can hold it.
 
     Raises:
-        UserError: there is no input, `output` is inside one or no folder, or a file would be
-            written twice or be one of the inputs.
+        UserError: there is no input, a single one is neither a picture nor a video, `output` is
+            inside one or no folder, or a file would be written twice or be one of the inputs.
     """
     if is_file(inputs):
-        return _pair_file(inputs[0], output, suffix)
+        return _pair_file(inputs[0], output, suffix, codec)
     for folder in inputs:
         if folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
             raise UserError(
@@ -56,16 +58,31 @@ def find_outputs(inputs: Sequence[Path], output: Path, suffix: str) -> Outputs:
             )
     named_as_file = not output.exists() and output.suffix.lower() in {*CONTAINERS, *FORMATS}
     if named_as_file or (output.exists() and not output.is_dir()):
-        raise UserError(f"{output}: is a file; several inputs are written into a folder")
+        what = "is the name of a file" if named_as_file else "is a file"
+        raise UserError(f"{output}: {what}; several inputs are written into a folder")
     found = find_inputs(inputs, {PICTURE, VIDEO}, "pictures or videos")
     outputs = Outputs([], [], dict(found.errors))
     for path, below in found.files:
-        _add(outputs, path, output / below, suffix)
+        try:
+            _add(outputs, path, output / below, suffix, codec)
+        except UserError as error:
+            report_skipped(error)
+            outputs.errors[path] = error
     _check_targets([*outputs.pictures, *outputs.videos])
     return outputs
 
 
-def _pair_file(path: Path, output: Path, suffix: str) -> Outputs:
+def leave_out_existing(outputs: Outputs) -> tuple[Outputs, list[Pair]]:
+    """Leave out the pairs whose file exists already; also return these."""
+    existing = [each for each in (*outputs.pictures, *outputs.videos) if each.target.is_file()]
+    pictures, videos = (
+        [each for each in pairs if each not in existing]
+        for pairs in (outputs.pictures, outputs.videos)
+    )
+    return Outputs(pictures, videos, outputs.errors), existing
+
+
+def _pair_file(path: Path, output: Path, suffix: str, codec: str) -> Outputs:
     if not path.exists():
         raise UserError(f"{path}: no such file")
     check_regular(path)
@@ -73,23 +90,37 @@ def _pair_file(path: Path, output: Path, suffix: str) -> Outputs:
         # /dev/stdin (a shell's `<`) would be another file in the programs that we start.
         path = path.resolve()
     outputs = Outputs([], [], {})
-    _add(outputs, path, output / path.name, suffix)
+    _add(outputs, path, output / path.name, suffix, codec)
     if not output.is_dir():
         for pairs in (outputs.pictures, outputs.videos):
             pairs[:] = [Pair(pair.path, output) for pair in pairs]
     return outputs
 
 
-def _add(outputs: Outputs, path: Path, target: Path, suffix: str) -> None:
-    """Add a file with its output in a folder, whose suffix becomes one that can be written."""
-    if kind(path) == PICTURE:
+def _add(outputs: Outputs, path: Path, target: Path, suffix: str, codec: str) -> None:
+    """Add a file with its output in a folder, whose suffix becomes one that can be written.
+
+    Raises:
+        UserError: it is neither a picture nor a video.
+    """
+    found = kind(path)
+    if found not in (PICTURE, VIDEO):
+        raise UserError(f"{path}: is neither a picture nor a video")
+    if found == PICTURE:
         outputs.pictures.append(Pair(path, target.with_suffix(suffix)))
-    elif target.suffix.lower() in CONTAINERS:
+    elif _can_hold(target.suffix, codec):
         outputs.videos.append(Pair(path, target))
     else:
         old = path.suffix or "a name without a suffix"
-        note = f"becomes a {_USUAL} file, because {old} names no container that can be written"
+        note = f"becomes a {_USUAL} file, because {old} names no container for {codec}"
         outputs.videos.append(Pair(path, target.with_suffix(_USUAL), note))
+
+
+def _can_hold(suffix: str, codec: str) -> bool:
+    container = CONTAINERS.get(suffix.lower())
+    if container and container.muxer == "webm":
+        return codec == "av1"
+    return container is not None and (container.streams is None or codec in container.streams)
 
 
 def _check_targets(pairs: Sequence[Pair]) -> None:
@@ -105,3 +136,7 @@ def _check_targets(pairs: Sequence[Pair]) -> None:
                 f"{target}: is an input, which is never overwritten; name another folder"
             )
         paths[target] = path
+    for target in paths:
+        if file := next((each for each in target.parents if each in paths), None):
+            both = f"{paths[file]} would become {file}"
+            raise UserError(f"{both}, which is also the folder of {target}; rename one of them")
