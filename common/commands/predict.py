@@ -14,7 +14,6 @@ from ..base.files import check_writable
 from ..base.program import program
 from ..base.progress import Progress
 from ..base.temporary import lock
-from ..data.kinds import VIDEO, kind
 from ..evaluation.results import write_csv
 from ..models.descriptions import Description
 from .model_options import (
@@ -61,6 +60,7 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
 
 def run(options: argparse.Namespace) -> int:
     """Print the levels of pictures and videos; return 1 if some cannot be read."""
+    from ..data.kinds import VIDEO, kind
     from ..inference import documents, inputs, records
 
     description = options.description
