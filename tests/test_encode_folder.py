@@ -1,13 +1,17 @@
 """`encode` of several inputs into a folder: what is written, what stays, what is told."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import h5py
 import pytest
 from PIL import Image
 
 from tests import golden
-from tests.processes import one_line
+from tests.processes import REPO, one_line
 from tests.videos import ffmpeg, pixels
 
 SHAPES = ("-f", "lavfi", "-i", "testsrc2=s=128x96:d=0.4")
@@ -126,6 +130,24 @@ def test_a_container_that_cannot_hold_the_codec_becomes_another(encode, inputs, 
     assert files(out) == ["b.mkv", "clip.mkv"]
     done = encode(clip, inputs / "trip", tmp_path / "av1", "--encoder", "svtav1", "--dry_run")
     assert done.returncode == 0 and "clip.webm: becomes" not in done.stderr
+
+
+@pytest.mark.parametrize("names", [["photo.png", "copy.png"], ["a.mp4", "trip"]])
+def test_a_second_run_into_a_new_folder_is_refused(encode, models, inputs, tmp_path, names):
+    """While the first one, which made the folder, is at work."""
+    (inputs / "copy.png").write_bytes((inputs / "photo.png").read_bytes())
+    out, given = tmp_path / "new" / "out", [inputs / name for name in names]
+    words = [sys.executable, REPO / "LAT.py", "encode", *given, out, "--jnd_value", "JND1"]
+    first = subprocess.Popen([*words, "--model_weights_path", models, "--no_verify"])
+    while not list(out.glob(".*.lock")):
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)
+    try:
+        one_line(encode(*given, out), 1, out, "in use by another run")
+    finally:
+        first.send_signal(signal.SIGCONT)
+    assert first.wait() == 0 and len(files(out)) == 2
 
 
 def test_mistakes_are_told_before_any_work(encode, inputs, tmp_path):

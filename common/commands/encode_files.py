@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ..base.errors import say
+from ..base.files import check_writable, make_writable
 from ..base.temporary import lock
 from ..data.text import readable
 from ..encoding.encoders import ENCODERS
@@ -44,16 +45,23 @@ def encode_files(options: argparse.Namespace) -> int:
     if is_file(options.inputs):
         if outputs.videos:
             return encode_videos.run(options, outputs.videos[0])
-        return encode_pictures.run(options, outputs, [])
+        target, path = outputs.pictures[0].target, outputs.pictures[0].path
+        if not options.dry_run:
+            check_writable(target, overwrite=options.overwrite, inputs=[path])
+        with contextlib.nullcontext() if options.dry_run else lock(target):
+            return encode_pictures.run(options, outputs, [])
     existing: list[Pair] = []
     if not options.overwrite:
         outputs, existing = leave_out_existing(outputs)
     if existing:
         files = "1 output exists" if len(existing) == 1 else f"{len(existing)} outputs exist"
         _log.warning("left out: %s already; --overwrite replaces them", files)
-    if not outputs.videos and (outputs.pictures or not existing):
-        return encode_pictures.run(options, outputs, existing)
+    if not options.dry_run:
+        # Before the lock, which is in the folder if there is one and else beside it.
+        make_writable(options.output)
     with contextlib.nullcontext() if options.dry_run else lock(options.output):
+        if not outputs.videos and (outputs.pictures or not existing):
+            return encode_pictures.run(options, outputs, existing)
         return _encode_all(options, outputs, existing)
 
 

@@ -1,7 +1,6 @@
 """The command encode, for pictures: each becomes a JPEG, WebP or AVIF file at its level."""
 
 import argparse
-import contextlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -9,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import UserError, printable, say
-from ..base.files import check_writable
-from ..base.temporary import lock
 from ..data.text import readable
 from ..encoding.outputs import Outputs, Pair
 from ..encoding.picture_formats import find_format
@@ -30,8 +27,7 @@ def run(options: argparse.Namespace, outputs: Outputs, existing: Sequence[Pair])
         existing: the pictures that are left out because their output exists.
     """
     alone = len(outputs.pictures) == 1 and not outputs.errors
-    with contextlib.nullcontext() if options.dry_run else lock(options.output):
-        report, errors = encode(options, outputs.pictures, alone)
+    report, errors = encode(options, outputs.pictures, alone)
     if alone and errors:
         raise errors[outputs.pictures[0].path]
     errors = outputs.errors | errors
@@ -57,8 +53,6 @@ def encode(
     for form in {each.target.suffix.lower(): find_format(each.target) for each in pairs}.values():
         if options.subsampling not in form.subsamplings:
             options.parser.error(f"--subsampling: {form.name} has only {form.subsamplings[0]}")
-    if alone and not options.dry_run:  # before the model is loaded
-        check_writable(pairs[0].target, overwrite=options.overwrite, inputs=[pairs[0].path])
     weights = find_jpeg_weights(options)
     predictor = load_predictor(options, weights) if weights else None
     how = PictureOptions(
