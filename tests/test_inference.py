@@ -1,5 +1,6 @@
 """Both runtimes, the cache of converted models, and the reading ahead of pictures."""
 
+import gc
 import os
 import threading
 import time
@@ -78,6 +79,18 @@ def test_the_head_alone_judges_as_the_whole_does(runtime, weights, tmp_path):
     assert latent.shape == (22, 40, 192)
     assert predictor.levels_of_latents([latent]) == pytest.approx(LAT_LEVELS[0], rel=1e-3)
     assert analyse(frame[:64, :48]).shape == (4, 3, 192)
+
+
+def test_a_converted_model_owns_its_weights(weights):
+    """The memory of the Keras model that it came from is freed, and soon used for other arrays."""
+    from common.inference.openvino import _convert
+
+    graph = _convert(MODELS["LAT"], weights, "float32").graph
+    constants = [node for node in graph.get_ops() if node.get_type_name() == "Constant"]
+    before = [np.array(constant.data) for constant in constants]
+    gc.collect()
+    others = [np.full(2**size, 7, np.float32) for size in range(10, 21, 2) for _ in range(40)]
+    assert len(others) and all(map(np.array_equal, before, (node.data for node in constants)))
 
 
 def test_a_model_of_pictures_refuses_bitstream_files(tmp_path):

@@ -155,7 +155,8 @@ def _convert_function(function: "tf.types.experimental.ConcreteFunction") -> ov.
         from openvino.frontend.tensorflow import utils
 
         utils.get_environment_setup = lambda _: {"tensorflow": tf.__version__}
-    return ov.convert_model(function)
+    # Weights that are shared become others as soon as TensorFlow frees the model and its memory.
+    return ov.convert_model(function, share_weights=False)
 
 
 def _convert(description: Description, weights: Path, precision: str) -> _Converted:
