@@ -1,17 +1,20 @@
 """`encode` of several inputs into a folder: what is written, what stays, what is told."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 
 import h5py
+import psutil
 import pytest
 from PIL import Image
 
 from tests import golden
-from tests.processes import REPO, one_line
+from tests.processes import REPO, one_line, without_progress
+from tests.synthetic import picture
 from tests.videos import ffmpeg, pixels
 
 SHAPES = ("-f", "lavfi", "-i", "testsrc2=s=128x96:d=0.4")
@@ -148,6 +151,39 @@ def test_a_second_run_into_a_new_folder_is_refused(encode, models, inputs, tmp_p
     finally:
         first.send_signal(signal.SIGCONT)
     assert first.wait() == 0 and len(files(out)) == 2
+
+
+@pytest.mark.parametrize("kind", ["pictures", "videos"])
+def test_ctrl_c_is_told_once_and_leaves_nothing(kind, models, tmp_path):
+    """Ctrl-C reaches ffmpeg, too, whose end is no fault of the files."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(4):
+        if kind == "pictures":
+            Image.fromarray(picture(number, 1200, 1600)).save(folder / f"{number}.png")
+        else:
+            clip = ("-f", "lavfi", "-i", "testsrc2=s=1280x720:d=4", "-pix_fmt", "yuv420p")
+            ffmpeg(*clip, folder / f"{number}.mp4")
+    words = [REPO / "LAT.py", "encode", folder, tmp_path / "new" / "out", "--jnd_value", "JND1"]
+    words += ["--model_weights_path", models, "--vmaf", "95"]
+    process = subprocess.Popen(
+        [sys.executable, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    _wait_for_ffmpeg(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    told = [line for line in without_progress(said) if not line.startswith(("Running", "Predict"))]
+    assert told == ["python3 LAT.py encode: interrupted"]
+    assert {folder, models} == {*tmp_path.iterdir()}
+
+
+def _wait_for_ffmpeg(number: int) -> None:
+    """Wait until a process has started ffmpeg."""
+    deadline = time.monotonic() + 60
+    while not any(each.name().startswith("ffmpeg") for each in psutil.Process(number).children()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_mistakes_are_told_before_any_work(encode, inputs, tmp_path):

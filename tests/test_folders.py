@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -52,6 +53,30 @@ def test_pictures_and_videos_are_taken_by_what_they_are(folder, caplog):
     assert [path.name for path, _ in work.pairs] == taken
     rest = "7 files that are not pictures (.db, .gif, .mts, .txt, .svg, no suffix)"
     assert caplog.messages[-1] == f"left out: {rest}"
+
+
+def test_an_unreadable_subfolder_costs_only_its_own_files(folder, tmp_path):
+    """Root may read everything, so the program runs without that right."""
+    for name, mode in {"sub": 0, "names": 0o444}.items():
+        (folder / name).mkdir()
+        Image.fromarray(RGB).save(folder / name / "b.png")
+        (folder / name).chmod(mode)
+    code = (
+        "import pathlib, sys; from common.data import listing; "
+        "found = listing.find_inputs([pathlib.Path(sys.argv[1])], {'picture'}, 'pictures'); "
+        "print(len(found.files), *(error for _, error in found.errors), sep='\\n')"
+    )
+    unprivileged = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    words = [*(unprivileged if os.geteuid() == 0 else []), sys.executable, "-c", code, folder]
+    done = subprocess.run(words, cwd=REPO, capture_output=True, text=True, check=True)
+    refused = "permission denied; make it readable, or move it away"
+    assert done.stdout.splitlines() == [
+        "7",
+        f"{folder / 'names'}: {refused}",
+        f"{folder / 'sub'}: {refused}",
+    ]
+    for name in ("sub", "names"):
+        (folder / name).chmod(0o700)
 
 
 def test_nothing_is_said_where_nothing_is_left_out(folder, caplog):

@@ -23,7 +23,7 @@ def find_pictures(folder: Path, contents: Path | None) -> list[Path]:
     Raises:
         UserError: there are none, or the file cannot be read.
     """
-    pictures, others = list_files(folder, {PICTURE}, "pictures")
+    pictures, others, _ = list_files(folder, {PICTURE}, "pictures")
     if others:
         report_skipped(describe_others(others, {PICTURE}))
     if contents:
@@ -119,7 +119,7 @@ def cut_clips(folder: Path, target: Path, width: int) -> list[Path]:
     Raises:
         UserError: there are none.
     """
-    videos, _ = list_files(folder, {VIDEO}, "videos")
+    videos = list_files(folder, {VIDEO}, "videos").files
     clips = [target / f"{video.stem}.mkv" for video in videos]
     for video, clip in zip(videos, clips):
         words = [*input_arguments(video), "-map", "0:V:0", "-t", CLIP_SECONDS, "-c:v", "libx264"]

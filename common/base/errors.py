@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .folders import remove_empty_folders
+
 # Hints for continuing an interrupted command.
 RESUME_HINT = "continue after the last complete epoch with --resume"
 RERUN_HINT = "run the same command again to continue"
@@ -75,7 +77,7 @@ def exit_on_error(command: str, hint: str = "") -> Iterator[None]:
 
     The exit code is 1 after an error, 130 after Ctrl-C and 143 after SIGTERM. The traceback of an
     unexpected error goes to a file that the line names. `hint` says how to continue an interrupted
-    command.
+    command. Folders that the block made and left empty are removed.
     """
     _harden_streams()
     with _catch_signals() as caught:
@@ -95,6 +97,8 @@ def exit_on_error(command: str, hint: str = "") -> Iterator[None]:
             else:
                 say(f"{command}: error: {_describe(error)}", file=sys.stderr)
             sys.exit(1)
+        finally:
+            remove_empty_folders()
 
 
 def _harden_streams() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .constants import SOFTWARE
 from .errors import UserError
+from .folders import make_folder
 from .temporary import PREFIX, find_full_errno, temporary_folder
 
 _HEAD = 4096  # bytes that are read of a file to tell whether this program wrote it
@@ -37,7 +38,7 @@ def atomic_write(
     path = Path(path)
     _check_replaceable(path, ours, overwrite)
     target = Path(os.path.realpath(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     try:
         with temporary_folder(target.parent) as folder:
             temporary = folder / target.name
@@ -141,7 +142,7 @@ def make_writable(folder: Path) -> None:
         UserError: it cannot be created or written to.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made as a folder ({error.strerror})") from None
     if not os.access(folder, os.W_OK | os.X_OK):

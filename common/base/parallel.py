@@ -24,7 +24,11 @@ def count_cores() -> int:
 
 
 def parallel_map(
-    function: Callable, items: Iterable, desc: str, sizes: Sequence[int] | None = None
+    function: Callable,
+    items: Iterable,
+    desc: str,
+    sizes: Sequence[int] | None = None,
+    observe: Callable[[Any], object] = lambda _: None,
 ) -> list:
     """Call `function` on each item in threads; return the results in order.
 
@@ -35,6 +39,8 @@ def parallel_map(
     Args:
         desc: the progress bar's description.
         sizes: the weight of each item on the progress bar (default: 1).
+        observe: called with each result, in order, in the calling thread. After an error or signal
+            it sees no more of them, since their child processes may have been killed.
     """
     with ThreadPoolExecutor(count_cores()) as pool:
         futures = [pool.submit(function, item) for item in items]
@@ -42,7 +48,7 @@ def parallel_map(
         try:
             with Progress(desc=desc, total=sum(sizes)) as bar:
                 for future, size in zip(futures, sizes):
-                    future.result()
+                    observe(future.result())
                     bar.update(size)
             return [future.result() for future in futures]
         except BaseException:

@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from .errors import UserError
+from .folders import make_folder
 
 PREFIX = ".laser-jnd-"
 _FOLDER = re.compile(re.escape(PREFIX) + "[a-z0-9_]{8}")
@@ -82,8 +83,7 @@ def _hold(hidden: Path, wait: bool) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         while True:
             with contextlib.suppress(FileNotFoundError):
-                if not hidden.parent.is_dir():
-                    hidden.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(hidden.parent)
                 file = stack.enter_context(hidden.open("w"))
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

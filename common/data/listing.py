@@ -1,8 +1,9 @@
 """Listing of the pictures or videos below folders, in natural order, and of other files."""
 
+import errno
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -25,6 +26,7 @@ class Listing(NamedTuple):
 
     files: list[Path]
     others: list[Path]
+    unreadable: list[tuple[Path, UserError]]  # folders
 
 
 def natural_key(path: Path) -> tuple:
@@ -37,20 +39,30 @@ def natural_key(path: Path) -> tuple:
     return _natural(Path(readable(path).removesuffix(bitstream.SUFFIX))), str(path)
 
 
-def files_below(folder: Path) -> Iterator[Path]:
+def _refuse(folder: Path, error: UserError) -> NoReturn:
+    raise error
+
+
+def files_below(
+    folder: Path, refuse: Callable[[Path, UserError], None] = _refuse
+) -> Iterator[Path]:
     """Yield all files below `folder`, including pipes and dangling links, in any order.
 
     Hidden files and folders are skipped, and so are folders that common.prepare made.
 
-    Raises:
-        UserError: a folder cannot be read.
+    Args:
+        refuse: called for each folder that cannot be read; by default, it raises the error.
     """
 
-    def refuse(error: OSError) -> NoReturn:
+    def fail(error: OSError) -> None:
         message = f"{str(error.strerror).lower()}; make it readable, or move it away"
-        raise UserError(f"{error.filename}: {message}")
+        refuse(Path(error.filename), UserError(f"{error.filename}: {message}"))
 
-    for parent, folders, names in os.walk(folder, onerror=refuse):
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        if not os.access(parent, os.X_OK):  # its names can be read, its files cannot
+            folders.clear()
+            fail(PermissionError(errno.EACCES, os.strerror(errno.EACCES), parent))
+            continue
         if HIDDEN in folders:
             folders.clear()
             continue
@@ -60,8 +72,9 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 def sort_files(folder: Path, kinds: Collection[str]) -> Listing:
     """Separate the files below a folder into those of the `kinds` and others, without levels."""
-    listing = Listing([], [])
-    for path in sorted((path.relative_to(folder) for path in files_below(folder)), key=natural_key):
+    listing = Listing([], [], [])
+    paths = files_below(folder, lambda *unreadable: listing.unreadable.append(unreadable))
+    for path in sorted((path.relative_to(folder) for path in paths), key=natural_key):
         file = folder / path
         if file.is_file() and kind(file) in kinds:
             listing.files.append(file)
@@ -71,15 +84,29 @@ def sort_files(folder: Path, kinds: Collection[str]) -> Listing:
 
 
 def list_files(folder: Path, kinds: Collection[str], what: str) -> Listing:
+    """Call `list_readable_files` on a folder whose subfolders must all be readable.
+
+    Raises:
+        UserError: one is not, or as `list_readable_files`.
+    """
+    listing = list_readable_files(folder, kinds, what)
+    for _, error in listing.unreadable:
+        raise error
+    return listing
+
+
+def list_readable_files(folder: Path, kinds: Collection[str], what: str) -> Listing:
     """Call `sort_files` on a folder that must contain files of one of the `kinds`.
 
     Raises:
-        UserError: there is no such folder, or no such file in it (the message describes others).
+        UserError: there is no such folder, or no such file in it (the message says what else is).
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; {what} were expected in it")
     listing = sort_files(folder, kinds)
     if not listing.files:
+        for _, error in listing.unreadable:
+            raise error
         others = describe_others(listing.others, kinds)
         remedy = f", but {others}; convert pictures of other kinds to PNG" if others else ""
         raise UserError(f"{folder}: no {what} in it{remedy}")
@@ -113,10 +140,10 @@ def describe_others(others: Sequence[Path], kinds: Collection[str]) -> str:
 
 
 class Inputs(NamedTuple):
-    """Files to process, and an error for each argument without any."""
+    """Files to process, and errors."""
 
     files: list[tuple[Path, Path]]  # each with its path relative to the argument that names it
-    errors: list[tuple[Path, UserError]]  # each with its argument
+    errors: list[tuple[Path, UserError]]  # each argument without files, and unreadable folder
 
 
 def find_inputs(paths: Sequence[Path], kinds: Collection[str], what: str) -> Inputs:
@@ -132,13 +159,14 @@ def find_inputs(paths: Sequence[Path], kinds: Collection[str], what: str) -> Inp
     errors = []
     for path in paths:
         try:
-            found, left_out = _find_at(path, kinds, what)
+            found, listing = _find_at(path, kinds, what)
         except UserError as error:
             errors.append((path, error))
             continue
         for file, below in found:
             files.setdefault(file, below)
-        others |= dict.fromkeys(left_out)
+        others |= dict.fromkeys(listing.others)
+        errors += listing.unreadable
     if not files and len(errors) == 1:
         raise errors[0][1]
     for _, wrong in errors:
@@ -152,17 +180,17 @@ def find_inputs(paths: Sequence[Path], kinds: Collection[str], what: str) -> Inp
 
 def _find_at(
     path: Path, kinds: Collection[str], what: str
-) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Find the files at a path, with their paths relative to it, and the other files in it."""
+) -> tuple[list[tuple[Path, Path]], Listing]:
+    """Find the files at a path, with their paths relative to it, and what else is in it."""
     try:
         path.stat()
         if path.is_dir():
-            files, others = list_files(path, kinds, what)
-            return [(file, file.relative_to(path)) for file in files], others
+            listing = list_readable_files(path, kinds, what)
+            return [(file, file.relative_to(path)) for file in listing.files], listing
         if path.is_file() and path.is_relative_to("/dev"):
             # /dev/stdin (a shell's `<`) would be another file in the programs that we start.
             path = path.resolve()
-        return [(path, Path(path.name))], []
+        return [(path, Path(path.name))], Listing([path], [], [])
     except FileNotFoundError:
         raise UserError(f"{path}: no such file or folder") from None
     except OSError as error:

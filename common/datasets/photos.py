@@ -134,7 +134,7 @@ def _name_copies(frames: dict[str, Crop], key: str, count: int) -> dict[str, Cro
 
 def _examine_all(images: Path) -> tuple[list[_Source], list[str]]:
     """Examine all pictures and videos below `images`; also return notes on those left out."""
-    paths, others = list_files(images, KINDS, "pictures or videos")
+    paths, others, _ = list_files(images, KINDS, "pictures or videos")
     notes = [f"{images}: {describe_others(others, KINDS)}; left out"] if others else []
     sources = [_Source(path, readable(path.relative_to(images))) for path in paths]
     examined = parallel_map(lambda source: as_result(_examine, source), sources, "files")

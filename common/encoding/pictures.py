@@ -84,12 +84,13 @@ def encode_pictures(
         raise UserError(f"{predictor.weights}: predicts QPs; pictures need JPEG qualities")
 
     def encode(pair: tuple[Path, Path]) -> EncodedPicture | UserError:
-        result = as_result(_encode, *pair, options, predictor)
+        return as_result(_encode, *pair, options, predictor)
+
+    def report(result: EncodedPicture | UserError) -> None:
         if isinstance(result, UserError) and not alone:
             report_skipped(result)
-        return result
 
-    return parallel_map(encode, pairs, "pictures")
+    return parallel_map(encode, pairs, "pictures", observe=report)
 
 
 def find_wanted(options: PictureOptions, predictor: Predictor | None) -> float | None:
