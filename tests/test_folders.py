@@ -55,16 +55,19 @@ def test_pictures_and_videos_are_taken_by_what_they_are(folder, caplog):
     assert caplog.messages[-1] == f"left out: {rest}"
 
 
-def test_an_unreadable_subfolder_costs_only_its_own_files(folder, tmp_path):
+def test_an_unreadable_subfolder_costs_only_its_own_files(folder):
     """Root may read everything, so the program runs without that right."""
     for name, mode in {"sub": 0, "names": 0o444}.items():
         (folder / name).mkdir()
         Image.fromarray(RGB).save(folder / name / "b.png")
         (folder / name).chmod(mode)
+    (folder / "1.png").chmod(0)
     code = (
-        "import pathlib, sys; from common.data import listing; "
-        "found = listing.find_inputs([pathlib.Path(sys.argv[1])], {'picture'}, 'pictures'); "
-        "print(len(found.files), *(error for _, error in found.errors), sep='\\n')"
+        "import pathlib, sys; from common.data import listing, pictures; "
+        "from common.base.errors import as_result; folder = pathlib.Path(sys.argv[1]); "
+        "found = listing.find_inputs([folder], {'picture'}, 'pictures'); "
+        "print(len(found.files), *(error for _, error in found.errors), sep='\\n'); "
+        "print(as_result(pictures.read_picture, folder / '1.png'))"
     )
     unprivileged = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     words = [*(unprivileged if os.geteuid() == 0 else []), sys.executable, "-c", code, folder]
@@ -74,6 +77,7 @@ def test_an_unreadable_subfolder_costs_only_its_own_files(folder, tmp_path):
         "7",
         f"{folder / 'names'}: {refused}",
         f"{folder / 'sub'}: {refused}",
+        f"{folder / '1.png'}: cannot be read as an image (Permission denied)",
     ]
     for name in ("sub", "names"):
         (folder / name).chmod(0o700)

@@ -59,6 +59,11 @@ def report_skipped(error: object) -> None:
     _log.error("left out: %s", error)
 
 
+def explain(error: Exception) -> str:
+    """Say why something failed, for a message that names the file itself."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def as_result(function: Callable, *arguments: object) -> Any:
     """Call a function and return its result or the UserError that it raises."""
     try:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
-from ..base.errors import UserError
+from ..base.errors import UserError, explain
 from ..base.files import check_regular
 from . import depth
 from .kinds import open_picture
@@ -70,7 +70,7 @@ def read_picture(path: Path) -> Picture:
         raise
     # On damaged files, Pillow raises exceptions of any type.
     except Exception as error:
-        raise UserError(f"{path}: cannot be read as an image ({error})") from None
+        raise UserError(f"{path}: cannot be read as an image ({explain(error)})") from None
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -83,7 +83,7 @@ def read_size(path: Path) -> tuple[int, int]:
         with open_picture(path) as image:
             return image.size
     except Exception as error:
-        raise UserError(f"{path}: cannot be read as an image ({error})") from None
+        raise UserError(f"{path}: cannot be read as an image ({explain(error)})") from None
 
 
 def _check_size(image: ImageFile.ImageFile, size: int) -> None:

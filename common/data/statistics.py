@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..base.arrays import read_arrays, write_arrays
 from ..base.constants import QP, QUALITY
-from ..base.errors import UserError
+from ..base.errors import UserError, explain
 from .gradients import gradient_percentiles
 from .simulated_coding import (
     CHROMA_SIDES,
@@ -69,7 +69,7 @@ def read_statistics(split: Split) -> np.ndarray:
         remedy = "only roots that `prepare photos` made have it"
         raise UserError(f"{path}: no such file; {remedy}") from None
     except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: damaged, or of other images ({error})") from None
+        raise UserError(f"{path}: damaged, or of other images ({explain(error)})") from None
     codec = split.labels.codec if split.labels else QP
     if found.shape[1:] != (COUNTS.get(codec, COUNT),) or not np.isfinite(found).all():
         raise UserError(f"{path}: not the statistics of this version; prepare the root again")

@@ -10,7 +10,7 @@ import numpy as np
 import openpyxl
 
 from ..base.constants import QP, QUALITY, SCALES
-from ..base.errors import UserError
+from ..base.errors import UserError, explain
 from ..base.files import check_regular
 from ..data.text import read_table
 from ..models.labels import VIEWERS
@@ -116,7 +116,7 @@ def read_mcl_jci(path: Path) -> dict[int, Samples]:
         raise
     # On files that are not workbooks, openpyxl raises exceptions of any type.
     except Exception as error:
-        raise UserError(f"{path}: cannot be read as an Excel workbook ({error})") from None
+        raise UserError(f"{path}: cannot be read as an Excel workbook ({explain(error)})") from None
     cells = ((f"{path}, row {n}", *row) for n, row in enumerate(rows, 1) if row != (None, None))
     needs, images = "an image number and a list of quality factors", {}
     for where, image, samples in _check_rows(cells, "image", "quality", SCALES[QUALITY], needs):

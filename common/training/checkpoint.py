@@ -18,7 +18,7 @@ import numpy as np
 
 from ..base.arrays import read_arrays, write_arrays
 from ..base.constants import ENTROPY_SUFFIX
-from ..base.errors import UserError
+from ..base.errors import UserError, explain
 from ..base.files import OUR_PNG, check_regular, check_writable, checksum
 from ..base.framework import tf
 from ..base.temporary import lock, temporary_folder
@@ -131,7 +131,7 @@ def read_state(path: Path, run: dict[str, Any], variables: "Sequence[tf.Variable
         before, rows = dict(about["run"]), list(about["rows"])
         values = [state[f"arr_{number}"] for number in range(len(state) - 1)]
     except (OSError, ValueError, KeyError, TypeError, MemoryError, RecursionError) as error:
-        raise UserError(f"{path}: not a complete state of a training ({error})") from None
+        raise UserError(f"{path}: not a complete state of a training ({explain(error)})") from None
     _check_same_run(path, before, json.loads(json.dumps(run)))
     if [value.shape for value in values] != [tuple(each.shape) for each in variables]:
         raise UserError(f"{path}: the state of another model; {_ANEW}")
