@@ -11,10 +11,11 @@ import h5py
 import numpy as np
 import pytest
 
+from common.encoding.clips import windows
 from common.encoding.delivery import deliver
 from common.encoding.encode import find_target
 from common.encoding.encoders import ENCODERS, OF_LEVELS, Coding, Encoder
-from common.encoding.planning import ScenePlan
+from common.encoding.planning import ScenePlan, plan_scenes
 from common.encoding.raw import choose_raw
 from common.encoding.scores import Measure
 from common.models.labels import VIEWERS, Labels
@@ -173,6 +174,22 @@ def test_trials_correct_what_misses_the_wanted_vmaf(clip):
     # From where one QP more or less matters, at most a QP is left to go.
     assert abs(fine.expected_vmaf - 94.5) <= abs(coarse.expected_vmaf - 94.5) < 2.5
     assert abs(fine.quantizer - coarse.quantizer) <= 2
+
+
+def test_trials_begin_where_those_of_the_scenes_before_ended(clip, tmp_path):
+    raw, coding = choose_raw(probe(clip), "x264"), Coding(ENCODERS["x264"])
+    (scene, *_) = find_scenes(raw.video)
+    clips = windows(raw, [scene], tmp_path, None)  # deletes the window at its end
+    window = next(clips)
+    rows = [(44.0, window), (41.0, window), (38.0, window)]
+    goal = {"target_vmaf": 94.5, "measure": Measure()}
+    plans = plan_scenes(raw, [scene] * 3, rows, coding, **goal)
+    assert plans[0].trials[0].quantizer == 45.5  # the level and x264's usual shift
+    added = [plans[0].quantizer - 45.5, plans[1].quantizer - 42.5]
+    assert added[0] < -5
+    assert plans[1].trials[0].quantizer == pytest.approx(42.5 + added[0], abs=0.06)
+    assert plans[2].trials[0].quantizer == pytest.approx(39.5 + sum(added) / 2, abs=0.06)
+    assert abs(plans[2].expected_vmaf - 94.5) < 0.5
 
 
 def test_a_qp_means_the_same_in_ten_bits(clip, tmp_path):

@@ -23,6 +23,8 @@ STATISTICS = ("sur75", "median", "mean")
 # Values of --runtime and --precision.
 AUTO, OPENVINO, KERAS = RUNTIMES = ("auto", "openvino", "keras")
 PRECISIONS = (AUTO, "float32", "bfloat16")
+# Frames of a scene from which a video's levels are predicted, by default.
+FRAMES_PER_SCENE = 3
 # Suffix of entropy model files, which are kept next to the weight file.
 ENTROPY_SUFFIX = ".entropy.npz"
 # Name of this program in the `Software` field of the files that it writes.

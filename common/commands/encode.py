@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from ..base.constants import LEVELS
+from ..base.constants import FRAMES_PER_SCENE, LEVELS
 from ..base.program import program
 from ..encoding.encoders import AIMS, CRF, ENCODERS, MEAN, RATE_CONTROLS
 from ..encoding.picture_formats import FORMATS, SUBSAMPLINGS
@@ -34,6 +34,9 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     add("output", type=path, metavar="OUTPUT", help=output)
     encoded_level = {"default": LEVELS[0], "help": "the level to encode at"}
     add_model_options(command, description, encoded_level if description.multitask else None)
+    usual = f"(default: 1 if trials search for a VMAF, else {FRAMES_PER_SCENE})"
+    frames = f"number of frames to predict from in each scene {usual}"
+    add("--frames_per_scene", type=positive, metavar="N", help=frames)
     add("--encoder", choices=tuple(ENCODERS), default="x264", help="video encoder")
     _add_coding(add)
     vmaf = "VMAF of each scene or picture in place of the level's; the search starts at the level"

@@ -8,7 +8,7 @@ from ..base.constants import PRECISIONS
 from ..base.errors import UserError
 from ..models.descriptions import Description
 from ..models.weight_paths import find_weights
-from .options import add_options, add_view, bundled_path, path, positive
+from .options import add_options, add_view, bundled_path, path
 
 if TYPE_CHECKING:
     from ..inference.predictor import Predictor
@@ -47,8 +47,6 @@ def add_model_options(
         },
     )
     add_view(command, "centre", "stretched", "crops")
-    frames = "number of frames to predict from in each scene"
-    command.add_argument("--frames_per_scene", type=positive, default=3, metavar="N", help=frames)
 
 
 def add_backbone_option(

@@ -8,7 +8,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from ..base.constants import CODEC_NAMES, UNITS
+from ..base.constants import CODEC_NAMES, FRAMES_PER_SCENE, UNITS
 from ..base.errors import UserError, report_skipped, say
 from ..base.files import check_writable
 from ..base.program import program
@@ -23,7 +23,7 @@ from .model_options import (
     find_codec_weights,
     load_predictor,
 )
-from .options import add_options, path
+from .options import add_options, path, positive
 
 if TYPE_CHECKING:
     from ..inference.documents import Predictions
@@ -47,6 +47,8 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     add = command.add_argument
     add("inputs", type=path, nargs="+", metavar="PATH", help="picture, video, or folder of these")
     add_model_options(command, description)
+    frames = "number of frames to predict from in each scene"
+    add("--frames_per_scene", type=positive, default=FRAMES_PER_SCENE, metavar="N", help=frames)
     add_unused_backbone_option(command, description)
     kind = "what to predict; jpeg: the qualities of pictures, by the weight file NAME-jpeg.h5"
     add("--codec", choices=CODEC_NAMES, default="h264", help=kind)

@@ -149,7 +149,9 @@ def plan_scenes(
     """Choose the CRF or QP of each scene of a video.
 
     Without trials, it is predicted from the scene's level. Trial encodes find the one at which the
-    scene has the target VMAF or, without `verify`, that of x264 at the level.
+    scene has the target VMAF or, without `verify`, that of x264 at the level. They begin at the
+    prediction plus the median of what was added to it in the scenes before: how much coarser motion
+    lets a scene be is alike within a video.
 
     Args:
         rows: for each scene, its level, an H.264 QP, and a file with raw frames of its middle for
@@ -161,11 +163,16 @@ def plan_scenes(
     if target_vmaf is not None and level_vmaf is not None:
         shift = (_loss(target_vmaf) - _loss(level_vmaf)) / _RISE
     target, plans = target_vmaf if verify else None, []
+    added: list[float] = []  # to the predicted CRF or QP of each scene
     for scene, (level, clip) in zip(scenes, Progress(rows, "scenes", len(scenes), unit="scene")):
-        plan = ScenePlan(scene=scene, level=level, quantizer=coding.predict(level + shift))
+        predicted = coding.predict(level + shift)
+        plan = ScenePlan(scene=scene, level=level, quantizer=predicted)
         if clip:
+            first = coding.fit(predicted + float(np.median(added))) if added else predicted
             frames = min(WINDOWS[coding.rate_control], scene.frames)
-            plan = _try(plan, Window(clip, scene, frames, raw, measure), coding, target)
+            window = Window(clip, scene, frames, raw, measure)
+            plan = _try(replace(plan, quantizer=first), window, coding, target)
+            added.append(plan.quantizer - predicted)
         plans.append(plan)
     return plans
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.constants import QUALITY
+from ..base.constants import FRAMES_PER_SCENE, QUALITY
 from ..base.errors import UserError
 from ..base.files import check_regular
 from ..data.kinds import VIDEO, kind
@@ -21,7 +21,7 @@ def predict_video(
     predictor: Predictor | None = None,
     *,
     view: str = "centre",
-    frames_per_scene: int = 3,
+    frames_per_scene: int = FRAMES_PER_SCENE,
     unit: str | None = None,
 ) -> VideoPrediction:
     """Predict the levels of a video and of each of its scenes.
