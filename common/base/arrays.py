@@ -26,8 +26,8 @@ def write_arrays(
     # On a full disk, np.savez would leave its file open and raise a second error later.
     file = io.BytesIO()
     np.savez(file, **arrays)
-    with atomic_write(path, ours, overwrite) as temporary:
-        temporary.write_bytes(file.getbuffer())
+    with atomic_write(path, ours, overwrite) as temporary, file.getbuffer() as data:
+        temporary.write_bytes(data)
 
 
 def read_arrays(path: Path, most_bytes: int) -> dict[str, np.ndarray]:

@@ -164,7 +164,7 @@ def _describe(error: BaseException) -> str:
         case ModuleNotFoundError(name=str(name)) if name.split(".")[0] != _PACKAGE.name:
             return f"the package {name} is missing: pip install -r requirements.txt"
         case OSError(errno=errno.ENOSPC, filename=None, strerror=reason):
-            where = f"{tempfile.gettempdir()}, or the folder that is written to"
+            where = f"{tempfile.gettempdir()}, standard output, or the folder that is written to"
             return f"{where}: {reason}; set TMPDIR to another folder for temporary files"
         case OSError(filename=file, strerror=str(reason)):
             return f"{file or 'reading or writing'}: {reason}"
