@@ -110,6 +110,34 @@ def test_run_again_it_makes_only_what_is_missing(encode, inputs, tmp_path):
     assert [path for path in out.rglob(".*")] == []
 
 
+def test_the_document_of_pictures_does_not_depend_on_what_exists(encode, inputs, tmp_path):
+    out, folder = tmp_path / "out", tmp_path / "photos"
+    folder.mkdir()
+    (inputs / "photo.png").rename(folder / "photo.png")
+    first = json.loads(encode(folder, out, "--json").stdout)
+    again = encode(folder, out, "--json")
+    assert again.returncode == 0 and json.loads(again.stdout).keys() == first.keys()
+    assert json.loads(again.stdout)["existing"] == [str(out / "photo.jpg")]
+    assert encode(folder, out).stdout == "Nothing is left to encode.\n"
+    (folder / "broken.png").write_bytes((folder / "photo.png").read_bytes()[:3000])
+    again = encode(folder, out, "--json")
+    assert again.returncode == 1 and json.loads(again.stdout).keys() == first.keys()
+    (error,) = json.loads(again.stdout)["errors"]
+    assert error["file"] == str(folder / "broken.png")
+    assert encode(folder, out).stderr.splitlines()[-1] == "nothing was encoded"
+
+
+def test_inputs_of_other_kinds_only(encode, inputs, tmp_path):
+    (inputs / "b.txt").write_text("another")
+    done = encode(inputs / "notes.txt", inputs / "b.txt", tmp_path / "out", "--aq")
+    assert done.returncode == 1 and not (tmp_path / "out").exists()
+    told = done.stderr.splitlines()
+    assert [line.rpartition(": ")[2] for line in told[:2]] == [
+        "is neither a picture nor a video"
+    ] * 2
+    assert told[2].endswith("none of the 2 inputs can be encoded") and len(told) == 3
+
+
 def test_files_and_folders_into_a_folder(encode, inputs, tmp_path):
     out = tmp_path / "out"
     done = encode(inputs / "a.mp4", inputs / "trip", tmp_path / "none.mp4", out, "--json")
@@ -133,6 +161,10 @@ def test_a_container_that_cannot_hold_the_codec_becomes_another(encode, inputs, 
     assert files(out) == ["b.mkv", "clip.mkv"]
     done = encode(clip, inputs / "trip", tmp_path / "av1", "--encoder", "svtav1", "--dry_run")
     assert done.returncode == 0 and "clip.webm: becomes" not in done.stderr
+    (inputs / "a.mp4").rename(inputs / "a.mov")
+    done = encode(inputs / "a.mov", clip, tmp_path / "av1", "--encoder", "svtav1")
+    assert done.returncode == 0 and "av1 is not written into .mov files" in done.stderr
+    assert files(tmp_path / "av1") == ["a.mkv", "clip.webm"]
 
 
 @pytest.mark.parametrize("names", [["photo.png", "copy.png"], ["a.mp4", "trip"]])

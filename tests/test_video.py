@@ -149,6 +149,8 @@ def test_scenes_are_sampled_and_tried_in_their_middles():
     assert scene.sample(3) == [12, 16, 20]
     assert scene.middle(4) == range(14, 18)
     assert scene.middle(99) == range(10, 22)
+    # 182 frames are before the middle, which are 45 groups of 4, and 2 more.
+    assert Scene(100, 512, 0, 9).middle(48) == range(280, 328)
 
 
 def test_cuts_of_thumbnails():

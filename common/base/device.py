@@ -91,7 +91,7 @@ def remark_on_card(
         capability: the card's compute capability, such as (9, 0) for an H100.
         build: TensorFlow's build info, by default of the installed version. Among its
             `cuda_compute_capabilities`, "sm_80" is machine code for 8.0 and later 8.x, and
-            "compute_80" is the same and code that is compiled on first use for any later card.
+            "compute_80" is that, plus code that is compiled on first use for any later card.
     """
     build = build or tf.sysconfig.get_build_info()
     built_for = build["cuda_compute_capabilities"]

@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-_made: list[Path] = []  # by this process, inner folders before outer ones
+_new_folders: list[Path] = []  # made by this process, inner ones first
 
 
 def make_folder(folder: Path) -> None:
@@ -14,11 +14,11 @@ def make_folder(folder: Path) -> None:
     """
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
     folder.mkdir(parents=True, exist_ok=True)
-    _made[:0] = missing
+    _new_folders[:0] = missing
 
 
 def remove_empty_folders() -> None:
     """Remove the folders made by `make_folder` that are empty."""
-    while _made:
+    while _new_folders:
         with contextlib.suppress(OSError):
-            _made.pop(0).rmdir()
+            _new_folders.pop(0).rmdir()

@@ -47,7 +47,8 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     negative = "measure VMAF by its NEG model, which does not reward sharpening; without --vmaf,\n"
     negative += "scenes get the value that x264 has at the predicted QP"
     add("--vmaf_neg", action="store_true", help=negative)
-    unverified = "make no trial encodes and no measurement: the CRF or QP is the predicted one"
+    unverified = "measure nothing: the CRF or QP is the predicted one; that of x265 and svtav1 is\n"
+    unverified += "found by trials, and gives the VMAF that x264 has at the predicted one"
     add("--no_verify", action="store_true", help=unverified)
     dry = "only print the plan and the expected size, after the trial encodes"
     add("--dry_run", action="store_true", help=dry)

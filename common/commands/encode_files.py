@@ -3,17 +3,16 @@
 import argparse
 import contextlib
 import logging
-import sys
 from collections.abc import Sequence
 
-from ..base.errors import say
+from ..base.errors import UserError
 from ..base.files import check_writable, make_writable
 from ..base.temporary import lock
 from ..data.text import readable
 from ..encoding.encoders import ENCODERS
 from ..encoding.outputs import Outputs, Pair, find_outputs, is_file, leave_out_existing
 from . import encode_pictures, encode_videos
-from .encode_reports import Report, describe_sizes, list_errors
+from .encode_reports import Report, describe_sizes, list_errors, print_all
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +40,8 @@ def encode_files(options: argparse.Namespace) -> int:
     """Encode videos and pictures at their predicted levels; return 1 if some cannot be."""
     codec = ENCODERS[options.encoder].codec
     outputs = find_outputs(options.inputs, options.output, f".{options.format}", codec)
+    if not (outputs.pictures or outputs.videos):  # each error was reported
+        raise UserError(f"none of the {len(outputs.errors)} inputs can be encoded")
     _refuse_options(options, outputs)
     if is_file(options.inputs):
         if outputs.videos:
@@ -50,17 +51,18 @@ def encode_files(options: argparse.Namespace) -> int:
             check_writable(target, overwrite=options.overwrite, inputs=[path])
         with contextlib.nullcontext() if options.dry_run else lock(target):
             return encode_pictures.run(options, outputs, [])
-    existing: list[Pair] = []
-    if not options.overwrite:
-        outputs, existing = leave_out_existing(outputs)
-    if existing:
-        files = "1 output exists" if len(existing) == 1 else f"{len(existing)} outputs exist"
-        _log.warning("left out: %s already; --overwrite replaces them", files)
+    only_pictures = not outputs.videos
     if not options.dry_run:
-        # Before the lock, which is in the folder if there is one and else beside it.
+        # A folder must exist before it is locked: its lock is inside it, where a second run looks.
         make_writable(options.output)
     with contextlib.nullcontext() if options.dry_run else lock(options.output):
-        if not outputs.videos and (outputs.pictures or not existing):
+        existing: list[Pair] = []
+        if not options.overwrite:
+            outputs, existing = leave_out_existing(outputs)
+        if existing:
+            files = "1 output exists" if len(existing) == 1 else f"{len(existing)} outputs exist"
+            _log.warning("left out: %s already; --overwrite replaces them", files)
+        if only_pictures:
             return encode_pictures.run(options, outputs, existing)
         return _encode_all(options, outputs, existing)
 
@@ -85,11 +87,7 @@ def _encode_all(options: argparse.Namespace, outputs: Outputs, existing: Sequenc
         "existing": [readable(each.target) for each in existing],
         "errors": list_errors(errors),
     }
-    total = "" if options.dry_run else f"All: {describe_sizes(*sizes)}."
     texts = [each.text for each in reports if each.text]
-    if texts or options.json or not errors:
-        total = total if texts else "Nothing is left to encode."
-        Report(document, "\n\n".join([*texts, total]).strip()).print(options)
-    else:
-        say(f"none of the {len(errors)} files could be encoded", file=sys.stderr)
-    return 1 if errors else 0
+    if texts and not options.dry_run:
+        texts.append(f"All: {describe_sizes(*sizes)}.")
+    return print_all(Report(document, "\n\n".join(texts)), errors, options)

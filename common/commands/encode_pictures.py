@@ -2,19 +2,18 @@
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..base.errors import UserError, printable, say
+from ..base.errors import UserError, printable
 from ..data.text import readable
 from ..encoding.outputs import Outputs, Pair
 from ..encoding.picture_formats import find_format
 from ..encoding.pictures import EncodedPicture, PictureOptions, encode_pictures, find_wanted
 from ..inference.predictor import Predictor
 from ..models.labels import JPEG_THRESHOLDS, PROXY, UNKNOWN, Labels
-from .encode_reports import Report, describe_saved, describe_sizes, list_errors
+from .encode_reports import Report, describe_saved, describe_sizes, list_errors, print_all
 from .model_options import find_jpeg_weights, load_predictor
 
 _log = logging.getLogger(__name__)
@@ -26,18 +25,14 @@ def run(options: argparse.Namespace, outputs: Outputs, existing: Sequence[Pair])
     Args:
         existing: the pictures that are left out because their output exists.
     """
-    alone = len(outputs.pictures) == 1 and not outputs.errors
+    alone = len(outputs.pictures) == 1 and not outputs.errors and not existing
     report, errors = encode(options, outputs.pictures, alone)
     if alone and errors:
         raise errors[outputs.pictures[0].path]
     errors = outputs.errors | errors
     report.document["existing"] = [readable(each.target) for each in existing]
     report.document["errors"] = list_errors(errors)
-    if report.text or options.json:
-        report.print(options)
-    else:
-        say(f"none of the {len(errors)} pictures could be encoded", file=sys.stderr)
-    return 1 if errors else 0
+    return print_all(report, errors, options)
 
 
 def encode(
@@ -45,7 +40,7 @@ def encode(
 ) -> tuple[Report, dict[Path, UserError]]:
     """Encode pictures, and return those that cannot be with their errors.
 
-    These are also reported on stderr at once, unless a picture is `alone`.
+    These are also reported on stderr in order, unless a picture is `alone`.
 
     Raises:
         UserError: there are no weights, or Pillow lacks an encoder.
@@ -124,7 +119,7 @@ def _make_text(made: Sequence[EncodedPicture], document: dict[str, Any], verifie
     count = f"{len(made)} picture{'' if len(made) == 1 else 's'}"
     lines.append(f"{count}: {describe_sizes(before, after)}.")
     wanted = document["vmaf_wanted"]
-    target = f"VMAF {wanted:g}" if wanted else "that of JPEG at the level"
+    target = f"VMAF {wanted:g}" if wanted else "the VMAF of JPEG at the level"
     weights = (
         document["weights"] or "no model of JPEG qualities, so the search begins in the middle"
     )

@@ -2,11 +2,12 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..base.errors import UserError
+from ..base.errors import UserError, say
 from ..data.text import readable
 
 
@@ -19,6 +20,15 @@ class Report(NamedTuple):
     def print(self, options: argparse.Namespace) -> None:
         """Print it in the form that the options choose."""
         print(json.dumps(self.document, indent=2) if options.json else self.text)
+
+
+def print_all(report: Report, errors: Mapping[Path, UserError], options: argparse.Namespace) -> int:
+    """Print the report of several files, of which some may have failed; return the exit code."""
+    if options.json or report.text or not errors:
+        report._replace(text=report.text or "Nothing is left to encode.").print(options)
+    else:
+        say("nothing was encoded", file=sys.stderr)  # each error was reported
+    return 1 if errors else 0
 
 
 def list_errors(errors: Mapping[Path, UserError]) -> list[dict[str, str]]:

@@ -80,6 +80,7 @@ def sort_files(folder: Path, kinds: Collection[str]) -> Listing:
             listing.files.append(file)
         elif file.name != LEVELS_FILE:
             listing.others.append(file)
+    listing.unreadable.sort(key=lambda each: natural_key(each[0]))
     return listing
 
 
@@ -156,26 +157,27 @@ def find_inputs(paths: Sequence[Path], kinds: Collection[str], what: str) -> Inp
     """
     files: dict[Path, Path] = {}
     others: dict[Path, None] = {}
-    errors = []
+    errors: dict[Path, UserError] = {}
     for path in paths:
         try:
             found, listing = _find_at(path, kinds, what)
         except UserError as error:
-            errors.append((path, error))
+            errors.setdefault(path, error)
             continue
         for file, below in found:
             files.setdefault(file, below)
         others |= dict.fromkeys(listing.others)
-        errors += listing.unreadable
+        for folder, wrong in listing.unreadable:
+            errors.setdefault(folder, wrong)
     if not files and len(errors) == 1:
-        raise errors[0][1]
-    for _, wrong in errors:
+        raise next(iter(errors.values()))
+    for wrong in errors.values():
         report_skipped(wrong)
     if not files:
         raise UserError(f"none of the {len(errors)} inputs can be read")
     if others:
         report_skipped(describe_others([*others], kinds))
-    return Inputs(list(files.items()), errors)
+    return Inputs(list(files.items()), list(errors.items()))
 
 
 def _find_at(

@@ -30,6 +30,7 @@ from ..video.frames import (
     read_raw,
 )
 from ..video.pixel_formats import choose_coded
+from ..video.probe import Video
 from ..video.scenes import Scene
 from .encoders import Coding
 from .raw import RawVideo
@@ -79,7 +80,8 @@ def _read_once(
     words = [*planar_input(raw.video.format), "-vf", f"{raw.tags},{raw.graph}", "-c:v", "rawvideo"]
     words += ["-pix_fmt", raw.pixel_format.name]
     for some, middle, both in zip(sampled, middles, numbers):
-        frames = _write_window(islice(stored, len(both)), words, clip, middle, some)
+        given = [*_frame_rate(raw.video, middle), *words]
+        frames = _write_window(islice(stored, len(both)), given, clip, middle, some)
         yield convert_planar(raw.video, frames)
 
 
@@ -93,8 +95,15 @@ def _read_twice(
     words = ["-f", "rawvideo", "-pix_fmt", name, "-s", f"{raw.width}x{raw.height}", "-i", "pipe:0"]
     words += ["-c", "copy"]
     for some, middle in zip(sampled, middles):
-        deque(_write_window(islice(middle_frames, len(middle)), words, clip, middle), 0)
+        given = [*_frame_rate(raw.video, middle), *words]
+        deque(_write_window(islice(middle_frames, len(middle)), given, clip, middle), 0)
         yield islice(frames, len(some))
+
+
+def _frame_rate(video: Video, numbers: range) -> list[object]:
+    """Make ffmpeg's arguments for the mean frame rate, by which encoders choose quantizers."""
+    seconds = video.times[numbers.stop] - video.times[numbers.start]
+    return ["-framerate", len(numbers) / seconds] if seconds > 0 else []
 
 
 def _write_window(

@@ -43,7 +43,7 @@ class EncodeOptions:
     min_qp: int = 1  # CRF or QP of the encoder
     max_qp: int | None = None  # None: the encoder's coarsest
     view: str = "centre"  # a key of `VIEWS`
-    frames_per_scene: int | None = None  # that the model sees; None: 1 if trials follow, else 3
+    frames_per_scene: int | None = None  # None: 1 if trials search for a VMAF, else 3
     verify: bool = True  # find CRFs or QPs by trial encodes, and measure the output
     dry_run: bool = False  # only make trial encodes
     overwrite: bool = False  # replace an existing file
@@ -140,12 +140,12 @@ def _plan(
     level_vmaf = find_target(predictor.labels, options.level)
     # No labels are defined by the NEG model, which rates lower.
     target_vmaf = options.vmaf or (None if options.vmaf_neg else level_vmaf)
-    searched = options.verify and target_vmaf is not None
+    has_target = options.verify and target_vmaf is not None
     with temporary_folder() as folder:
         plans = plan_scenes(
             raw,
             scenes,
-            _read_levels(raw, scenes, predictor, options, folder, searched),
+            _read_levels(raw, scenes, predictor, options, folder, has_target),
             options.coding,
             target_vmaf=target_vmaf,
             level_vmaf=level_vmaf,
@@ -169,7 +169,7 @@ def _read_levels(
     predictor: Predictor,
     options: EncodeOptions,
     folder: Path,
-    searched: bool,
+    has_target: bool,
 ) -> Iterator[tuple[float, Path | None]]:
     """Yield the predicted level of each scene, and a file with its middle if trials are needed."""
     if not needs_trials(raw, options.coding, options.verify):
@@ -178,7 +178,7 @@ def _read_levels(
         yield from ((each.levels[options.level], None) for each in predict_scenes(*given))
         return
     # Where trials search for a VMAF, the level is only their start.
-    count = options.frames_per_scene or (1 if searched else FRAMES_PER_SCENE)
+    count = options.frames_per_scene or (1 if has_target else FRAMES_PER_SCENE)
     number, length = predictor.names.index(options.level), WINDOWS[options.rate_control]
     for frames, clip in read_scenes(raw, scenes, folder, length, count):
         levels = [predictor.levels(frame, options.view)[number] for frame in frames]

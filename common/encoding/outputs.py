@@ -47,7 +47,8 @@ def find_outputs(inputs: Sequence[Path], output: Path, suffix: str, codec: str) 
 
     Raises:
         UserError: there is no input, a single one is neither a picture nor a video, `output` is
-            inside one or no folder, or a file would be written twice or be one of the inputs.
+            inside an input folder or no folder, or a file would be written twice or replace one of
+            the inputs.
     """
     if is_file(inputs):
         return _pair_file(inputs[0], output, suffix, codec)
@@ -75,8 +76,9 @@ def find_outputs(inputs: Sequence[Path], output: Path, suffix: str, codec: str) 
 def leave_out_existing(outputs: Outputs) -> tuple[Outputs, list[Pair]]:
     """Leave out the pairs whose file exists already; also return these."""
     existing = [each for each in (*outputs.pictures, *outputs.videos) if each.target.is_file()]
+    made = {each.target for each in existing}
     pictures, videos = (
-        [each for each in pairs if each not in existing]
+        [each for each in pairs if each.target not in made]
         for pairs in (outputs.pictures, outputs.videos)
     )
     return Outputs(pictures, videos, outputs.errors), existing
@@ -111,16 +113,19 @@ def _add(outputs: Outputs, path: Path, target: Path, suffix: str, codec: str) ->
     elif _can_hold(target.suffix, codec):
         outputs.videos.append(Pair(path, target))
     else:
-        old = path.suffix or "a name without a suffix"
-        note = f"becomes a {_USUAL} file, because {old} names no container for {codec}"
+        old = f"{path.suffix} files" if path.suffix else "files without a suffix"
+        note = f"becomes a {_USUAL} file, because {codec} is not written into {old}"
         outputs.videos.append(Pair(path, target.with_suffix(_USUAL), note))
 
 
 def _can_hold(suffix: str, codec: str) -> bool:
     container = CONTAINERS.get(suffix.lower())
-    if container and container.muxer == "webm":
-        return codec == "av1"
-    return container is not None and (container.streams is None or codec in container.streams)
+    if container is None:
+        return False
+    # Of the formats that we encode, ffmpeg puts only AV1 into WebM, and all but AV1 into QuickTime.
+    if container.muxer in ("webm", "mov"):
+        return (codec == "av1") == (container.muxer == "webm")
+    return container.streams is None or codec in container.streams
 
 
 def _check_targets(pairs: Sequence[Pair]) -> None:

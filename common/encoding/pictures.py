@@ -64,7 +64,7 @@ def encode_pictures(
 ) -> list[EncodedPicture | UserError]:
     """Encode pictures, each into its file, completely or not at all; some side by side.
 
-    Those that cannot be encoded are reported on stderr at once.
+    Those that cannot be encoded are reported on stderr in order, while others are encoded.
 
     Args:
         predictor: its levels are JPEG qualities; without one, each search begins at the quality

@@ -150,8 +150,9 @@ def plan_scenes(
 
     Without trials, it is predicted from the scene's level. Trial encodes find the one at which the
     scene has the target VMAF or, without `verify`, that of x264 at the level. They begin at the
-    prediction plus the median of what was added to it in the scenes before: how much coarser motion
-    lets a scene be is alike within a video.
+    prediction plus the median correction of the scenes before, since scenes of one video tend to
+    need similar ones: motion and noise change the CRF of a level. No correction counts as one more
+    of them, so that a first scene unlike all others does little harm.
 
     Args:
         rows: for each scene, its level, an H.264 QP, and a file with raw frames of its middle for
@@ -163,16 +164,16 @@ def plan_scenes(
     if target_vmaf is not None and level_vmaf is not None:
         shift = (_loss(target_vmaf) - _loss(level_vmaf)) / _RISE
     target, plans = target_vmaf if verify else None, []
-    added: list[float] = []  # to the predicted CRF or QP of each scene
+    corrections = [0.0]  # of the predicted CRFs or QPs
     for scene, (level, clip) in zip(scenes, Progress(rows, "scenes", len(scenes), unit="scene")):
         predicted = coding.predict(level + shift)
         plan = ScenePlan(scene=scene, level=level, quantizer=predicted)
         if clip:
-            first = coding.fit(predicted + float(np.median(added))) if added else predicted
+            first = coding.fit(predicted + float(np.median(corrections)))
             frames = min(WINDOWS[coding.rate_control], scene.frames)
             window = Window(clip, scene, frames, raw, measure)
             plan = _try(replace(plan, quantizer=first), window, coding, target)
-            added.append(plan.quantizer - predicted)
+            corrections.append(plan.quantizer - predicted)
         plans.append(plan)
     return plans
 
@@ -224,11 +225,13 @@ def _aim(trials: Sequence[Trial], target: float, coding: Coding) -> float:
 
 
 def _rise(trials: Sequence[Trial], target: float, coding: Coding) -> float:
-    """Compute the rise of the loss per step between the two trials nearest to the target."""
+    """Compute the rise of the loss per step, if possible between trials around the target."""
     usual = _RISE / coding.encoder.steps
     if len(trials) < 2:
         return usual
-    nearest, other = _sort(trials, target)[:2]
+    nearest, *others = _sort(trials, target)
+    beyond = [each for each in others if (each.vmaf < target) != (nearest.vmaf < target)]
+    other = (beyond or others)[0]
     measured = (nearest.loss - other.loss) / (nearest.quantizer - other.quantizer)
     return measured if measured > usual / 3 else usual
 

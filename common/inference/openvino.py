@@ -155,7 +155,7 @@ def _convert_function(function: "tf.types.experimental.ConcreteFunction") -> ov.
         from openvino.frontend.tensorflow import utils
 
         utils.get_environment_setup = lambda _: {"tensorflow": tf.__version__}
-    # Weights that are shared become others as soon as TensorFlow frees the model and its memory.
+    # Shared weights would lie in TensorFlow's memory, which is used again once the model is freed.
     return ov.convert_model(function, share_weights=False)
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from .probe import Video
 
+_GROUP = 4  # frames: the usual period of coded frame types, or a divisor of it
 _SHORTEST = 0.5  # seconds; shorter scenes are merged into the previous one
 
 
@@ -27,10 +28,15 @@ class Scene(NamedTuple):
         return [self.first + int((part + 0.5) * self.frames / count) for part in range(count)]
 
     def middle(self, count: int) -> range:
-        """Choose up to `count` consecutive frames in the middle of the scene."""
+        """Choose up to `count` consecutive frames near the middle of the scene.
+
+        They begin a whole number of groups after its first frame. A video that was coded before has
+        frames of different quality in turn, and costs more if another encode takes them in another
+        turn: beginning one frame later, 48 frames of it had 1.6 VMAF less, in 11 % more bytes.
+        """
         count = min(count, self.frames)
-        first = self.first + (self.frames - count) // 2
-        return range(first, first + count)
+        before = (self.frames - count) // 2 // _GROUP * _GROUP
+        return range(self.first + before, self.first + before + count)
 
 
 def find_scenes(video: Video) -> list[Scene]:
