@@ -1,5 +1,6 @@
 """`encode` of several inputs into a folder: what is written, what stays, what is told."""
 
+import contextlib
 import json
 import os
 import signal
@@ -213,9 +214,13 @@ def test_ctrl_c_is_told_once_and_leaves_nothing(kind, models, tmp_path):
 def _wait_for_ffmpeg(number: int) -> None:
     """Wait until a process has started ffmpeg."""
     deadline = time.monotonic() + 60
-    while not any(each.name().startswith("ffmpeg") for each in psutil.Process(number).children()):
-        assert time.monotonic() < deadline
+    while time.monotonic() < deadline:
+        for child in psutil.Process(number).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if child.name().startswith("ffmpeg"):
+                    return
         time.sleep(0.05)
+    raise AssertionError("ffmpeg was not started")
 
 
 def test_mistakes_are_told_before_any_work(encode, inputs, tmp_path):
