@@ -1,6 +1,7 @@
 """Folders that a program makes, and removes at its end if nothing was written into them."""
 
 import contextlib
+import os
 from pathlib import Path
 
 _new_folders: list[Path] = []  # made by this process, inner ones first
@@ -13,7 +14,12 @@ def make_folder(folder: Path) -> None:
         OSError: it cannot be made, or is a file.
     """
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        # Unless another process has removed it since, there is a file.
+        if not folder.is_dir() and os.path.lexists(folder):
+            raise
     _new_folders[:0] = missing
 
 

@@ -83,7 +83,8 @@ def _hold(hidden: Path, wait: bool) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         while True:
             with contextlib.suppress(FileNotFoundError):
-                make_folder(hidden.parent)
+                if not hidden.parent.is_dir():
+                    make_folder(hidden.parent)
                 file = stack.enter_context(hidden.open("w"))
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
