@@ -47,8 +47,10 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     negative = "measure VMAF by its NEG model, which does not reward sharpening; without --vmaf,\n"
     negative += "scenes get the value that x264 has at the predicted QP"
     add("--vmaf_neg", action="store_true", help=negative)
-    unverified = "measure nothing: the CRF or QP is the predicted one; that of x265 and svtav1 is\n"
-    unverified += "found by trials, and gives the VMAF that x264 has at the predicted one"
+    unverified = (
+        "do not measure the result; x264 and pictures then make no trials either, while x265\n"
+    )
+    unverified += "and svtav1 still need them to match x264 at the predicted level"
     add("--no_verify", action="store_true", help=unverified)
     dry = "only print the plan and the expected size, after the trial encodes"
     add("--dry_run", action="store_true", help=dry)

@@ -41,7 +41,7 @@ def encode_files(options: argparse.Namespace) -> int:
     codec = ENCODERS[options.encoder].codec
     outputs = find_outputs(options.inputs, options.output, f".{options.format}", codec)
     if not (outputs.pictures or outputs.videos):  # each error was reported
-        raise UserError(f"none of the {len(outputs.errors)} inputs can be encoded")
+        raise UserError("none of the inputs can be encoded")
     _refuse_options(options, outputs)
     if is_file(options.inputs):
         if outputs.videos:

@@ -51,7 +51,10 @@ def files_below(
     Hidden files and folders are skipped, and so are folders that common.prepare made.
 
     Args:
-        refuse: called for each folder that cannot be read; by default, it raises the error.
+        refuse: called for each folder that cannot be read.
+
+    Raises:
+        UserError: a folder cannot be read, and `refuse` is left out.
     """
 
     def fail(error: OSError) -> None:

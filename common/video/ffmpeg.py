@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 import ffmpeg
 import imageio_ffmpeg
 
-from ..base.errors import UserError
+from ..base.errors import UserError, explain
 
 _PURPOSES = {"libx264": "encoding frames (x264)", "libvmaf": "measuring VMAF"}
 # Demuxers of video containers and elementary streams. Playlists, manifests and file lists (DASH,
@@ -75,7 +75,7 @@ def find_missing(path: str) -> tuple[str, ...]:
     try:
         encoders, filters = (run([what], program=path) for what in ("-encoders", "-filters"))
     except (OSError, RuntimeError) as error:
-        raise UserError(f"{path}: does not run as ffmpeg ({error})") from None
+        raise UserError(f"{path}: does not run as ffmpeg ({explain(error)})") from None
     has = {"libx264": b" libx264 " in encoders, "libvmaf": b" libvmaf " in filters}
     return tuple(name for name, present in has.items() if not present)
 
