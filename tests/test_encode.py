@@ -194,6 +194,21 @@ def test_trials_begin_where_those_of_the_scenes_before_ended(clip, tmp_path):
     assert abs(plans[2].expected_vmaf - 94.5) < 0.5
 
 
+def test_a_trial_tells_the_vmaf_of_the_whole_scene(tmp_path):
+    """An encoder spends fewer bits on a trial, since no later frames copy its last ones."""
+    path, coded = tmp_path / "in.mkv", tmp_path / "coded.mkv"
+    photo = REPO / "samples/test/photo_sunset_000.webp"
+    pan = "loop=124:1,setpts=N/25/TB,crop=320:176:(iw-320)*t/5:(ih-176)*t/5,format=yuv420p"
+    ffmpeg("-i", photo, "-vf", pan, "-r", 25, "-c:v", "ffv1", path)
+    raw = choose_raw(probe(path), "x264")
+    (trial, *_) = plan_scene(raw, Scene(0, 125, 0, 5), 27.0, rate_control="crf").trials
+    assert trial.frames == 32
+    ffmpeg("-i", path, *X264[:2], "-crf", trial.quantizer, "-aq-mode", 0, coded)
+    whole = measure_by_ffmpeg(coded, path).mean()
+    assert trial.score.mean + 0.3 < trial.vmaf < whole + 0.3
+    assert trial.vmaf == pytest.approx(whole, abs=1)
+
+
 def test_a_window_has_the_frame_rate_of_its_scene(tmp_path):
     """Encoders spend fewer bits on frames that are shown for a shorter time."""
     path = tmp_path / "fast.mkv"
@@ -218,7 +233,7 @@ def test_an_encoder_is_a_row(in_process, weights, clip, tmp_path, monkeypatch):
         return {"preset": setting.preset, **value, "x264-params": "stitchable=1"}
 
     row = Encoder(library="libx264", codec="h264", coarsest=40, steps=1, crf_step=0.5,
-                  crf_shift=0, preset="ultrafast", options=options)  # fmt: skip
+                  crf_shift=0, trial_loss=0, preset="ultrafast", options=options)  # fmt: skip
     monkeypatch.setitem(ENCODERS, "hasty", row)
     out = tmp_path / "out.ts"
     done = encode(in_process, weights, clip, out, "--encoder", "hasty")
@@ -349,7 +364,7 @@ def test_a_vmaf_in_place_of_a_level(in_process, weights, tmp_path, neg):
     assert told["vmaf"] == scene["vmaf"] == pytest.approx(88.5, abs=0.5)
     assert told["vmaf"] == pytest.approx(measure_by_ffmpeg(out, path, model).mean(), abs=0.05)
     assert told["expected_picture_bytes"] == pytest.approx(told["picture_bytes"], rel=0.15)
-    assert scene["trials"][0]["frames"] == 48
+    assert scene["trials"][0]["frames"] == 32
     # The search starts where the level of one frame would, moved by the difference in VMAF.
     one = ("--frames_per_scene", 1)
     done = in_process("LAT.py", "encode", path, out, *given[:5], *one, "--dry_run")

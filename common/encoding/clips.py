@@ -7,7 +7,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from itertools import accumulate, chain, islice, repeat
+from itertools import accumulate, chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -90,8 +90,7 @@ def _read_twice(
 ) -> Iterator[Iterator[np.ndarray]]:
     """Do the same with two readers, for pixel formats that ffmpeg has to convert."""
     frames, name = read_frames(raw.video, [*chain(*sampled)]), raw.pixel_format.name
-    graph = ["-vf", raw.graph, "-pix_fmt", name]
-    middle_frames = read_raw(raw.video, graph, repeat(raw.frame_bytes), [*chain(*middles)])
+    middle_frames = read_raw(raw.video, raw.graph, name, raw.frame_bytes, [*chain(*middles)])
     words = ["-f", "rawvideo", "-pix_fmt", name, "-s", f"{raw.width}x{raw.height}", "-i", "pipe:0"]
     words += ["-c", "copy"]
     for some, middle in zip(sampled, middles):

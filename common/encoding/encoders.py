@@ -45,6 +45,7 @@ class Encoder(NamedTuple):
     steps: float  # steps that change quality about as much as one QP of H.264
     crf_step: float  # the smallest change of a CRF
     crf_shift: float  # usual CRF of a level, less its QP
+    trial_loss: float  # usual logarithm of what a trial's VMAF lacks, less that of the whole scene
     preset: str  # unless the user names another
     options: Callable[[Setting], dict[str, Any]]  # makes ffmpeg's options
 
@@ -154,15 +155,15 @@ def _svtav1(setting: Setting) -> dict[str, Any]:
 ENCODERS = {
     "x264": Encoder(
         library="libx264", codec="h264", coarsest=51, steps=1, crf_step=0.1, crf_shift=1.5,
-        preset="medium", options=_x264,
+        trial_loss=0.06, preset="medium", options=_x264,
     ),
     "x265": Encoder(
         library="libx265", codec="hevc", coarsest=51, steps=1, crf_step=0.1, crf_shift=-1,
-        preset="medium", options=_x265,
+        trial_loss=0, preset="medium", options=_x265,
     ),
     "svtav1": Encoder(
         library="libsvtav1", codec="av1", coarsest=63, steps=1.3, crf_step=1, crf_shift=8,
-        preset="8", options=_svtav1,
+        trial_loss=0.05, preset="8", options=_svtav1,
     ),
 }  # fmt: skip
 # The coding whose QPs are the levels.

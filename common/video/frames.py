@@ -1,12 +1,9 @@
-"""Frames of a video by number, as stored or as RGB.
-
-Frames are counted here and not by a filter of ffmpeg, which would restart from 0 when size or
-colours change, and whose arguments would grow with the video.
-"""
+"""Frames of a video by number, as stored or as RGB."""
 
 import contextlib
 import fcntl
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -15,6 +12,7 @@ from ..base.errors import UserError
 from .ffmpeg import input_arguments, open_reader, report_unreadable, run
 from .h264 import SCALER
 from .probe import FrameFormat, Video
+from .selection import MOST_RANGES, find_ranges, make_filter
 
 # Planar formats, whose frame size is known: values of 1 or 2 bytes, chroma sides rounded up.
 _PLANAR = {
@@ -39,13 +37,13 @@ def read_frames(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         yield from convert_planar(video, read_planar(video, numbers))
         return
     # In the rare case that sizes or formats change, ffmpeg converts all frames to RGB.
-    graph = f"scale=flags={SCALER},format=rgb24"
-    formats = map(video.format_at, range(video.frames))
-    sizes = (each.width * each.height * 3 for each in formats)
-    words = ["-noautoscale", "-vf", graph]
-    for number, data in read_raw(video, words, sizes, numbers, reinit=True):
-        frame_format = video.format_at(number)
-        yield np.frombuffer(data, np.uint8).reshape(frame_format.height, frame_format.width, 3)
+    words = ["-reinit_filter", 1, "-noautoscale", "-vf", f"scale=flags={SCALER},format=rgb24"]
+    every = range(max(numbers, default=-1) + 1)
+    sizes = [(video.format_at(number).height, video.format_at(number).width, 3) for number in every]
+    wanted = {*numbers}
+    for number, data in _read(video, words, every, map(math.prod, sizes)):
+        if number in wanted:
+            yield np.frombuffer(data, np.uint8).reshape(sizes[number])
 
 
 def is_planar(video: Video) -> bool:
@@ -61,8 +59,7 @@ def read_planar(video: Video, numbers: Sequence[int]) -> Iterator[tuple[int, byt
         UserError: the video cannot be read, or ends before the last number.
     """
     size = planar_bytes(video.format.pixel_format, video.format.width, video.format.height)
-    words = ["-pix_fmt", video.format.pixel_format]
-    return read_raw(video, words, itertools.repeat(size, video.frames), numbers)
+    return read_raw(video, "null", video.format.pixel_format, size, numbers)
 
 
 def convert_planar(video: Video, frames: Iterable[tuple[int, bytes]]) -> Iterator[np.ndarray]:
@@ -120,39 +117,50 @@ def colour_tags(frame_format: FrameFormat) -> str:
 
 
 def read_raw(
-    video: Video,
-    words: Sequence[object],
-    sizes: Iterable[int],
-    numbers: Sequence[int],
-    reinit: bool = False,
+    video: Video, graph: str, pixel_format: str, size: int, numbers: Sequence[int]
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield the raw bytes of the frames with these numbers, in rising order, after their number.
+    """Yield frames of a video whose frames all have one layout, converted, each after its number.
 
     Args:
-        words: arguments of ffmpeg that convert the frames.
-        sizes: the size of each converted frame in bytes.
-        reinit: whether to rebuild the filters when frames change.
+        graph: ffmpeg filters that convert a frame.
+        pixel_format: that they are converted to.
+        size: of a converted frame, in bytes.
+        numbers: of the frames, in rising order.
+
+    Raises:
+        UserError: the video cannot be read, or ends before the last number.
+    """
+    ranges = find_ranges(numbers)
+    for at in range(0, len(ranges), MOST_RANGES):
+        some = ranges[at : at + MOST_RANGES]
+        words = ["-reinit_filter", 0, "-vf", f"{make_filter(some)},{graph}"]
+        words += ["-pix_fmt", pixel_format]
+        yield from _read(video, words, [*itertools.chain(*some)], itertools.repeat(size))
+
+
+def _read(
+    video: Video, words: Sequence[object], numbers: Sequence[int], sizes: Iterable[int]
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the raw frames that ffmpeg makes with the arguments `words`, each after its number.
+
+    Args:
+        numbers: of the frames that it makes.
+        sizes: in bytes.
 
     Raises:
         UserError: the video cannot be read, or ends before the last number.
     """
     if not numbers:
         return
-    given = ["-reinit_filter", int(reinit), *input_arguments(video.path, strict=True)]
-    given += ["-map", "0:V:0", *words, "-fps_mode", "passthrough"]
-    given += ["-frames:v", numbers[-1] + 1, "-f", "rawvideo", "-"]
-    wanted = iter(numbers)
-    number = next(wanted)
-    buffer = bytearray()
+    given = [*words[:2], *input_arguments(video.path, strict=True), "-map", "0:V:0", *words[2:]]
+    given += ["-fps_mode", "passthrough", "-frames:v", len(numbers), "-f", "rawvideo", "-"]
     with report_unreadable(video.path), open_reader(given) as output:
         with contextlib.suppress(OSError, AttributeError):
             fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _PIPE)
-        for at, size in enumerate(itertools.islice(sizes, numbers[-1] + 1)):
-            buffer = buffer if len(buffer) == size else bytearray(size)
-            if output.readinto(buffer) < size:
+        for number, size in zip(numbers, sizes):
+            if len(data := output.read(size)) < size:
                 break
-            if at == number:
-                yield number, bytes(buffer)
-                number = next(wanted, -1)
-    if number >= 0:
-        raise UserError(f"{video.path}: ends before frame {number}")
+            yield number, data
+        else:
+            return
+    raise UserError(f"{video.path}: ends before frame {number}")

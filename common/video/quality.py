@@ -21,9 +21,9 @@ from ..base.constants import HEIGHT, WIDTH
 from ..base.errors import UserError
 from .ffmpeg import binary, graph_arguments, input_arguments, run, start, unnamed_file
 from .h264 import ffmpeg_version, repeat_frames, stream_input, x264_version, yuv_input
+from .selection import MOST_RANGES, find_ranges, make_filter
 
 VMAF, VMAF_NEG = "vmaf_v0.6.1", "vmaf_v0.6.1neg"  # models of libvmaf
-_MOST_RANGES = 50  # in one run of ffmpeg, each a term of a filter's expression
 _LOG = {"log_fmt": "json", "log_path": "/dev/stdout"}
 # Patterns of the scores that ffmpeg's filters print at the end of a run.
 _SCORES = {"psnr": r"PSNR y:(\S+)", "ssim": r"SSIM Y:(\S+)", "vmaf": r"VMAF score: (\S+)"}
@@ -121,13 +121,12 @@ def score_video(
     Raises:
         RuntimeError: ffmpeg failed, or the number of measured frames is not `count`.
     """
-    merged = _merge(only)
-    if len(merged) > _MOST_RANGES:
-        halves = merged[:_MOST_RANGES], merged[_MOST_RANGES:]
+    ranges = find_ranges(itertools.chain(*only))
+    if len(ranges) > MOST_RANGES:
+        halves = ranges[:MOST_RANGES], ranges[MOST_RANGES:]
         given = [(sum(map(len, half)), graphs, metric, half) for half in halves]
         return [vmaf for each in given for vmaf in score_video(distorted, reference, *each)]
-    terms = "+".join(f"between(n,{each[0]},{each[-1]})" for each in merged)
-    select = f"select='{terms}'," if merged else ""
+    select = f"{make_filter(ranges)}," if ranges else ""
     each = "settb=1/1000,setpts=N,setparams=range=tv,format=yuv420p"
     pair = ";".join(
         f"[{number}:V:0]{select}{graph},{each}[{name}]"
@@ -143,16 +142,6 @@ def score_video(
     if len(scores) != count:
         raise RuntimeError(f"{len(scores)} frames instead of {count}")
     return scores
-
-
-def _merge(ranges: Sequence[range]) -> list[range]:
-    """Merge each range of rising ones with the next if they touch."""
-    merged: list[range] = []
-    for each in ranges:
-        if merged and merged[-1].stop == each.start:
-            each = range(merged.pop().start, each.stop)
-        merged.append(each)
-    return merged
 
 
 def _describe_model(metric: str) -> str:
