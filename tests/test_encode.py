@@ -180,7 +180,7 @@ def test_trials_correct_what_misses_the_wanted_vmaf(clip):
 def test_trials_begin_where_those_of_the_scenes_before_ended(clip, tmp_path):
     raw, coding = choose_raw(probe(clip), "x264"), Coding(ENCODERS["x264"])
     (scene, *_) = find_scenes(raw.video)
-    clips = windows(raw, [scene], tmp_path, None)  # deletes the window at its end
+    clips = windows(raw, [scene], tmp_path, None)
     window = next(clips)
     rows = [(44.0, window), (41.0, window), (38.0, window)]
     goal = {"target_vmaf": 94.5, "measure": Measure()}

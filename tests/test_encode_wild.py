@@ -251,6 +251,28 @@ def test_more_scenes_than_one_ffmpeg_cuts(tmp_path, monkeypatch):
     assert times(tmp_path / "out.mkv") == pytest.approx(times(path), abs=2e-3)
 
 
+def test_some_scenes_encoded_again(tmp_path, monkeypatch):
+    """At other CRFs, each from its own frames; the files of the others stay."""
+    path = tmp_path / "in.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:d=1.2", "-c:v", "ffv1", path)
+    monkeypatch.setattr("common.encoding.clips.MOST_RANGES", 2)
+    raw, told = choose_raw(probe(path), "x264"), []
+    firsts = [0, 4, 9, 11, 17, 24, 30]
+    scenes = [Scene(first, end, first / 25, end / 25) for first, end in itertools.pairwise(firsts)]
+    given = OF_LEVELS, tmp_path, told.append
+    parts = encode_scenes(raw, scenes, [30] * 6, *given)
+    before = [part.read_bytes() for part in parts]
+    # More scenes that do not follow each other than one filter selects here.
+    again = [None, 1, None, 1, None, 1]
+    assert encode_scenes(raw, scenes, again, *given) == parts and sum(told) == 30 + 5 + 6 + 6
+    source = frames_by_ffmpeg(path, 64, 48).astype(float)
+    for part, old, scene, qp in zip(parts, before, scenes, again):
+        assert (part.read_bytes() == old) == (qp is None)
+        if qp:
+            frames = frames_by_ffmpeg(part, 64, 48)
+            assert np.abs(source[scene.first : scene.end] - frames).mean() < 3
+
+
 # Reading
 
 
@@ -290,7 +312,7 @@ def test_samples_and_windows_of_one_pass(tmp_path, monkeypatch, pixel_format, mo
         sums = [each.split(",")[-1].strip() for each in lines.splitlines() if each[0] != "#"]
         assert pixels(clip) == sums
     assert len(decodes) == (2 if pixel_format in ("gbrp", "yuva420p") else 1)
-    assert not [*tmp_path.glob("*.nut")]
+    assert len([*tmp_path.glob("*.nut")]) == 2
 
 
 # Promises

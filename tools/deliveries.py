@@ -171,8 +171,7 @@ def search_by_samples(raw: RawVideo, coding: Coding, target: float, folder: Path
     of_part = [whole._replace(first=int(a), end=int(b)) for a, b in pairwise(parts)]
     samples = []
     for scene, clip in zip(of_part, windows(raw, of_part, folder, length)):
-        sample = folder / f"sample{scene.first}.nut"
-        sample.hardlink_to(clip)
+        sample = clip.rename(folder / f"sample{scene.first}.nut")
         samples.append((sample, min(length, scene.frames)))
     known: dict[float, float] = {_FINEST: 100, _COARSEST: 0}
     crf: float = (_FINEST + _COARSEST) // 2

@@ -1,18 +1,19 @@
-"""Parallel maps: over all cores, or over the machines of a Dask cluster."""
+"""Work side by side: on all cores, on the machines of a Dask cluster, or one item ahead."""
 
 import contextlib
 import importlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import psutil
 
 from .errors import UserError
 from .progress import Progress
 
+_Item = TypeVar("_Item")
 _SECONDS = 10  # to wait for a scheduler and for its first worker
 
 
@@ -59,6 +60,16 @@ def parallel_map(
                         child.kill()
                 time.sleep(0.02)
             raise
+
+
+def read_ahead(items: Iterable[_Item]) -> Iterator[_Item]:
+    """Yield the items, while a thread takes the next one already."""
+    iterator, end = iter(items), object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, iterator, end)
+            yield cast(_Item, item)
 
 
 def cluster_map(

@@ -2,18 +2,19 @@
 
 import contextlib
 import os
-import shutil
 import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, islice
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from ..base.errors import UserError
 from ..video.ffmpeg import (
+    enlarge,
     input_arguments,
     open_reader,
     open_writer,
@@ -32,6 +33,7 @@ from ..video.frames import (
 from ..video.pixel_formats import choose_coded
 from ..video.probe import Video
 from ..video.scenes import Scene
+from ..video.selection import MOST_RANGES, find_ranges, make_filter
 from .encoders import Coding
 from .raw import RawVideo
 
@@ -46,9 +48,9 @@ def read_scenes(
     """Yield `count` frames of each scene, and a file with up to `length` raw frames (None: all).
 
     The frames are RGB, uint8 [height, width, 3], and spread over the scene; the raw frames are
-    those of its middle. The file is complete when all frames have been taken, and is deleted before
-    the next one is written, since all of them could fill a disk. The video is decoded only once,
-    unless its pixel format is a rare one.
+    those of its middle. The file is complete when all frames have been taken, and overwritten by
+    the next but one, since all of them could fill a disk. The video is decoded only once, unless
+    its pixel format is a rare one.
 
     Raises:
         UserError: the video cannot be read.
@@ -56,10 +58,8 @@ def read_scenes(
     sampled = [scene.sample(count) for scene in scenes]
     middles = [scene.middle(length or scene.frames) for scene in scenes]
     read = _read_once if is_planar(raw.video) else _read_twice
-    clip = folder / "window.nut"
-    for frames in read(raw, sampled, middles, clip):
-        yield frames, clip
-        clip.unlink()
+    clips = [folder / f"window{number % 2}.nut" for number in range(len(scenes))]
+    yield from zip(read(raw, sampled, middles, clips), clips)
 
 
 def windows(
@@ -72,28 +72,28 @@ def windows(
 
 
 def _read_once(
-    raw: RawVideo, sampled: Sequence[list[int]], middles: Sequence[range], clip: Path
+    raw: RawVideo, sampled: Sequence[list[int]], middles: Sequence[range], clips: Sequence[Path]
 ) -> Iterator[Iterator[np.ndarray]]:
-    """Yield the sampled frames of each scene, and write its middle to `clip` meanwhile."""
+    """Yield the sampled frames of each scene, and write its middle to its clip meanwhile."""
     numbers = [sorted({*some, *middle}) for some, middle in zip(sampled, middles)]
     stored = read_planar(raw.video, [*chain(*numbers)])
     words = [*planar_input(raw.video.format), "-vf", f"{raw.tags},{raw.graph}", "-c:v", "rawvideo"]
     words += ["-pix_fmt", raw.pixel_format.name]
-    for some, middle, both in zip(sampled, middles, numbers):
+    for some, middle, both, clip in zip(sampled, middles, numbers, clips):
         given = [*_frame_rate(raw.video, middle), *words]
         frames = _write_window(islice(stored, len(both)), given, clip, middle, some)
         yield convert_planar(raw.video, frames)
 
 
 def _read_twice(
-    raw: RawVideo, sampled: Sequence[list[int]], middles: Sequence[range], clip: Path
+    raw: RawVideo, sampled: Sequence[list[int]], middles: Sequence[range], clips: Sequence[Path]
 ) -> Iterator[Iterator[np.ndarray]]:
     """Do the same with two readers, for pixel formats that ffmpeg has to convert."""
     frames, name = read_frames(raw.video, [*chain(*sampled)]), raw.pixel_format.name
     middle_frames = read_raw(raw.video, raw.graph, name, raw.frame_bytes, [*chain(*middles)])
     words = ["-f", "rawvideo", "-pix_fmt", name, "-s", f"{raw.width}x{raw.height}", "-i", "pipe:0"]
     words += ["-c", "copy"]
-    for some, middle in zip(sampled, middles):
+    for some, middle, clip in zip(sampled, middles, clips):
         given = [*_frame_rate(raw.video, middle), *words]
         deque(_write_window(islice(middle_frames, len(middle)), given, clip, middle), 0)
         yield islice(frames, len(some))
@@ -122,7 +122,7 @@ def _write_window(
 
 
 def encode_clip(
-    clip: Path,
+    clip: Path | IO[bytes],
     target: Path,
     coding: Coding,
     quantizer: float,
@@ -133,6 +133,7 @@ def encode_clip(
     """Encode all frames of `clip` at one CRF or QP.
 
     Args:
+        clip: a file, or an open pipe.
         raw: the video that the clip was cut from.
         graph: ffmpeg filters to apply to the clip's frames.
         advance: called with the number of frames encoded since the last call.
@@ -144,10 +145,11 @@ def encode_clip(
         RuntimeError: ffmpeg failed.
     """
     coded = choose_coded(raw.pixel_format.name, coding.encoder.library)
-    words = ["-progress", "pipe:1", *input_arguments(clip), "-vf", graph, *_EVERY_FRAME]
+    path, stdin = (clip, subprocess.DEVNULL) if isinstance(clip, Path) else (None, clip)
+    words = ["-progress", "pipe:1", *input_arguments(path), "-vf", graph, *_EVERY_FRAME]
     words += ["-pix_fmt", coded.name, *coding.arguments(quantizer, coded.depth, raw.mastering)]
     done = 0
-    with open_reader([*words, "-f", "nut", f"file:{target}"]) as progress:
+    with open_reader([*words, "-f", "nut", f"file:{target}"], stdin=stdin) as progress:
         for line in progress:
             name, _, value = line.partition(b"=")
             if name == b"frame":
@@ -180,24 +182,40 @@ def encode_scenes(
         UserError: the video cannot be read.
         RuntimeError: it cannot be encoded.
     """
-    lengths = [scene.frames for scene in scenes]
     streams = [folder / f"coded{number:05d}.nut" for number in range(len(scenes))]
-    path = raw.video.path
+    rows = zip(scenes, quantizers, streams)
+    wanted = [(scene, crf_or_qp, file) for scene, crf_or_qp, file in rows if crf_or_qp is not None]
+    # A filter selects from so many scenes, unless it is to select all.
+    most = len(scenes) if len(wanted) == len(scenes) else MOST_RANGES
+    for at in range(0, len(wanted), most):
+        _encode_scenes(raw, wanted[at : at + most], coding, folder, advance)
+    return streams
+
+
+def _encode_scenes(
+    raw: RawVideo,
+    rows: Sequence[tuple[Scene, float, Path]],
+    coding: Coding,
+    folder: Path,
+    advance: Callable[[int], object],
+) -> None:
+    """Encode each scene at its CRF or QP into its file."""
+    path, lengths = raw.video.path, [scene.frames for scene, *_ in rows]
+    ranges = find_ranges(chain(*(range(scene.first, scene.end) for scene, *_ in rows)))
+    select = "" if ranges == [range(raw.video.frames)] else f"{make_filter(ranges)},"
     words = ["-reinit_filter", 0, *input_arguments(path.absolute(), strict=True)]
-    words += ["-map", "0:V:0", "-vf", raw.graph, "-pix_fmt", raw.pixel_format.name]
+    words += ["-map", "0:V:0", "-vf", f"{select}{raw.graph}", "-pix_fmt", raw.pixel_format.name]
+    words += ["-frames:v", sum(lengths)] if select else []
     with contextlib.closing(_cut(words, lengths, folder, path)) as pipes:
-        for scene, quantizer, pipe, target in zip(scenes, quantizers, pipes, streams):
-            if quantizer is None:
-                with open(pipe, "rb") as source, open(os.devnull, "wb") as sink:
-                    shutil.copyfileobj(source, sink)
-                continue
-            done = encode_clip(pipe, target, coding, quantizer, raw, raw.tags, advance)
+        for (scene, quantizer, target), pipe in zip(rows, pipes):
+            with open(pipe, "rb", buffering=0) as frames:
+                enlarge(frames)
+                done = encode_clip(frames, target, coding, quantizer, raw, raw.tags, advance)
             if done != scene.frames:
                 raise UserError(
                     f"{path}: {done} of the {scene.frames} frames from "
                     f"{scene.start_seconds:.1f} s on were read; are its timestamps in order?"
                 )
-    return streams
 
 
 def _cut(

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..base.constants import FRAMES_PER_SCENE, LEVELS, QUALITY
 from ..base.errors import UserError
+from ..base.parallel import read_ahead
 from ..base.temporary import temporary_folder
 from ..inference.predictor import Predictor
 from ..inference.video import predict_scenes
@@ -145,7 +146,7 @@ def _plan(
         plans = plan_scenes(
             raw,
             scenes,
-            _read_levels(raw, scenes, predictor, options, folder, has_target),
+            read_ahead(_read_levels(raw, scenes, predictor, options, folder, has_target)),
             options.coding,
             target_vmaf=target_vmaf,
             level_vmaf=level_vmaf,

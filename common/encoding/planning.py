@@ -158,7 +158,7 @@ def plan_scenes(
 
     Args:
         rows: for each scene, its level, an H.264 QP, and a file with raw frames of its middle for
-            trials, or None. The file need not exist any more when the next row is read.
+            trials, or None. The file need not exist any more when the next but one is read.
         target_vmaf: the VMAF to reach; None: that of x264 at the level.
         level_vmaf: the VMAF that defines the levels, from which the search for another one starts.
     """

@@ -1,6 +1,7 @@
 """The ffmpeg program: the choice of one, its runs, and its errors."""
 
 import contextlib
+import fcntl
 import functools
 import io
 import os
@@ -86,16 +87,17 @@ def check_encoder(library: str) -> None:
         raise UserError(f"{binary()} was built without {library}: choose another --encoder")
 
 
-def input_arguments(path: Path, strict: bool = False) -> list[object]:
+def input_arguments(path: Path | None, strict: bool = False) -> list[object]:
     """Make the arguments that open a file as a video, and as nothing else.
 
     Args:
+        path: None: its stdin.
         strict: stop at the first error in the file.
     """
     words: list[object] = ["-err_detect", "explode", "-xerror"] if strict else []
     words += [word for name, value in _LIMITS.items() for word in (f"-{name}", value)]
     # With the protocol stated, no file name can be taken for one (concat:, http:).
-    return [*words, "-i", f"file:{path}"]
+    return [*words, "-i", f"file:{path}" if path else "pipe:0"]
 
 
 def input_graph(path: Path, framerate: int | None = None):
@@ -209,6 +211,12 @@ def find_reason(log: bytes) -> str:
         return "its content is not that of a video"
     causes = [line for line in lines if not _CONSEQUENCES.match(line)]
     return (causes or lines or [""])[0]
+
+
+def enlarge(pipe: IO[bytes]) -> None:
+    """Have a pipe hold a MiB, Linux's limit for users, so that frames take fewer reads."""
+    with contextlib.suppress(OSError, AttributeError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 2**20)
 
 
 def unnamed_file(data: bytes = b"") -> IO[bytes]:

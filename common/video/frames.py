@@ -1,7 +1,5 @@
 """Frames of a video by number, as stored or as RGB."""
 
-import contextlib
-import fcntl
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from ..base.errors import UserError
-from .ffmpeg import input_arguments, open_reader, report_unreadable, run
+from .ffmpeg import enlarge, input_arguments, open_reader, report_unreadable, run
 from .h264 import SCALER
 from .probe import FrameFormat, Video
 from .selection import MOST_RANGES, find_ranges, make_filter
@@ -21,8 +19,7 @@ _PLANAR = {
     for chroma in ("420", "422", "444")
     for depth in ("", "10le", "12le")
 } | {"gray": ("gray", 1), "gray10le": ("gray", 2), "gray12le": ("gray", 2)}
-# Bytes of frames to convert to RGB at a time, and of the pipe (Linux's limit for users).
-_BATCH, _PIPE = 2**25, 2**20
+_BATCH = 2**25  # bytes of frames to convert to RGB at a time
 
 
 def read_frames(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
@@ -155,8 +152,7 @@ def _read(
     given = [*words[:2], *input_arguments(video.path, strict=True), "-map", "0:V:0", *words[2:]]
     given += ["-fps_mode", "passthrough", "-frames:v", len(numbers), "-f", "rawvideo", "-"]
     with report_unreadable(video.path), open_reader(given) as output:
-        with contextlib.suppress(OSError, AttributeError):
-            fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _PIPE)
+        enlarge(output)
         for number, size in zip(numbers, sizes):
             if len(data := output.read(size)) < size:
                 break
