@@ -137,7 +137,8 @@ def score_video(
     vmaf = f"libvmaf={log}:n_threads={os.cpu_count()}:model={still}"
     words: list[object] = ["-reinit_filter", 0, *input_arguments(distorted)]
     words += ["-reinit_filter", 0, *input_arguments(reference)]
-    words += ["-lavfi", f"{pair};[a][b]{vmaf}", "-f", "null", "-"]
+    words += ["-lavfi", f"{pair};[a][b]{vmaf}", *(["-frames:v", count] if ranges else [])]
+    words += ["-f", "null", "-"]
     scores = _read_vmaf(words)
     if len(scores) != count:
         raise RuntimeError(f"{len(scores)} frames instead of {count}")
