@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from common.encoding.clips import windows
+from common.encoding.clips import write_windows
 from common.encoding.delivery import deliver
 from common.encoding.encode import find_target
 from common.encoding.encoders import ENCODERS, OF_LEVELS, Coding, Encoder
@@ -180,9 +180,8 @@ def test_trials_correct_what_misses_the_wanted_vmaf(clip):
 def test_trials_begin_where_those_of_the_scenes_before_ended(clip, tmp_path):
     raw, coding = choose_raw(probe(clip), "x264"), Coding(ENCODERS["x264"])
     (scene, *_) = find_scenes(raw.video)
-    clips = windows(raw, [scene], tmp_path, None)
-    window = next(clips)
-    rows = [(44.0, window), (41.0, window), (38.0, window)]
+    clips = next(write_windows(raw, [[range(scene.first, scene.end)]], tmp_path))
+    rows = [(44.0, clips), (41.0, clips), (38.0, clips)]
     goal = {"target_vmaf": 94.5, "measure": Measure()}
     plans = plan_scenes(raw, [scene] * 3, rows, coding, **goal)
     assert plans[0].trials[0].quantizer == 45.5  # the level and x264's usual shift
@@ -214,8 +213,8 @@ def test_a_window_has_the_frame_rate_of_its_scene(tmp_path):
     path = tmp_path / "fast.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64:r=50:d=2", *X264, "-pix_fmt", "yuv420p", path)
     raw = choose_raw(probe(path), "x264")
-    clips = windows(raw, find_scenes(raw.video), tmp_path, 48)
-    told = subprocess.run([binary(), "-i", next(clips)], capture_output=True, text=True).stderr
+    (clip,) = next(write_windows(raw, [[range(26, 74)]], tmp_path))
+    told = subprocess.run([binary(), "-i", clip], capture_output=True, text=True).stderr
     assert ", 50 fps," in told
 
 
@@ -400,6 +399,15 @@ def test_a_vmaf_of_frames_too_small_for_it(in_process, weights, tmp_path):
     given = ("--jnd_value", "JND1", "--model_weights_path", weights, "--vmaf", 90)
     done = in_process("LAT.py", "encode", path, tmp_path / "out.mkv", *given)
     one_line(done, 1, path, "too small for VMAF; leave --vmaf out")
+
+
+def test_a_disk_too_full_for_trials(in_process, weights, clip, tmp_path, small_disk, monkeypatch):
+    encode(in_process, weights, clip, tmp_path / "first.mkv", "--dry_run")  # caches the model
+    disk = small_disk("100k")
+    monkeypatch.setattr("tempfile.tempdir", str(disk))
+    done = encode(in_process, weights, clip, tmp_path / "out.mkv")
+    one_line(done, 1, f"{clip}: trial encodes: No space left on device in {disk}")
+    assert not any(disk.iterdir())
 
 
 def test_an_unknown_preset_is_told(in_process, weights, clip, tmp_path):

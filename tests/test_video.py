@@ -1,18 +1,23 @@
 """Videos as they are found: what is in them, their frames by number, and what is never opened."""
 
+import contextlib
 import os
 import subprocess
+import threading
+import time
 
 import numpy as np
 import pytest
 
 from common.base.errors import UserError
+from common.base.parallel import read_ahead
 from common.video.cuts import find_cuts
-from common.video.ffmpeg import binary, find_reason
-from common.video.frames import read_frames
+from common.video.ffmpeg import binary, find_reason, run
+from common.video.frames import read_frames, read_planar
 from common.video.pixel_formats import choose_coded, describe
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes
+from common.video.selection import cover, find_ranges
 from tests.videos import ffmpeg, frames_by_ffmpeg
 
 X264 = ("-c:v", "libx264", "-qp", 12, "-preset", "ultrafast", "-pix_fmt", "yuv420p")
@@ -148,6 +153,54 @@ def test_pixel_formats_by_their_own_description(
     assert coded == [x264, x265, svtav1]
 
 
+def test_ranges_are_covered_by_fewer():
+    numbers = [0, 1, 5, 6, 7, 20, 22, 40]
+    ranges = find_ranges(numbers)
+    assert ranges == [range(0, 2), range(5, 8), range(20, 21), range(22, 23), range(40, 41)]
+    assert cover(ranges, 5) == ranges
+    # The smallest gaps, of 1 and of 3 frames, are closed first.
+    assert cover(ranges, 3) == [range(0, 8), range(20, 23), range(40, 41)]
+    assert cover(ranges, 1) == [range(0, 41)]
+
+
+def test_frames_are_passed_on_before_the_next_are_made(tmp_path):
+    """Or what comes first would wait for a part of the video that nobody wants."""
+    path = tmp_path / "in.nut"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=640x352:d=2", *X264, "-bf", 0, path)
+    video, stream = probe(path), path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+    seen, in_time = threading.Event(), []
+
+    def send():
+        with path.open("wb") as pipe:
+            pipe.write(stream[: len(stream) * 3 // 4])
+            pipe.flush()
+            in_time.append(seen.wait(20))
+            pipe.write(stream[len(stream) * 3 // 4 :])
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    frames = read_planar(video, [2, 3, 49])
+    assert [next(frames)[0], next(frames)[0]] == [2, 3]
+    seen.set()
+    assert next(frames)[0] == 49
+    thread.join()
+    assert in_time == [True]
+
+
+def test_reading_ahead_ends_soon_after_an_error():
+    def items():
+        yield "first"
+        run(["-re", "-f", "lavfi", "-i", "testsrc2=d=60", "-f", "null", "-"])
+
+    before = time.monotonic()
+    with pytest.raises(KeyError), contextlib.closing(read_ahead(items())) as ahead:
+        assert next(ahead) == "first"
+        raise KeyError
+    assert time.monotonic() - before < 20
+
+
 def test_scenes_are_sampled_and_tried_in_their_middles():
     scene = Scene(10, 22, 0, 1)
     assert scene.sample(3) == [12, 16, 20]
@@ -155,6 +208,10 @@ def test_scenes_are_sampled_and_tried_in_their_middles():
     assert scene.middle(99) == range(10, 22)
     # 182 frames are before the middle, which are 45 groups of 4, and 2 more.
     assert Scene(100, 512, 0, 9).middle(48) == range(280, 328)
+    # A part per 250 frames, three at most, which begin a whole number of groups after the scene.
+    assert Scene(3, 253, 0, 9).middles(32) == [range(111, 143)]
+    assert Scene(3, 254, 0, 9).middles(32) == [range(47, 79), range(171, 203)]
+    assert [each.start for each in Scene(3, 9003, 0, 9).middles(32)] == [1487, 4487, 7487]
 
 
 def test_cuts_of_thumbnails():

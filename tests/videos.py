@@ -6,9 +6,9 @@ import subprocess
 import numpy as np
 
 from common.base.temporary import temporary_folder
-from common.encoding.clips import windows
+from common.encoding.clips import write_windows
 from common.encoding.encoders import ENCODERS, Coding
-from common.encoding.planning import WINDOWS, ScenePlan, needs_trials, plan_scenes
+from common.encoding.planning import ScenePlan, choose_windows, needs_trials, plan_scenes
 from common.encoding.raw import RawVideo
 from common.encoding.scores import Measure
 from common.video.ffmpeg import binary
@@ -50,10 +50,10 @@ def plan_scene(
     """Plan one scene, verified by trials."""
     coding = Coding(ENCODERS[encoder], rate_control, "", False, *limits)
     with temporary_folder() as folder:
-        clips = windows(raw, [scene], folder, WINDOWS[rate_control])
-        clip = next(clips) if needs_trials(raw, coding, verify=True) else None
+        written = write_windows(raw, choose_windows([scene], coding), folder)
+        clips = next(written) if needs_trials(raw, coding, verify=True) else []
         goal = {"target_vmaf": target, "measure": Measure()}
-        (plan,) = plan_scenes(raw, [scene], [(level, clip)], coding, **goal)
+        (plan,) = plan_scenes(raw, [scene], [(level, clips)], coding, **goal)
     return plan
 
 

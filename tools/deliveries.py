@@ -16,7 +16,7 @@ import pandas as pd
 
 from common.base.progress import Progress
 from common.base.temporary import temporary_folder
-from common.encoding.clips import encode_clip, packet_bytes, windows
+from common.encoding.clips import encode_clip, packet_bytes, write_windows
 from common.encoding.encode import EncodeOptions, encode_video
 from common.encoding.encoders import CONSTANT_QP, CRF, ENCODERS, Coding
 from common.encoding.raw import RawVideo, choose_raw
@@ -170,9 +170,9 @@ def search_by_samples(raw: RawVideo, coding: Coding, target: float, folder: Path
     parts = np.linspace(0, whole.end, count + 1).astype(int)
     of_part = [whole._replace(first=int(a), end=int(b)) for a, b in pairwise(parts)]
     samples = []
-    for scene, clip in zip(of_part, windows(raw, of_part, folder, length)):
-        sample = clip.rename(folder / f"sample{scene.first}.nut")
-        samples.append((sample, min(length, scene.frames)))
+    middles = [[scene.middle(length)] for scene in of_part]
+    for (middle,), (clip,) in zip(middles, write_windows(raw, middles, folder)):
+        samples.append((clip.rename(folder / f"sample{middle.start}.nut"), len(middle)))
     known: dict[float, float] = {_FINEST: 100, _COARSEST: 0}
     crf: float = (_FINEST + _COARSEST) // 2
     while crf not in known:

@@ -19,9 +19,9 @@ from common.base.temporary import temporary_folder
 from common.data.frames import VIEWS
 from common.data.pictures import read_rgb
 from common.datasets.proxy_labels import THRESHOLDS, find_levels, find_lowest_below
-from common.encoding.clips import encode_clip, windows
+from common.encoding.clips import encode_clip, write_windows
 from common.encoding.encoders import OF_LEVELS
-from common.encoding.planning import WINDOWS, ScenePlan, plan_scenes
+from common.encoding.planning import ScenePlan, choose_windows, plan_scenes
 from common.encoding.raw import choose_raw
 from common.encoding.scores import Measure
 from common.inference.predictor import Predictor
@@ -135,7 +135,7 @@ def _plan(clip: Path, predictions: list[ScenePrediction]) -> list[ScenePlan]:
     raw = choose_raw(probe(clip), "x264")
     scenes = [each.scene for each in predictions]
     with temporary_folder() as folder:
-        rows = zip(levels, windows(raw, scenes, folder, WINDOWS[OF_LEVELS.rate_control]))
+        rows = zip(levels, write_windows(raw, choose_windows(scenes, OF_LEVELS), folder))
         return plan_scenes(
             raw, scenes, rows, OF_LEVELS, target_vmaf=THRESHOLDS[0], measure=Measure()
         )

@@ -4,8 +4,8 @@ import contextlib
 import importlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
 import psutil
@@ -54,22 +54,35 @@ def parallel_map(
             return [future.result() for future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            while not all(future.done() for future in futures):
-                for child in psutil.Process().children():
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        child.kill()
-                time.sleep(0.02)
+            _stop(futures)
             raise
 
 
-def read_ahead(items: Iterable[_Item]) -> Iterator[_Item]:
-    """Yield the items, while a thread takes the next one already."""
-    iterator, end = iter(items), object()
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, iterator, end)
-        while (item := coming.result()) is not end:
-            coming = pool.submit(next, iterator, end)
-            yield cast(_Item, item)
+def read_ahead(items: Generator[_Item, None, None]) -> Generator[_Item, None, None]:
+    """Yield the items, while a thread takes the next one already.
+
+    If this generator is closed early, child processes are killed, so that the thread ends soon, and
+    that of the items is closed.
+    """
+    end = object()
+    with contextlib.closing(items), ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, end)
+        try:
+            while (item := coming.result()) is not end:
+                coming = pool.submit(next, items, end)
+                yield cast(_Item, item)
+        except BaseException:
+            _stop([coming])
+            raise
+
+
+def _stop(futures: Sequence[Future]) -> None:
+    """Kill child processes until none of the futures is running."""
+    while not all(future.done() for future in futures):
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        time.sleep(0.02)
 
 
 def cluster_map(

@@ -21,6 +21,7 @@ from .folders import make_folder
 
 PREFIX = ".laser-jnd-"
 _FOLDER = re.compile(re.escape(PREFIX) + "[a-z0-9_]{8}")
+_LEAST_FREE = 2**20  # bytes
 _LOCK = re.compile(re.escape(PREFIX) + r"[0-9a-f]{8}\.lock")
 
 _swept: set[Path] = set()  # folders from which this process has removed stale ones
@@ -43,6 +44,11 @@ def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
         with _hold(_lock_file(folder, folder), wait=True):
             try:
                 yield folder
+            except RuntimeError as error:
+                if is_full(folder):
+                    reason = os.strerror(errno.ENOSPC)
+                    raise OSError(errno.ENOSPC, reason, str(parent)) from error
+                raise
             finally:
                 _empty(folder)
     except OSError as error:
@@ -51,6 +57,11 @@ def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_full(folder: Path) -> bool:
+    """Check whether the disk of a folder is full; programs and libraries often do not tell."""
+    return shutil.disk_usage(folder).free < _LEAST_FREE
 
 
 @contextlib.contextmanager

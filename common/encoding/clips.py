@@ -1,18 +1,19 @@
 """Lossless cutting of videos into clips, and encoding of clips."""
 
-import contextlib
 import os
 import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from itertools import accumulate, chain, islice
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from ..base.errors import UserError
+from ..base.temporary import is_full
 from ..video.ffmpeg import (
     enlarge,
     input_arguments,
@@ -39,64 +40,98 @@ from .raw import RawVideo
 
 # Keep every frame and its time.
 _EVERY_FRAME = ("-fps_mode", "passthrough", "-enc_time_base", "demux")
+_FramesOfParts = Generator[Iterator[np.ndarray], None, None]
 _MOST_PARTS = 1000  # that one ffmpeg cuts a video into
 
 
-def read_scenes(
-    raw: RawVideo, scenes: Sequence[Scene], folder: Path, length: int | None, count: int
-) -> Iterator[tuple[Iterator[np.ndarray], Path]]:
-    """Yield `count` frames of each scene, and a file with up to `length` raw frames (None: all).
+@contextmanager
+def report_failure(what: object, folder: Path) -> Iterator[None]:
+    """Turn a failure of ffmpeg into a UserError, which tells whether the disk of `folder` is full.
 
-    The frames are RGB, uint8 [height, width, 3], and spread over the scene; the raw frames are
-    those of its middle. The file is complete when all frames have been taken, and overwritten by
-    the next but one, since all of them could fill a disk. The video is decoded only once, unless
-    its pixel format is a rare one.
+    Args:
+        what: what ffmpeg was to make.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        why = f"could not be made ({error})"
+        if is_full(folder):
+            why = f"No space left on device in {folder.parent}"
+        raise UserError(f"{what}: {why}") from None
+
+
+class _Part(NamedTuple):
+    """Frames that are read together."""
+
+    sampled: list[int]  # their numbers
+    window: range  # the numbers of those that are written to the file `clip`
+    clip: Path
+
+
+def read_scenes(
+    raw: RawVideo, sampled: Sequence[list[int]], windows: Sequence[list[range]], folder: Path
+) -> Generator[tuple[Iterator[np.ndarray], list[Path]], None, None]:
+    """Yield sampled frames of each scene, and a file with the raw frames of each of its windows.
+
+    The frames are RGB, uint8 [height, width, 3]. The files are complete when all frames have been
+    taken, and overwritten by those of the next scene but one, since all of them could fill a disk.
+    The video is decoded only once, unless its pixel format is a rare one.
+
+    Args:
+        sampled: for each scene, the numbers of the frames to yield.
+        windows: likewise, of the frames to write; all in rising order.
 
     Raises:
         UserError: the video cannot be read.
     """
-    sampled = [scene.sample(count) for scene in scenes]
-    middles = [scene.middle(length or scene.frames) for scene in scenes]
+    scenes: list[list[_Part]] = []
+    for some, ranges in zip(sampled, windows):
+        ends = [*(each.start for each in ranges[1:]), raw.video.frames]
+        parts: list[_Part] = []
+        for first, end, window in zip([0, *ends], ends, ranges):
+            clip = folder / f"window{len(scenes) % 2}-{len(parts)}.nut"
+            parts.append(_Part([each for each in some if first <= each < end], window, clip))
+        scenes.append(parts)
     read = _read_once if is_planar(raw.video) else _read_twice
-    clips = [folder / f"window{number % 2}.nut" for number in range(len(scenes))]
-    yield from zip(read(raw, sampled, middles, clips), clips)
+    with closing(read(raw, [*chain(*scenes)])) as frames:
+        for parts in scenes:
+            yield chain.from_iterable(islice(frames, len(parts))), [part.clip for part in parts]
 
 
-def windows(
-    raw: RawVideo, scenes: Sequence[Scene], folder: Path, length: int | None
-) -> Iterator[Path]:
+def write_windows(
+    raw: RawVideo, windows: Sequence[list[range]], folder: Path
+) -> Iterator[list[Path]]:
     """Yield only the files of `read_scenes`, each complete."""
-    for frames, clip in read_scenes(raw, scenes, folder, length, 0):
+    for frames, clips in read_scenes(raw, [[]] * len(windows), windows, folder):
         deque(frames, 0)
-        yield clip
+        yield clips
 
 
-def _read_once(
-    raw: RawVideo, sampled: Sequence[list[int]], middles: Sequence[range], clips: Sequence[Path]
-) -> Iterator[Iterator[np.ndarray]]:
-    """Yield the sampled frames of each scene, and write its middle to its clip meanwhile."""
-    numbers = [sorted({*some, *middle}) for some, middle in zip(sampled, middles)]
-    stored = read_planar(raw.video, [*chain(*numbers)])
+def _read_once(raw: RawVideo, parts: Sequence[_Part]) -> _FramesOfParts:
+    """Yield the sampled frames of each part, and write its window meanwhile."""
+    numbers = [sorted({*part.sampled, *part.window}) for part in parts]
     words = [*planar_input(raw.video.format), "-vf", f"{raw.tags},{raw.graph}", "-c:v", "rawvideo"]
     words += ["-pix_fmt", raw.pixel_format.name]
-    for some, middle, both, clip in zip(sampled, middles, numbers, clips):
-        given = [*_frame_rate(raw.video, middle), *words]
-        frames = _write_window(islice(stored, len(both)), given, clip, middle, some)
-        yield convert_planar(raw.video, frames)
+    with closing(read_planar(raw.video, [*chain(*numbers)])) as stored:
+        for part, both in zip(parts, numbers):
+            given = [*_frame_rate(raw.video, part.window), *words]
+            yield convert_planar(raw.video, _write_window(islice(stored, len(both)), given, part))
 
 
-def _read_twice(
-    raw: RawVideo, sampled: Sequence[list[int]], middles: Sequence[range], clips: Sequence[Path]
-) -> Iterator[Iterator[np.ndarray]]:
+def _read_twice(raw: RawVideo, parts: Sequence[_Part]) -> _FramesOfParts:
     """Do the same with two readers, for pixel formats that ffmpeg has to convert."""
-    frames, name = read_frames(raw.video, [*chain(*sampled)]), raw.pixel_format.name
-    middle_frames = read_raw(raw.video, raw.graph, name, raw.frame_bytes, [*chain(*middles)])
+    name = raw.pixel_format.name
+    numbers = [*chain(*(part.window for part in parts))]
     words = ["-f", "rawvideo", "-pix_fmt", name, "-s", f"{raw.width}x{raw.height}", "-i", "pipe:0"]
     words += ["-c", "copy"]
-    for some, middle, clip in zip(sampled, middles, clips):
-        given = [*_frame_rate(raw.video, middle), *words]
-        deque(_write_window(islice(middle_frames, len(middle)), given, clip, middle), 0)
-        yield islice(frames, len(some))
+    with (
+        closing(read_frames(raw.video, [*chain(*(part.sampled for part in parts))])) as frames,
+        closing(read_raw(raw.video, raw.graph, name, raw.frame_bytes, numbers)) as of_windows,
+    ):
+        for part in parts:
+            given = [*_frame_rate(raw.video, part.window), *words]
+            deque(_write_window(islice(of_windows, len(part.window)), given, part), 0)
+            yield islice(frames, len(part.sampled))
 
 
 def _frame_rate(video: Video, numbers: range) -> list[object]:
@@ -106,18 +141,14 @@ def _frame_rate(video: Video, numbers: range) -> list[object]:
 
 
 def _write_window(
-    frames: Iterable[tuple[int, bytes]],
-    words: Sequence[object],
-    clip: Path,
-    window: range,
-    sampled: Sequence[int] = (),
+    frames: Iterable[tuple[int, bytes]], words: Sequence[object], part: _Part
 ) -> Iterator[tuple[int, bytes]]:
-    """Write the numbered `frames` of a window to the file `clip`, and pass on the sampled ones."""
-    with open_writer([*words, "-f", "nut", clip]) as pipe:
+    """Write the numbered `frames` of a part's window to its file, and pass on the sampled ones."""
+    with open_writer([*words, "-f", "nut", part.clip]) as pipe:
         for number, data in frames:
-            if number in window:
+            if number in part.window:
                 pipe.write(data)
-            if number in sampled:
+            if number in part.sampled:
                 yield number, data
 
 
@@ -206,7 +237,7 @@ def _encode_scenes(
     words = ["-reinit_filter", 0, *input_arguments(path.absolute(), strict=True)]
     words += ["-map", "0:V:0", "-vf", f"{select}{raw.graph}", "-pix_fmt", raw.pixel_format.name]
     words += ["-frames:v", sum(lengths)] if select else []
-    with contextlib.closing(_cut(words, lengths, folder, path)) as pipes:
+    with closing(_cut(words, lengths, folder, path)) as pipes:
         for (scene, quantizer, target), pipe in zip(rows, pipes):
             with open(pipe, "rb", buffering=0) as frames:
                 enlarge(frames)
@@ -235,7 +266,7 @@ def _cut(
     portions = [[*lengths[at : at + _MOST_PARTS]] for at in range(0, len(lengths), _MOST_PARTS)]
     if len(portions) > 1:
         whole = _cut(words, [sum(portion) for portion in portions], folder, path, level + 1)
-        with contextlib.closing(whole):
+        with closing(whole):
             for pipe, portion in zip(whole, portions):
                 yield from _cut(input_arguments(pipe.absolute()), portion, folder, path, level)
         return
@@ -258,7 +289,7 @@ def _cut(
             pipe.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _release_readers(pipes: Sequence[Path], writer: subprocess.Popen) -> Iterator[None]:
     """Release readers that wait at one of the `pipes` for a `writer` that has ended."""
     over = threading.Event()
@@ -266,7 +297,7 @@ def _release_readers(pipes: Sequence[Path], writer: subprocess.Popen) -> Iterato
     def release() -> None:
         while not over.wait(0.2):
             for pipe in pipes if writer.poll() is not None else ():
-                with contextlib.suppress(OSError):
+                with suppress(OSError):
                     os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
 
     thread = threading.Thread(target=release)

@@ -1,6 +1,5 @@
 """Encoding of a video by its plan: scenes are encoded, joined and measured."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,14 +12,13 @@ from ..base.progress import Progress
 from ..base.temporary import temporary_folder
 from ..video.quality import score_video
 from ..video.scenes import Scene
-from .clips import encode_scenes, packet_bytes
+from .clips import encode_scenes, packet_bytes, report_failure
 from .containers import Container, find_container, join
 from .encoders import CRF, Coding
 from .planning import FAR_BELOW, ScenePlan
 from .raw import RawVideo
 from .scores import Measure, Score
 
-_LEAST_FREE = 2**20  # bytes; ffmpeg's errors do not say that the disk is full
 _MOST_REVISIONS = 3
 
 
@@ -119,12 +117,8 @@ def deliver(
         atomic_write(target, overwrite=overwrite) as unfinished,
     ):
         job = _Job(raw, scenes, coding, measure, folder, unfinished, container)
-        try:
+        with report_failure(target, folder):
             done, sizes, vmaf = job.carry_out(plans)
-        except RuntimeError as error:
-            full = shutil.disk_usage(folder).free < _LEAST_FREE
-            why = "No space left on device" if full else f"could not be made ({error})"
-            raise UserError(f"{target}: {why}") from None
         _check_promise(target, done, vmaf or [])
         size = unfinished.stat().st_size
     return Delivery(done, size, sizes, vmaf)

@@ -1,7 +1,8 @@
 """Encoding of a video scene by scene at predicted levels."""
 
+import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,11 +19,11 @@ from ..video.ffmpeg import check_encoder
 from ..video.probe import probe
 from ..video.quality import VMAF, VMAF_NEG, check_metric
 from ..video.scenes import Scene, find_scenes
-from .clips import read_scenes
+from .clips import read_scenes, report_failure
 from .containers import check_container
 from .delivery import deliver
 from .encoders import CRF, ENCODERS, MEAN, Coding
-from .planning import WINDOWS, ScenePlan, is_measurable, needs_trials, plan_scenes
+from .planning import ScenePlan, choose_windows, is_measurable, needs_trials, plan_scenes
 from .raw import RawVideo, choose_raw
 from .scores import Measure, Score
 
@@ -142,11 +143,17 @@ def _plan(
     # No labels are defined by the NEG model, which rates lower.
     target_vmaf = options.vmaf or (None if options.vmaf_neg else level_vmaf)
     has_target = options.verify and target_vmaf is not None
-    with temporary_folder() as folder:
+    with (
+        temporary_folder() as folder,
+        report_failure(f"{raw.video.path}: trial encodes", folder),
+        contextlib.closing(
+            read_ahead(_read_levels(raw, scenes, predictor, options, folder, has_target))
+        ) as rows,
+    ):
         plans = plan_scenes(
             raw,
             scenes,
-            read_ahead(_read_levels(raw, scenes, predictor, options, folder, has_target)),
+            rows,
             options.coding,
             target_vmaf=target_vmaf,
             level_vmaf=level_vmaf,
@@ -171,19 +178,22 @@ def _read_levels(
     options: EncodeOptions,
     folder: Path,
     has_target: bool,
-) -> Iterator[tuple[float, Path | None]]:
-    """Yield the predicted level of each scene, and a file with its middle if trials are needed."""
+) -> Generator[tuple[float, list[Path]], None, None]:
+    """Yield the predicted level of each scene, and files with its windows if trials are needed."""
     if not needs_trials(raw, options.coding, options.verify):
         count = options.frames_per_scene or FRAMES_PER_SCENE
         given = predictor, raw.video, options.view, count
-        yield from ((each.levels[options.level], None) for each in predict_scenes(*given))
+        yield from ((each.levels[options.level], []) for each in predict_scenes(*given))
         return
     # Where trials search for a VMAF, the level is only their start.
     count = options.frames_per_scene or (1 if has_target else FRAMES_PER_SCENE)
-    number, length = predictor.names.index(options.level), WINDOWS[options.rate_control]
-    for frames, clip in read_scenes(raw, scenes, folder, length, count):
-        levels = [predictor.levels(frame, options.view)[number] for frame in frames]
-        yield float(np.mean(levels, dtype=np.float32)), clip
+    number = predictor.names.index(options.level)
+    windows = choose_windows(scenes, options.coding)
+    sampled = [scene.sample(count) for scene in scenes]
+    with contextlib.closing(read_scenes(raw, sampled, windows, folder)) as read:
+        for frames, clips in read:
+            levels = [predictor.levels(frame, options.view)[number] for frame in frames]
+            yield float(np.mean(levels, dtype=np.float32)), clips
 
 
 def _collect_notes(raw: RawVideo, target: Path, options: EncodeOptions) -> list[str]:

@@ -1,8 +1,8 @@
 """Planning of the CRF or QP of each scene of a video, found by trial encodes.
 
-predicted level ─ first CRF ─ trial encodes of the scene's middle ─ VMAF ─ CRF
-                                                                     │
-            target: the VMAF that defines the level, or x264's at it ┘
+predicted level ─ first CRF ─ trial encodes of the scene's windows ─ VMAF ─ CRF
+                                                                      │
+             target: the VMAF that defines the level, or x264's at it ┘
 """
 
 import math
@@ -22,13 +22,15 @@ from .encoders import CONSTANT_QP, CRF, MEAN, OF_LEVELS, Coding
 from .raw import RawVideo
 from .scores import Measure, Score
 
-# Frames of a scene's trial encode. With a CRF, an encoder spends bits on what later frames copy, so
+# Frames of a window. With a CRF, an encoder spends bits on what later frames copy, so
 # trials are worse than the scene (`Encoder.trial_loss`), the more so the shorter they are. Of pans
 # over photographs, the scene's VMAF is missed by 0.12 with 32 frames and by 0.26 with 24 (standard
 # deviation, x264).
-WINDOWS = {CRF: 32, CONSTANT_QP: 12}
-# Of these, every third is measured for the mean, which costs half as much and misses it by 0.05
-# (root mean square). Every second one would be a B-frame, and miss it by 0.4.
+_WINDOWS = {CRF: 32, CONSTANT_QP: 12}
+# A scene needs so many frames more than its trial, to copy from the trial's, for all of that loss.
+_COPYING = 16
+# Of a window's frames, every third is measured for the mean, which costs half as much and misses it
+# by 0.05 (root mean square). Every second one would be a B-frame, and miss it by 0.4.
 _EVERY = 3
 # libvmaf crashes on some pictures with a shorter side (in pixels).
 _LEAST_MEASURED = 32
@@ -49,11 +51,11 @@ _KEYFRAME_INTERVAL = 250
 
 
 class Trial(NamedTuple):
-    """A scene or its middle, encoded at a CRF or QP."""
+    """A scene or its windows, encoded at a CRF or QP."""
 
     quantizer: float
     score: Score
-    loss: float  # logarithm of what the scene's VMAF lacks, expected if only its middle was encoded
+    loss: float  # logarithm of what the scene's VMAF lacks, expected if only windows were encoded
     bytes: float  # size of the scene, likewise
     frames: int
 
@@ -85,7 +87,7 @@ class ScenePlan:
             return None
         loss, frames = _loss(score.aimed), self.scene.frames
         encoded = Trial(self.quantizer, score, loss, size, frames)
-        # The middle tells less of the scene than the scene itself.
+        # Windows tell less of the scene than the scene itself.
         whole = [
             each
             for each in self.trials
@@ -97,30 +99,41 @@ class ScenePlan:
         return replace(revised, trials=(*self.trials, encoded))
 
 
-class Window(NamedTuple):
-    """The middle of a scene, for trial encodes."""
+class Windows(NamedTuple):
+    """Parts of a scene, for trial encodes."""
 
-    clip: Path
+    clips: Sequence[Path]
+    lengths: Sequence[int]  # frames of each clip
     scene: Scene
-    frames: int
     raw: RawVideo
     measure: Measure
 
     def encode(self, coding: Coding, quantizer: float) -> Trial:
-        """Encode the window at a CRF or QP, and measure it."""
-        coded, length = self.clip.with_suffix(".coded.nut"), self.scene.frames
-        # Without colour tags, like the clip: frames tagged full range would be converted for VMAF.
-        encode_clip(self.clip, coded, coding, quantizer, self.raw, "null")
-        intra, *inter = packet_bytes(coded)
+        """Encode the windows at a CRF or QP, and measure them."""
+        intra, inter, vmaf = [], [], []
+        for clip, frames in zip(self.clips, self.lengths):
+            coded = clip.with_suffix(".coded.nut")
+            # Without colour tags, like the clip: frames tagged full range would be converted for
+            # VMAF.
+            encode_clip(clip, coded, coding, quantizer, self.raw, "null")
+            first, *others = packet_bytes(coded)
+            intra.append(first)
+            inter += others
+            every = _EVERY if (self.measure.aim, frames) == (MEAN, _WINDOWS[CRF]) else 1
+            graph, count = f"select='not(mod(n,{every}))'", -(-frames // every)
+            vmaf += score_video(coded, clip, count, (graph, graph), self.measure.metric)
+        tried, length = sum(self.lengths), self.scene.frames
         intras = -(-length // _KEYFRAME_INTERVAL)
-        size = intras * intra + (length - intras) * float(np.mean(inter or [intra]))
-        every = _EVERY if (self.measure.aim, self.frames) == (MEAN, WINDOWS[CRF]) else 1
-        graph, count = f"select='not(mod(n,{every}))'", -(-self.frames // every)
-        scores = score_video(coded, self.clip, count, (graph, graph), self.measure.metric)
-        score = self.measure.summarise(scores)
-        is_short = coding.rate_control == CRF and self.frames < length
-        loss = _loss(score.aimed) - (coding.encoder.trial_loss if is_short else 0)
-        return Trial(quantizer, score, loss, size, self.frames)
+        size = intras * np.mean(intra) + (length - intras) * np.mean(inter or intra)
+        score = self.measure.summarise(vmaf)
+        later = (length - tried) / _COPYING if coding.rate_control == CRF else 0
+        loss = _loss(score.aimed) - coding.encoder.trial_loss * min(later, 1)
+        return Trial(quantizer, score, loss, float(size), tried)
+
+
+def choose_windows(scenes: Iterable[Scene], coding: Coding) -> list[list[range]]:
+    """Choose the frames of each scene for trial encodes."""
+    return [scene.middles(_WINDOWS[coding.rate_control]) for scene in scenes]
 
 
 def is_measurable(raw: RawVideo) -> bool:
@@ -140,7 +153,7 @@ def needs_trials(raw: RawVideo, coding: Coding, verify: bool) -> bool:
 def plan_scenes(
     raw: RawVideo,
     scenes: Sequence[Scene],
-    rows: Iterable[tuple[float, Path | None]],
+    rows: Iterable[tuple[float, Sequence[Path]]],
     coding: Coding,
     *,
     target_vmaf: float | None,
@@ -157,8 +170,9 @@ def plan_scenes(
     of them, so that a first scene unlike all others does little harm.
 
     Args:
-        rows: for each scene, its level, an H.264 QP, and a file with raw frames of its middle for
-            trials, or None. The file need not exist any more when the next but one is read.
+        rows: for each scene, its level, an H.264 QP, and files with the raw frames of its windows,
+            or none if there are no trials. They need not exist any more when the next row but one
+            is read.
         target_vmaf: the VMAF to reach; None: that of x264 at the level.
         level_vmaf: the VMAF that defines the levels, from which the search for another one starts.
     """
@@ -167,28 +181,28 @@ def plan_scenes(
         shift = (_loss(target_vmaf) - _loss(level_vmaf)) / _RISE
     target, plans = target_vmaf if verify else None, []
     corrections = [0.0]  # of the predicted CRFs or QPs
-    for scene, (level, clip) in zip(scenes, Progress(rows, "scenes", len(scenes), unit="scene")):
+    for scene, (level, clips) in zip(scenes, Progress(rows, "scenes", len(scenes), unit="scene")):
         predicted = coding.predict(level + shift)
         plan = ScenePlan(scene=scene, level=level, quantizer=predicted)
-        if clip:
+        if clips:
             first = coding.fit(predicted + float(np.median(corrections)))
-            frames = min(WINDOWS[coding.rate_control], scene.frames)
-            window = Window(clip, scene, frames, raw, measure)
-            plan = _try(replace(plan, quantizer=first), window, coding, target)
+            (ranges,) = choose_windows([scene], coding)
+            windows = Windows(clips, [*map(len, ranges)], scene, raw, measure)
+            plan = _try(replace(plan, quantizer=first), windows, coding, target)
             corrections.append(plan.quantizer - predicted)
         plans.append(plan)
     return plans
 
 
-def _try(plan: ScenePlan, window: Window, coding: Coding, target: float | None) -> ScenePlan:
-    """Choose the CRF or QP of a scene by trial encodes of its window."""
-    first = window.encode(coding, plan.quantizer)
+def _try(plan: ScenePlan, windows: Windows, coding: Coding, target: float | None) -> ScenePlan:
+    """Choose the CRF or QP of a scene by trial encodes of its windows."""
+    first = windows.encode(coding, plan.quantizer)
     if target is None and (coding.encoder, coding.rate_control) == OF_LEVELS[:2]:
         return replace(plan, trials=(first,), expected_vmaf=first.vmaf, expected_bytes=first.bytes)
     if target is None:
         finest, coarsest = SCALES[QP][1], SCALES[QP][-1]
         level = OF_LEVELS.fit(min(max(plan.level, finest), coarsest))
-        target = window.encode(OF_LEVELS, level).score.mean
+        target = windows.encode(OF_LEVELS, level).score.mean
     trials = [first]
     for _ in range(_MOST_ADJUSTMENTS):
         miss = min(abs(trial.vmaf - target) for trial in trials)
@@ -197,7 +211,7 @@ def _try(plan: ScenePlan, window: Window, coding: Coding, target: float | None) 
         tried = quantizer in {trial.quantizer for trial in trials}
         if tried or enough or miss <= _NEAR[coding.rate_control]:
             break
-        trials.append(window.encode(coding, quantizer))
+        trials.append(windows.encode(coding, quantizer))
     return _choose(plan, trials, target, coding)
 
 

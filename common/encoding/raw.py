@@ -1,5 +1,6 @@
 """Conversion of a video to raw frames of one size, format and colour for an encoder."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from ..base.errors import UserError
@@ -90,9 +91,10 @@ def _refuse(video: Video) -> None:
             f"{video.path}: is interlaced{at}; make it progressive first: "
             "ffmpeg -i INPUT -vf bwdif OUTPUT"
         )
-    if back := next((n for n in range(video.frames) if video.times[n + 1] < video.times[n]), None):
+    of_frames = pairwise(video.times[: video.frames])
+    if stop := next((before for before, after in of_frames if after <= before), None):
         raise UserError(
-            f"{video.path}: its timestamps jump back after {video.times[back]:.1f} s; "
+            f"{video.path}: its timestamps stand still or jump back after {stop:.1f} s; "
             "ffmpeg -i INPUT -vf setpts=N/FRAME_RATE/TB OUTPUT regenerates them"
         )
     if min(video.format.width, video.format.height) < 2:

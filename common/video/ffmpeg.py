@@ -126,6 +126,8 @@ def start(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run ffmpeg with these arguments; kill it if the block ends early or this process dies.
 
+    The latter needs Linux and util-linux.
+
     Args:
         needs: argument of `binary`, which finds the program unless `program` is given.
         errors: an open file for ffmpeg's messages.
@@ -143,13 +145,21 @@ def start(
         process = stack.enter_context(subprocess.Popen(given, **pipes))
         # Registered last and so run first: a reader that stops early must not wait for ffmpeg.
         stack.callback(process.kill)
-        yield process
+        broken = None
+        try:
+            yield process
+        except BrokenPipeError as error:
+            if not process.stdin:
+                raise
+            broken = error  # ffmpeg's own error follows
         if process.stdin:
-            with contextlib.suppress(BrokenPipeError):  # ffmpeg's own error follows
+            with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
         if process.wait():
             errors.seek(0)
             raise RuntimeError(find_reason(errors.read()) or f"ended with {process.returncode}")
+        if broken:
+            raise broken
 
 
 @functools.cache

@@ -1,8 +1,9 @@
 """Frames of a video by number, as stored or as RGB."""
 
+import contextlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from ..base.errors import UserError
 from .ffmpeg import enlarge, input_arguments, open_reader, report_unreadable, run
 from .h264 import SCALER
 from .probe import FrameFormat, Video
-from .selection import MOST_RANGES, find_ranges, make_filter
+from .selection import cover, find_ranges, make_filter
 
 # Planar formats, whose frame size is known: values of 1 or 2 bytes, chroma sides rounded up.
 _PLANAR = {
@@ -19,10 +20,11 @@ _PLANAR = {
     for chroma in ("420", "422", "444")
     for depth in ("", "10le", "12le")
 } | {"gray": ("gray", 1), "gray10le": ("gray", 2), "gray12le": ("gray", 2)}
+_NumberedFrames = Generator[tuple[int, bytes], None, None]
 _BATCH = 2**25  # bytes of frames to convert to RGB at a time
 
 
-def read_frames(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
+def read_frames(video: Video, numbers: Sequence[int]) -> Generator[np.ndarray, None, None]:
     """Yield frames of a video by number, from 0, in rising order: RGB, uint8 [height, width, 3].
 
     Each keeps its size, and is converted by its own matrix and range (BT.601 if untagged).
@@ -34,8 +36,10 @@ def read_frames(video: Video, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         yield from convert_planar(video, read_planar(video, numbers))
         return
     # In the rare case that sizes or formats change, ffmpeg converts all frames to RGB.
+    if not numbers:
+        return
     words = ["-reinit_filter", 1, "-noautoscale", "-vf", f"scale=flags={SCALER},format=rgb24"]
-    every = range(max(numbers, default=-1) + 1)
+    every = range(max(numbers) + 1)
     sizes = [(video.format_at(number).height, video.format_at(number).width, 3) for number in every]
     wanted = {*numbers}
     for number, data in _read(video, words, every, map(math.prod, sizes)):
@@ -49,7 +53,7 @@ def is_planar(video: Video) -> bool:
     return uniform and video.format.pixel_format in _PLANAR
 
 
-def read_planar(video: Video, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+def read_planar(video: Video, numbers: Sequence[int]) -> _NumberedFrames:
     """Yield frames as they are stored, in rising order, each after its number; see `is_planar`.
 
     Raises:
@@ -115,7 +119,7 @@ def colour_tags(frame_format: FrameFormat) -> str:
 
 def read_raw(
     video: Video, graph: str, pixel_format: str, size: int, numbers: Sequence[int]
-) -> Iterator[tuple[int, bytes]]:
+) -> _NumberedFrames:
     """Yield frames of a video whose frames all have one layout, converted, each after its number.
 
     Args:
@@ -127,17 +131,18 @@ def read_raw(
     Raises:
         UserError: the video cannot be read, or ends before the last number.
     """
-    ranges = find_ranges(numbers)
-    for at in range(0, len(ranges), MOST_RANGES):
-        some = ranges[at : at + MOST_RANGES]
-        words = ["-reinit_filter", 0, "-vf", f"{make_filter(some)},{graph}"]
-        words += ["-pix_fmt", pixel_format]
-        yield from _read(video, words, [*itertools.chain(*some)], itertools.repeat(size))
+    if not numbers:
+        return
+    wanted, read = {*numbers}, cover(find_ranges(numbers))
+    words = ["-reinit_filter", 0, "-vf", f"{make_filter(read)},{graph}", "-pix_fmt", pixel_format]
+    given = video, words, [*itertools.chain(*read)], itertools.repeat(size)
+    with contextlib.closing(_read(*given)) as frames:
+        yield from (frame for frame in frames if frame[0] in wanted)
 
 
 def _read(
     video: Video, words: Sequence[object], numbers: Sequence[int], sizes: Iterable[int]
-) -> Iterator[tuple[int, bytes]]:
+) -> _NumberedFrames:
     """Yield the raw frames that ffmpeg makes with the arguments `words`, each after its number.
 
     Args:
@@ -147,10 +152,10 @@ def _read(
     Raises:
         UserError: the video cannot be read, or ends before the last number.
     """
-    if not numbers:
-        return
     given = [*words[:2], *input_arguments(video.path, strict=True), "-map", "0:V:0", *words[2:]]
-    given += ["-fps_mode", "passthrough", "-frames:v", len(numbers), "-f", "rawvideo", "-"]
+    # Without threads of the "encoder" and a buffer, each frame is passed on as soon as it is made.
+    given += ["-threads", 1, "-flush_packets", 1, "-fps_mode", "passthrough"]
+    given += ["-frames:v", len(numbers), "-f", "rawvideo", "-"]
     with report_unreadable(video.path), open_reader(given) as output:
         enlarge(output)
         for number, size in zip(numbers, sizes):

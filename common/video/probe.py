@@ -22,7 +22,8 @@ _FRAME = re.compile(
 )
 _COLOURS = re.compile(
     r"color_range:(?P<range>\S+) color_space:(?P<space>\S+)"
-    r" color_primaries:(?P<primaries>\S+) color_trc:(?P<transfer>\S+)"
+    # A warning of another of ffmpeg's threads may follow on the same line.
+    r" color_primaries:(?P<primaries>\S+) color_trc:(?P<transfer>[a-z0-9-]+|\S+)"
 )
 # Streams in a group are indented further; a language may be any word.
 _STREAM = re.compile(r" {2,6}Stream #0:(\d+)(?:.*?: (\w+): (\w+)(.*))?")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from .probe import Video
 
 _GROUP = 4  # frames: the usual period of coded frame types, or a divisor of it
+_PART, _MOST_PARTS = 250, 3  # frames of a part of a scene for trial encodes; number of parts
 _SHORTEST = 0.5  # seconds; shorter scenes are merged into the previous one
 
 
@@ -37,6 +38,19 @@ class Scene(NamedTuple):
         count = min(count, self.frames)
         before = (self.frames - count) // 2 // _GROUP * _GROUP
         return range(self.first + before, self.first + before + count)
+
+    def middles(self, count: int) -> list[range]:
+        """Choose up to `count` frames near the middle of each part of the scene, as `middle` does.
+
+        There is one part for each _PART frames begun, and at most _MOST_PARTS.
+        """
+        parts = min(-(-self.frames // _PART), _MOST_PARTS)
+        groups = -(-self.frames // _GROUP)
+        starts = [self.first + groups * part // parts * _GROUP for part in range(parts)]
+        ends = [*starts[1:], self.end]
+        return [
+            self._replace(first=start, end=end).middle(count) for start, end in zip(starts, ends)
+        ]
 
 
 def find_scenes(video: Video) -> list[Scene]:

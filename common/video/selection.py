@@ -1,8 +1,10 @@
 """Selection of a video's frames by number, by ffmpeg's filter `select`."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
-# Ranges that one filter selects from: more might exceed Linux's limit for an argument, 128 KiB.
+# Ranges that one filter selects from. An argument is limited to 128 KiB by Linux, and one that
+# measures two videos has this filter twice.
 MOST_RANGES = 1000
 
 
@@ -13,6 +15,15 @@ def find_ranges(numbers: Iterable[int]) -> list[range]:
         first = ranges.pop().start if ranges and ranges[-1].stop == number else number
         ranges.append(range(first, number + 1))
     return ranges
+
+
+def cover(ranges: Sequence[range], most: int = MOST_RANGES) -> list[range]:
+    """Cover rising ranges by up to `most` ones, with as few other numbers as possible."""
+    gaps = [(after.start - before.stop, at) for at, (before, after) in enumerate(pairwise(ranges))]
+    kept = sorted(at for _, at in sorted(gaps, reverse=True)[: most - 1])
+    starts = [0, *(at + 1 for at in kept)]
+    ends = [*starts[1:], len(ranges)]
+    return [range(ranges[a].start, ranges[b - 1].stop) for a, b in zip(starts, ends) if a < b]
 
 
 def make_filter(ranges: Sequence[range]) -> str:
