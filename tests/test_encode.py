@@ -11,13 +11,13 @@ import h5py
 import numpy as np
 import pytest
 
-from common.encoding.clips import write_windows
 from common.encoding.delivery import deliver
 from common.encoding.encode import find_target
 from common.encoding.encoders import ENCODERS, OF_LEVELS, Coding, Encoder
 from common.encoding.planning import ScenePlan, plan_scenes
 from common.encoding.raw import choose_raw
 from common.encoding.scores import Measure
+from common.encoding.windows import write_windows
 from common.models.labels import VIEWERS, Labels
 from common.video.ffmpeg import binary
 from common.video.probe import probe

@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 
 from common.base.errors import UserError
-from common.encoding.clips import encode_scenes, read_scenes
+from common.encoding.clips import encode_scenes
 from common.encoding.containers import CONTAINERS, check_container, find_container, join
 from common.encoding.delivery import deliver
 from common.encoding.encoders import CONSTANT_QP, ENCODERS, OF_LEVELS, Coding, find_mastering
 from common.encoding.planning import ScenePlan, is_measurable
 from common.encoding.raw import choose_raw
 from common.encoding.scores import Measure
+from common.encoding.windows import read_scenes
 from common.video.ffmpeg import open_reader
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes

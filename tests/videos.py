@@ -6,11 +6,11 @@ import subprocess
 import numpy as np
 
 from common.base.temporary import temporary_folder
-from common.encoding.clips import write_windows
 from common.encoding.encoders import ENCODERS, Coding
 from common.encoding.planning import ScenePlan, choose_windows, needs_trials, plan_scenes
 from common.encoding.raw import RawVideo
 from common.encoding.scores import Measure
+from common.encoding.windows import write_windows
 from common.video.ffmpeg import binary
 from common.video.scenes import Scene
 from tests.synthetic import SCALE

@@ -16,10 +16,11 @@ import pandas as pd
 
 from common.base.progress import Progress
 from common.base.temporary import temporary_folder
-from common.encoding.clips import encode_clip, packet_bytes, write_windows
+from common.encoding.clips import encode_clip, packet_bytes
 from common.encoding.encode import EncodeOptions, encode_video
 from common.encoding.encoders import CONSTANT_QP, CRF, ENCODERS, Coding
 from common.encoding.raw import RawVideo, choose_raw
+from common.encoding.windows import write_windows
 from common.inference.predictor import Predictor
 from common.models.labels import THRESHOLDS
 from common.video.probe import probe

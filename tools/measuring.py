@@ -19,11 +19,12 @@ from common.base.temporary import temporary_folder
 from common.data.frames import VIEWS
 from common.data.pictures import read_rgb
 from common.datasets.proxy_labels import THRESHOLDS, find_levels, find_lowest_below
-from common.encoding.clips import encode_clip, write_windows
+from common.encoding.clips import encode_clip
 from common.encoding.encoders import OF_LEVELS
 from common.encoding.planning import ScenePlan, choose_windows, plan_scenes
 from common.encoding.raw import choose_raw
 from common.encoding.scores import Measure
+from common.encoding.windows import write_windows
 from common.inference.predictor import Predictor
 from common.inference.records import ScenePrediction
 from common.inference.video import predict_scenes

@@ -19,13 +19,14 @@ from ..video.ffmpeg import check_encoder
 from ..video.probe import probe
 from ..video.quality import VMAF, VMAF_NEG, check_metric
 from ..video.scenes import Scene, find_scenes
-from .clips import read_scenes, report_failure
+from .clips import report_failure
 from .containers import check_container
 from .delivery import deliver
 from .encoders import CRF, ENCODERS, MEAN, Coding
 from .planning import ScenePlan, choose_windows, is_measurable, needs_trials, plan_scenes
 from .raw import RawVideo, choose_raw
 from .scores import Measure, Score
+from .windows import read_scenes
 
 _log = logging.getLogger(__name__)
 

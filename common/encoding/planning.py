@@ -127,8 +127,10 @@ class Windows(NamedTuple):
         size = intras * np.mean(intra) + (length - intras) * np.mean(inter or intra)
         score = self.measure.summarise(vmaf)
         later = (length - tried) / _COPYING if coding.rate_control == CRF else 0
-        loss = _loss(score.aimed) - coding.encoder.trial_loss * min(later, 1)
-        return Trial(quantizer, score, loss, float(size), tried)
+        # In bits, too, a trial is like the scene at a slightly coarser CRF.
+        more = coding.encoder.trial_loss * min(later, 1)
+        size *= math.exp(more / _RISE * _FALL)
+        return Trial(quantizer, score, _loss(score.aimed) - more, float(size), tried)
 
 
 def choose_windows(scenes: Iterable[Scene], coding: Coding) -> list[list[range]]:
