@@ -12,6 +12,7 @@ from typing import IO
 from ..base.errors import UserError
 from ..base.temporary import is_full
 from ..video.ffmpeg import (
+    FFmpegError,
     enlarge,
     input_arguments,
     open_reader,
@@ -39,7 +40,7 @@ def report_failure(what: object, folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
+    except FFmpegError as error:
         why = f"could not be made ({error})"
         if is_full(folder):
             why = f"No space left on device in {folder.parent}"
@@ -67,7 +68,7 @@ def encode_clip(
         The number of encoded frames.
 
     Raises:
-        RuntimeError: ffmpeg failed.
+        FFmpegError: ffmpeg failed.
     """
     coded = choose_coded(raw.pixel_format.name, coding.encoder.library)
     path, stdin = (clip, subprocess.DEVNULL) if isinstance(clip, Path) else (None, clip)
@@ -105,7 +106,7 @@ def encode_scenes(
 
     Raises:
         UserError: the video cannot be read.
-        RuntimeError: it cannot be encoded.
+        FFmpegError: it cannot be encoded.
     """
     streams = [folder / f"coded{number:05d}.nut" for number in range(len(scenes))]
     rows = zip(scenes, quantizers, streams)

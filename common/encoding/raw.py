@@ -92,7 +92,8 @@ def _refuse(video: Video) -> None:
             "ffmpeg -i INPUT -vf bwdif OUTPUT"
         )
     of_frames = pairwise(video.times[: video.frames])
-    if stop := next((before for before, after in of_frames if after <= before), None):
+    stop = next((before for before, after in of_frames if after <= before), None)
+    if stop is not None:
         raise UserError(
             f"{video.path}: its timestamps stand still or jump back after {stop:.1f} s; "
             "ffmpeg -i INPUT -vf setpts=N/FRAME_RATE/TB OUTPUT regenerates them"

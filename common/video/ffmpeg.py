@@ -38,6 +38,10 @@ _CONSEQUENCES = re.compile(
 )
 
 
+class FFmpegError(RuntimeError):
+    """ffmpeg failed; the message is its reason."""
+
+
 @functools.cache
 def binary(needs: str | None = None) -> str:
     """Find the ffmpeg to use: one with x264 (`libx264`) or VMAF (`libvmaf`) if that is needed.
@@ -134,7 +138,7 @@ def start(
         pipes: further arguments of `subprocess.Popen`.
 
     Raises:
-        RuntimeError: it failed; the message is the reason, unless `pipes` take its stderr.
+        FFmpegError: it failed; the message is the reason, unless `pipes` take its stderr.
     """
     command = [*_guard(), program or binary(needs), *_QUIET, "-loglevel", loglevel, *words]
     given = [word if isinstance(word, bytes) else os.fsencode(str(word)) for word in command]
@@ -157,9 +161,9 @@ def start(
                 process.stdin.close()
         if process.wait():
             errors.seek(0)
-            raise RuntimeError(find_reason(errors.read()) or f"ended with {process.returncode}")
+            raise FFmpegError(find_reason(errors.read()) or f"ended with {process.returncode}")
         if broken:
-            raise broken
+            raise FFmpegError("it ended before it had read all frames") from broken
 
 
 @functools.cache
@@ -203,7 +207,7 @@ def report_unreadable(name: object) -> Iterator[None]:
     """Turn a failure of ffmpeg into a UserError: the file `name` cannot be read as a video."""
     try:
         yield
-    except RuntimeError as error:
+    except FFmpegError as error:
         raise UserError(f"{name}: cannot be read as a video ({error})") from None
 
 

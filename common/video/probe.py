@@ -16,10 +16,11 @@ from .ffmpeg import binary, find_reason, input_arguments, open_reader, run, unna
 # Duration of a frame in seconds if the file does not state it.
 _FRAME_SECONDS = 0.04
 _FRAME = re.compile(
-    r"n: *\d+ pts: *\S+ pts_time:(?P<time>\S+)"
+    r"n: *\d+ pts: *(?P<pts>\S+) pts_time:\S+"
     r"(?: +duration: *\S+ duration_time:(?P<duration>\S+))?.*? fmt:(?P<pixel_format>\S+)"
     r"(?: cl:(?P<chroma>\S+))? sar:(?P<aspect>\S+) s:(?P<width>\d+)x(?P<height>\d+) i:(?P<field>\S)"
 )
+_TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+)")
 _COLOURS = re.compile(
     r"color_range:(?P<range>\S+) color_space:(?P<space>\S+)"
     # A warning of another of ffmpeg's threads may follow on the same line.
@@ -160,6 +161,7 @@ class _Parser:
     def __init__(self) -> None:
         self.formats: list[tuple[int, FrameFormat]] = []
         self.times: list[float] = []
+        self.time_base = 0.0  # seconds
         self.interlaced: int | None = None
         self.side_data: list[str] = []
         self.streams: dict[int, Stream] = {}
@@ -171,6 +173,8 @@ class _Parser:
         """Parse a line of ffmpeg's output; False if it says nothing about the video's contents."""
         if match := _FRAME.search(line):
             self._add_frame(match.groupdict())
+        elif match := _TIME_BASE.search(line):
+            self.time_base = int(match[1]) / int(match[2])
         elif match := _COLOURS.search(line):
             self._add_format(match.groupdict())
         elif line.startswith("[Parsed_showinfo"):
@@ -192,8 +196,9 @@ class _Parser:
 
     def _add_frame(self, frame: dict[str, str]) -> None:
         before = self.times[-1] if self.times else -_FRAME_SECONDS
-        time, duration = _seconds(frame["time"]), _seconds(frame["duration"])
-        self.times.append(before + _FRAME_SECONDS if time is None else time)
+        # Older ffmpegs print six digits of `pts_time`, too few to tell frames of a film apart.
+        time, duration = _seconds(frame["pts"]), _seconds(frame["duration"])
+        self.times.append(before + _FRAME_SECONDS if time is None else time * self.time_base)
         self.duration = duration or 0.0
         if frame["field"] in "TB" and self.interlaced is None:
             self.interlaced = len(self.times) - 1

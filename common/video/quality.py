@@ -19,7 +19,7 @@ import numpy as np
 
 from ..base.constants import HEIGHT, WIDTH
 from ..base.errors import UserError
-from .ffmpeg import binary, graph_arguments, input_arguments, run, start, unnamed_file
+from .ffmpeg import FFmpegError, binary, graph_arguments, input_arguments, run, start, unnamed_file
 from .h264 import ffmpeg_version, repeat_frames, stream_input, x264_version, yuv_input
 from .selection import MOST_RANGES, find_ranges, make_filter
 
@@ -119,7 +119,7 @@ def score_video(
         only: the numbers of the frames to measure, in rising order; by default, all.
 
     Raises:
-        RuntimeError: ffmpeg failed, or the number of measured frames is not `count`.
+        FFmpegError: ffmpeg failed, or the number of measured frames is not `count`.
     """
     ranges = find_ranges(itertools.chain(*only))
     if len(ranges) > MOST_RANGES:
@@ -141,7 +141,7 @@ def score_video(
     words += ["-f", "null", "-"]
     scores = _read_vmaf(words)
     if len(scores) != count:
-        raise RuntimeError(f"{len(scores)} frames instead of {count}")
+        raise FFmpegError(f"{len(scores)} frames measured instead of {count}")
     return scores
 
 
