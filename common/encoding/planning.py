@@ -22,12 +22,12 @@ from .encoders import CONSTANT_QP, CRF, MEAN, OF_LEVELS, Coding
 from .raw import RawVideo
 from .scores import Measure, Score
 
-# Frames of a window. With a CRF, an encoder spends bits on what later frames copy, so
-# trials are worse than the scene (`Encoder.trial_loss`), the more so the shorter they are. Of pans
-# over photographs, the scene's VMAF is missed by 0.12 with 32 frames and by 0.26 with 24 (standard
+# Frames of a window. With a CRF, an encoder spends bits on what later frames copy, so trials are
+# worse than the scene (`Encoder.trial_loss`), the more so the shorter they are. Of pans over
+# photographs, the scene's VMAF is missed by 0.12 with 32 frames and by 0.26 with 24 (standard
 # deviation, x264).
 _WINDOWS = {CRF: 32, CONSTANT_QP: 12}
-# A scene needs so many frames more than its trial, to copy from the trial's, for all of that loss.
+# That is so for scenes with at least so many frames more than their trial, which copy from it.
 _COPYING = 16
 # Of a window's frames, every third is measured for the mean, which costs half as much and misses it
 # by 0.05 (root mean square). Every second one would be a B-frame, and miss it by 0.4.
