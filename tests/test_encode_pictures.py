@@ -6,7 +6,7 @@ import re
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 from PIL import Image, ImageCms, JpegImagePlugin
 
@@ -272,6 +272,7 @@ CURVES = some.tuples(some.floats(12, 60), some.floats(0.5, 4), some.floats(0, 0.
 
 
 @given(CURVES, some.floats(50, 95), some.integers(10, 95))
+@example((12.0, 0.5, 0.25), 88.0, 10)  # quality 11 is worse than 10
 def test_the_search_finds_the_nearest_quality(curve, wanted, first):
     """On rising, slightly wavy curves of many shapes: within `CLOSE`, or at a neighbour."""
     height, power, wave = curve

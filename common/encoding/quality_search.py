@@ -65,7 +65,13 @@ def _choose_next(trials: list[Trial], wanted: float, allowed: range) -> int:
     step = (_loss(nearest.vmaf) - _loss(wanted)) / fall
     # At least one step, and at most to the double or the half.
     step = float(np.clip(step, -nearest.quality / 2, nearest.quality))
-    return clamp(nearest.quality + (max(step, 1) if step > 0 else min(step, -1)), allowed)
+    quality = nearest.quality + (max(step, 1) if step > 0 else min(step, -1))
+    # The nearest need not be the last one: a step of quality may lower VMAF a little.
+    if not better:
+        quality = max(quality, trials[-1].quality + 1)
+    if not worse:
+        quality = min(quality, trials[0].quality - 1)
+    return clamp(quality, allowed)
 
 
 def _loss(vmaf: float) -> float:
