@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +25,10 @@ from tests.processes import REPO, Finished, run
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     cores = max(1, os.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(cores)
+
+# Before any test imports OpenVINO, as this project does: its telemetry forks processes, which can
+# hang, and calls home.
+sys.modules.setdefault("openvino_telemetry", None)
 
 # A shell's background job ignores Ctrl-C, and so would every command that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
