@@ -13,7 +13,7 @@ import numpy as np
 
 from ..base.errors import UserError
 from ..base.temporary import temporary_folder
-from ..video.ffmpeg import input_arguments, run
+from ..video.ffmpeg import FFmpegError, input_arguments, run
 from ..video.probe import Stream, Video
 from ..video.scenes import Scene
 from .encoders import Coding
@@ -98,7 +98,7 @@ def check_container(raw: RawVideo, target: Path, coding: Coding) -> list[str]:
         words += coding.arguments(30, raw.pixel_format.depth, raw.mastering)
         try:
             run([*words, "-f", "nut", f"file:{part}"])
-        except RuntimeError as error:
+        except FFmpegError as error:
             how = f"with preset {coding.preset}" if coding.preset else "pixels"
             used = f"{coding.encoder.library} cannot encode {raw.width}x{raw.height}"
             message = f"{used} {how} ({error})"
@@ -124,7 +124,7 @@ def _try(raw: RawVideo, part: Path, folder: Path, container: Container, coding: 
     try:
         limit = ["-t", _TRIAL_SECONDS]
         join(raw, [part], [scene], folder / "trial.out", container, limit)
-    except RuntimeError as error:
+    except FFmpegError as error:
         return str(error)
     return ""
 
@@ -163,7 +163,7 @@ def join(
         limit: ffmpeg's arguments to read only a part of the file.
 
     Raises:
-        RuntimeError: the container does not support one of the other streams.
+        FFmpegError: the container does not support one of the other streams.
     """
     video = raw.video
     lines = ["ffconcat version 1.0"]
@@ -231,7 +231,7 @@ def _read_statistics(video: Video, stream: Stream) -> list[str]:
     words = [*input_arguments(video.path), "-map", f"0:{stream.number}", "-c", "copy", "-t", 0]
     try:
         text = run([*words, "-f", "ffmetadata", "-"]).decode(errors="replace")
-    except RuntimeError:
+    except FFmpegError:
         return []
     lines = text.partition("[STREAM]")[2].partition("\n[")[0].splitlines()
     names = [line.partition("=")[0] for line in lines if "=" in line]

@@ -75,7 +75,7 @@ def find_missing(path: str) -> tuple[str, ...]:
     """Find which of x264 and VMAF an ffmpeg was built without."""
     try:
         encoders, filters = (run([what], program=path) for what in ("-encoders", "-filters"))
-    except (OSError, RuntimeError) as error:
+    except (OSError, FFmpegError) as error:
         raise UserError(f"{path}: does not run as ffmpeg ({explain(error)})") from None
     has = {"libx264": b" libx264 " in encoders, "libvmaf": b" libvmaf " in filters}
     return tuple(name for name, present in has.items() if not present)

@@ -11,7 +11,15 @@ import numpy as np
 from ..base.errors import UserError
 from ..base.files import check_regular
 from .cuts import HEIGHT, THUMBNAILS, WIDTH, find_cuts
-from .ffmpeg import binary, find_reason, input_arguments, open_reader, run, unnamed_file
+from .ffmpeg import (
+    FFmpegError,
+    binary,
+    find_reason,
+    input_arguments,
+    open_reader,
+    run,
+    unnamed_file,
+)
 
 # Duration of a frame in seconds if the file does not state it.
 _FRAME_SECONDS = 0.04
@@ -141,7 +149,7 @@ def probe(path: Path, framerate: int | None = None) -> Video:
                     text = line.decode(errors="replace").rstrip("\n")
                     if not found.parse(text):
                         log.append(text)
-        except RuntimeError:
+        except FFmpegError:
             why = _explain(path, found, find_reason("\n".join(_select_errors(log)).encode()))
             raise UserError(f"{path}: cannot be read as a video ({why})") from None
         if not found.times:
@@ -276,6 +284,6 @@ def _starts_between_key_frames(path: Path) -> bool:
     words = [*input_arguments(path), "-map", "0:V:0", "-c", "copy", "-copyinkf", "-frames:v", 1]
     try:
         listed = run([*words, "-f", "framecrc", "-"]).decode()
-    except RuntimeError:
+    except FFmpegError:
         return False
     return any("F=0x" in line for line in listed.splitlines() if not line.startswith("#"))

@@ -62,7 +62,7 @@ def measure(
         log = messages.read().decode(errors="replace")
     fields = {metric: re.findall(_SCORES[metric], log) for metric in metrics}
     if not all(fields.values()):
-        raise RuntimeError(f"ffmpeg gave no {', '.join(metrics)}: {log[-500:]}")
+        raise FFmpegError(f"ffmpeg gave no {', '.join(metrics)}: {log[-500:]}")
     return {metric: float(found[0]) for metric, found in fields.items()}
 
 
@@ -172,7 +172,7 @@ def check_metric(metric: str) -> None:
     compared = ffmpeg.filter([pair[0], pair[1]], "libvmaf", model=_describe_model(metric), **_LOG)
     try:
         _read_vmaf(_measuring_arguments(compared), grey.tobytes())
-    except RuntimeError:
+    except FFmpegError:
         raise UserError(
             f"{binary()} has no model {metric}: pip install imageio-ffmpeg brings an ffmpeg with it"
         ) from None
