@@ -55,6 +55,14 @@ def test_pictures_and_videos_are_taken_by_what_they_are(folder, caplog):
     assert caplog.messages[-1] == f"left out: {rest}"
 
 
+def test_a_link_to_a_folder_is_reported_and_not_followed(folder, caplog):
+    (folder / "around").symlink_to(folder)
+    found = find_inputs([folder], {PICTURE, VIDEO}, "pictures or videos").files
+    assert len(found) == 9
+    rest = "(.db, .txt, link to a folder, .svg, no suffix)"
+    assert caplog.messages[-1] == f"left out: 6 files that are neither pictures nor videos {rest}"
+
+
 def test_an_unreadable_subfolder_costs_only_its_own_files(folder):
     """Root may read everything, so the program runs without that right."""
     for name, mode in {"sub": 0, "names": 0o444}.items():

@@ -46,9 +46,10 @@ def _refuse(folder: Path, error: UserError) -> NoReturn:
 def files_below(
     folder: Path, refuse: Callable[[Path, UserError], None] = _refuse
 ) -> Iterator[Path]:
-    """Yield all files below `folder`, including pipes and dangling links, in any order.
+    """Yield all files below `folder`, including pipes and links of any kind, in any order.
 
-    Hidden files and folders are skipped, and so are folders that common.prepare made.
+    Links to folders are not followed. Hidden files and folders are skipped, and so are folders that
+    common.prepare made.
 
     Args:
         refuse: called for each folder that cannot be read.
@@ -69,6 +70,7 @@ def files_below(
         if HIDDEN in folders:
             folders.clear()
             continue
+        names += [name for name in folders if Path(parent, name).is_symlink()]
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(parent, name) for name in names if not name.startswith("."))
 
@@ -133,7 +135,8 @@ def describe_others(others: Sequence[Path], kinds: Collection[str]) -> str:
     """Describe `others`: "3 files that are neither pictures nor videos (.txt, .db)"."""
     if not others:
         return ""
-    counts = Counter(path.suffix.lower() or "no suffix" for path in others).most_common()
+    names = ("link to a folder" if path.is_dir() else path.suffix.lower() for path in others)
+    counts = Counter(name or "no suffix" for name in names).most_common()
     suffixes = [suffix for suffix, _ in counts[:_MOST_SUFFIXES]]
     suffixes += ["..."] if len(counts) > _MOST_SUFFIXES else []
     one = len(others) == 1
