@@ -1,28 +1,16 @@
-"""JPEG's proxy labels and statistics: against sweeps over all qualities, and Pillow's own files."""
+"""JPEG's proxy labels: against sweeps over all qualities, and Pillow's own files."""
 
 import io
 
 import numpy as np
 import pytest
-import scipy.fft
 from PIL import Image
 
-from common.base.constants import QP, QUALITY
+from common.base.constants import QUALITY
 from common.base.errors import UserError
 from common.data.manifest import read_labels, read_manifest
-from common.data.simulated_coding import (
-    PER_CHROMA,
-    PER_QP,
-    QUALITIES,
-    measure_clipping,
-    simulate_jpeg,
-)
 from common.data.split import read_split
-from common.data.statistics import (
-    COUNTS,
-    measure_statistics,
-    read_statistics,
-)
+from common.data.statistics import COUNT, measure_statistics, read_statistics
 from common.datasets.jpeg_labels import find_jpeg_levels
 from common.video import jpeg
 from common.video.quality import measure, score_frames
@@ -86,66 +74,7 @@ def test_prepare_photos_of_jpeg(command, tmp_path):
         assert row[f"jnd{order}_frame"] == f"frame as JPEG of quality {quality}"
     (found,) = read_statistics(read_split(root, "train"))
     assert np.allclose(found, measure_statistics(frame, QUALITY), atol=1e-4)
-    assert found.shape == (COUNTS[QUALITY],) != (COUNTS[QP],)
-
-
-def test_rate_and_error_are_those_of_pillows_tables():
-    """Of grey pictures, whose chroma changes nothing: the tables are read from Pillow's files."""
-    grey = np.asarray(Image.fromarray(picture(3, 48, 64)).convert("L"))
-    rgb = np.repeat(grey[..., np.newaxis], 3, axis=2)
-    numbers = simulate_jpeg(rgb)[: -2 * PER_CHROMA].reshape(len(QUALITIES), PER_QP)
-    for quality, row in zip(QUALITIES, numbers):
-        # Pillow gives tables in zigzag order or not, depending on its version: by the file's DQT.
-        steps = read_table(rgb, quality)
-        kept, errors = [], []
-        for top in range(0, 48, 8):
-            for left in range(0, 64, 8):
-                block = grey[top : top + 8, left : left + 8].astype(float) - 128
-                values = scipy.fft.dctn(block, norm="ortho")
-                indices = np.rint(values / steps)
-                kept += [*(indices.ravel()[1:] != 0)]
-                errors += [*((values - indices * steps) ** 2).ravel()]
-        assert np.exp(row[7]) - 0.01 == pytest.approx(np.mean(kept), abs=2e-3)
-        assert np.exp(row[9]) - 0.01 == pytest.approx(np.mean(errors), rel=2e-2)
-
-
-def read_table(rgb, quality) -> np.ndarray:
-    """Luma's quantization table [8, 8] from the bytes of a JPEG file, which are in zigzag order."""
-    file = io.BytesIO()
-    Image.fromarray(rgb).save(file, "JPEG", quality=quality)
-    data = file.getvalue()
-    start = data.index(b"\xff\xdb") + 5  # marker, length, and the table's number
-    order = sorted(
-        ((row, column) for row in range(8) for column in range(8)),
-        key=lambda at: (sum(at), at[0] if sum(at) % 2 else at[1]),
-    )
-    table = np.zeros((8, 8))
-    for (row, column), step in zip(order, data[start : start + 64]):
-        table[row, column] = step
-    return table
-
-
-def test_clipping_is_what_coarse_chroma_does_to_luma():
-    """At quality 100 a JPEG differs from the picture by little else."""
-    random = np.random.default_rng(0)
-    colours = np.array([[255, 0, 0], [0, 0, 255], [255, 255, 0], [0, 0, 0]], np.uint8)
-    rgb = colours[random.integers(0, 4, (64, 64))]
-    planes = np.asarray(Image.fromarray(rgb).convert("YCbCr"), np.float32) - 128
-    decoded = np.asarray(jpeg_of(rgb, 100), float)
-    luma = (0.299, 0.587, 0.114)
-    real = decoded @ luma - rgb.astype(float) @ luma
-    measured = measure_clipping(planes, 2)
-    assert np.corrcoef(measured.ravel(), real.ravel())[0, 1] > 0.9
-    assert measured.std() == pytest.approx(real.std(), rel=0.2) and real.std() > 5
-    grey = np.repeat(rgb[..., :1], 3, axis=2)
-    planes = np.asarray(Image.fromarray(grey).convert("YCbCr"), np.float32) - 128
-    assert np.abs(measure_clipping(planes, 16)).max() < 1e-3
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (3, 700), (25, 31)])
-def test_pictures_of_any_size_have_finite_statistics(shape):
-    numbers = measure_statistics(np.resize(picture(1, 40, 40), (*shape, 3)), QUALITY)
-    assert numbers.shape == (COUNTS[QUALITY],) and np.isfinite(numbers).all()
+    assert found.shape == (COUNT,) and not np.allclose(found, measure_statistics(frame), atol=0.1)
 
 
 def test_without_a_model_of_qualities_predict_tells_it(in_process, tmp_path):

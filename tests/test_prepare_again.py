@@ -98,6 +98,7 @@ def test_a_frame_deleted_by_hand_is_made_again(again, root, prefix):
         lambda row: json.dumps({**row, "split": "trbin"}),
         lambda row: json.dumps({**row, "unheard": "of"}),
         lambda row: json.dumps({key: value for key, value in row.items() if key != "codec"}),
+        lambda row: json.dumps({**row, "statistics": row["statistics"] * 7}),  # as once measured
     ],
 )
 def test_a_damaged_record_is_made_again(again, root, damage):

@@ -18,9 +18,10 @@ from common.models.descriptions import MODELS
 from common.models.regression import Regression
 from common.models.weights import add_regression, read_weight_file
 from common.training.regression import GAMMA, RIDGE, choose_share, fit_regression
+from common.video.ffmpeg import binary
 from tests import golden
 from tests.processes import one_line
-from tests.synthetic import picture
+from tests.synthetic import FFMPEG, picture
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +79,23 @@ def test_the_share_is_that_of_the_least_error():
     statistics, levels, contents = samples()
     fitted = fit_regression(statistics, levels, contents)
     true = fitted.predict(statistics) + 3
-    assert choose_share(fitted, statistics, true, true + 1) == pytest.approx(0.25)
-    assert choose_share(fitted, statistics, true, true) == 0
-    assert choose_share(fitted, statistics, fitted.predict(statistics), true) == 1
+    given = fitted, statistics
+    assert choose_share(*given, true, contents, true + 1) == pytest.approx(0.25)
+    assert choose_share(*given, true, contents, true) == 0
+    assert choose_share(*given, fitted.predict(statistics), contents, true) == 1
+
+
+def test_a_gain_that_may_be_chance_is_no_reason_to_use_the_head():
+    """The regression errs by 1. On some of sixteen contents the head gains all of that, on the
+    others it loses as much. By hand: if it helps on 12, the mean gain is 0.5 and twice its standard
+    error 0.43; if on 11, they are 0.38 and 0.46.
+    """
+    regression, statistics = constant(0, 1.0), np.zeros((32, COUNT), np.float32)
+    contents = np.repeat(np.arange(16), 2)  # two versions of each
+    levels = np.ones((32, 1), np.float32)
+    for helped, share in ((16, 0.0), (12, 0.0), (11, 1.0), (8, 1.0)):
+        head = np.where(contents < helped, 1, -1)[:, np.newaxis]
+        assert choose_share(regression, statistics, levels, contents, head) == share
 
 
 def test_it_comes_back_from_the_file_and_from_a_compact_one(weights, tmp_path):
@@ -135,6 +150,18 @@ def test_predict_averages_it_with_the_head(weights, tmp_path, runtime):
             assert prediction.notes == []
 
 
+def test_the_network_does_not_run_if_the_regression_is_all(weights, tmp_path):
+    path = tmp_path / "LATJND1.h5"
+    for share, runs in ((0.5, 1), (1.0, 0)):
+        add_regression(weights, path, constant(30, share), overwrite=True)
+        predictor, ran = Predictor("LAT", path, "JND1", model_cache=False), []
+        predictor._runtime = predictor._runtime._replace(
+            levels=lambda frames, ran=ran: ran.append(len(frames)) or np.zeros((len(frames), 1))
+        )
+        predictor.levels(picture(4, 64, 64))
+        assert len(ran) == runs
+
+
 def test_a_regression_of_other_statistics_or_levels_is_told(weights, tmp_path):
     """As of another version of the program, or of a model of three levels."""
     short = np.zeros(COUNT - 1, np.float32)
@@ -149,6 +176,48 @@ def test_a_regression_of_other_statistics_or_levels_is_told(weights, tmp_path):
         add_regression(weights, path, other, overwrite=True)
         with pytest.raises(UserError, match="refine the model again"):
             Predictor("LAT", path, "JND1", model_cache=False)
+
+
+def test_without_an_ffmpeg_it_is_told_before_the_work(weights, tmp_path, monkeypatch):
+    """The statistics are measured by libvmaf; a head needs no ffmpeg, nor do bitstream files."""
+    path, rgb = tmp_path / "LATJND1.h5", picture(4, 64, 64)
+    add_regression(weights, path, constant(30, 0.5), overwrite=False)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/absent/ffmpeg")
+    binary.cache_clear()
+    try:
+        assert Predictor("LAT", weights, "JND1").levels(rgb).shape == (1,)
+        predictor, said = Predictor("LAT", path, "JND1"), "/absent/ffmpeg: does not run as ffmpeg"
+        for predict in (predictor.levels, lambda rgb: next(predictor.predict_frames([rgb]))):
+            with pytest.raises(UserError, match=said):
+                predict(rgb)
+    finally:
+        binary.cache_clear()
+
+
+def test_a_picture_that_cannot_be_measured_costs_only_itself(
+    in_process, weights, tmp_path, monkeypatch
+):
+    """By an ffmpeg that fails on frames of one size, as if killed for its memory."""
+    failing = tmp_path / "ffmpeg"
+    failing.write_text(f'#!/bin/sh\ncase "$*" in *64x96*) exit 1; esac\nexec {FFMPEG} "$@"\n')
+    failing.chmod(0o755)
+    add_regression(weights, tmp_path / "LATJND1.h5", constant(30, 1.0), overwrite=False)
+    names = ("a.png", "b.png", "c.png")
+    for name, width in zip(names, (64, 64, 64)):
+        rgb = picture(1, 96 if name == "b.png" else 64, width)
+        Image.fromarray(rgb).save(tmp_path / name)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(failing))
+    binary.cache_clear()
+    try:
+        given = ("--jnd_value", "JND1", "--model_weights_path", tmp_path, "--unit", "QP")
+        paths = [tmp_path / name for name in names]
+        done = in_process("LAT.py", "predict", *paths, *given)
+    finally:
+        binary.cache_clear()
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert [name for name in names if name in done.stdout] == ["a.png", "c.png"]
+    (line,) = [line for line in done.stderr.splitlines() if "b.png" in line]
+    assert "b.png: its statistics cannot be measured at 64x96 pixels" in line
 
 
 def test_a_picture_unlike_all_others_is_told(weights, tmp_path):

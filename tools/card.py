@@ -83,7 +83,8 @@ def predict_held_out(
     if regression:
         statistics = read_statistics(test)
         levels[MODEL] = regression.blend(head, statistics)
-        levels[REGRESSION] = regression.predict(statistics)
+        if regression.share < 1:
+            levels[REGRESSION] = regression.predict(statistics)
     levels[HEAD if regression else MODEL] = head
     true = np.concatenate([split.known_levels for split in fitted])
     contents = np.concatenate([split.contents for split in fitted])

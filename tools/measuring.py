@@ -18,6 +18,7 @@ from common.base.progress import Progress
 from common.base.temporary import temporary_folder
 from common.data.frames import VIEWS
 from common.data.pictures import read_rgb
+from common.data.statistics import measure_statistics
 from common.datasets.proxy_labels import THRESHOLDS, find_levels, find_lowest_below
 from common.encoding.clips import encode_clip
 from common.encoding.encoders import OF_LEVELS
@@ -166,19 +167,27 @@ def measure_decisions(predictor: Predictor, pictures: Sequence[Path], count: int
 
 
 def measure_views(predictor: Predictor, pictures: Sequence[Path], count: int) -> pd.DataFrame:
-    """Measure mean errors over the three levels for each of `VIEWS`.
+    """Measure mean errors over the three levels of a model's head for each of `VIEWS`.
 
-    It uses up to `count` pictures of at least 1000x500 pixels. The true level is the QP at which
-    the whole picture, at its own size, falls below the thresholds, interpolated.
+    A regression, which sees the whole picture in any view, has a row of its own. Up to `count`
+    pictures of at least 1000x500 pixels are used. The true level is the QP at which the whole
+    picture, at its own size, falls below the thresholds, interpolated.
     """
+    large = find_large(pictures, 1000, 500)[:count]
+    regression, predictor.regression = predictor.regression, None
     true: list[list[float]] = []
     levels: dict[str, list[np.ndarray]] = {name: [] for name in VIEWS}
-    for path in Progress(find_large(pictures, 1000, 500)[:count], "views", unit="picture"):
+    statistics = []
+    for path in Progress(large, "views", unit="picture"):
         rgb = read_rgb(path)
         rgb = rgb[: rgb.shape[0] // 2 * 2, : rgb.shape[1] // 2 * 2]
         true.append([level.exact for level in find_levels(rgb)])
         for name in VIEWS:
             levels[name].append(predictor.levels(rgb, name))
+        if regression:
+            statistics.append(measure_statistics(rgb))
+    if regression:
+        levels["any, by the regression"] = [*regression.predict(np.array(statistics))]
     rows = []
     for name, predicted in {**levels, "always their median": [np.median(true, axis=0)]}.items():
         errors = np.array(predicted) - np.array(true)

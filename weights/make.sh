@@ -27,8 +27,7 @@ make_model() {
         --precision bfloat16 --cache_precision float16 --resume
     run MJLAT refine --data_dir "$folder/whole" --model_weights_path "$folder/checkpoints/BestModel.h5" \
         --out "$folder/refined.h5" --overwrite
-    rm -f "$folder/$name.h5"
-    run common.compact "$folder/refined.h5" "$folder/$name.h5"
+    run common.compact "$folder/refined.h5" "$folder/$name.h5" --overwrite
     run tools.card "$folder/own" "$folder/$name.h5" "$work/cache"
 }
 make_model h264 MJLAT

@@ -56,9 +56,9 @@ def read_picture(path: Path) -> Picture:
             ImageOps.exif_transpose(image, in_place=True)
             if image.mode.startswith(("I", "F")):
                 grey, notes = depth.to_8_bits(image)
-                return Picture(_repeat_grey(grey), notes + pages)
+                return Picture(repeat_grey(grey), notes + pages)
             if image.mode in ("1", "L") and not image.has_transparency_data:
-                return Picture(_repeat_grey(_read_grey(image)), pages)
+                return Picture(repeat_grey(_read_grey(image)), pages)
             picture = _read_colour(image)
             picture.notes.extend(pages)
         if stored:
@@ -122,7 +122,7 @@ def _read_colour(image: Image.Image) -> Picture:
     return Picture(rgb, [] if opaque else [TRANSPARENT])
 
 
-def _repeat_grey(grey: np.ndarray) -> np.ndarray:
+def repeat_grey(grey: np.ndarray) -> np.ndarray:
     """Make a view of grey pixels [height, width] as red, green and blue."""
     return np.broadcast_to(grey[..., np.newaxis], (*grey.shape, 3))
 

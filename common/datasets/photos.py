@@ -202,7 +202,10 @@ def _encode(
             levels, jnd_frames = labelled
             images = [frame, *jnd_frames]
             row = _make_row(part, frame.shape, changes) | labelling.describe(levels)
-            statistics = measure_statistics(frame, labelling.codec)
+            statistics = as_result(measure_statistics, frame, labelling.codec)
+            if isinstance(statistics, UserError):
+                yield from [statistics] * len(views[part])
+                continue
             for crop in views[part]:
                 shown = [cut_out(image, crop.view) for image in images]
                 row["crop"] = ",".join(map(str, locate(crop, frame.shape)))

@@ -29,7 +29,7 @@ from ..data.listing import files_below, natural_key
 from ..data.manifest import COLUMNS, LEVEL_COLUMNS, find_impossible_level, write_manifest
 from ..data.side_by_side import CONTACT_SHEET, write_contact_sheet
 from ..data.split import LEVELS_FILE
-from ..data.statistics import STATISTICS, write_statistics
+from ..data.statistics import COUNT, STATISTICS, write_statistics
 from ..models.labels import Labels
 from ..video.quality import versions
 from .contents import Content, Dataset
@@ -183,6 +183,8 @@ def _read_record(root: Path, name: str, file: str) -> dict[str, str] | None:
         row = json.loads((root / HIDDEN / "frames" / f"{name}.json").read_bytes())
         sound = RECORDED <= row.keys() <= {*COLUMNS, STATISTICS} and not find_impossible_level(row)
         sound = sound and row["file"] == file == f"{row['split']}/{name}.png"
+        # Another version of this program may have measured other statistics.
+        sound = sound and (STATISTICS not in row or len(row[STATISTICS]) == COUNT)
     except (FileNotFoundError, AttributeError, TypeError, ValueError):
         return None
     return row if sound and all(path.is_file() for path in _paths(root, file)) else None

@@ -17,14 +17,13 @@ from ..base.files import atomic_write, check_writable
 from ..base.parallel import parallel_map
 from ..inference.predictor import Predictor
 from ..models.labels import JPEG_THRESHOLDS
-from ..video.quality import measure
+from ..video.quality import LEAST_SIDE, measure
 from .encode import find_target
 from .originals import Original, read_original
 from .picture_files import decode_picture, encode_picture, is_available, list_losses
 from .picture_formats import JPEG, PictureFormat, find_format
 from .quality_search import Trial, clamp, find_quality
 
-_LEAST_SIDE = 32  # pixels; libvmaf crashes on some smaller pictures
 _FAR = 1.0  # a VMAF that misses the wanted one by more is noted
 
 
@@ -138,11 +137,13 @@ def _encode(
     if not options.dry_run:
         check_writable(target, overwrite=options.overwrite, inputs=[path])
     original = read_original(path)
-    level = _predict(predictor, original, options) if predictor else None
     wanted = find_wanted(options, predictor)
     try:
+        level = _predict(predictor, original, options) if predictor else None
         job = PictureJob(original, form, options.subsampling)
         choice = _choose(job, level, wanted) if options.verify else _take_first(job, level)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     except (OSError, ValueError, RuntimeError) as error:  # of Pillow's encoders, or ffmpeg
         raise UserError(f"{path}: cannot be encoded as {form.name} ({error})") from None
     size = path.stat().st_size
@@ -181,8 +182,8 @@ def _take_first(job: PictureJob, level: float | None) -> _Choice:
 
 def _choose(job: PictureJob, level: float | None, wanted: float | None) -> _Choice:
     """Encode at the quality whose VMAF is nearest to the wanted one, found by trials."""
-    if min(job.original.rgb.shape[:2]) < _LEAST_SIDE:
-        note = f"not verified: a side under {_LEAST_SIDE} pixels is too small for VMAF"
+    if min(job.original.rgb.shape[:2]) < LEAST_SIDE:
+        note = f"not verified: a side under {LEAST_SIDE} pixels is too small for VMAF"
         return _take_first(job, level)._replace(notes=[note])
     before = 0
     if wanted is None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..base.constants import QP, SCALES
 from ..base.progress import Progress
-from ..video.quality import score_video
+from ..video.quality import LEAST_SIDE, score_video
 from ..video.scenes import Scene
 from .clips import encode_clip, packet_bytes
 from .encoders import CONSTANT_QP, CRF, MEAN, OF_LEVELS, Coding
@@ -32,8 +32,6 @@ _COPYING = 16
 # Of a window's frames, every third is measured for the mean, which costs half as much and misses it
 # by 0.05 with these pans and by 0.11 with videos (root mean square).
 _EVERY = 3
-# libvmaf crashes on some pictures with a shorter side (in pixels).
-_LEAST_MEASURED = 32
 # A trial this close to the target VMAF gives a scene's CRF without another trial. A QP is a whole
 # number, and always tried.
 _NEAR = {CRF: 1.5, CONSTANT_QP: 0.0}
@@ -140,7 +138,7 @@ def choose_windows(scenes: Iterable[Scene], coding: Coding) -> list[list[range]]
 
 def is_measurable(raw: RawVideo) -> bool:
     """Check whether the frames are large enough for VMAF."""
-    return min(raw.width, raw.height) >= _LEAST_MEASURED
+    return min(raw.width, raw.height) >= LEAST_SIDE
 
 
 def needs_trials(raw: RawVideo, coding: Coding, verify: bool) -> bool:

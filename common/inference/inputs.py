@@ -13,6 +13,8 @@ from ..base.files import checksum
 from ..base.parallel import cluster_map
 from ..data.kinds import BITSTREAM, PICTURE, VIDEO, kind
 from ..data.listing import Inputs, find_inputs
+from ..video import jpeg
+from ..video.quality import versions
 from .predictor import Predictor
 from .records import Failure, Prediction, VideoPrediction
 from .runtime import Choice, choose_runtime, fingerprint
@@ -66,7 +68,8 @@ def predict_on_cluster(
         UserError: as `cluster_map`.
     """
     function = functools.partial(_predict_on_worker, predictor.arguments, settings)
-    environment = functools.partial(_fingerprint, predictor.weights.absolute(), predictor.choice)
+    given = predictor.weights.absolute(), predictor.choice, predictor.regression is not None
+    environment = functools.partial(_fingerprint, *given)
     absolute = [path.absolute() for path in paths]
     results = cluster_map(scheduler, environment, function, absolute, "files")
     return (replace(result, path=path) for path, result in zip(paths, results))
@@ -87,9 +90,15 @@ def _predict_on_worker(arguments: tuple, settings: tuple, path: Path) -> Result:
     return result
 
 
-def _fingerprint(weights: Path, choice: Choice) -> dict[str, str]:
-    """Describe everything but the inputs that levels depend on, for comparison with workers."""
+def _fingerprint(weights: Path, choice: Choice, measures: bool) -> dict[str, str]:
+    """Describe everything but the inputs that levels depend on, for comparison with workers.
+
+    Args:
+        measures: whether the model has a regression, whose statistics ffmpeg and Pillow measure.
+    """
+    tools = {**versions(), "jpeg": jpeg.encoder()} if measures else {}
     return {
+        **tools,
         "runtime": fingerprint(choose_runtime(*choice)),
         str(weights): checksum([weights.read_bytes()])[:16],
     }

@@ -12,10 +12,11 @@ from ..base.files import find_bundled
 from ..codec.bitstream import is_bitstream, read_bitstream
 from ..data.frames import fit, to_bgr
 from ..data.pictures import Picture, read_picture
-from ..data.statistics import COUNT, COUNTS, measure_statistics
+from ..data.statistics import COUNT, measure_statistics
 from ..models.descriptions import MODELS, Description
 from ..models.regression import Regression
 from ..models.weight_paths import find_weights
+from ..video.ffmpeg import binary
 from .cache import default_folder
 from .pipeline import Shown, predict_ahead
 from .records import Failure, Levels, Prediction
@@ -104,7 +105,8 @@ class Predictor:
 
         Raises:
             ValueError: `rgb` has the wrong dtype or shape.
-            UserError: there is no such view, or the levels are NaN or infinite.
+            UserError: there is no such view, the levels are NaN or infinite, or the model has a
+                regression, and its statistics cannot be measured: there is no ffmpeg with VMAF.
         """
         rgb = _check_frames(rgb, (3, 4))
         pictures = [fit(picture, view) for picture in rgb.reshape(-1, *rgb.shape[-3:])]
@@ -159,6 +161,8 @@ class Predictor:
         return (each for each in predictions if isinstance(each, Prediction))  # all are
 
     def _predict_ahead(self, items, show, view, batch_size=None) -> Iterator[Prediction | Failure]:
+        if self.regression:
+            binary("libvmaf")  # for its statistics
         size = batch_size or self.description.test_batch
         for each in predict_ahead(items, show, lambda frames: self._predict(frames, size), size):
             if isinstance(each, Failure):
@@ -171,7 +175,10 @@ class Predictor:
         frames = np.stack([to_bgr(frame) for frame in fit(picture.rgb, view)])
         statistics = None
         if self.regression:
-            statistics = measure_statistics(picture.rgb, self.labels.codec)
+            try:
+                statistics = measure_statistics(picture.rgb, self.labels.codec)
+            except UserError as error:
+                raise UserError(f"{path}: {error}" if path else str(error)) from None
         return Shown(path, height, width, frames, picture.notes, statistics)
 
     def _blend(self, shown: Shown, levels: np.ndarray, view: str) -> Prediction:
@@ -229,6 +236,8 @@ class Predictor:
         return self._check_finite(self._runtime.levels_of_latents(latents))
 
     def _predict(self, frames: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+        if self.regression and self.regression.share == 1:  # then the head does not count
+            return np.zeros((len(frames), len(self.names)), np.float32)
         size = batch_size or self.description.test_batch
         batches = [frames[start : start + size] for start in range(0, len(frames), size)]
         return self._check_finite(
@@ -237,8 +246,7 @@ class Predictor:
 
     def _check_regression(self, regression: Regression) -> None:
         """Raise a UserError unless the regression fits the statistics and levels of this model."""
-        statistics = COUNTS.get(self.labels.codec, COUNT)
-        expected = ((statistics,), (len(self.names),))
+        expected = ((COUNT,), (len(self.names),))
         if (regression.mean.shape, regression.offset.shape) != expected:
             raise UserError(
                 f"{self.weights}: its regression is of another model or version of this program; "

@@ -53,7 +53,7 @@ def refine(predictor: Predictor, root: Path, out: Path, overwrite: bool = False)
     levels = [split.known_levels[:, columns] for split in splits]
     of_model = _predict(predictor, splits[1])
     fitted = fit_regression(statistics[0], levels[0], contents[0])
-    share = choose_share(fitted, statistics[1], levels[1], of_model)
+    share = choose_share(fitted, statistics[1], levels[1], contents[1], of_model)
     both = [np.concatenate(each) for each in (statistics, levels, contents)]
     refitted = dataclasses.replace(fit_regression(*both), share=share)
     add_regression(weights, out, refitted, overwrite)
@@ -106,16 +106,27 @@ def fit_regression(statistics: np.ndarray, levels: np.ndarray, contents: np.ndar
 
 
 def choose_share(
-    regression: Regression, statistics: np.ndarray, levels: np.ndarray, predicted: np.ndarray
+    regression: Regression,
+    statistics: np.ndarray,
+    levels: np.ndarray,
+    contents: np.ndarray,
+    predicted: np.ndarray,
 ) -> float:
     """Choose the weight of the regression's levels beside the head's by the mean absolute error.
 
+    It is 1 unless the head lowers the error by more than twice the standard error of the
+    difference: less may be chance, and the network need not run then.
+
     Args:
         regression: fitted on other contents.
+        contents: str [pictures], shared by versions of one picture.
         predicted: the head's levels, float32 [pictures, levels].
     """
     of_regression = regression.predict(statistics)
-    errors = [
-        np.abs(share * of_regression + (1 - share) * predicted - levels).mean() for share in SHARES
-    ]
-    return float(SHARES[np.argmin(errors)])
+    blended = [share * of_regression + (1 - share) * predicted for share in SHARES]
+    errors = np.array([np.abs(each - levels).mean(axis=1) for each in blended])
+    best = errors.mean(axis=1).argmin()
+    gains = errors[-1] - errors[best]  # over the regression alone
+    of_contents = [gains[contents == content].mean() for content in np.unique(contents)]
+    chance = np.std(of_contents) / len(of_contents) ** 0.5
+    return float(SHARES[best]) if np.mean(of_contents) > 2 * chance else 1.0

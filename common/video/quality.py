@@ -24,6 +24,10 @@ from .h264 import ffmpeg_version, repeat_frames, stream_input, x264_version, yuv
 from .selection import MOST_RANGES, find_ranges, make_filter
 
 VMAF, VMAF_NEG = "vmaf_v0.6.1", "vmaf_v0.6.1neg"  # models of libvmaf
+# VMAF and its features, as libvmaf names them: a measure of detail (ADM) and visual information
+# fidelity (VIF) at four scales.
+FEATURES = ("vmaf", "integer_adm2", *(f"integer_vif_scale{scale}" for scale in range(4)))
+LEAST_SIDE = 32  # pixels; libvmaf crashes on some smaller pictures
 _LOG = {"log_fmt": "json", "log_path": "/dev/stdout"}
 # Patterns of the scores that ffmpeg's filters print at the end of a run.
 _SCORES = {"psnr": r"PSNR y:(\S+)", "ssim": r"SSIM Y:(\S+)", "vmaf": r"VMAF score: (\S+)"}
@@ -90,6 +94,25 @@ def score_streams(
 
 def score_frames(reference: np.ndarray, frames: Sequence[np.ndarray]) -> list[float]:
     """Measure the VMAF of several versions of a frame in one run; as `measure` does of each."""
+    return [scores["vmaf"] for scores in _compare(reference, frames)]
+
+
+def measure_features(reference: np.ndarray, frames: Sequence[np.ndarray]) -> np.ndarray:
+    """Measure VMAF and its features of several versions of a frame.
+
+    Args:
+        reference: RGB, uint8 [height, width, 3]; each side has at least `LEAST_SIDE` pixels.
+        frames: of the same size.
+
+    Returns:
+        float64 [frames, `FEATURES`]: about 1 if nothing is lost; VMAF is divided by 100.
+    """
+    scores = [[of_frame[name] for name in FEATURES] for of_frame in _compare(reference, frames)]
+    return np.array(scores) / (100, *[1] * (len(FEATURES) - 1))
+
+
+def _compare(reference: np.ndarray, frames: Sequence[np.ndarray]) -> list[dict[str, float]]:
+    """Compare versions of a frame with it; return libvmaf's scores of each version, by name."""
     with unnamed_file(b"".join(frame.tobytes() for frame in frames)) as file:
         repeated = repeat_frames(yuv_input(reference), [len(frames)])
         pair = [
@@ -99,7 +122,7 @@ def score_frames(reference: np.ndarray, frames: Sequence[np.ndarray]) -> list[fl
         words = _measuring_arguments(
             ffmpeg.filter(pair, "libvmaf", model=_describe_model(VMAF), **_LOG)
         )
-        return _read_vmaf(words, reference.tobytes(), pass_fds=(file.fileno(),))
+        return _read_scores(words, reference.tobytes(), pass_fds=(file.fileno(),))
 
 
 def score_video(
@@ -157,8 +180,13 @@ def _measuring_arguments(measured) -> list[object]:
 
 def _read_vmaf(words: Sequence[object], data: bytes = b"", **options: object) -> list[float]:
     """Run ffmpeg with libvmaf's log on stdout, and read the VMAF of each frame."""
+    return [scores["vmaf"] for scores in _read_scores(words, data, **options)]
+
+
+def _read_scores(words: Sequence[object], data: bytes, **options: object) -> list[dict[str, float]]:
+    """Run ffmpeg with libvmaf's log on stdout, and read all scores of each frame, by name."""
     log = run(words, data, needs="libvmaf", **options)
-    return [frame["metrics"]["vmaf"] for frame in json.loads(log)["frames"]]
+    return [frame["metrics"] for frame in json.loads(log)["frames"]]
 
 
 def check_metric(metric: str) -> None:
