@@ -212,7 +212,7 @@ def test_mistakes_are_told_and_nothing_is_written(encode, photo, tmp_path):
 
 def test_a_jpeg_that_would_grow_is_copied(encode, pixels, tmp_path):
     coarse, out = tmp_path / "coarse.jpg", tmp_path / "out.jpg"
-    Image.fromarray(pixels).save(coarse, quality=12)
+    Image.fromarray(pixels).save(coarse, quality=12, optimize=True, progressive=True)
     (row,) = tell(encode(coarse, out, "--json"))["pictures"]
     assert out.read_bytes() == coarse.read_bytes()
     assert row["quality"] is None and "copied" in row["notes"][0]
