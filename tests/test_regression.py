@@ -98,6 +98,15 @@ def test_a_gain_that_may_be_chance_is_no_reason_to_use_the_head():
         assert choose_share(regression, statistics, levels, contents, head) == share
 
 
+def test_versions_of_a_content_count_as_one():
+    """The head helps on eight contents with five versions each, and harms on eight with one."""
+    regression, contents = constant(0, 1.0), np.repeat(np.arange(16), [5] * 8 + [1] * 8)
+    statistics, levels = np.zeros((48, COUNT), np.float32), np.ones((48, 1), np.float32)
+    head = np.where(contents < 8, 1, -1)[:, np.newaxis]
+    assert choose_share(regression, statistics, levels, contents, head) == 1
+    assert choose_share(regression, statistics, levels, np.arange(48), head) == 0
+
+
 def test_it_comes_back_from_the_file_and_from_a_compact_one(weights, tmp_path):
     statistics, levels, contents = samples()
     fitted = fit_regression(statistics, levels[:, :1], contents)
