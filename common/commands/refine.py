@@ -21,7 +21,8 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
         help="add a regression on statistics of whole pictures to a trained model",
         description="Fit a regression on statistics of the pictures in DIR/train. Its levels are\n"
         "averaged with the model's own, with the weight that gives the least error on\n"
-        "DIR/valid; fit it again on both, and write a copy of the weight file that has it.\n"
+        "DIR/valid; if the model's own gain no more there than chance may, they are left\n"
+        "out. Fit it again on both, and write a copy of the weight file that has it.\n"
         "DIR is a root that `prepare photos` made. Let its valid have other collections of\n"
         "pictures than its train: otherwise the weight is that for familiar pictures.",
         epilog=f"example:\n  {start} {level_option}--data_dir data/ "
