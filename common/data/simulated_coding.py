@@ -25,9 +25,9 @@ _LIMITED_RANGE = np.float32(219 / 255)  # luma is encoded in this range (see `vi
 class _Deblocking(NamedTuple):
     """Limits of the deblocking filter, in luma steps of the limited range."""
 
-    alpha: int  # an edge between blocks with a larger step is one of the picture
-    beta: int  # so is one beside which steps are larger
-    change: int  # tC0: of the second pixel; that of the nearest is 1 larger per smooth side
+    alpha: int  # a larger step between blocks is an edge of the picture, and is kept
+    beta: int  # larger steps beside a block's edge also mean that it is kept
+    change: int  # tC0, the most that the second pixel changes; the nearest: 1 more per smooth side
 
 
 # Part of the statistics' definition, as is all of this module: a stored regression is valid for

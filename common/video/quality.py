@@ -78,23 +78,16 @@ def score_streams(
     The scores equal those of `measure`. A lossless stream (QP 0) must be the only one: ffmpeg does
     not decode lossy ones after it correctly.
     """
-    frames = b"".join(frame.tobytes() for frame in references)
     with unnamed_file(b"".join(itertools.chain(*streams))) as file:
-        repeated = repeat_frames(yuv_input(references[0]), [*map(len, streams)])
-        pair = [
-            video.filter("settb", "1/25").filter("setpts", "N")
-            for video in (stream_input(f"/dev/fd/{file.fileno()}"), repeated)
-        ]
-        words = _measuring_arguments(
-            ffmpeg.filter(pair, "libvmaf", model=_describe_model(VMAF), **_LOG)
-        )
-        scores = iter(_read_vmaf(words, frames, pass_fds=(file.fileno(),)))
+        distorted = stream_input(f"/dev/fd/{file.fileno()}")
+        found = _compare(references, [*map(len, streams)], distorted, file.fileno())
+    scores = (of_frame["vmaf"] for of_frame in found)
     return [[*itertools.islice(scores, len(of_frame))] for of_frame in streams]
 
 
 def score_frames(reference: np.ndarray, frames: Sequence[np.ndarray]) -> list[float]:
     """Measure the VMAF of several versions of a frame in one run; as `measure` does of each."""
-    return [scores["vmaf"] for scores in _compare(reference, frames)]
+    return [scores["vmaf"] for scores in _compare_versions(reference, frames)]
 
 
 def measure_features(reference: np.ndarray, frames: Sequence[np.ndarray]) -> np.ndarray:
@@ -107,22 +100,34 @@ def measure_features(reference: np.ndarray, frames: Sequence[np.ndarray]) -> np.
     Returns:
         float64 [frames, `FEATURES`]: about 1 if nothing is lost; VMAF is divided by 100.
     """
-    scores = [[of_frame[name] for name in FEATURES] for of_frame in _compare(reference, frames)]
+    scores = [
+        [of_frame[name] for name in FEATURES] for of_frame in _compare_versions(reference, frames)
+    ]
     return np.array(scores) / (100, *[1] * (len(FEATURES) - 1))
 
 
-def _compare(reference: np.ndarray, frames: Sequence[np.ndarray]) -> list[dict[str, float]]:
+def _compare_versions(
+    reference: np.ndarray, frames: Sequence[np.ndarray]
+) -> list[dict[str, float]]:
     """Compare versions of a frame with it; return libvmaf's scores of each version, by name."""
     with unnamed_file(b"".join(frame.tobytes() for frame in frames)) as file:
-        repeated = repeat_frames(yuv_input(reference), [len(frames)])
-        pair = [
-            video.filter("settb", "1/25").filter("setpts", "N")
-            for video in (yuv_input(reference, f"/dev/fd/{file.fileno()}"), repeated)
-        ]
-        words = _measuring_arguments(
-            ffmpeg.filter(pair, "libvmaf", model=_describe_model(VMAF), **_LOG)
-        )
-        return _read_scores(words, reference.tobytes(), pass_fds=(file.fileno(),))
+        distorted = yuv_input(reference, f"/dev/fd/{file.fileno()}")
+        return _compare([reference], [len(frames)], distorted, file.fileno())
+
+
+def _compare(
+    references: Sequence[np.ndarray], counts: Sequence[int], distorted, file: int
+) -> list[dict[str, float]]:
+    """Compare the frames of a video with references, each of which is repeated `counts` times.
+
+    Args:
+        distorted: the video, a graph that reads the open `file`.
+    """
+    repeated = repeat_frames(yuv_input(references[0]), counts)
+    pair = [video.filter("settb", "1/25").filter("setpts", "N") for video in (distorted, repeated)]
+    compared = ffmpeg.filter(pair, "libvmaf", model=_describe_model(VMAF), **_LOG)
+    frames = b"".join(frame.tobytes() for frame in references)
+    return _read_scores(_measuring_arguments(compared), frames, pass_fds=(file,))
 
 
 def score_video(
@@ -178,9 +183,9 @@ def _measuring_arguments(measured) -> list[object]:
     return graph_arguments(graph.global_args("-filter_complex_threads", "1"))
 
 
-def _read_vmaf(words: Sequence[object], data: bytes = b"", **options: object) -> list[float]:
+def _read_vmaf(words: Sequence[object], data: bytes = b"") -> list[float]:
     """Run ffmpeg with libvmaf's log on stdout, and read the VMAF of each frame."""
-    return [scores["vmaf"] for scores in _read_scores(words, data, **options)]
+    return [scores["vmaf"] for scores in _read_scores(words, data)]
 
 
 def _read_scores(words: Sequence[object], data: bytes, **options: object) -> list[dict[str, float]]:
