@@ -22,6 +22,7 @@ from common.video.ffmpeg import binary
 from tests import golden
 from tests.processes import one_line
 from tests.synthetic import FFMPEG, picture
+from tests.videos import ffmpeg
 
 
 @pytest.fixture(scope="module")
@@ -203,30 +204,37 @@ def test_without_an_ffmpeg_it_is_told_before_the_work(weights, tmp_path, monkeyp
         binary.cache_clear()
 
 
-def test_a_picture_that_cannot_be_measured_costs_only_itself(
+def test_a_file_that_cannot_be_measured_costs_only_itself(
     in_process, weights, tmp_path, monkeypatch
 ):
     """By an ffmpeg that fails on frames of one size, as if killed for its memory."""
     failing = tmp_path / "ffmpeg"
-    failing.write_text(f'#!/bin/sh\ncase "$*" in *64x96*) exit 1; esac\nexec {FFMPEG} "$@"\n')
+    fails = "*64x96*libvmaf*) exit 1"
+    failing.write_text(f'#!/bin/sh\ncase "$*" in {fails}; esac\nexec {FFMPEG} "$@"\n')
     failing.chmod(0o755)
     add_regression(weights, tmp_path / "LATJND1.h5", constant(30, 1.0), overwrite=False)
-    names = ("a.png", "b.png", "c.png")
-    for name, width in zip(names, (64, 64, 64)):
-        rgb = picture(1, 96 if name == "b.png" else 64, width)
+    names = ("a.png", "b.png", "c.png", "d.mkv")
+    for name in names[:3]:
+        rgb = picture(1, 96 if name == "b.png" else 64, 64)
         Image.fromarray(rgb).save(tmp_path / name)
+    ffmpeg("-i", tmp_path / "b.png", "-pix_fmt", "yuv420p", tmp_path / "d.mkv")
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(failing))
     binary.cache_clear()
     try:
         given = ("--jnd_value", "JND1", "--model_weights_path", tmp_path, "--unit", "QP")
         paths = [tmp_path / name for name in names]
         done = in_process("LAT.py", "predict", *paths, *given)
+        target = tmp_path / "out.mp4"
+        encoded = in_process("LAT.py", "encode", paths[3], target, *given[:-2])
     finally:
         binary.cache_clear()
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert [name for name in names if name in done.stdout] == ["a.png", "c.png"]
-    (line,) = [line for line in done.stderr.splitlines() if "b.png" in line]
-    assert "b.png: its statistics cannot be measured at 64x96 pixels" in line
+    failure = "its statistics cannot be measured at 64x96 pixels"
+    assert encoded.returncode == 1 and not target.exists()
+    for name, said in (("b.png", done), ("d.mkv", done), ("d.mkv", encoded)):
+        (line,) = [line for line in said.stderr.splitlines() if name in line]
+        assert f"{name}: {failure}" in line
 
 
 def test_a_picture_unlike_all_others_is_told(weights, tmp_path):

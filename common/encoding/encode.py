@@ -188,12 +188,12 @@ def _read_levels(
         return
     # Where trials search for a VMAF, the level is only their start.
     count = options.frames_per_scene or (1 if has_target else FRAMES_PER_SCENE)
-    number = predictor.names.index(options.level)
     windows = choose_windows(scenes, options.coding)
     sampled = [scene.sample(count) for scene in scenes]
     with contextlib.closing(read_scenes(raw, sampled, windows, folder)) as read:
         for frames, clips in read:
-            levels = [predictor.levels(frame, options.view)[number] for frame in frames]
+            predictions = predictor.predict_frames(frames, options.view, raw.video.path)
+            levels = [each.levels[options.level] for each in predictions]
             yield float(np.mean(levels, dtype=np.float32)), clips
 
 

@@ -150,12 +150,21 @@ class Predictor:
                 yield from self._predict_ahead(group, show, view, batch_size)
 
     def predict_frames(
-        self, frames: Iterable[np.ndarray], view: str = "centre"
+        self, frames: Iterable[np.ndarray], view: str = "centre", path: Path | None = None
     ) -> Iterator[Prediction]:
-        """Yield the prediction for each frame, uint8 [height, width, 3], red-green-blue."""
+        """Yield the prediction for each frame.
+
+        Args:
+            frames: uint8 [height, width, 3], red-green-blue.
+            view: "centre", "stretched" or "crops".
+            path: the video that the frames belong to; errors and predictions name it.
+
+        Raises:
+            ValueError, UserError: as `levels`.
+        """
 
         def show(rgb: np.ndarray) -> Shown:
-            return self._show(Picture(_check_frames(rgb, (3,)), []), view)
+            return self._show(Picture(_check_frames(rgb, (3,)), []), view, path)
 
         predictions = self._predict_ahead(frames, show, view)
         return (each for each in predictions if isinstance(each, Prediction))  # all are

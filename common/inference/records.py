@@ -14,7 +14,7 @@ class Prediction:
     """The levels of a picture, averaged over the frames of its view.
 
     Attributes:
-        path: its file; None for pixels.
+        path: its file, or the video that it belongs to; None for pixels.
         width, height: its original size in pixels.
         view: how it was fitted to 640x352, possibly when it was compressed.
         notes: remarks if the file was interpreted in a way that may be unexpected.

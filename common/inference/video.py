@@ -67,7 +67,7 @@ def predict_scenes(
     scenes = find_scenes(video)
     samples = [scene.sample(frames_per_scene) for scene in scenes]
     frames = read_frames(video, [number for numbers in samples for number in numbers])
-    predictions = predictor.predict_frames(frames, view)
+    predictions = predictor.predict_frames(frames, view, video.path)
     predicted = []
     for scene, numbers in zip(scenes, samples):
         levels = [[*next(predictions).levels.values()] for _ in numbers]
