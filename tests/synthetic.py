@@ -78,12 +78,14 @@ def hashes(root: Path) -> dict[str, str]:
     }
 
 
-def fake_ffmpeg(folder: Path, encoders: str = "", filters: str = "") -> Path:
-    """An ffmpeg that can do nothing but list what it was built with."""
+def fake_ffmpeg(
+    folder: Path, encoders: str = "", filters: str = "", options: str = "-fps_mode"
+) -> Path:
+    """An ffmpeg that can do nothing but list what it has."""
     path = folder / "ffmpeg"
     path.write_text(
         f'#!/bin/sh\ncase "$*" in *-encoders*) echo "{encoders}";; *-filters*) echo "{filters}";;'
-        ' *) echo "ffmpeg version fake"; esac\n'
+        f' *"-h long"*) echo "{options}";; *) echo "ffmpeg version fake"; esac\n'
     )
     path.chmod(0o700)
     return path

@@ -95,6 +95,20 @@ def test_mastering_metadata_of_hdr_are_kept(tmp_path, encoder):
     assert after.format[4:8] == ("tv", "bt2020nc", "bt2020", "smpte2084")
 
 
+def test_colour_tags_that_ffmpeg_does_not_convert_are_kept(tmp_path):
+    """A logarithmic transfer function and a rare matrix: the same pixels and VMAF as without."""
+    vmaf, coded = [], []
+    for name, tags in (("plain", "range=tv"), ("tagged", "colorspace=ictcp:color_trc=log100")):
+        path, out = tmp_path / f"{name}.mkv", tmp_path / f"{name}.mp4"
+        ffmpeg(*SHAPES, "-vf", f"format=yuv422p10le,setparams={tags}", "-c:v", "ffv1", path)
+        deliver_plainly(path, out)
+        raw, scene = choose_raw(probe(path), "x264"), Scene(0, 10, 0, 0.4)
+        vmaf.append(plan_scene(raw, scene, 34.0, (34, 34)).expected_vmaf)
+        coded.append(pixels(out))
+    assert vmaf[0] == vmaf[1] < 96 and coded[0] == coded[1] and len(coded[0]) == 10
+    assert "yuv422p10le(tv, ictcp/unknown/log100" in streams(out)
+
+
 def test_what_an_encoder_cannot_keep_is_refused(tmp_path):
     path = tmp_path / "in.mkv"
     ffmpeg(*SHAPES, *X264, "-pix_fmt", "yuv420p", path)

@@ -235,12 +235,21 @@ def test_an_ffmpeg_that_is_not_there(monkeypatch, fresh):
         ffmpeg_program.binary()
 
 
-def test_the_systems_ffmpeg_is_taken_only_if_it_can_do_both(tmp_path, monkeypatch, fresh):
+def test_the_systems_ffmpeg_is_taken_only_if_it_can_do_all(tmp_path, monkeypatch, fresh):
     monkeypatch.delenv("IMAGEIO_FFMPEG_EXE", raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     poor = fake_ffmpeg(tmp_path, encoders=" V....D libx264 H.264")
     assert ffmpeg_program.binary() != str(poor)
-    ffmpeg_program.binary.cache_clear()
-    ffmpeg_program.find_missing.cache_clear()
-    rich = fake_ffmpeg(tmp_path, " V....D libx264 H.264", " .. libvmaf VV->V")
-    assert ffmpeg_program.binary() == str(rich)
+    both = (" V....D libx264 H.264", " .. libvmaf VV->V")
+    for options, taken in (("-vsync", False), ("-fps_mode[:<stream_spec>]", True)):
+        ffmpeg_program.binary.cache_clear()
+        ffmpeg_program.find_missing.cache_clear()
+        rich = fake_ffmpeg(tmp_path, *both, options)
+        assert (ffmpeg_program.binary() == str(rich)) == taken
+
+
+def test_an_ffmpeg_that_is_too_old(tmp_path, monkeypatch, fresh):
+    path = fake_ffmpeg(tmp_path, " libx264 ", " libvmaf ", "-vsync")
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(path))
+    with pytest.raises(UserError, match=r"ffmpeg is older than ffmpeg 5\.1: pip install"):
+        ffmpeg_program.binary("libvmaf")

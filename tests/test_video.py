@@ -86,6 +86,27 @@ def test_frames_are_those_that_ffmpeg_decodes(tmp_path):
             assert np.array_equal(frame, expected[number]), pixel_format
 
 
+# Two ways of reading: only the first one knows both BT.2020 matrices.
+@pytest.mark.parametrize(
+    ("pixel_format", "matrix", "other"),
+    [("yuv422p10le", "bt2020nc", "bt2020c"), ("yuv440p", "bt709", "bt709")],
+)
+def test_tags_that_ffmpeg_does_not_convert(tmp_path, pixel_format, matrix, other):
+    """Transfer functions change no pixels; of the two BT.2020 matrices, ffmpeg converts one."""
+    source = ("-f", "lavfi", "-i", "mandelbrot=s=128x72", "-frames:v", 3)
+    tagged = f"{other}:color_trc=log100:color_primaries=bt2020"
+    for name, tags in (("plain", matrix), ("tagged", tagged), ("rare", "ictcp")):
+        graph = f"format={pixel_format},setparams=colorspace={tags}"
+        ffmpeg(*source, "-vf", graph, "-c:v", "ffv1", tmp_path / f"{name}.mkv")
+    video = probe(tmp_path / "tagged.mkv")
+    assert (video.format.transfer, video.format.primaries) == ("log100", "bt2020")
+    expected = frames_by_ffmpeg(tmp_path / "plain.mkv", 128, 72)
+    assert np.array_equal([*read_frames(video, [0, 1, 2])], expected)
+    rare = probe(tmp_path / "rare.mkv")
+    with pytest.raises(UserError, match=r"rare\.mkv: .*Impossible to convert"):
+        next(read_frames(rare, [0]))
+
+
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
     """Make a file of parts with other colour tags or sizes, by copying streams."""

@@ -85,16 +85,8 @@ def check_container(raw: RawVideo, target: Path, coding: Coding) -> list[str]:
         part = folder / "trial.nut"
         # Encode a short stream of the same size and format to get its headers.
         frame = f"color=s={raw.width}x{raw.height}:r=25:d={_TRIAL_SECONDS}"
-        words: list[object] = [
-            "-f",
-            "lavfi",
-            "-i",
-            frame,
-            "-vf",
-            raw.tags,
-            "-pix_fmt",
-            raw.pixel_format.name,
-        ]
+        tagged = f"format={raw.pixel_format.name},{raw.tags}"
+        words: list[object] = ["-f", "lavfi", "-i", frame, "-vf", tagged]
         words += coding.arguments(30, raw.pixel_format.depth, raw.mastering)
         try:
             run([*words, "-f", "nut", f"file:{part}"])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ..base.errors import UserError
 from ..video.frames import colour_tags, planar_bytes
 from ..video.h264 import SCALER
-from ..video.pixel_formats import PixelFormat, choose_coded, describe
+from ..video.pixel_formats import UNTAG, UNTAG_ALL, PixelFormat, choose_coded, describe
 from ..video.probe import FrameFormat, Video
 from .encoders import ENCODERS, Mastering, find_mastering
 
@@ -57,7 +57,7 @@ def choose_raw(video: Video, encoder: str) -> RawVideo:
     if has.rgb:
         # The scaler converts the colours, so the range really is limited.
         convert = f"scale=out_color_matrix={_MATRIX}:out_range=tv:flags={SCALER}"
-        graph = f"{EVEN},{convert},format={coded.name},{_CALLED_LIMITED}"
+        graph = f"{UNTAG},{EVEN},{convert},format={coded.name},{_CALLED_LIMITED}"
         transfer, primaries = frame_format.transfer or _MATRIX, frame_format.primaries or _MATRIX
         frame_format = frame_format._replace(
             range="tv", space=_MATRIX, primaries=primaries, transfer=transfer
@@ -66,9 +66,9 @@ def choose_raw(video: Video, encoder: str) -> RawVideo:
     else:
         old = frame_format.pixel_format.startswith("yuvj")
         keeps = f"{_FULL}," if old or has.chroma == "gray" else ""
-        graph = f"{keeps}format={coded.name},{_CALLED_LIMITED},{EVEN}"
+        graph = f"{UNTAG_ALL},{keeps}format={coded.name},{_CALLED_LIMITED},{EVEN}"
         if not keeps:
-            graph = f"{_CALLED_LIMITED},{EVEN},format={coded.name}"
+            graph = f"{UNTAG_ALL}:range=tv,{EVEN},format={coded.name}"
         if coded.depth < has.depth:
             notes.append(f"{has.depth} bits become {coded.depth}, which {encoder} supports")
         if coded.chroma != has.chroma:

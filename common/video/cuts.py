@@ -11,14 +11,17 @@ from itertools import pairwise
 
 import numpy as np
 
+from .pixel_formats import UNTAG_ALL
+
 WIDTH, HEIGHT = 16, 9  # pixels of a thumbnail
 # Scaling takes two steps: the first is fast, and the second averages.
-THUMBNAILS = f"scale=320:180:flags=fast_bilinear,scale={WIDTH}:{HEIGHT}:flags=area,format=gray"
+_SCALE = f"scale=320:180:flags=fast_bilinear,scale={WIDTH}:{HEIGHT}:flags=area"
+THUMBNAILS = f"{UNTAG_ALL},{_SCALE},format=gray"
 _SHORT = 0.5  # maximum seconds of a flash, or of the beginning of a fade
-# A cut changes grey levels (0 to 255) by at least _LEAST_JUMP on average, and by at least
+# A cut changes pixel values (0 to 255) by at least _LEAST_JUMP on average, and by at least
 # _TIMES_AROUND times the changes between the _AROUND frames before and after it.
 _LEAST_JUMP, _TIMES_AROUND, _AROUND = 6, 2.5, 3
-_BLACK = 32  # grey levels of a black frame are lower
+_BLACK = 32  # pixel values of a black frame are lower
 
 
 def find_cuts(thumbnails: np.ndarray, times: Sequence[float]) -> list[int]:

@@ -18,6 +18,8 @@ import imageio_ffmpeg
 
 from ..base.errors import UserError, explain
 
+# An option that ffmpeg has since 5.1, the oldest version that will do.
+_OPTION = "fps_mode"
 _PURPOSES = {"libx264": "encoding frames (x264)", "libvmaf": "measuring VMAF"}
 # Demuxers of video containers and elementary streams. Playlists, manifests and file lists (DASH,
 # HLS, concat ...) are left out: an uploaded one could make us read any file that it names.
@@ -47,10 +49,10 @@ def binary(needs: str | None = None) -> str:
     """Find the ffmpeg to use: one with x264 (`libx264`) or VMAF (`libvmaf`) if that is needed.
 
     If IMAGEIO_FFMPEG_EXE is set, it names the ffmpeg; otherwise the system's is used if it has
-    both, or else the one that comes with imageio-ffmpeg.
+    both and is new enough, or else the one that comes with imageio-ffmpeg.
 
     Raises:
-        UserError: there is none, or it lacks what is needed.
+        UserError: there is none, it is too old, or it lacks what is needed.
     """
     system = shutil.which("ffmpeg")
     if system and "IMAGEIO_FFMPEG_EXE" not in os.environ and not find_missing(system):
@@ -62,6 +64,11 @@ def binary(needs: str | None = None) -> str:
             raise UserError("no ffmpeg found: pip install imageio-ffmpeg brings one") from None
         path = system
     missing = find_missing(path)  # also checks that it runs
+    if _OPTION in missing:
+        raise UserError(
+            f"{path} is older than ffmpeg 5.1: pip install --upgrade imageio-ffmpeg brings a newer "
+            "one"
+        )
     if needs and needs in missing:
         raise UserError(
             f"{path} was built without {needs}, which {_PURPOSES[needs]} needs: "
@@ -72,13 +79,16 @@ def binary(needs: str | None = None) -> str:
 
 @functools.cache
 def find_missing(path: str) -> tuple[str, ...]:
-    """Find which of x264 and VMAF an ffmpeg was built without."""
+    """Find which of x264, VMAF and an option of version 5.1 an ffmpeg does not have."""
+    found = {"libx264": "-encoders", "libvmaf": "-filters", _OPTION: "-h long"}
     try:
-        encoders, filters = (run([what], program=path) for what in ("-encoders", "-filters"))
+        return tuple(
+            name
+            for name, listing in found.items()
+            if not re.search(rf"[ -]{name}\b", run(listing.split(), program=path).decode())
+        )
     except (OSError, FFmpegError) as error:
         raise UserError(f"{path}: does not run as ffmpeg ({explain(error)})") from None
-    has = {"libx264": b" libx264 " in encoders, "libvmaf": b" libvmaf " in filters}
-    return tuple(name for name, present in has.items() if not present)
 
 
 def check_encoder(library: str) -> None:

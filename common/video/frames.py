@@ -8,8 +8,16 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 import numpy as np
 
 from ..base.errors import UserError
-from .ffmpeg import enlarge, input_arguments, open_reader, report_unreadable, run
+from .ffmpeg import (
+    FFmpegError,
+    enlarge,
+    input_arguments,
+    open_reader,
+    report_unreadable,
+    run,
+)
 from .h264 import SCALER
+from .pixel_formats import UNTAG
 from .probe import FrameFormat, Video
 from .selection import cover, find_ranges, make_filter
 
@@ -22,6 +30,7 @@ _PLANAR = {
 } | {"gray": ("gray", 1), "gray10le": ("gray", 2), "gray12le": ("gray", 2)}
 _NumberedFrames = Generator[tuple[int, bytes], None, None]
 _BATCH = 2**25  # bytes of frames to convert to RGB at a time
+_TO_RGB = f"scale=flags={SCALER},format=rgb24"
 
 
 def read_frames(video: Video, numbers: Sequence[int]) -> Generator[np.ndarray, None, None]:
@@ -38,7 +47,7 @@ def read_frames(video: Video, numbers: Sequence[int]) -> Generator[np.ndarray, N
     # In the rare case that sizes or formats change, ffmpeg converts all frames to RGB.
     if not numbers:
         return
-    words = ["-reinit_filter", 1, "-noautoscale", "-vf", f"scale=flags={SCALER},format=rgb24"]
+    words = ["-reinit_filter", 1, "-noautoscale", "-vf", f"{UNTAG},{_TO_RGB}"]
     every = range(max(numbers) + 1)
     sizes = [(video.format_at(number).height, video.format_at(number).width, 3) for number in every]
     wanted = {*numbers}
@@ -70,12 +79,12 @@ def convert_planar(video: Video, frames: Iterable[tuple[int, bytes]]) -> Iterato
     for number, data in frames:
         frame_format = video.format_at(number)
         if waiting and (frame_format != before or len(waiting) * len(data) >= _BATCH):
-            yield from _convert(before, waiting)
+            yield from _convert(video, before, waiting)
             waiting = []
         before = frame_format
         waiting.append(data)
     if waiting:
-        yield from _convert(before, waiting)
+        yield from _convert(video, before, waiting)
 
 
 def planar_bytes(pixel_format: str, width: int, height: int) -> int:
@@ -94,12 +103,20 @@ def planar_input(frame_format: FrameFormat) -> list[object]:
     return [*words, "-i", "pipe:0"]
 
 
-def _convert(frame_format: FrameFormat, frames: Sequence[bytes]) -> Iterator[np.ndarray]:
+def _convert(
+    video: Video, frame_format: FrameFormat, frames: Sequence[bytes]
+) -> Iterator[np.ndarray]:
     """Convert raw frames of one format to RGB."""
-    tags = colour_tags(frame_format)
-    words = planar_input(frame_format)
-    graph = f"{tags},scale=flags={SCALER},format=rgb24"
-    data = run([*words, "-vf", graph, "-f", "rawvideo", "-"], b"".join(frames))
+    matrix = frame_format.space
+    # Of the two kinds of BT.2020, ffmpeg converts one only; they differ little.
+    known = "bt2020nc" if matrix == "bt2020c" else matrix
+    tags = colour_tags(frame_format._replace(space=known, primaries="", transfer=""))
+    words = [*planar_input(frame_format), "-vf", f"{tags},{_TO_RGB}", "-f", "rawvideo", "-"]
+    try:
+        data = run(words, b"".join(frames))
+    except FFmpegError as error:
+        colours = f"its colours cannot be converted to RGB (matrix {matrix or 'not stated'}"
+        raise UserError(f"{video.path}: {colours}: {error})") from None
     yield from np.frombuffer(data, np.uint8).reshape(-1, frame_format.height, frame_format.width, 3)
 
 

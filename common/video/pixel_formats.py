@@ -6,6 +6,11 @@ from typing import NamedTuple
 
 from .ffmpeg import run
 
+# Filters that clear colour tags. ffmpeg converts no frames with some of them (logarithmic transfer
+# functions, rare matrices), even where the conversion has no use for them. Only a conversion
+# between YUV and RGB needs the matrix.
+UNTAG = "setparams=color_primaries=unknown:color_trc=unknown"
+UNTAG_ALL = f"{UNTAG}:colorspace=unknown"
 # Names of RGB formats, which ffmpeg's table does not mark; palettes hold RGB.
 _RGB = re.compile(r"x2rgb|x2bgr|[0ax]?rgb|[0ax]?bgr|gbr|pal8|bayer|xyz")
 # Chroma subsampling by bits per pixel / bits per value, without alpha.

@@ -21,6 +21,7 @@ from ..base.constants import HEIGHT, WIDTH
 from ..base.errors import UserError
 from .ffmpeg import FFmpegError, binary, graph_arguments, input_arguments, run, start, unnamed_file
 from .h264 import ffmpeg_version, repeat_frames, stream_input, x264_version, yuv_input
+from .pixel_formats import UNTAG_ALL
 from .selection import MOST_RANGES, find_ranges, make_filter
 
 VMAF, VMAF_NEG = "vmaf_v0.6.1", "vmaf_v0.6.1neg"  # models of libvmaf
@@ -155,7 +156,7 @@ def score_video(
         given = [(sum(map(len, half)), graphs, metric, half) for half in halves]
         return [vmaf for each in given for vmaf in score_video(distorted, reference, *each)]
     select = f"{make_filter(ranges)}," if ranges else ""
-    each = "settb=1/1000,setpts=N,setparams=range=tv,format=yuv420p"
+    each = f"settb=1/1000,setpts=N,{UNTAG_ALL}:range=tv,format=yuv420p"
     pair = ";".join(
         f"[{number}:V:0]{select}{graph},{each}[{name}]"
         for number, (graph, name) in enumerate(zip(graphs, "ab"))
