@@ -412,3 +412,15 @@ def test_a_terminal_shows_a_progress_bar_until_the_end(data, lat_weights, tmp_pa
             break
     process.communicate()
     assert b"0/9" in text and text.endswith(b" \r")
+
+
+def test_help_in_a_folder_that_was_removed(tmp_path):
+    script = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" -m common predict --help'
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPO)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "") and "example" in done.stdout

@@ -11,8 +11,9 @@ import h5py
 import numpy as np
 import pytest
 
+from common.base.errors import UserError
 from common.encoding.delivery import deliver
-from common.encoding.encode import find_target
+from common.encoding.encode import EncodeOptions, encode_video, find_target
 from common.encoding.encoders import ENCODERS, OF_LEVELS, Coding, Encoder
 from common.encoding.planning import ScenePlan, plan_scenes
 from common.encoding.raw import choose_raw
@@ -157,6 +158,10 @@ def test_nothing_is_overwritten_unasked(in_process, weights, clip, tmp_path):
     link.symlink_to(clip)
     one_line(encode(in_process, weights, clip, out), 1, out, "--overwrite")
     one_line(encode(in_process, weights, clip, link, "--overwrite"), 1, "never overwritten")
+    with pytest.raises(UserError, match="never overwritten"):
+        encode_video(clip, clip, options=EncodeOptions(overwrite=True))
+    with pytest.raises(UserError, match="already exists"):
+        encode_video(tmp_path / "that is not even looked for", out)
     assert out.read_bytes() == b"precious"
     done = encode(in_process, weights, clip, out, "--dry_run", "--no_verify")
     assert done.returncode == 0 and out.read_bytes() == b"precious"

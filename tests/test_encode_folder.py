@@ -178,6 +178,7 @@ def test_a_second_run_into_a_new_folder_is_refused(encode, models, inputs, tmp_p
     while not list(out.glob(".*.lock")):
         assert first.poll() is None
         time.sleep(0.01)
+    time.sleep(0.1)  # the file is there a moment before it is locked
     first.send_signal(signal.SIGSTOP)
     try:
         one_line(encode(*given, out), 1, out, "in use by another run")

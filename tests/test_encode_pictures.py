@@ -2,6 +2,8 @@
 
 import json
 import re
+import struct
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -9,13 +11,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
 from PIL import Image, ImageCms, JpegImagePlugin
+from PIL.ExifTags import IFD
 
+from common.encoding.originals import read_original
+from common.encoding.picture_files import decode_picture, encode_picture
+from common.encoding.picture_formats import find_format
 from common.encoding.quality_search import CLOSE, Trial, find_quality
 from tests import golden
 from tests.processes import one_line
 from tests.videos import ffmpeg
 
-ORIENTATION, ARTIST = 274, 315  # EXIF tags
+ORIENTATION, ARTIST, EXPOSURE = 274, 315, 33434  # EXIF tags
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><!-- ours --></x:xmpmeta>"
 WANTED = 88.5  # VMAF at JND1
@@ -113,6 +119,47 @@ def test_orientation_is_applied_once_and_metadata_kept(encode, pixels, tmp_path)
         shown = np.asarray(made, np.float64)
     turned = np.rot90(pixels, -1)  # orientation 6: shown turned by 90 degrees clockwise
     assert np.abs(shown - turned).mean() < 20 < np.abs(shown - np.rot90(pixels)).mean()
+
+
+def test_damaged_exif_turns_the_picture_and_is_left_out(encode, pixels, tmp_path):
+    """Orientation 6, and an artist who is a fraction, which Pillow reads and cannot write."""
+    photo, out = tmp_path / "photo.jpg", tmp_path / "out.jpg"
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2)
+    exif += struct.pack("<HHII", ORIENTATION, 3, 1, 6) + struct.pack("<HHII", ARTIST, 5, 1, 38)
+    exif += struct.pack("<III", 0, 1, 2)
+    Image.fromarray(pixels).save(photo, quality=98, exif=exif, xmp=XMP)
+    (row,) = tell(encode(photo, out, "--json"))["pictures"]
+    assert row["notes"] == ["its EXIF and XMP are left out, since EXIF is damaged"]
+    with Image.open(out) as made:
+        shown = np.asarray(made, np.float64)
+        assert not made.getexif() and "xmp" not in made.info
+    assert np.abs(shown - np.rot90(pixels, -1)).mean() < 20
+    photo.write_bytes(photo.read_bytes()[:-200])
+    one_line(encode(photo, tmp_path / "cut.jpg"), 1, "photo.jpg: cannot be read as an image")
+
+
+def test_exif_of_a_tiff_is_kept_and_how_it_stores_pixels_is_not(encode, pixels, tmp_path):
+    photo, out = tmp_path / "photo.tif", tmp_path / "out.jpg"
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[ARTIST] = 6, "A. Nother"
+    exif[IFD.Exif], exif[IFD.GPSInfo] = {EXPOSURE: 0.01}, {1: "N", 2: (50.0, 1.0, 2.0)}
+    Image.fromarray(pixels).save(photo, exif=exif.tobytes())
+    (row,) = tell(encode(photo, out, "--json"))["pictures"]
+    assert row["notes"] == []
+    with Image.open(out) as made:
+        found = made.getexif()
+        assert made.size == (352, 640)
+        assert {*found} == {ARTIST, IFD.Exif, IFD.GPSInfo} and found[ARTIST] == "A. Nother"
+        assert found.get_ifd(IFD.Exif) == {EXPOSURE: pytest.approx(0.01)}
+        assert found.get_ifd(IFD.GPSInfo) == {1: "N", 2: (50.0, 1.0, 2.0)}
+
+
+def test_pictures_beyond_pillows_limit_are_encoded(photo, pixels, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    original = read_original(photo)
+    assert np.array_equal(original.rgb, pixels)
+    coded = decode_picture(encode_picture(original, find_format(Path("a.jpg")), 98, "4:4:4"))
+    assert np.abs(coded - pixels.astype(float)).mean() < 5
 
 
 def test_transparency_is_white_in_jpeg_and_kept_in_webp(encode, pixels, tmp_path):

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from common.base import temporary
 from common.base.errors import UserError
 from common.base.files import atomic_write, check_regular, check_writable
 from common.base.temporary import lock, remove_stale, temporary_folder
+from common.data.side_by_side import CAPTION, GAP, LINE, write_side_by_side
 from tests.processes import REPO
 
 OURS = re.compile(b"image,JND1")
@@ -272,3 +274,10 @@ def test_a_full_disk_is_told_by_the_files_name(small_disk):
         told = full.value.errno, full.value.strerror, full.value.filename
         assert told == (errno.ENOSPC, "No space left on device", str(path))
         assert names(disk) == []
+
+
+def test_names_of_any_characters_stand_beside_pictures(tmp_path):
+    frame = np.full((40, 60, 3), 9, np.uint8)
+    write_side_by_side(tmp_path / "a.png", [[("a\nb.webp", frame)]], ["of\ta\x1b"])
+    shown = np.asarray(Image.open(tmp_path / "a.png"))
+    assert shown.shape == (2 * GAP + 2 * LINE + 40, CAPTION + 2 * GAP, 3)

@@ -1,6 +1,7 @@
 """JPEG's proxy labels: against sweeps over all qualities, and Pillow's own files."""
 
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from common.data.statistics import COUNT, measure_statistics, read_statistics
 from common.datasets.jpeg_labels import find_jpeg_levels
 from common.video import jpeg
 from common.video.quality import measure, score_frames
-from tests.processes import one_line
+from tests.processes import REPO, one_line
 from tests.synthetic import picture, pixels
 
 THRESHOLDS = (88.5, 84.5, 81.0)
@@ -81,3 +82,6 @@ def test_without_a_model_of_qualities_predict_tells_it(in_process, tmp_path):
     given = ("--codec", "jpeg", "--model_weights_path", tmp_path)
     Image.fromarray(picture(1, 40, 40)).save(tmp_path / "a.png")
     one_line(in_process("MJLAT.py", "predict", tmp_path / "a.png", *given), 1, tmp_path)
+    shutil.copy(REPO / "weights" / "MJLAT.h5", tmp_path / "BestModel.h5")
+    done = in_process("MJLAT.py", "predict", tmp_path / "a.png", *given)
+    one_line(done, 1, "BestModel.h5: predicts QPs")

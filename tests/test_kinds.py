@@ -75,12 +75,20 @@ def test_what_is_neither_picture_nor_video(tmp_path):
     (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A \0\0\0\0")
     (tmp_path / "a.ogg").write_bytes(b"OggS\0\2" + bytes(22) + b"\1\x1e\1vorbis" + bytes(30))
     (tmp_path / "a.py").write_text("P = 3\nPython = 4\n")
+    (tmp_path / "notes").write_text("The free encyclopedia")
+    (tmp_path / "list").write_text("Big wide world")
     (tmp_path / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     (tmp_path / "empty").touch()
     os.mkfifo(tmp_path / "pipe.png")  # to open it would wait for ever
     for path in tmp_path.iterdir():
         assert kind(path) is None, path.name
     assert kind(tmp_path) is None
+
+
+def test_quicktime_of_old_begins_with_any_atom(tmp_path):
+    for size, atom in ((8, "wide"), (70_000, "free"), (2_000_000_000, "mdat"), (900, "moov")):
+        (tmp_path / atom).write_bytes(size.to_bytes(4, "big") + atom.encode() + bytes(100))
+        assert kind(tmp_path / atom) == VIDEO
 
 
 def test_only_what_moves_of_gif_and_png_is_a_video(tmp_path):

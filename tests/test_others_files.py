@@ -176,6 +176,16 @@ def test_decompressed_pictures_are_ours_and_replaced(main, photo, backbone, tmp_
     assert read_rgb(tmp_path / "out" / "p.png").shape == (352, 640, 3)
 
 
+def test_what_is_no_bitstream_file_keeps_its_name_and_is_told(main, photo, backbone, tmp_path):
+    others = [tmp_path / name for name in ("a.jpg", "b.jpg", "short")]
+    for path in others:
+        shutil.copy(photo, path)
+    code, lines = main("backbone", "decompress", *backbone, *others, "--out", tmp_path / "out")
+    assert code == 1
+    for path in others:
+        assert [f"{path}: not a bitstream file" in line for line in lines].count(True) == 1
+
+
 def test_labels_beside_coded_pictures_are_not_replaced(main, labelled_root, backbone, tmp_path):
     out = tmp_path / "out"
     given = "compress", *backbone, "--data_dir", labelled_root, "--out", out

@@ -11,10 +11,12 @@ import psutil
 import pytest
 from PIL import Image
 
+from common.base.errors import UserError
 from common.data.frames import VIEWS, crop_evenly
 from common.inference.inputs import predict_inputs
 from common.inference.predictor import Predictor
 from common.inference.records import Prediction
+from common.inference.video import predict_video
 from common.video.ffmpeg import binary
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes
@@ -117,6 +119,19 @@ def test_codec_jpeg_takes_its_own_weights_and_no_videos(in_process, weights, inp
     document = json.loads(done.stdout)
     (found,) = document["inputs"]
     assert (found["file"], document["codec"]) == (str(inputs / "1.png"), "JPEG quality")
+
+
+def test_what_is_no_video_is_named(tmp_path):
+    Image.fromarray(picture(1, 40, 40)).save(tmp_path / "a.png")
+    (tmp_path / "b.txt").write_text("text")
+    for name, said in (
+        ("a.png", "a.png: is a picture, not a video; Predictor.predict reads it"),
+        ("b.txt", "b.txt: neither a picture nor a video"),
+        ("", "is a folder, not a video"),
+        ("none", "none: No such file"),
+    ):
+        with pytest.raises(UserError, match=said):
+            predict_video(tmp_path / name)
 
 
 def test_the_user_tells_the_unit_where_weights_do_not(in_process, weights, inputs):

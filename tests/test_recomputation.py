@@ -101,6 +101,8 @@ def test_a_head_on_latents_stays_as_it_is():
 
 
 def test_a_recomputed_block_in_bfloat16_is_as_near_to_float32_as_keras_is():
+    tf.keras.utils.set_random_seed(0)  # with some weights, roundings of beta's gradient add up
+
     def built() -> tuple[tf.keras.Model, Block]:
         frames = tf.keras.Input((96, 40, 3))
         outputs, block = build_block(frames, 6, pools=True)

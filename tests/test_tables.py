@@ -10,6 +10,7 @@ from PIL import Image
 
 from common.base.errors import UserError
 from common.commands.main import main
+from common.commands.tables import spell_command
 from common.evaluation.report import complexity
 from common.evaluation.speed import Cost
 from common.models.descriptions import MODELS
@@ -212,6 +213,14 @@ def test_a_file_where_a_folder_belongs(option, labelled_root, mj_weights, tmp_pa
 def test_a_missing_package_is_named(labelled_root, mj_weights, tmp_path, missing):
     finished = tables(labelled_root, mj_weights, tmp_path / "out", env=missing("natsort"))
     one_line(finished, 1, "the package natsort is missing: pip install -r requirements.txt")
+
+
+@pytest.mark.parametrize("first", [["tables"], ["--quiet", "tables"]])
+def test_the_command_that_is_told_makes_the_tables_again(first):
+    told = spell_command([*first, "--out", "tables", "--data_dir", "my data"])
+    more = " ".join(word for word in first if word != "tables")
+    expected = f"python3 -m common.tables {more} --out tables --data_dir 'my data'"
+    assert told == re.sub(" +", " ", expected)
 
 
 def test_complexity_is_measured(report):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.base.errors import UserError
-from common.base.parallel import read_ahead
+from common.base.parallel import Pool, parallel_map, read_ahead
 from common.video.cuts import find_cuts
 from common.video.ffmpeg import binary, find_reason, run
 from common.video.frames import read_frames, read_planar
@@ -210,16 +210,39 @@ def test_frames_are_passed_on_before_the_next_are_made(tmp_path):
     assert in_time == [True]
 
 
-def test_reading_ahead_ends_soon_after_an_error():
+SLOW = ("-re", "-f", "lavfi", "-i", "testsrc2=d=60", "-f", "null", "-")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_reading_ahead_ends_soon_after_an_error(nested):
+    """Its ffmpeg is killed, also that of a pool inside; no other child of this process is."""
+
     def items():
         yield "first"
-        run(["-re", "-f", "lavfi", "-i", "testsrc2=d=60", "-f", "null", "-"])
+        with Pool(1) as pool:
+            pool.submit(run, SLOW).result() if nested else run(SLOW)
 
     before = time.monotonic()
-    with pytest.raises(KeyError), contextlib.closing(read_ahead(items())) as ahead:
-        assert next(ahead) == "first"
+    with subprocess.Popen(["sleep", "60"]) as other:
+        with pytest.raises(KeyError), contextlib.closing(read_ahead(items())) as ahead:
+            assert next(ahead) == "first"
+            raise KeyError
+        assert time.monotonic() - before < 20 and other.poll() is None
+        other.kill()
+
+
+def test_an_error_stops_work_side_by_side():
+    def work(number):
+        if number:
+            run(SLOW)
         raise KeyError
-    assert time.monotonic() - before < 20
+
+    before = time.monotonic()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        with pytest.raises(KeyError):
+            parallel_map(work, range(4), "work")
+        assert time.monotonic() - before < 20 and other.poll() is None
+        other.kill()
 
 
 def test_scenes_are_sampled_and_tried_in_their_middles():

@@ -20,7 +20,8 @@ def make_folder(folder: Path) -> None:
         # Unless another process has removed it since, there is a file.
         if not folder.is_dir() and os.path.lexists(folder):
             raise
-    _new_folders[:0] = missing
+    finally:  # also if a signal comes now
+        _new_folders[:0] = missing
 
 
 def remove_empty_folders() -> None:

@@ -3,18 +3,56 @@
 import contextlib
 import importlib
 import os
+import subprocess
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar, cast
-
-import psutil
 
 from .errors import UserError
 from .progress import Progress
 
 _Item = TypeVar("_Item")
+_Processes = set[subprocess.Popen]
 _SECONDS = 10  # to wait for a scheduler and for its first worker
+# For each pool that this thread works for, directly or through another pool: its child processes.
+_children: ContextVar[tuple[_Processes, ...]] = ContextVar("children", default=())
+
+
+class Pool(ThreadPoolExecutor):
+    """A pool of threads that can be stopped: their child processes are known, and are killed."""
+
+    def __init__(self, threads: int):
+        super().__init__(threads)
+        self._processes: _Processes = set()
+
+    def submit(self, function: Callable, /, *arguments: Any, **named: Any) -> Future:
+        """Have a thread call `function`."""
+        context = copy_context()
+        context.run(_children.set, (*_children.get(), self._processes))
+        return super().submit(context.run, function, *arguments, **named)
+
+    def stop(self, futures: Sequence[Future]) -> None:
+        """Start nothing more, and kill child processes until none of the futures is running."""
+        self.shutdown(wait=False, cancel_futures=True)
+        while not all(future.done() for future in futures):
+            for process in tuple(self._processes):
+                process.kill()
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def register_child(process: subprocess.Popen) -> Iterator[None]:
+    """Have a process killed if the pool of the thread that runs this block is stopped."""
+    pools = _children.get()
+    for processes in pools:
+        processes.add(process)
+    try:
+        yield
+    finally:
+        for processes in pools:
+            processes.discard(process)
 
 
 def count_cores() -> int:
@@ -35,7 +73,7 @@ def parallel_map(
 
     Threads suffice, since ffmpeg and libraries that release the GIL do the work; and unlike
     processes, they cannot outlive a killed program. The first error or signal stops all of them:
-    child processes are killed, and each thread cleans up.
+    their child processes are killed, and each thread cleans up.
 
     Args:
         desc: the progress bar's description.
@@ -43,7 +81,7 @@ def parallel_map(
         observe: called with each result, in order, in the calling thread. After an error or signal
             it sees no more of them, since their child processes may have been killed.
     """
-    with ThreadPoolExecutor(count_cores()) as pool:
+    with Pool(count_cores()) as pool:
         futures = [pool.submit(function, item) for item in items]
         sizes = sizes or [1] * len(futures)
         try:
@@ -53,36 +91,26 @@ def parallel_map(
                     bar.update(size)
             return [future.result() for future in futures]
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            _stop(futures)
+            pool.stop(futures)
             raise
 
 
 def read_ahead(items: Generator[_Item, None, None]) -> Generator[_Item, None, None]:
     """Yield the items, while a thread takes the next one already.
 
-    If this generator is closed early, child processes are killed, so that the thread ends soon, and
-    that of the items is closed.
+    If this generator is closed early, the thread's child processes are killed, so that it ends
+    soon, and the generator of the items is closed.
     """
     end = object()
-    with contextlib.closing(items), ThreadPoolExecutor(1) as pool:
+    with contextlib.closing(items), Pool(1) as pool:
         coming = pool.submit(next, items, end)
         try:
             while (item := coming.result()) is not end:
                 coming = pool.submit(next, items, end)
                 yield cast(_Item, item)
         except BaseException:
-            _stop([coming])
+            pool.stop([coming])
             raise
-
-
-def _stop(futures: Sequence[Future]) -> None:
-    """Kill child processes until none of the futures is running."""
-    while not all(future.done() for future in futures):
-        for child in psutil.Process().children():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-        time.sleep(0.02)
 
 
 def cluster_map(

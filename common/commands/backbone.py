@@ -13,7 +13,7 @@ from ..models.weight_paths import entropy_file, find_weights
 from ..training.settings import TrainingFiles
 from . import compress, decompress, entropy
 from .codecs import IMAGE, TARGETS, backbone_name
-from .options import Parser, add_options, path, positive_real
+from .options import Parser, add_options, path, positive, positive_real
 
 _RANDOM, _WAVELETS = "random", "wavelets"
 
@@ -119,8 +119,8 @@ def _print_means(means: dict[str, float], target: str, weights_file: Path) -> No
 
 
 def _crop_side(text: str) -> int:
-    side = int(text)
-    if side % 16 or not 0 < side <= HEIGHT:
+    side = positive(text)
+    if side % 16 or side > HEIGHT:
         raise argparse.ArgumentTypeError(f"{side} is not a multiple of 16 from 16 to {HEIGHT}")
     return side
 

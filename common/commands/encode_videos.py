@@ -28,7 +28,8 @@ _log = logging.getLogger(__name__)
 def run(options: argparse.Namespace, pair: Pair) -> int:
     """Encode one video."""
     find_container(pair.target)
-    _check(options, pair)  # before the model is loaded
+    if not options.dry_run:  # before the model is loaded
+        check_writable(pair.target, overwrite=options.overwrite, inputs=[pair.path])
     _encode(options, pair, *_load(options)).print(options)
     return 0
 
@@ -60,14 +61,7 @@ def _load(options: argparse.Namespace) -> tuple[Predictor, Path]:
     return load_predictor(options, weights), weights
 
 
-def _check(options: argparse.Namespace, pair: Pair) -> None:
-    """Raise a UserError if the output may not be written."""
-    if not options.dry_run:
-        check_writable(pair.target, overwrite=options.overwrite, inputs=[pair.path])
-
-
 def _encode(options: argparse.Namespace, pair: Pair, predictor: Predictor, weights: Path) -> Report:
-    _check(options, pair)
     if pair.note:
         _log.warning("%s: %s", pair.path, pair.note)
     how = EncodeOptions(

@@ -39,7 +39,7 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
     """
     words = [*filter(None, [command]), *(sys.argv[1:] if arguments is None else arguments)]
     options = _parser().parse_args(words)
-    options.arguments = words[1:]
+    options.words = words
     if check := getattr(options, "check", None):
         check(options, options.parser)
     level = getattr(options, "log_level", logging.INFO)

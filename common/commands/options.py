@@ -51,7 +51,11 @@ class Parser(argparse.ArgumentParser):
 
 def bundled_path(folder: str) -> Path:
     """Return the path of a folder that comes with the project, relative to the current folder."""
-    return Path(os.path.relpath(find_bundled(folder)))
+    found = find_bundled(folder)
+    try:
+        return Path(os.path.relpath(found))
+    except OSError:  # the current folder was removed
+        return found
 
 
 def path(text: str) -> Path:

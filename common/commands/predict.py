@@ -8,7 +8,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from ..base.constants import CODEC_NAMES, FRAMES_PER_SCENE, UNITS
+from ..base.constants import CODEC_NAMES, FRAMES_PER_SCENE, QP, UNITS
 from ..base.errors import UserError, report_skipped, say
 from ..base.files import check_writable
 from ..base.program import program
@@ -76,6 +76,8 @@ def run(options: argparse.Namespace) -> int:
     for argument, error in found.errors:
         predictions.add(records.Failure(path=argument, error=error))
     if options.codec == "jpeg":
+        if model.labels.codec == QP:
+            raise UserError(f"{weights}: predicts QPs; --codec jpeg needs a model of qualities")
         for file in [each for each in paths if kind(each) == VIDEO]:
             paths.remove(file)
             error = UserError(f"{file}: is a video; --codec jpeg predicts qualities of pictures")

@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from collections.abc import Sequence
 
 from ..base.errors import RERUN_HINT, say
 from ..base.files import make_writable
@@ -61,9 +62,16 @@ def _check(options: argparse.Namespace, parser: Parser) -> None:
         parser.error(f"--{names[0]} is missing")
 
 
+def spell_command(words: Sequence[str]) -> str:
+    """Spell the command line that makes these tables again, from its words."""
+    arguments = [*words]
+    arguments.remove("tables")  # the first one; --quiet may precede it
+    return shlex.join([*program("tables").split(), *arguments])
+
+
 def run(options: argparse.Namespace) -> None:
     """Make the requested tables."""
-    command = shlex.join([*program("tables").split(), *options.arguments])
+    command = spell_command(options.words)
     (_complexity if options.complexity else _report)(options, command)
 
 

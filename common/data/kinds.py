@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from PIL import Image, ImageFile
 
@@ -49,7 +50,7 @@ _SOUND_BRANDS = (b"M4A ", b"M4B ", b"M4P ")
 _VIDEO_MARKS = re.compile(
     rb"\x1a\x45\xdf\xa3"  # Matroska and WebM
     rb"|RIFF....AVI "
-    rb"|....(?:moov|mdat|wide|free|skip|pnot)"  # QuickTime before it had `ftyp`
+    rb"|(?:....(?:moov|mdat)|\0...(?:wide|free|skip|pnot))"  # QuickTime before it had `ftyp`
     rb"|FLV\x01|\.RMF|DKIF|YUV4MPEG2 |nut/multimedia container\0"
     rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11"  # ASF: Windows Media
     rb"|\x06\x0e\x2b\x34\x02\x05\x01\x01"  # MXF
@@ -89,14 +90,15 @@ def kind(path: Path) -> Kind:
 
 
 @contextlib.contextmanager
-def open_picture(path: Path) -> Iterator[ImageFile.ImageFile]:
+def open_picture(file: Path | IO[bytes]) -> Iterator[ImageFile.ImageFile]:
     """Open an image file with Pillow, in one of the formats that count as pictures.
 
     Raises:
         Exception: of any type, if the file is not such a picture.
     """
-    by_name = ["TGA"] if Path(path).suffix.lower() == ".tga" else []
-    with _PILLOW, Image.open(path, formats=_formats() + by_name) as image:
+    is_tga = isinstance(file, Path) and file.suffix.lower() == ".tga"
+    by_name = ["TGA"] if is_tga else []
+    with _PILLOW, Image.open(file, formats=_formats() + by_name) as image:
         yield image
 
 

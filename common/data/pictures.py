@@ -21,6 +21,7 @@ _BYTES_OF_FORMATS = {"JPEG2000": 24, "AVIF": 12, "WEBP": 16, "HEIF": 12, "JXL": 
 _MEMORY = 650_000_000
 _PIXELS_PER_BYTE = 8  # real photographs have fewer
 
+XMP = ("xmp", "XML:com.adobe.xmp")  # Pillow's names of it, the latter in PNGs
 TRANSPARENT = "its transparent pixels are shown in the colours stored beneath them"
 
 
@@ -53,7 +54,7 @@ def read_picture(path: Path) -> Picture:
             stored, stated = _raw_mode(image), depth.stated_maximum(image)
             pages = _describe_pages(image)
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)
+            turn_upright(image)
             if image.mode.startswith(("I", "F")):
                 grey, notes = depth.to_8_bits(image)
                 return Picture(repeat_grey(grey), notes + pages)
@@ -71,6 +72,21 @@ def read_picture(path: Path) -> Picture:
     # On damaged files, Pillow raises exceptions of any type.
     except Exception as error:
         raise UserError(f"{path}: cannot be read as an image ({explain(error)})") from None
+
+
+def turn_upright(image: Image.Image) -> None:
+    """Turn the pixels as EXIF's orientation says, in place, and remove it from EXIF and XMP.
+
+    Where Pillow cannot write EXIF without it, because a tag is damaged, both are removed from
+    `image.info`.
+    """
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except MemoryError:
+        raise
+    except Exception:  # of any type; the pixels have been turned by then
+        for name in ("exif", *XMP):
+            image.info.pop(name, None)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -154,7 +170,7 @@ def _correct_depth(path: Path, stored: str, stated: float | None, picture: Pictu
             for each in image.tile
         ]
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
+        turn_upright(image)
         lower = _read_colour(image).rgb
     bits, notes = depth.guess_bits(depth.Values.of_bytes(upper, lower), 16, stated)
     picture.notes.extend(notes)

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from ..base.constants import SOFTWARE
+from ..base.errors import printable
 from ..base.files import atomic_write
 from ..models.labels import Labels
 from ..video import quality
@@ -46,10 +47,11 @@ def write_side_by_side(
     picture = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(16)
     for number, line in enumerate(title):
-        draw.text((GAP, GAP + number * LINE), line, "black", font)
+        draw.text((GAP, GAP + number * LINE), printable(line), "black", font)
     for number, row in enumerate(rows):
         for column, (caption, frame) in enumerate(row):
             at = GAP + column * across, top + number * down
+            caption = printable(caption)
             while draw.textlength(caption, font) > width:
                 caption = caption[:-2].rstrip("…") + "…"
             draw.text(at, caption, "black", font)

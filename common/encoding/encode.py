@@ -10,6 +10,7 @@ import numpy as np
 
 from ..base.constants import FRAMES_PER_SCENE, LEVELS, QUALITY
 from ..base.errors import UserError
+from ..base.files import check_writable
 from ..base.parallel import read_ahead
 from ..base.temporary import temporary_folder
 from ..inference.predictor import Predictor
@@ -109,10 +110,12 @@ def encode_video(
         predictor: None: the default model, `Predictor()`.
 
     Raises:
-        UserError: the video cannot be read or encoded, `target` does not support its streams, or
-            levels are not QPs.
+        UserError: the video cannot be read or encoded, `target` already exists or does not support
+            its streams, or levels are not QPs.
     """
     path, target, options = Path(path), Path(target), options or EncodeOptions()
+    if not options.dry_run:
+        check_writable(target, overwrite=options.overwrite, inputs=[path])
     check_encoder(options.coding.encoder.library)
     if options.vmaf_neg:
         check_metric(options.measure.metric)

@@ -1,15 +1,27 @@
 """Pictures as they are encoded: pixels as viewers see them, transparency, colours and metadata."""
 
+import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.ExifTags import IFD, Base
 
 from ..data.kinds import open_picture
-from ..data.pictures import TRANSPARENT, read_picture
+from ..data.pictures import TRANSPARENT, XMP, read_picture, turn_upright
 
 _GREY_MODES = ("1", "L", "LA", "I", "F")
+# EXIF's tags in the first directory of a TIFF; the others of it describe how pixels are stored.
+_DESCRIPTIVE_TAGS = (
+    Base.ImageDescription,
+    Base.Make,
+    Base.Model,
+    Base.Software,
+    Base.DateTime,
+    Base.Artist,
+    Base.Copyright,
+)
 _EXIF_HEAD = b"Exif\0\0"
 # The colour space is stated in these bytes of an ICC profile.
 _SPACE = slice(16, 20)
@@ -48,10 +60,12 @@ def read_original(path: Path) -> Original:
     picture = read_picture(path)
     with open_picture(path) as image:
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)  # also removes the tag from EXIF and XMP
+        had_exif = "exif" in image.info
+        turn_upright(image)
         alpha = _read_alpha(image)
         grey = image.mode.partition(";")[0] in _GREY_MODES
         info, form = dict(image.info), str(image.format)
+        exif = _copy_tiff_exif(image) if form == "TIFF" else info.get("exif") or b""
     profile = info.get("icc_profile") or b""
     grey = grey and profile[_SPACE] in (b"", _SPACES[True])
     notes = [note for note in picture.notes if note != TRANSPARENT]
@@ -59,8 +73,9 @@ def read_original(path: Path) -> Original:
         space = profile[_SPACE].decode("ascii", "replace").strip()
         notes.append(f"its {space} colours are converted to sRGB without its profile")
         profile = b""
-    exif = info.get("exif") or b""
-    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
+    if had_exif and "exif" not in info:
+        notes.append("its EXIF and XMP are left out, since EXIF is damaged")
+    xmp = next((info[name] for name in XMP if info.get(name)), b"")
     return Original(
         rgb=picture.rgb,
         alpha=alpha,
@@ -71,6 +86,22 @@ def read_original(path: Path) -> Original:
         format=form,
         notes=notes,
     )
+
+
+def _copy_tiff_exif(image: Image.Image) -> bytes:
+    """Copy EXIF from a TIFF, in which it lies among the tags that describe how pixels are stored.
+
+    Returns:
+        EXIF; empty if there is none or it is damaged.
+    """
+    found, copied = image.getexif(), Image.Exif()
+    with contextlib.suppress(Exception):  # of any type, from Pillow
+        copied.update({tag: found[tag] for tag in _DESCRIPTIVE_TAGS if tag in found})
+        for tag in (IFD.Exif, IFD.GPSInfo):
+            if part := found.get_ifd(tag):
+                copied[tag] = dict(part)
+        return copied.tobytes() if len(copied) else b""
+    return b""
 
 
 def _read_alpha(image: Image.Image) -> np.ndarray | None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, features
 
+from ..data.kinds import open_picture
 from .originals import Original, compose
 from .picture_formats import JPEG, PictureFormat
 
@@ -59,8 +60,8 @@ def encode_picture(
 
 def decode_picture(data: bytes) -> np.ndarray:
     """Decode a file of `encode_picture` as viewers see it on white: uint8 [height, width, 3]."""
-    image = Image.open(io.BytesIO(data))
-    if image.mode != "RGBA":
-        return np.asarray(image.convert("RGB"))
-    rgba = np.asarray(image)
+    with open_picture(io.BytesIO(data)) as image:
+        if image.mode != "RGBA":
+            return np.asarray(image.convert("RGB"))
+        rgba = np.asarray(image)
     return compose(rgba[..., :3], rgba[..., 3])

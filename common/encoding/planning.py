@@ -27,7 +27,7 @@ from .scores import Measure, Score
 # photographs, the scene's VMAF is missed by 0.12 with 32 frames and by 0.26 with 24 (standard
 # deviation, x264).
 _WINDOWS = {CRF: 32, CONSTANT_QP: 12}
-# That is so for scenes with at least so many frames more than their trial, which copy from it.
+# The whole loss applies to scenes with at least this many frames beyond those of the trial.
 _COPYING = 16
 # Of a window's frames, every third is measured for the mean, which costs half as much and misses it
 # by 0.05 with these pans and by 0.11 with videos (root mean square).
@@ -53,7 +53,7 @@ class Trial(NamedTuple):
 
     quantizer: float
     score: Score
-    loss: float  # logarithm of what the scene's VMAF lacks, expected if only windows were encoded
+    loss: float  # log(100 - VMAF) of the scene; an estimate if only its windows were encoded
     bytes: float  # size of the scene, likewise
     frames: int
 
@@ -85,16 +85,11 @@ class ScenePlan:
             return None
         loss, frames = _loss(score.aimed), self.scene.frames
         encoded = Trial(self.quantizer, score, loss, size, frames)
-        # Windows tell less of the scene than the scene itself.
-        whole = [
-            each
-            for each in self.trials
-            if each.frames == self.scene.frames and each.quantizer != self.quantizer
-        ]
-        revised = _choose(self, [*whole, encoded], self.promised_vmaf, coding)
-        if revised.quantizer in {each.quantizer for each in (*whole, encoded)}:
-            return None
-        return replace(revised, trials=(*self.trials, encoded))
+        # Windows tell less of the scene than the scene itself; the last trial at a CRF counts.
+        trials = *self.trials, encoded
+        whole = {each.quantizer: each for each in trials if each.frames == frames}
+        revised = _choose(self, [*whole.values()], self.promised_vmaf, coding)
+        return None if revised.quantizer in whole else replace(revised, trials=trials)
 
 
 class Windows(NamedTuple):
@@ -120,15 +115,15 @@ class Windows(NamedTuple):
             every = _EVERY if (self.measure.aim, frames) == (MEAN, _WINDOWS[CRF]) else 1
             graph, count = f"select='not(mod(n,{every}))'", -(-frames // every)
             vmaf += score_video(coded, clip, count, (graph, graph), self.measure.metric)
-        tried, length = sum(self.lengths), self.scene.frames
+        total, length = sum(self.lengths), self.scene.frames
         intras = -(-length // _KEYFRAME_INTERVAL)
         size = intras * np.mean(intra) + (length - intras) * np.mean(inter or intra)
         score = self.measure.summarise(vmaf)
-        later = (length - tried) / _COPYING if coding.rate_control == CRF else 0
+        later = (length - total) / _COPYING if coding.rate_control == CRF else 0
         # In bits, too, a trial is like the scene at a slightly coarser CRF.
         more = coding.encoder.trial_loss * min(later, 1)
         size *= math.exp(more / _RISE * _FALL)
-        return Trial(quantizer, score, _loss(score.aimed) - more, float(size), tried)
+        return Trial(quantizer, score, _loss(score.aimed) - more, float(size), total)
 
 
 def choose_windows(scenes: Iterable[Scene], coding: Coding) -> list[list[range]]:
@@ -208,8 +203,8 @@ def _try(plan: ScenePlan, windows: Windows, coding: Coding, target: float | None
         miss = min(abs(trial.vmaf - target) for trial in trials)
         enough = len(trials) > _ADJUSTMENTS and miss < FAR_BELOW
         quantizer = _aim(trials, target, coding)
-        tried = quantizer in {trial.quantizer for trial in trials}
-        if tried or enough or miss <= _NEAR[coding.rate_control]:
+        repeated = quantizer in {trial.quantizer for trial in trials}
+        if repeated or enough or miss <= _NEAR[coding.rate_control]:
             break
         trials.append(windows.encode(coding, quantizer))
     return _choose(plan, trials, target, coding)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..base.errors import UserError, report_skipped
 from ..base.files import OUR_PNG, atomic_write, check_writable
-from ..codec.bitstream import MAGIC, SUFFIX
+from ..codec.bitstream import MAGIC, SUFFIX, is_bitstream
 from ..data.kinds import BITSTREAM, PICTURE
 from ..data.listing import LEVELS_FILE, Inputs, find_inputs
 from ..data.manifest import MANIFEST
@@ -43,13 +43,13 @@ def pair_bitstreams(paths: Sequence[Path], out: Path, overwrite: bool) -> Work:
         UserError: as `pair_pictures`.
     """
     found = find_inputs(paths, {BITSTREAM}, "bitstream files")
-    return _pair(
-        found,
-        lambda name: f"{name[: -len(SUFFIX)].removesuffix('.png')}.png",
-        out,
-        OUR_PNG,
-        overwrite,
-    )
+
+    def rename(name: str) -> str:
+        # A file with another name is no bitstream file, which is told when it is read.
+        stem = name[: -len(SUFFIX)] if is_bitstream(Path(name)) else name
+        return f"{stem.removesuffix('.png')}.png"
+
+    return _pair(found, rename, out, OUR_PNG, overwrite)
 
 
 def _pair(

@@ -2,14 +2,14 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from ..base.parallel import count_cores
+from ..base.parallel import Pool, count_cores
 from .records import Failure
 
 Item = TypeVar("Item")
@@ -49,7 +49,7 @@ def predict_ahead(
         except StopIteration:
             return None
 
-    with ThreadPoolExecutor(threads) as showing, ThreadPoolExecutor(1) as reading:
+    with Pool(threads) as showing, Pool(1) as reading:
         # In the order of the items: futures of `read_next`, whose results are futures of `show`.
         waiting = deque(reading.submit(read_next) for _ in range(batch_size + 2 * threads))
         try:

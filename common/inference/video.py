@@ -7,7 +7,7 @@ import numpy as np
 from ..base.constants import FRAMES_PER_SCENE, QUALITY
 from ..base.errors import UserError
 from ..base.files import check_regular
-from ..data.kinds import VIDEO, kind
+from ..data.kinds import BITSTREAM, PICTURE, VIDEO, kind
 from ..video.frame_codecs import CODECS
 from ..video.frames import read_frames
 from ..video.probe import Video, probe
@@ -82,13 +82,17 @@ def _check_video(path: Path) -> None:
 
     Raises:
         UserError: it is not one by its content or, if that is inconclusive, by its name.
-
     """
     try:
         check_regular(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from None
-    if kind(path) != VIDEO:
+    found = kind(path)
+    if found in (PICTURE, BITSTREAM):
+        raise UserError(f"{path}: is a {found}, not a video; Predictor.predict reads it")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, not a video")
+    if found != VIDEO:
         heic = path.suffix.lower() in (".heic", ".heif")
         remedy = "pip install pillow-heif reads it" if heic else "convert it to PNG or MP4"
         raise UserError(f"{path}: neither a picture nor a video that can be read; {remedy}")

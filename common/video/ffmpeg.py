@@ -17,6 +17,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from ..base.errors import UserError, explain
+from ..base.parallel import register_child
 
 # An option that ffmpeg has since 5.1, the oldest version that will do.
 _OPTION = "fps_mode"
@@ -157,6 +158,7 @@ def start(
         process: subprocess.Popen[bytes]
         pipes = {"stdin": subprocess.DEVNULL, "stderr": errors, **pipes}
         process = stack.enter_context(subprocess.Popen(given, **pipes))
+        stack.enter_context(register_child(process))
         # Registered last and so run first: a reader that stops early must not wait for ffmpeg.
         stack.callback(process.kill)
         broken = None
