@@ -16,7 +16,7 @@ from common.base.parallel import count_cores
 from common.data.frames import read_rgb
 from common.inference import cache
 from common.inference.cache import load_or_make
-from common.inference.pipeline import Shown, predict_ahead
+from common.inference.pipeline import PreparedPicture, predict_ahead
 from common.inference.predictor import Predictor
 from common.inference.records import Failure
 from common.inference.runtime import choose_runtime, load_analysis
@@ -225,11 +225,11 @@ def test_the_least_recently_used_goes(tmp_path, monkeypatch):
 # Reading ahead
 
 
-def _show(number: int) -> Shown | Failure:
+def _show(number: int) -> PreparedPicture | Failure:
     if number % 5 == 3:
         return Failure(path=Path(str(number)), error=UserError(f"{number} is bad"))
     frames = np.full((1 + number % 2, 2, 2, 3), number, np.uint8)
-    return Shown(None, number, 1, frames, [])
+    return PreparedPicture(None, number, 1, frames, [])
 
 
 def test_predictions_come_in_order_and_errors_in_their_place():

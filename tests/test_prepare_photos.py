@@ -185,7 +185,7 @@ def test_crops_differ_and_are_the_models_shape(prepared):
         assert 0.74 * first[2] <= second[2] <= first[2]
 
 
-def test_cut_outs_may_be_narrow():
+def test_crops_may_be_narrow():
     """Of any width from the largest to the least, on a scale of ratios."""
     first, *others = choose_boxes(768, 512, 500, "any", least_width=192)
     assert first == (0, 45, 768, 422)

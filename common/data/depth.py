@@ -151,11 +151,11 @@ def guess_bits(values: Values, container: int, stated: float | None) -> tuple[in
     bits = next((bits for bits in fitting if maximum < 2**bits), container)
     if bits in GUESSED and values.from_8_bits:
         return 16, []
-    told = f"no value is above {values.maximum:g}, so it is read as"
+    remark = f"no value is above {values.maximum:g}, so it is read as"
     if bits == 16 and maximum < 2**14:  # or bright 14-bit data
-        return bits, [f"{told} dark 16-bit data"]
+        return bits, [f"{remark} dark 16-bit data"]
     # Arrays of 32 bits often hold 8-bit pictures, and a black picture is black in any depth.
     obvious = (bits == 8 and container > 16) or not maximum
     if bits in (*GUESSED, 24) and not obvious:
-        return bits, [f"{told} {bits}-bit data"]
+        return bits, [f"{remark} {bits}-bit data"]
     return bits, []

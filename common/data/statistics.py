@@ -103,8 +103,9 @@ def _reduce(rgb: np.ndarray) -> np.ndarray:
 
 
 def _code(rgb: np.ndarray, codec: str) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Code a picture in two ways; return what to compare, of [height, width, 3]: both in grey if
-    only luma is coded.
+    """Code a picture in two ways; return what to compare with what, both [height, width, 3].
+
+    For H.264 both show luma only, and otherwise all colours.
     """
     if codec == QUALITY:
         return rgb, [jpeg.decode(jpeg.encode(rgb, quality)) for quality in QUALITIES]

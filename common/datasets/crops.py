@@ -101,7 +101,7 @@ def find_labelled_part(crop: Crop) -> Crop:
 
 def cut_labelled_part(picture: np.ndarray, part: Crop, keep_size: bool) -> tuple[np.ndarray, str]:
     """Cut out and augment what is labelled; return it and how it was augmented."""
-    frame, changes = Image.fromarray(cut_out(picture, part.box)), ""
+    frame, changes = Image.fromarray(crop_picture(picture, part.box)), ""
     size = (WIDTH, HEIGHT)
     if part.width:
         size = (part.width, _even(frame.height * part.width / frame.width))
@@ -112,7 +112,7 @@ def cut_labelled_part(picture: np.ndarray, part: Crop, keep_size: bool) -> tuple
     return np.asarray(frame), changes
 
 
-def cut_out(picture: np.ndarray, box: Box | None) -> np.ndarray:
+def crop_picture(picture: np.ndarray, box: Box | None) -> np.ndarray:
     """Cut out a box; None: all of the picture."""
     left, top, width, height = box or (0, 0, picture.shape[1], picture.shape[0])
     return picture[top : top + height, left : left + width]

@@ -24,8 +24,8 @@ from .crops import (
     Crop,
     Framing,
     choose_crops,
+    crop_picture,
     cut_labelled_part,
-    cut_out,
     find_labelled_part,
     locate,
 )
@@ -207,7 +207,7 @@ def _encode(
                 yield from [statistics] * len(views[part])
                 continue
             for crop in views[part]:
-                shown = [cut_out(image, crop.view) for image in images]
+                shown = [crop_picture(image, crop.view) for image in images]
                 row["crop"] = ",".join(map(str, locate(crop, frame.shape)))
                 yield Frame("", shown, {**row}, statistics)
 

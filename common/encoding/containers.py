@@ -165,19 +165,19 @@ def join(
     listed.write_text("\n".join(lines))
     words: list[object] = ["-itsoffset", video.start, "-f", "concat", "-i", f"file:{listed}"]
     words += [*limit, *input_arguments(video.path), "-map", "0:v:0"]
-    own, kept = _video_stream(video), _other_streams(video, container)
+    own, others = _video_stream(video), _other_streams(video, container)
     attached = [each for each in video.streams if each.cover and container.covers == "attachment"]
-    for stream in kept:
+    for stream in others:
         words += ["-map", f"1:{stream.number}"]
     words += ["-map_metadata", 1, "-map_chapters", 1, "-c", "copy"]
-    for index, stream in enumerate([own, *kept]):
+    for index, stream in enumerate([own, *others]):
         words += [f"-map_metadata:s:{index}", f"1:s:{stream.number}"]
         if _needs_conversion(stream, container):
             words += [f"-c:{index}", container.text]
     for name in _read_statistics(video, own):
         words += ["-metadata:s:0", f"{name}="]
     words += ["-disposition:0", "+".join(own.dispositions) or 0]
-    words += _attach(video, attached, kept, listed.parent)
+    words += _attach(video, attached, others, listed.parent)
     words += _extend_last(video, scenes[-1], container)
     words += ["-copy_unknown", *limit, "-f", container.muxer, f"file:{target}"]
     # In some formats time begins with the first stream in use, so the old video is mapped, too.
@@ -231,11 +231,11 @@ def _read_statistics(video: Video, stream: Stream) -> list[str]:
 
 
 def _attach(
-    video: Video, covers: Sequence[Stream], kept: Sequence[Stream], folder: Path
+    video: Video, covers: Sequence[Stream], others: Sequence[Stream], folder: Path
 ) -> list[object]:
     """Write cover pictures to `folder`; return ffmpeg's arguments that attach them."""
     words: list[object] = []
-    first = sum(each.kind == "Attachment" for each in kept)
+    first = sum(each.kind == "Attachment" for each in others)
     for number, stream in enumerate(covers, first):
         name, mime = _PICTURES.get(stream.codec, (f"cover.{stream.codec}", f"image/{stream.codec}"))
         copy = ["-map", f"0:{stream.number}", "-c", "copy", "-frames:v", 1, "-f", "image2pipe", "-"]

@@ -42,7 +42,7 @@ class EncodeOptions:
     preset: str = ""  # of the encoder; empty: the one in `ENCODERS`
     adaptive: bool = False  # adapt quantization to the parts of a picture
     vmaf: float | None = None  # VMAF of each scene; None: that of the level
-    aim: str = MEAN  # what shall reach it: "mean" or "p5", the 5th percentile of a scene's frames
+    aim: str = MEAN  # what is to reach it: "mean" or "p5", the 5th percentile of a scene's frames
     vmaf_neg: bool = False  # measure VMAF by its NEG model, which does not reward enhancement
     min_qp: int = 1  # CRF or QP of the encoder
     max_qp: int | None = None  # None: the encoder's coarsest

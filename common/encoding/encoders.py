@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 RATE_CONTROLS = CRF, CONSTANT_QP = "crf", "qp"
-# What shall reach the target VMAF: the mean of a scene's frames, or their 5th percentile.
+# What is compared with the target VMAF: the mean of a scene's frames, or their 5th percentile.
 AIMS = MEAN, P5 = "mean", "p5"
 _NUMBER = r"\(([\d.]+)[, ]+([\d.]+)\)"
 _PRIMARIES = {name: re.compile(rf"\b{name}{_NUMBER}") for name in ("g", "b", "r", "wp")}
@@ -45,7 +45,7 @@ class Encoder(NamedTuple):
     steps: float  # steps that change quality about as much as one QP of H.264
     crf_step: float  # the smallest change of a CRF
     crf_shift: float  # usual CRF of a level, less its QP
-    trial_loss: float  # usual logarithm of what a trial's VMAF lacks, less that of the whole scene
+    trial_loss: float  # usual log(100 - VMAF) of a trial, less that of the whole scene
     preset: str  # unless the user names another
     options: Callable[[Setting], dict[str, Any]]  # makes ffmpeg's options
 

@@ -93,7 +93,7 @@ def encode_pictures(
 
 
 def find_wanted(options: PictureOptions, predictor: Predictor | None) -> float | None:
-    """Find the VMAF that pictures shall have; None: that of JPEG at the level of each."""
+    """Find the VMAF to give pictures; None: that of JPEG at the level of each."""
     if options.vmaf is not None:
         return options.vmaf
     if predictor is None:

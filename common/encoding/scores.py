@@ -16,7 +16,7 @@ class Score(NamedTuple):
 
     mean: float
     p5: float  # 5th percentile
-    aimed: float  # the one of these that shall reach the target
+    aimed: float  # the one of these that is compared with the target
 
 
 class Measure(NamedTuple):

@@ -15,7 +15,7 @@ from .records import Failure
 Item = TypeVar("Item")
 
 
-class Shown(NamedTuple):
+class PreparedPicture(NamedTuple):
     """A picture as the frames that a model sees."""
 
     path: Path | None
@@ -28,13 +28,13 @@ class Shown(NamedTuple):
 
 def predict_ahead(
     items: Iterable[Item],
-    show: Callable[[Item], Shown | Failure],
+    prepare: Callable[[Item], PreparedPicture | Failure],
     predict: Callable[[np.ndarray], np.ndarray],
     batch_size: int,
-) -> Iterator[tuple[Shown, np.ndarray] | Failure]:
+) -> Iterator[tuple[PreparedPicture, np.ndarray] | Failure]:
     """Yield each item's picture with the mean levels of its frames, in order, or its failure.
 
-        items ─ reading: 1 thread ─ showing: a thread per core ─ waiting ─ predict: the caller's
+        items ─ reading: 1 thread ─ preparing: a thread per core ─ waiting ─ predict: the caller's
 
     Reading iterates over `items`, which may be frames that ffmpeg decodes, and prediction takes
     about `batch_size` frames at a time. The number of items read ahead is bounded.
@@ -42,15 +42,15 @@ def predict_ahead(
     threads = count_cores()
     items = iter(items)
 
-    def read_next() -> "Future[Shown | Failure] | None":
-        """Read an item, and have it shown; None after the last one."""
+    def read_next() -> "Future[PreparedPicture | Failure] | None":
+        """Read an item, and have it prepared; None after the last one."""
         try:
-            return showing.submit(show, next(items))
+            return preparing.submit(prepare, next(items))
         except StopIteration:
             return None
 
-    with Pool(threads) as showing, Pool(1) as reading:
-        # In the order of the items: futures of `read_next`, whose results are futures of `show`.
+    with Pool(threads) as preparing, Pool(1) as reading:
+        # In the order of the items: futures of `read_next`, whose results are futures of `prepare`.
         waiting = deque(reading.submit(read_next) for _ in range(batch_size + 2 * threads))
         try:
             while batch := list(_take_batch(waiting, batch_size)):
@@ -58,27 +58,27 @@ def predict_ahead(
                 yield from _predict_batch(batch, predict)
         finally:
             reading.shutdown(wait=False, cancel_futures=True)
-            showing.shutdown(wait=False, cancel_futures=True)
+            preparing.shutdown(wait=False, cancel_futures=True)
 
 
 def _take_batch(
-    waiting: "deque[Future[Future[Shown | Failure] | None]]", batch_size: int
-) -> Iterator[Shown | Failure]:
+    waiting: "deque[Future[Future[PreparedPicture | Failure] | None]]", batch_size: int
+) -> Iterator[PreparedPicture | Failure]:
     """Take pictures, and failures between them, until there are `batch_size` frames or no more.
 
     None in `waiting` is the end; if it ends a batch, the next one is empty.
     """
     frames = 0
     while frames < batch_size and (future := waiting.popleft().result()):
-        shown = future.result()
-        frames += len(shown.frames) if isinstance(shown, Shown) else 0
-        yield shown
+        prepared = future.result()
+        frames += len(prepared.frames) if isinstance(prepared, PreparedPicture) else 0
+        yield prepared
 
 
 def _predict_batch(
-    batch: list[Shown | Failure], predict: Callable[[np.ndarray], np.ndarray]
-) -> Iterator[tuple[Shown, np.ndarray] | Failure]:
-    frames = [each.frames for each in batch if isinstance(each, Shown)]
+    batch: list[PreparedPicture | Failure], predict: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[tuple[PreparedPicture, np.ndarray] | Failure]:
+    frames = [each.frames for each in batch if isinstance(each, PreparedPicture)]
     levels = iter(predict(np.concatenate(frames)) if frames else ())
     for each in batch:
         if isinstance(each, Failure):

@@ -18,7 +18,7 @@ from ..models.regression import Regression
 from ..models.weight_paths import find_weights
 from ..video.ffmpeg import binary
 from .cache import default_folder
-from .pipeline import Shown, predict_ahead
+from .pipeline import PreparedPicture, predict_ahead
 from .records import Failure, Levels, Prediction
 from .runtime import choose_runtime, load_runtime
 
@@ -137,9 +137,9 @@ class Predictor:
             UserError: as `levels`.
         """
 
-        def show(path: Path) -> Shown | Failure:
+        def prepare(path: Path) -> PreparedPicture | Failure:
             try:
-                return self._show(read_picture(path), view, path)
+                return self._prepare(read_picture(path), view, path)
             except UserError as error:
                 return Failure(path=path, error=error)
 
@@ -147,7 +147,7 @@ class Predictor:
             if coded:
                 yield from map(self._predict_bitstream, group)
             else:
-                yield from self._predict_ahead(group, show, view, batch_size)
+                yield from self._predict_ahead(group, prepare, view, batch_size)
 
     def predict_frames(
         self, frames: Iterable[np.ndarray], view: str = "centre", path: Path | None = None
@@ -163,23 +163,23 @@ class Predictor:
             ValueError, UserError: as `levels`.
         """
 
-        def show(rgb: np.ndarray) -> Shown:
-            return self._show(Picture(_check_frames(rgb, (3,)), []), view, path)
+        def prepare(rgb: np.ndarray) -> PreparedPicture:
+            return self._prepare(Picture(_check_frames(rgb, (3,)), []), view, path)
 
-        predictions = self._predict_ahead(frames, show, view)
+        predictions = self._predict_ahead(frames, prepare, view)
         return (each for each in predictions if isinstance(each, Prediction))  # all are
 
-    def _predict_ahead(self, items, show, view, batch_size=None) -> Iterator[Prediction | Failure]:
+    def _predict_ahead(self, items, prepare, view, size=None) -> Iterator[Prediction | Failure]:
         if self.regression:
             binary("libvmaf")  # for its statistics
-        size = batch_size or self.description.test_batch
-        for each in predict_ahead(items, show, lambda frames: self._predict(frames, size), size):
+        size = size or self.description.test_batch
+        for each in predict_ahead(items, prepare, lambda frames: self._predict(frames, size), size):
             if isinstance(each, Failure):
                 yield each
             else:
                 yield self._blend(*each, view)
 
-    def _show(self, picture: Picture, view: str, path: Path | None = None) -> Shown:
+    def _prepare(self, picture: Picture, view: str, path: Path | None = None) -> PreparedPicture:
         height, width, _ = picture.rgb.shape
         frames = np.stack([to_bgr(frame) for frame in fit(picture.rgb, view)])
         statistics = None
@@ -188,19 +188,19 @@ class Predictor:
                 statistics = measure_statistics(picture.rgb, self.labels.codec)
             except UserError as error:
                 raise UserError(f"{path}: {error}" if path else str(error)) from None
-        return Shown(path, height, width, frames, picture.notes, statistics)
+        return PreparedPicture(path, height, width, frames, picture.notes, statistics)
 
-    def _blend(self, shown: Shown, levels: np.ndarray, view: str) -> Prediction:
+    def _blend(self, prepared: PreparedPicture, levels: np.ndarray, view: str) -> Prediction:
         """Average the head's levels with those of the regression, if there is one."""
-        notes, statistics = shown.notes, shown.statistics
+        notes, statistics = prepared.notes, prepared.statistics
         if self.regression and statistics is not None:
             levels = self.regression.blend(levels[np.newaxis], statistics[np.newaxis])[0]
             if not self.regression.is_familiar(statistics):
                 notes = [*notes, UNFAMILIAR]
         return Prediction(
-            path=shown.path,
-            width=shown.width,
-            height=shown.height,
+            path=prepared.path,
+            width=prepared.width,
+            height=prepared.height,
             view=view,
             levels=self._name(levels),
             notes=notes,

@@ -155,9 +155,8 @@ def start(
     given = [word if isinstance(word, bytes) else os.fsencode(str(word)) for word in command]
     with contextlib.ExitStack() as stack:
         errors = errors or stack.enter_context(unnamed_file())
-        process: subprocess.Popen[bytes]
         pipes = {"stdin": subprocess.DEVNULL, "stderr": errors, **pipes}
-        process = stack.enter_context(subprocess.Popen(given, **pipes))
+        process: subprocess.Popen[bytes] = stack.enter_context(subprocess.Popen(given, **pipes))
         stack.enter_context(register_child(process))
         # Registered last and so run first: a reader that stops early must not wait for ffmpeg.
         stack.callback(process.kill)

@@ -20,8 +20,8 @@ def find_ranges(numbers: Iterable[int]) -> list[range]:
 def cover(ranges: Sequence[range], most: int = MOST_RANGES) -> list[range]:
     """Cover rising ranges by up to `most` ones, with as few other numbers as possible."""
     gaps = [(after.start - before.stop, at) for at, (before, after) in enumerate(pairwise(ranges))]
-    kept = sorted(at for _, at in sorted(gaps, reverse=True)[: most - 1])
-    starts = [0, *(at + 1 for at in kept)]
+    widest = sorted(at for _, at in sorted(gaps, reverse=True)[: most - 1])
+    starts = [0, *(at + 1 for at in widest)]
     ends = [*starts[1:], len(ranges)]
     return [range(ranges[a].start, ranges[b - 1].stop) for a, b in zip(starts, ends) if a < b]
 
