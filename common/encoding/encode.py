@@ -195,9 +195,19 @@ def _read_levels(
     sampled = [scene.sample(count) for scene in scenes]
     with contextlib.closing(read_scenes(raw, sampled, windows, folder)) as read:
         for frames, clips in read:
-            predictions = predictor.predict_frames(frames, options.view, raw.video.path)
-            levels = [each.levels[options.level] for each in predictions]
-            yield float(np.mean(levels, dtype=np.float32)), clips
+            yield _predict(predictor, [*frames], options, raw.video.path), clips
+
+
+def _predict(
+    predictor: Predictor, frames: Sequence[np.ndarray], options: EncodeOptions, path: Path
+) -> float:
+    """Predict the mean level of frames of the video at `path`."""
+    number = predictor.names.index(options.level)
+    try:
+        levels = [predictor.levels(frame, options.view)[number] for frame in frames]
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return float(np.mean(levels, dtype=np.float32))
 
 
 def _collect_notes(raw: RawVideo, target: Path, options: EncodeOptions) -> list[str]:

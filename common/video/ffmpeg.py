@@ -181,6 +181,9 @@ def start(
 def _guard() -> list[str]:
     """Find the program that starts another and has the kernel kill it when this process dies.
 
+    Linux does so already when the thread dies that started it, so a pool of threads must outlive
+    the programs that its threads start.
+
     A `preexec_fn` could do the same, but Python would then copy the page tables of this process,
     which takes 17 ms each time if a model is loaded.
     """
