@@ -339,6 +339,26 @@ def test_why_a_video_cannot_be_read(tmp_path):
     assert 30 < probe(tmp_path / "mended.ts").frames < 50
 
 
+@pytest.mark.parametrize(("suffix", "codec"), [(".mkv", X264), (".ogv", ("-c:v", "libtheora"))])
+def test_no_part_of_a_damaged_container_is_lost_in_silence(tmp_path, suffix, codec):
+    """Of Matroska and Ogg, ffmpeg leaves out what it cannot read, and succeeds."""
+    whole, damaged = tmp_path / f"whole{suffix}", tmp_path / f"damaged{suffix}"
+    source = ("-f", "lavfi", "-i", "testsrc2=s=160x96:d=2", "-f", "lavfi", "-i", "sine=d=2")
+    ffmpeg(*source, *codec, "-c:a", "flac", whole)
+    assert probe(whole).frames == 50
+    refused = 0
+    for place in np.linspace(0.1, 0.95, 20):
+        data = bytearray(whole.read_bytes())
+        start = int(place * len(data))
+        data[start : start + 900] = b"U" * 900
+        damaged.write_bytes(data)
+        try:
+            assert probe(damaged).frames == 50
+        except UserError as error:
+            refused += "cannot be read as a video" in str(error)
+    assert refused > 10
+
+
 def test_the_reason_is_the_first_line_that_is_no_consequence():
     said = b"""[h264 @ 0x55] error while decoding MB 15 7, bytestream -8
 [vist#0:0/h264 @ 0x55] [dec:h264 @ 0x56] Error submitting packet to decoder: Invalid data

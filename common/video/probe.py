@@ -41,7 +41,11 @@ _DISPOSITIONS = re.compile(
     r"|clean_effects|captions|descriptions|dependent)\)"
 )
 _DOLBY_VISION = re.compile(r" {4,}(DOVI configuration record:.*)")
-_CUT_SHORT = "File ended prematurely"  # a mere warning of ffmpeg
+# Messages of demuxers that leave out packets, while ffmpeg goes on and succeeds.
+_LOSS = re.compile(
+    r"(?P<end>File ended prematurely)|exceeds containing master element|EBML number|CRC mismatch"
+    r"|Packet mismatch|packet_obj_size"
+)
 _UNKNOWN = ("unknown", "unspecified", "reserved", "N/A")
 _LINES_KEPT = 200  # of ffmpeg's log, to find the reason of a failure
 
@@ -126,13 +130,7 @@ def probe(path: Path, framerate: int | None = None) -> Video:
     Raises:
         UserError: the file cannot be read as a video from its first frame to its last.
     """
-    try:
-        check_regular(path)
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise UserError(f"{path}: cannot be read as a video (it is empty)")
-    except OSError as error:
-        raise UserError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    _check_file(path)
     # Rebuilding the graph when frames change would restart the count.
     words: list[object] = ["-reinit_filter", 0]
     words += ["-framerate", framerate] if framerate else []
@@ -141,12 +139,13 @@ def probe(path: Path, framerate: int | None = None) -> Video:
     words += ["-f", "rawvideo", "-"]
     # All streams are mapped, since in some formats time begins with the first one in use.
     words += ["-map", 0, "-c", "copy", "-copy_unknown", "-f", "null", "-"]
-    found, log = _Parser(), deque[str](maxlen=_LINES_KEPT)
+    found, log, loss = _Parser(), deque[str](maxlen=_LINES_KEPT), None
     with unnamed_file() as thumbnails:
         try:
             with open_reader(words, "stderr", loglevel="info", stdout=thumbnails) as messages:
                 for line in messages:
                     text = line.decode(errors="replace").rstrip("\n")
+                    loss = loss or _LOSS.search(text)  # two threads may share a line
                     if not found.parse(text):
                         log.append(text)
         except FFmpegError:
@@ -156,11 +155,23 @@ def probe(path: Path, framerate: int | None = None) -> Video:
             raise UserError(f"{path}: cannot be read as a video (no frames in it)")
         if not any(each.is_video for each in found.streams.values()):
             raise UserError(f"{path}: {binary()} lists its streams in an unknown format; update it")
-        if any(_CUT_SHORT in line for line in log):
-            raise UserError(f"{path}: cannot be read as a video (cut short: its end is missing)")
+        if loss:
+            why = "cut short: its end is missing" if loss["end"] else f"damaged: {loss[0]}"
+            raise UserError(f"{path}: cannot be read as a video ({why})")
         thumbnails.seek(0)
         pixels = np.frombuffer(thumbnails.read(), np.uint8).reshape(-1, HEIGHT * WIDTH)
     return found.video(path, find_cuts(pixels, found.times))
+
+
+def _check_file(path: Path) -> None:
+    """Raise a UserError if `path` cannot be opened or is empty."""
+    try:
+        check_regular(path)
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise UserError(f"{path}: cannot be read as a video (it is empty)")
+    except OSError as error:
+        raise UserError(f"{path}: {(error.strerror or str(error)).lower()}") from None
 
 
 class _Parser:
