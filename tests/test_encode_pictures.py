@@ -16,7 +16,7 @@ from PIL.ExifTags import IFD
 from common.encoding.originals import read_original
 from common.encoding.picture_files import decode_picture, encode_picture
 from common.encoding.picture_formats import find_format
-from common.encoding.quality_search import CLOSE, Trial, find_quality
+from common.encoding.quality_search import CLOSE, Trial, find_quality, select_trial
 from tests import golden
 from tests.processes import one_line
 from tests.videos import ffmpeg
@@ -336,3 +336,19 @@ def test_the_search_finds_the_nearest_quality(curve, wanted, first):
     reachable = min(abs(vmaf(quality) - wanted) for quality in allowed)
     step = max(abs(vmaf(quality) - vmaf(quality + 1)) for quality in range(10, 100))
     assert best <= max(CLOSE, reachable + step)
+
+
+@pytest.mark.parametrize(
+    ("vmaf", "lowest_counts", "quality", "said"),
+    [
+        ({40: 92.0, 30: 88.4, 31: 90.1}, False, 30, ""),
+        ({40: 97.0, 17: 81.5, 18: 96.1}, False, 18, "it is below 88.5"),  # nearer, but worse
+        ({60: 80.0, 100: 86.0, 99: 86.1}, False, 99, "86.1 even at the highest quality"),
+        ({36: 98.0, 18: 97.0, 10: 96.5}, False, 36, "the first is taken"),
+        ({36: 98.0, 18: 97.0, 10: 96.5}, True, 10, "even at the lowest quality"),
+    ],
+)
+def test_which_trial_is_used(vmaf, lowest_counts, quality, said):
+    trials = [Trial(tried, b"", reached) for tried, reached in vmaf.items()]
+    best, notes = select_trial(trials, 88.5, lowest_counts)
+    assert best.quality == quality and (said in notes[0] if said else not notes)

@@ -190,6 +190,19 @@ def test_all_streams_stay_with_what_is_said_of_them(rich, tmp_path, suffix):
         assert len(re.findall(r"Video: mjpeg", said)) == 1
 
 
+@pytest.mark.parametrize("suffix", [".mov", ".mp4"])
+def test_names_of_phones_and_the_tag_of_apples_players(base, tmp_path, suffix):
+    """Metadata as an iPhone writes it, a timecode, and HEVC as hvc1, which QuickTime plays."""
+    named, out = tmp_path / "in.mov", tmp_path / f"out{suffix}"
+    name = ("-metadata", "com.apple.quicktime.make=Apple", "-metadata", "title=Lake")
+    made = ("-timecode", "01:00:00:00", "-movflags", "use_metadata_tags")
+    ffmpeg("-i", base, "-map", "0:V:0", "-c", "copy", *name, *made, named)
+    assert deliver_plainly(named, out, "x265", 30) == []
+    said = streams(out)
+    assert re.search(r"com\.apple\.quicktime\.make *: Apple", said) and "01:00:00:00" in said
+    assert re.search(r"title *: Lake", said) and "(hvc1 /" in said
+
+
 def test_statistics_of_the_old_stream_go_and_those_of_others_stay(rich, tmp_path):
     out = tmp_path / "out.mkv"
     deliver_plainly(rich / "statistics.mkv", out)
@@ -260,7 +273,7 @@ def test_more_scenes_than_one_ffmpeg_cuts(tmp_path, monkeypatch):
     assert len(parts) == 8 and sum(told) == 30
     for part, scene in zip(parts, scenes):
         assert len(pixels(part)) == scene.end - scene.first
-    join(raw, parts, scenes, tmp_path / "out.mkv", CONTAINERS[".mkv"])
+    join(raw, parts, scenes, tmp_path / "out.mkv", CONTAINERS[".mkv"], "h264")
     before = frames_by_ffmpeg(path, 64, 48).astype(float)
     assert np.abs(before - frames_by_ffmpeg(tmp_path / "out.mkv", 64, 48)).mean() < 3
     assert times(tmp_path / "out.mkv") == pytest.approx(times(path), abs=2e-3)

@@ -115,7 +115,7 @@ def _try(raw: RawVideo, part: Path, folder: Path, container: Container, coding: 
             return f"{container.muxer} does not support {foreign[0]}"
     try:
         limit = ["-t", _TRIAL_SECONDS]
-        join(raw, [part], [scene], folder / "trial.out", container, limit)
+        join(raw, [part], [scene], folder / "trial.out", container, coding.encoder.codec, limit)
     except FFmpegError as error:
         return str(error)
     return ""
@@ -129,11 +129,18 @@ def _describe_changes(video: Video, container: Container) -> list[str]:
             notes.append(f"{stream.codec} subtitles become {container.text}")
         elif stream.cover and not container.covers:
             notes.append("the cover picture is left out: this container supports none")
-        elif stream.kind == "Data" and not (video.chapters and stream.codec == "bin_data"):
+        elif stream.kind == "Data" and not _is_made_anew(stream, video, container):
             notes.append(f"a data stream ({stream.codec}) is left out")
     if container.muxer == "mpegts" and video.chapters:
         notes.append("chapters are left out: this container supports none")
     return list(dict.fromkeys(notes))
+
+
+def _is_made_anew(stream: Stream, video: Video, container: Container) -> bool:
+    """Check whether ffmpeg makes a data stream from metadata: chapters, or QuickTime's timecode."""
+    if stream.codec == "timecode":
+        return container.muxer in ("mp4", "mov")
+    return video.chapters and stream.codec == "bin_data"
 
 
 def _needs_conversion(stream: Stream, container: Container) -> bool:
@@ -147,11 +154,13 @@ def join(
     scenes: Sequence[Scene],
     target: Path,
     container: Container,
+    codec: str,
     limit: Sequence[object] = (),
 ) -> None:
     """Mux the concatenated `parts`, at the times of the `scenes`, with the video's other streams.
 
     Args:
+        codec: ffmpeg's name of the parts' format.
         limit: ffmpeg's arguments to read only a part of the file.
 
     Raises:
@@ -174,8 +183,9 @@ def join(
         words += [f"-map_metadata:s:{index}", f"1:s:{stream.number}"]
         if _needs_conversion(stream, container):
             words += [f"-c:{index}", container.text]
-    for name in _read_statistics(video, own):
-        words += ["-metadata:s:0", f"{name}="]
+    words += _correct_metadata(video, own, container)
+    if codec == "hevc" and container.muxer in ("mp4", "mov"):
+        words += ["-tag:v:0", "hvc1"]  # Apple's players take no other
     words += ["-disposition:0", "+".join(own.dispositions) or 0]
     words += _attach(video, attached, others, listed.parent)
     words += _extend_last(video, scenes[-1], container)
@@ -218,16 +228,32 @@ def _extend_last(video: Video, last: Scene, container: Container) -> list[object
     return ["-bsf:v:0", f"setts=pts=PTS:dts=DTS:duration='{duration}'"]
 
 
-def _read_statistics(video: Video, stream: Stream) -> list[str]:
-    """Read the names of a stream's tags that describe its coded data."""
+def _correct_metadata(video: Video, own: Stream, container: Container) -> list[object]:
+    """Make ffmpeg's arguments that keep all of the file's metadata, and drop those of old data."""
+    names, names_of_stream = _read_names(video, own)
+    words: list[object] = []
+    for name in filter(_STATISTICS.fullmatch, names_of_stream):
+        words += ["-metadata:s:0", f"{name}="]
+    if container.muxer in ("mp4", "mov") and any("." in name for name in names):
+        # Names of phones and cameras, such as com.apple.quicktime.make.
+        words += ["-movflags", "use_metadata_tags"]
+    return words
+
+
+def _read_names(video: Video, stream: Stream) -> tuple[list[str], list[str]]:
+    """Read the names of the metadata of a video and of one of its streams."""
     words = [*input_arguments(video.path), "-map", f"0:{stream.number}", "-c", "copy", "-t", 0]
     try:
         text = run([*words, "-f", "ffmetadata", "-"]).decode(errors="replace")
     except FFmpegError:
-        return []
-    lines = text.partition("[STREAM]")[2].partition("\n[")[0].splitlines()
-    names = [line.partition("=")[0] for line in lines if "=" in line]
-    return [name for name in names if _STATISTICS.fullmatch(name)]
+        return [], []
+    of_file, _, of_stream = text.partition("\n[STREAM]")
+    # Chapters may follow.
+    parts = (each.partition("\n[")[0].splitlines() for each in (of_file, of_stream))
+    names, names_of_stream = (
+        [line.partition("=")[0] for line in lines if "=" in line] for lines in parts
+    )
+    return names, names_of_stream
 
 
 def _attach(

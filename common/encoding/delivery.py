@@ -49,7 +49,8 @@ class _Job(NamedTuple):
         with Progress(desc=self.coding.encoder.codec, total=frames, unit="frame") as bar:
             given = self.raw, self.scenes, quantizers, self.coding
             parts = encode_scenes(*given, self.folder, bar.update)
-        join(self.raw, parts, self.scenes, self.unfinished, self.container)
+        joined = self.raw, parts, self.scenes, self.unfinished
+        join(*joined, self.container, self.coding.encoder.codec)
         return [sum(packet_bytes(parts[number])) for number in plans]
 
     def score(self, plans: dict[int, ScenePlan], measure: Measure) -> list[Score]:

@@ -22,9 +22,7 @@ from .encode import find_target
 from .originals import Original, read_original
 from .picture_files import decode_picture, encode_picture, is_available, list_losses
 from .picture_formats import JPEG, PictureFormat, find_format
-from .quality_search import Trial, clamp, find_quality
-
-_FAR = 1.0  # a VMAF that misses the wanted one by more is noted
+from .quality_search import Trial, clamp, find_quality, select_trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +139,11 @@ def _encode(
     try:
         level = _predict(predictor, original, options) if predictor else None
         job = PictureJob(original, form, options.subsampling)
-        choice = _choose(job, level, wanted) if options.verify else _take_first(job, level)
+        choice = (
+            _choose(job, level, wanted, lowest_counts=options.vmaf is not None)
+            if options.verify
+            else _take_first(job, level)
+        )
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (OSError, ValueError, RuntimeError) as error:  # of Pillow's encoders, or ffmpeg
@@ -180,7 +182,9 @@ def _take_first(job: PictureJob, level: float | None) -> _Choice:
     return _Choice(quality, job.encode(quality), None, 1, [])
 
 
-def _choose(job: PictureJob, level: float | None, wanted: float | None) -> _Choice:
+def _choose(
+    job: PictureJob, level: float | None, wanted: float | None, lowest_counts: bool
+) -> _Choice:
     """Encode at the quality whose VMAF is nearest to the wanted one, found by trials."""
     if min(job.original.rgb.shape[:2]) < LEAST_SIDE:
         note = f"not verified: a side under {LEAST_SIDE} pixels is too small for VMAF"
@@ -190,12 +194,5 @@ def _choose(job: PictureJob, level: float | None, wanted: float | None) -> _Choi
         quality = clamp(JPEG.convert(level), JPEG.qualities)
         wanted, before = job._replace(form=JPEG).attempt(quality).vmaf, 1
     trials = find_quality(job.attempt, wanted, job.form.convert(level), job.form.qualities)
-    best = min(trials, key=lambda trial: abs(trial.vmaf - wanted))
-    notes = []
-    if best.vmaf > wanted + _FAR:
-        # VMAF is blind to what happens to flat pictures, so it is no reason to go that low.
-        notes = [f"VMAF is {best.vmaf:.1f} even at the lowest quality; the first is taken"]
-        best = trials[0]
-    elif best.vmaf < wanted - _FAR:
-        notes = [f"VMAF is {best.vmaf:.1f} at best, instead of {wanted:g}"]
+    best, notes = select_trial(trials, wanted, lowest_counts)
     return _Choice(best.quality, best.data, best.vmaf, before + len(trials), notes)

@@ -1,12 +1,13 @@
 """The search for the quality at which a picture has a wanted VMAF, in few trial encodes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 # A trial this near to the wanted VMAF is good enough.
 CLOSE = 0.5
+_FAR = 1.0  # a VMAF that misses the wanted one by more is noted
 # Interpolation finds most qualities in two or three trials; later ones halve what is left.
 _INTERPOLATED, _MOST_TRIALS = 4, 12
 # The fall of log(100 - VMAF) per step of quality: about constant above quality 30, and inversely
@@ -35,7 +36,7 @@ def find_quality(
         allowed: rising qualities to choose from.
 
     Returns:
-        All trials in order; the one whose VMAF is nearest to the wanted one is to be used.
+        All trials in order, of which `select_trial` selects one.
     """
     trials: dict[int, Trial] = {}
     quality = clamp(first, allowed)
@@ -45,6 +46,32 @@ def find_quality(
             break
         quality = _choose_next(sorted(trials.values()), wanted, allowed)
     return [*trials.values()]
+
+
+def select_trial(
+    trials: Sequence[Trial], wanted: float, lowest_counts: bool
+) -> tuple[Trial, list[str]]:
+    """Select the trial to use, and make a note if it misses the wanted VMAF by far.
+
+    Where VMAF jumps from one quality to the next, as with JPEGs that are encoded again, that is
+    the better one.
+
+    Args:
+        lowest_counts: whether the lowest quality is used if even that is better than wanted, rather
+            than the first trial. VMAF is blind to what happens to flat pictures, so it alone is no
+            reason to go that low.
+    """
+    better = [trial for trial in trials if trial.vmaf >= wanted]
+    best = min(trials, key=lambda trial: abs(trial.vmaf - wanted))
+    if abs(best.vmaf - wanted) <= _FAR:
+        return best, []
+    if not better:
+        return best, [f"VMAF is {best.vmaf:.1f} even at the highest quality, not {wanted:g}"]
+    best = min(better, key=lambda trial: trial.vmaf)
+    if len(better) < len(trials):
+        return best, [f"VMAF is {best.vmaf:.1f}; at the next lower quality it is below {wanted:g}"]
+    note = f"VMAF is {best.vmaf:.1f} even at the lowest quality"
+    return (best, [note]) if lowest_counts else (trials[0], [f"{note}; the first is taken"])
 
 
 def _choose_next(trials: list[Trial], wanted: float, allowed: range) -> int:

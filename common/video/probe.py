@@ -132,8 +132,7 @@ def probe(path: Path, framerate: int | None = None) -> Video:
     """
     _check_file(path)
     # Rebuilding the graph when frames change would restart the count.
-    words: list[object] = ["-reinit_filter", 0]
-    words += ["-framerate", framerate] if framerate else []
+    words: list[object] = ["-reinit_filter", 0, *(["-framerate", framerate] if framerate else [])]
     words += [*input_arguments(path, strict=True), "-map", "0:V:0"]
     words += ["-vf", f"showinfo=checksum=0,{THUMBNAILS}", "-fps_mode", "passthrough"]
     words += ["-f", "rawvideo", "-"]
@@ -211,6 +210,7 @@ class _Parser:
 
     def _add_stream(self, number: str, kind: str, codec: str, more: str) -> None:
         cover, dispositions = "(attached pic)" in more, _DISPOSITIONS.findall(more)
+        codec = "timecode" if "(tmcd" in more else codec
         self.streams.setdefault(int(number), Stream(int(number), kind, codec, cover, dispositions))
 
     def _add_frame(self, frame: dict[str, str]) -> None:
