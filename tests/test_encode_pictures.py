@@ -154,6 +154,38 @@ def test_exif_of_a_tiff_is_kept_and_how_it_stores_pixels_is_not(encode, pixels, 
         assert found.get_ifd(IFD.GPSInfo) == {1: "N", 2: (50.0, 1.0, 2.0)}
 
 
+def test_what_else_a_jpeg_says(encode, photo, pixels, tmp_path):
+    """Resolution and comment stay; IPTC cannot; a damaged profile is told as such."""
+    jpeg, out = tmp_path / "a.jpg", tmp_path / "out.jpg"
+    Image.fromarray(pixels).save(jpeg, quality=98, dpi=(300, 240), comment=b"by hand")
+    data = jpeg.read_bytes()
+    iptc = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">I", 8) + b"\x1c\2\x78\0\3abc"
+    profile = b"ICC_PROFILE\0\1\1" + b"garbage" * 40
+    for mark, part in ((0xED, iptc), (0xE2, profile)):
+        data = data[:2] + struct.pack(">BBH", 255, mark, len(part) + 2) + part + data[2:]
+    jpeg.write_bytes(data)
+    (row,) = tell(encode(jpeg, out, "--json"))["pictures"]
+    assert row["notes"] == [
+        "its colour profile is damaged, and left out",
+        "its IPTC metadata is left out",
+    ]
+    with Image.open(out) as made:
+        assert (made.info["dpi"], made.info["comment"]) == ((300, 240), b"by hand")
+        assert "icc_profile" not in made.info
+    tell(encode(jpeg, tmp_path / "out.webp", "--json"))
+
+
+def test_what_a_format_cannot_hold_and_what_grows_is_told(encode, pixels, tmp_path):
+    wide, lines = tmp_path / "wide.png", tmp_path / "lines.png"
+    Image.new("1", (65501, 40)).save(wide)
+    one_line(encode(wide, tmp_path / "a.jpg"), 1, "wide.png", "JPEG has at most 65500 pixels")
+    Image.fromarray(pixels).convert("1").save(lines)
+    (row,) = tell(encode(lines, tmp_path / "b.jpg", "--json"))["pictures"]
+    assert (
+        row["notes"][-1] == "larger than its PNG file" and row["output_bytes"] > row["input_bytes"]
+    )
+
+
 def test_pictures_beyond_pillows_limit_are_encoded(photo, pixels, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     original = read_original(photo)
@@ -240,7 +272,12 @@ def test_mistakes_are_told_and_nothing_is_written(encode, photo, tmp_path):
     (inside / "a.png").write_bytes(photo.read_bytes())
     (inside / "a.bmp").write_bytes(photo.read_bytes())
     one_line(encode(inside, tmp_path / "new"), 1, "a.png", "a.bmp", "would both become")
-    (inside / "a.bmp").unlink()
+    for name in ("b.png", "b.tif", "b.gif"):
+        (inside / name).write_bytes(photo.read_bytes())
+    one_line(encode(inside, tmp_path / "new"), 1, "would both become", "and 2 more likewise")
+    for path in inside.glob("[ab].[!p]*"):
+        path.unlink()
+    one_line(encode(photo, inside, "--json", out), 2, "encode: error", out, "before or after all")
     one_line(encode(inside, inside / "small"), 1, "inside the folder of the inputs")
     one_line(encode(inside, photo), 1, photo, "is a file")
     one_line(encode(photo, tmp_path / "out.gif"), 1, "out.gif", ".jpg, .jpeg, .webp, .avif")
@@ -312,7 +349,7 @@ def test_a_flat_picture_has_the_first_quality(in_process, tmp_path, model):
     assert (row["level"] is None) == (document["model"] is None) == (model == "LAT.py")
     assert row["quality"] == (31 if row["level"] is None else round(row["level"]))
     assert row["vmaf"] > 95
-    assert "even at the lowest quality" in row["notes"][-1]
+    assert "even at the lowest quality; the first is taken" in row["notes"][0]
 
 
 CURVES = some.tuples(some.floats(12, 60), some.floats(0.5, 4), some.floats(0, 0.3))

@@ -119,3 +119,5 @@ def test_mistakes_are_one_line(in_process, tmp_path):
     failing(tmp_path / "BestModel.h5", 2, "BestModel.h5 does not name the model: add --model")
     failing(tmp_path / "MJLAT.h5", 1, tmp_path / "MJLAT.h5", "no such file")
     failing(tmp_path / "LATJND1.h5", 1, tmp_path / "LATJND1.h5", "holds another model")
+    out = tmp_path / "model.onnx"
+    failing(tmp_path / "LATJND1.h5", 2, "model.onnx: name a folder, or a .tflite file")

@@ -144,12 +144,13 @@ def test_predict_tells_what_may_surprise(in_process, weights, tmp_path):
     assert done.returncode == 1 and "c.txt: neither a picture nor a video" in done.stderr
 
 
-def test_pipes_and_dangling_links_are_counted(tmp_path, caplog):
+def test_pipes_are_counted_and_links_to_nothing_are_named(tmp_path, caplog):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     os.mkfifo(tmp_path / "p.png")
     (tmp_path / "d.png").symlink_to("nowhere")
-    assert [
-        path.name
-        for path, _ in find_inputs([tmp_path], {PICTURE, VIDEO}, "pictures or videos").files
-    ] == ["a.png"]
+    (tmp_path / "d.txt").symlink_to("nowhere")
+    found = find_inputs([tmp_path], {PICTURE, VIDEO}, "pictures or videos")
+    assert [path.name for path, _ in found.files] == ["a.png"]
+    assert [path.name for path, _ in found.errors] == ["d.png"]
+    assert "d.png: a link to a file that is not there" in caplog.text
     assert "left out: 2 files" in caplog.text

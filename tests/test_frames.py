@@ -1,6 +1,8 @@
 """Image files: which, in what order, and what the models get of them."""
 
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from common.base.constants import HEIGHT, WIDTH
 from common.base.errors import UserError
 from common.data.frames import batch_frames, decode_frames, raise_first
 from common.data.listing import list_images
-from common.data.pictures import read_rgb
+from common.data.pictures import read_picture, read_rgb
+from tests.synthetic import picture
 
 pytestmark = pytest.mark.tensorflow
 
@@ -188,3 +191,31 @@ def test_rows_come_in_the_given_order_and_bad_ones_are_named(tmp_path):
         assert np.all(frame == colours[int(number)][::-1])
         assert np.all(target == colours[int(number)])
     assert bad == f"{tmp_path / 'none.png'}: no such file"
+
+
+@pytest.mark.parametrize(
+    ("name", "chunk", "said"),
+    [
+        ("hdr.png", b"cICP\x09\x10\0\1", ["its colours (BT.2020, PQ) are taken for those of sRGB"]),
+        ("p3.png", b"cICP\x0c\x0d\0\1", ["its colours (Display P3) are taken for those of sRGB"]),
+        ("srgb.png", b"cICP\1\x0d\0\1", []),
+        (
+            "hlg.avif",
+            b"colrnclx\0\x09\0\x12",
+            ["its colours (BT.2020, HLG) are taken for those of sRGB"],
+        ),
+        ("plain.avif", b"", []),
+    ],
+)
+def test_colours_that_are_not_srgb_are_told(tmp_path, name, chunk, said):
+    """As PNG's cICP chunk and AVIF's colour box state them (ITU-T H.273)."""
+    path = tmp_path / name
+    Image.fromarray(picture(1, 48, 64)).save(path)
+    data = path.read_bytes()
+    if name.endswith("png"):
+        part = struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        path.write_bytes(data[:33] + part + data[33:])  # after the header
+    elif chunk:
+        at = data.index(b"colrnclx")
+        path.write_bytes(data[:at] + chunk + data[at + len(chunk) :])
+    assert read_picture(path).notes == said

@@ -12,6 +12,9 @@ from ..base.temporary import lock
 from ..models.descriptions import MODELS, Description
 from .options import add_view, path
 
+# Suffixes of model files of other formats, which nobody gives a folder.
+_OTHERS = (".onnx", ".h5", ".keras", ".pb", ".pt", ".xml")
+
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command export to `commands`."""
@@ -42,6 +45,8 @@ def run(options: argparse.Namespace) -> None:
         description = MODELS[options.model]
     if not description:
         return options.parser.error(f"{options.weights.name} does not name the model: add --model")
+    if options.out.suffix.lower() in _OTHERS:
+        return options.parser.error(f"{options.out}: name a folder, or a .tflite file")
     if os.path.lexists(options.out):
         raise UserError(f"{options.out}: already exists; remove it, or name another OUT")
     if not options.weights.exists():

@@ -38,7 +38,10 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
         arguments: by default, the arguments of this process.
     """
     words = [*filter(None, [command]), *(sys.argv[1:] if arguments is None else arguments)]
-    options = _parser().parse_args(words)
+    options, excess = _parser().parse_known_args(words)
+    if excess:
+        remedy = "" if excess[0].startswith("-") else "; put options before or after all files"
+        options.parser.error(f"unrecognized arguments: {' '.join(excess)}{remedy}")
     options.words = words
     if check := getattr(options, "check", None):
         check(options, options.parser)

@@ -26,7 +26,7 @@ class Listing(NamedTuple):
 
     files: list[Path]
     others: list[Path]
-    unreadable: list[tuple[Path, UserError]]  # folders
+    unreadable: list[tuple[Path, UserError]]  # folders, and links to what is not there
 
 
 def natural_key(path: Path) -> tuple:
@@ -83,6 +83,9 @@ def sort_files(folder: Path, kinds: Collection[str]) -> Listing:
         file = folder / path
         if file.is_file() and kind(file) in kinds:
             listing.files.append(file)
+        elif not file.exists() and kind(file) in kinds:  # by its name
+            wrong = UserError(f"{file}: a link to a file that is not there")
+            listing.unreadable.append((file, wrong))
         elif file.name != LEVELS_FILE:
             listing.others.append(file)
     listing.unreadable.sort(key=lambda each: natural_key(each[0]))

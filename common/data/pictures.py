@@ -21,6 +21,13 @@ _BYTES_OF_FORMATS = {"JPEG2000": 24, "AVIF": 12, "WEBP": 16, "HEIF": 12, "JXL": 
 _MEMORY = 650_000_000
 _PIXELS_PER_BYTE = 8  # real photographs have fewer
 
+# Colours as AVIF and HEIF (nclx), and PNG (cICP) state them, and what of them is not like sRGB: by
+# the numbers of ITU-T H.273.
+_STATED_COLOURS = re.compile(rb"colrnclx\0(.)\0(.)|cICP(.)(.)", re.DOTALL)
+_PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
+_TRANSFERS = {8: "linear", 16: "PQ", 18: "HLG"}
+_HEAD = 2**16  # bytes in which they are looked for
+
 XMP = ("xmp", "XML:com.adobe.xmp")  # Pillow's names of it, the latter in PNGs
 TRANSPARENT = "its transparent pixels are shown in the colours stored beneath them"
 
@@ -52,16 +59,16 @@ def read_picture(path: Path) -> Picture:
         with open_picture(path) as image:
             _check_size(image, os.path.getsize(path))
             stored, stated = _raw_mode(image), depth.stated_maximum(image)
-            pages = _describe_pages(image)
+            remarks = [*_describe_pages(image), *_describe_colours(path, image)]
             image.load()
             turn_upright(image)
             if image.mode.startswith(("I", "F")):
                 grey, notes = depth.to_8_bits(image)
-                return Picture(repeat_grey(grey), notes + pages)
+                return Picture(repeat_grey(grey), notes + remarks)
             if image.mode in ("1", "L") and not image.has_transparency_data:
-                return Picture(repeat_grey(_read_grey(image)), pages)
+                return Picture(repeat_grey(_read_grey(image)), remarks)
             picture = _read_colour(image)
-            picture.notes.extend(pages)
+            picture.notes.extend(remarks)
         if stored:
             _correct_depth(path, stored, stated, picture)
         return picture
@@ -147,6 +154,19 @@ def _describe_pages(image: ImageFile.ImageFile) -> list[str]:
     """Make a note if a file has further pages or frames, which are not read."""
     count = getattr(image, "n_frames", 1) if image.format in ("TIFF", "WEBP", "AVIF") else 1
     return [f"only the first of its {count} pages or frames is read"] if count > 1 else []
+
+
+def _describe_colours(path: Path, image: ImageFile.ImageFile) -> list[str]:
+    """Make a note if a file says that its colours are not those of sRGB, without a profile."""
+    if image.format not in ("AVIF", "HEIF", "PNG") or image.info.get("icc_profile"):
+        return []
+    with path.open("rb") as file:
+        stated = _STATED_COLOURS.search(file.read(_HEAD))
+    if not stated:
+        return []
+    primaries, transfer = (part[0] for part in stated.groups() if part)
+    names = [name for name in (_PRIMARIES.get(primaries), _TRANSFERS.get(transfer)) if name]
+    return [f"its colours ({', '.join(names)}) are taken for those of sRGB"] if names else []
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:

@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -22,9 +22,10 @@ _DESCRIPTIVE_TAGS = (
     Base.Artist,
     Base.Copyright,
 )
+_IPTC = 0x0404  # the resource of Photoshop that holds it
 _EXIF_HEAD = b"Exif\0\0"
-# The colour space is stated in these bytes of an ICC profile.
-_SPACE = slice(16, 20)
+# The colour space is stated in these bytes of an ICC profile; the others hold "acsp" in each.
+_SPACE, _MARK = slice(16, 20), slice(36, 40)
 _SPACES = {True: b"GRAY", False: b"RGB "}  # by whether the picture is grey
 
 
@@ -37,6 +38,7 @@ class Original(NamedTuple):
     icc_profile: bytes  # of the pixels; empty: none, so sRGB
     exif: bytes  # without orientation, which the pixels have; empty: none
     xmp: bytes  # the same
+    jpeg_options: dict[str, Any]  # Pillow's `dpi` and `comment`, if the file has them
     format: str  # Pillow's name of the file's format
     notes: list[str]  # on how it was read, and on what is lost
 
@@ -69,12 +71,17 @@ def read_original(path: Path) -> Original:
     profile = info.get("icc_profile") or b""
     grey = grey and profile[_SPACE] in (b"", _SPACES[True])
     notes = [note for note in picture.notes if note != TRANSPARENT]
-    if profile and profile[_SPACE] != _SPACES[grey]:
+    if profile and profile[_MARK] != b"acsp":
+        notes.append("its colour profile is damaged, and left out")
+        profile = b""
+    elif profile and profile[_SPACE] != _SPACES[grey]:
         space = profile[_SPACE].decode("ascii", "replace").strip()
         notes.append(f"its {space} colours are converted to sRGB without its profile")
         profile = b""
     if had_exif and "exif" not in info:
         notes.append("its EXIF and XMP are left out, since EXIF is damaged")
+    if _IPTC in info.get("photoshop", ()):
+        notes.append("its IPTC metadata is left out")
     xmp = next((info[name] for name in XMP if info.get(name)), b"")
     return Original(
         rgb=picture.rgb,
@@ -83,6 +90,7 @@ def read_original(path: Path) -> Original:
         icc_profile=profile,
         exif=_EXIF_HEAD + exif.removeprefix(_EXIF_HEAD) if exif else b"",
         xmp=xmp.encode() if isinstance(xmp, str) else xmp,
+        jpeg_options={name: info[name] for name in ("dpi", "comment") if info.get(name)},
         format=form,
         notes=notes,
     )

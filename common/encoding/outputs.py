@@ -132,15 +132,18 @@ def _check_targets(pairs: Sequence[Pair]) -> None:
     """Raise a UserError if two inputs would become one file, or a file would replace an input."""
     inputs = {each.path.resolve() for each in pairs}
     paths: dict[Path, Path] = {}
+    clashes = []
     for path, target, _ in pairs:
         if target in paths:
-            both = f"{paths[target]} and {path}"
-            raise UserError(f"{both} would both become {target}; rename one of them")
+            clashes.append(f"{paths[target]} and {path} would both become {target}")
         if target.resolve() in inputs:
             raise UserError(
                 f"{target}: is an input, which is never overwritten; name another folder"
             )
-        paths[target] = path
+        paths.setdefault(target, path)
+    if clashes:
+        more = f", and {len(clashes) - 1} more likewise" if len(clashes) > 1 else ""
+        raise UserError(f"{clashes[0]}{more}; rename one of them")
     for target in paths:
         if file := next((each for each in target.parents if each in paths), None):
             both = f"{paths[file]} would become {file}"

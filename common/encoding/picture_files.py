@@ -41,6 +41,7 @@ def encode_picture(
     metadata = {"exif": original.exif, "xmp": original.xmp}
     if form == JPEG:
         metadata = {name: data for name, data in metadata.items() if len(data) <= _LONGEST}
+        options |= original.jpeg_options
     if form.has_alpha and original.alpha is not None:
         image = Image.fromarray(np.dstack([original.rgb, original.alpha]))
     else:

@@ -14,6 +14,7 @@ class PictureFormat(NamedTuple):
     """A format with a quality from 1 to 100."""
 
     name: str  # Pillow's
+    longest_side: int  # pixels
     subsamplings: tuple[str, ...]  # of the chroma
     has_alpha: bool
     options: Mapping[str, Any]  # of Pillow's encoder
@@ -28,10 +29,17 @@ class PictureFormat(NamedTuple):
 
 # Progressive files with their own Huffman codes have the pixels of plain ones in fewer bytes.
 JPEG = PictureFormat(
-    "JPEG", SUBSAMPLINGS, False, {"optimize": True, "progressive": True}, range(10, 101), 31, 1
+    "JPEG",
+    65500,
+    SUBSAMPLINGS,
+    False,
+    {"optimize": True, "progressive": True},
+    range(10, 101),
+    31,
+    1,
 )
-_WEBP = PictureFormat("WEBP", SUBSAMPLINGS[:1], True, {"method": 4}, range(1, 101), 40, 1)
-_AVIF = PictureFormat("AVIF", SUBSAMPLINGS, True, {"speed": 6}, range(1, 101), 45, 0.6)
+_WEBP = PictureFormat("WEBP", 16383, SUBSAMPLINGS[:1], True, {"method": 4}, range(1, 101), 40, 1)
+_AVIF = PictureFormat("AVIF", 65536, SUBSAMPLINGS, True, {"speed": 6}, range(1, 101), 45, 0.6)
 FORMATS = {".jpg": JPEG, ".jpeg": JPEG, ".webp": _WEBP, ".avif": _AVIF}  # by suffix
 
 

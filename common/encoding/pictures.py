@@ -135,6 +135,8 @@ def _encode(
     if not options.dry_run:
         check_writable(target, overwrite=options.overwrite, inputs=[path])
     original = read_original(path)
+    if max(original.rgb.shape) > form.longest_side:
+        raise UserError(f"{path}: {form.name} has at most {form.longest_side} pixels a side")
     wanted = find_wanted(options, predictor)
     try:
         level = _predict(predictor, original, options) if predictor else None
@@ -154,6 +156,8 @@ def _encode(
         choice = _Choice(None, path.read_bytes(), None, choice.trials, [note])
     else:
         notes = [*original.notes, *list_losses(original, form), *choice.notes]
+        if len(choice.data) > size:
+            notes.append(f"larger than its {original.format} file")
         choice = choice._replace(notes=notes)
     if not options.dry_run:
         with atomic_write(target, overwrite=options.overwrite) as temporary:
