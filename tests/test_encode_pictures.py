@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
-from PIL import Image, ImageCms, JpegImagePlugin
+from PIL import Image, ImageCms, JpegImagePlugin, TiffImagePlugin
 from PIL.ExifTags import IFD
+from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import IFDRational
 
 from common.encoding.originals import read_original
 from common.encoding.picture_files import decode_picture, encode_picture
@@ -21,7 +23,7 @@ from tests import golden
 from tests.processes import one_line
 from tests.videos import ffmpeg
 
-ORIENTATION, ARTIST, EXPOSURE = 274, 315, 33434  # EXIF tags
+ORIENTATION, ARTIST, EXPOSURE, DESCRIPTION, IPTC = 274, 315, 33434, 270, 33723  # EXIF tags
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><!-- ours --></x:xmpmeta>"
 WANTED = 88.5  # VMAF at JND1
@@ -103,6 +105,10 @@ def test_a_vmaf_in_place_of_a_level(encode, photo, tmp_path):
     document = tell(encode(photo, tmp_path / "out.jpg", "--vmaf", 94, "--json"))
     assert document["vmaf_wanted"] == 94
     assert document["pictures"][0]["vmaf"] == pytest.approx(94, abs=1)
+    (row,) = tell(encode(photo, tmp_path / "low.jpg", "--vmaf", 5, "--json"))["pictures"]
+    assert row["quality"] == 10 and row["notes"] == [
+        f"VMAF is {row['vmaf']:.1f} even at quality 10"
+    ]
 
 
 def test_orientation_is_applied_once_and_metadata_kept(encode, pixels, tmp_path):
@@ -154,6 +160,21 @@ def test_exif_of_a_tiff_is_kept_and_how_it_stores_pixels_is_not(encode, pixels, 
         assert found.get_ifd(IFD.GPSInfo) == {1: "N", 2: (50.0, 1.0, 2.0)}
 
 
+def test_a_damaged_part_of_a_tiffs_exif_is_left_out(encode, pixels, tmp_path):
+    photo, out = tmp_path / "photo.tif", tmp_path / "out.jpg"
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[ARTIST], tags[DESCRIPTION], tags[IPTC] = IFDRational(1, 2), "a lake", b"\x1c\2\x78\0\3abc"
+    tags.tagtype[ARTIST] = 5
+    Image.fromarray(pixels).save(photo, tiffinfo=tags)
+    (row,) = tell(encode(photo, out, "--json"))["pictures"]
+    assert row["notes"] == [
+        "a damaged part of its EXIF is left out",
+        "its IPTC metadata is left out",
+    ]
+    with Image.open(out) as made:
+        assert dict(made.getexif()) == {DESCRIPTION: "a lake"}
+
+
 def test_what_else_a_jpeg_says(encode, photo, pixels, tmp_path):
     """Resolution and comment stay; IPTC cannot; a damaged profile is told as such."""
     jpeg, out = tmp_path / "a.jpg", tmp_path / "out.jpg"
@@ -173,6 +194,20 @@ def test_what_else_a_jpeg_says(encode, photo, pixels, tmp_path):
         assert (made.info["dpi"], made.info["comment"]) == ((300, 240), b"by hand")
         assert "icc_profile" not in made.info
     tell(encode(jpeg, tmp_path / "out.webp", "--json"))
+
+
+def test_what_no_jpeg_can_hold_is_left_out(encode, pixels, tmp_path):
+    """A resolution that is text, none, or too fine; long comments of other formats."""
+    text, image = PngInfo(), Image.fromarray(pixels)
+    text.add_text("dpi", "300")
+    image.save(tmp_path / "a.png", pnginfo=text)
+    image.save(tmp_path / "b.tif")
+    image.save(tmp_path / "c.tif", dpi=(100_000, 100_000))
+    image.save(tmp_path / "d.gif", comment=b"c" * 70_000)
+    for name in ("a.png", "b.tif", "c.tif", "d.gif"):
+        tell(encode(tmp_path / name, tmp_path / f"{name}.jpg", "--json"))
+        with Image.open(tmp_path / f"{name}.jpg") as made:
+            assert "dpi" not in made.info and "comment" not in made.info
 
 
 def test_what_a_format_cannot_hold_and_what_grows_is_told(encode, pixels, tmp_path):
@@ -349,7 +384,7 @@ def test_a_flat_picture_has_the_first_quality(in_process, tmp_path, model):
     assert (row["level"] is None) == (document["model"] is None) == (model == "LAT.py")
     assert row["quality"] == (31 if row["level"] is None else round(row["level"]))
     assert row["vmaf"] > 95
-    assert "even at the lowest quality; the first is taken" in row["notes"][0]
+    assert "even at quality 10; the first is taken" in row["notes"][0]
 
 
 CURVES = some.tuples(some.floats(12, 60), some.floats(0.5, 4), some.floats(0, 0.3))
@@ -379,10 +414,11 @@ def test_the_search_finds_the_nearest_quality(curve, wanted, first):
     ("vmaf", "lowest_counts", "quality", "said"),
     [
         ({40: 92.0, 30: 88.4, 31: 90.1}, False, 30, ""),
-        ({40: 97.0, 17: 81.5, 18: 96.1}, False, 18, "it is below 88.5"),  # nearer, but worse
-        ({60: 80.0, 100: 86.0, 99: 86.1}, False, 99, "86.1 even at the highest quality"),
-        ({36: 98.0, 18: 97.0, 10: 96.5}, False, 36, "the first is taken"),
-        ({36: 98.0, 18: 97.0, 10: 96.5}, True, 10, "even at the lowest quality"),
+        ({40: 97.0, 17: 81.5, 18: 96.1}, False, 18, "it jumps past 88.5"),  # farther, but better
+        ({40: 93.3, 11: 77.3, 17: 89.6, 16: 89.7, 15: 84.2}, False, 16, "it jumps past 88.5"),
+        ({60: 80.0, 100: 86.0, 99: 86.1}, False, 99, "the best has 86.1"),
+        ({36: 98.0, 18: 97.0, 10: 96.5}, False, 36, "even at quality 10; the first is taken"),
+        ({36: 98.0, 18: 97.0, 10: 96.5}, True, 10, "even at quality 10"),
     ],
 )
 def test_which_trial_is_used(vmaf, lowest_counts, quality, said):

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -201,6 +202,37 @@ def test_names_of_phones_and_the_tag_of_apples_players(base, tmp_path, suffix):
     said = streams(out)
     assert re.search(r"com\.apple\.quicktime\.make *: Apple", said) and "01:00:00:00" in said
     assert re.search(r"title *: Lake", said) and "(hvc1 /" in said
+
+
+def test_metadata_of_phones_encoded_twice(base, tmp_path):
+    """Once more it has one creation time, which players find in the header, and one brand."""
+    first, second, third = (tmp_path / f"{name}.mp4" for name in ("phone", "once", "twice"))
+    told = ("com.android.version=14", "creation_time=2024-05-05T10:00:00Z")
+    made = [word for each in told for word in ("-metadata", each)]
+    ffmpeg("-i", base, "-c", "copy", *made, "-movflags", "use_metadata_tags", first)
+    deliver_plainly(first, second)
+    deliver_plainly(second, third)
+    said = streams(third)
+    assert re.search(r"com\.android\.version *: 14", said) and "isom;" not in said
+    header = third.read_bytes().partition(b"mvhd")[2]
+    seconds = datetime(2024, 5, 5, 10) - datetime(1904, 1, 1)
+    assert int.from_bytes(header[4:8], "big") == seconds.total_seconds()
+
+
+def test_titles_and_covers_of_mp4_stay_where_players_look(base, tmp_path):
+    """Whatever else is said: a link in a description, or a phone's own metadata."""
+    cover, path, out = tmp_path / "cover.png", tmp_path / "in.mp4", tmp_path / "out.mp4"
+    Image.new("RGB", (32, 32), "red").save(cover)
+    named = ("-metadata", "title=Lake", "-metadata", "description=See\nhttps://example.org/?v=1")
+    ffmpeg("-i", base, "-c", "copy", *named, path)
+    deliver_plainly(path, out)
+    assert b"\xa9nam" in out.read_bytes()
+    path, out = tmp_path / "in.mkv", tmp_path / "covered.mp4"
+    named = ("-metadata", "title=Lake", "-metadata", "com.android.version=14")
+    covered = ("-attach", cover, "-metadata:s:t", "mimetype=image/png")
+    ffmpeg("-i", base, "-c", "copy", *named, *covered, path)
+    deliver_plainly(path, out)
+    assert b"covr" in out.read_bytes() and b"\xa9nam" in out.read_bytes()
 
 
 def test_statistics_of_the_old_stream_go_and_those_of_others_stay(rich, tmp_path):

@@ -251,5 +251,5 @@ def test_the_systems_ffmpeg_is_taken_only_if_it_can_do_all(tmp_path, monkeypatch
 def test_an_ffmpeg_that_is_too_old(tmp_path, monkeypatch, fresh):
     path = fake_ffmpeg(tmp_path, " libx264 ", " libvmaf ", "-vsync")
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(path))
-    with pytest.raises(UserError, match=r"ffmpeg is older than ffmpeg 5\.1: pip install"):
+    with pytest.raises(UserError, match=r"older than ffmpeg 5\.1: let IMAGEIO_FFMPEG_EXE"):
         ffmpeg_program.binary("libvmaf")

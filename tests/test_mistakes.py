@@ -134,6 +134,7 @@ MISTAKES = [
     (test_command("--batch_size", str(10**12)), 2, "is above 2147483647"),
     (stage_1("--learning_rate", "1e39"), 2, "1e39 is out of float32's range"),
     (stage_1("--seed", "-1"), 2, "-1 is less than 0"),
+    (["-m", "common.compact", "a", "b", "c"], 2, "unrecognized arguments: c (see --help)"),
     (stage_1("--crop", "sixteen"), 2, "'sixteen' is not a whole number"),
     (stage_1("--checkpoint_path", "begun"), 1, "already exists; --resume continues"),
     (stage_1("--checkpoint_path", "begun", "--resume"), 1, "state.npz: no such file"),

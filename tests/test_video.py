@@ -339,14 +339,16 @@ def test_why_a_video_cannot_be_read(tmp_path):
     assert 30 < probe(tmp_path / "mended.ts").frames < 50
 
 
+SOUND = ("-f", "lavfi", "-i", "sine=d=2", "-c:a", "flac")
+
+
 @pytest.mark.parametrize(("suffix", "codec"), [(".mkv", X264), (".ogv", ("-c:v", "libtheora"))])
 def test_no_part_of_a_damaged_container_is_lost_in_silence(tmp_path, suffix, codec):
     """Of Matroska and Ogg, ffmpeg leaves out what it cannot read, and succeeds."""
     whole, damaged = tmp_path / f"whole{suffix}", tmp_path / f"damaged{suffix}"
-    source = ("-f", "lavfi", "-i", "testsrc2=s=160x96:d=2", "-f", "lavfi", "-i", "sine=d=2")
-    ffmpeg(*source, *codec, "-c:a", "flac", whole)
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=160x96:d=2", *SOUND, *codec, whole)
     assert probe(whole).frames == 50
-    refused = 0
+    refused = []
     for place in np.linspace(0.1, 0.95, 20):
         data = bytearray(whole.read_bytes())
         start = int(place * len(data))
@@ -355,8 +357,23 @@ def test_no_part_of_a_damaged_container_is_lost_in_silence(tmp_path, suffix, cod
         try:
             assert probe(damaged).frames == 50
         except UserError as error:
-            refused += "cannot be read as a video" in str(error)
-    assert refused > 10
+            refused.append(str(error))
+    assert len(refused) > 10 and any("leaves out what is damaged" in each for each in refused)
+
+
+def test_what_is_no_damage(tmp_path):
+    """Zeros after a live recording, and names that read like messages of ffmpeg."""
+    source = ("-f", "lavfi", "-i", "testsrc2=s=160x96:d=2", *SOUND, *X264)
+    live, named = tmp_path / "live.mkv", tmp_path / "EBML number CRC mismatch.ogv"
+    ffmpeg(*source, "-live", 1, live)
+    ffmpeg(*source[:4], "-c:v", "libtheora", "-metadata", "title=[ogg] CRC mismatch!", named)
+    with live.open("ab") as file:
+        file.write(bytes(5000))
+    assert probe(live).frames == probe(named).frames == 50
+    with live.open("ab") as file:
+        file.write(b"garbage")
+    with pytest.raises(UserError, match="damaged"):
+        probe(live)
 
 
 def test_the_reason_is_the_first_line_that_is_no_consequence():

@@ -40,7 +40,9 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
     words = [*filter(None, [command]), *(sys.argv[1:] if arguments is None else arguments)]
     options, excess = _parser().parse_known_args(words)
     if excess:
-        remedy = "" if excess[0].startswith("-") else "; put options before or after all files"
+        # argparse takes the files of `inputs` in one run only.
+        split = hasattr(options, "inputs") and not excess[0].startswith("-")
+        remedy = "; put options before or after all files" if split else ""
         options.parser.error(f"unrecognized arguments: {' '.join(excess)}{remedy}")
     options.words = words
     if check := getattr(options, "check", None):

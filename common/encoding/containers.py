@@ -29,6 +29,12 @@ _STATISTICS = re.compile(
     re.IGNORECASE,
 )
 
+# ffmpeg's text form of metadata: sections, and lines of name=value, in which a backslash escapes
+# the next character, also a line's end.
+_SECTIONS = re.compile(r"(?<!\\)\n(?=\[)")
+_METADATA = re.compile(r"^((?:\\.|[^\\=\n])+)=((?:\\.|[^\\\n])*)", re.MULTILINE | re.DOTALL)
+_PHONES = re.compile(r"com\.(apple\.quicktime|android)\.")
+
 
 class Container(NamedTuple):
     """A container format, and the streams that it supports."""
@@ -230,30 +236,33 @@ def _extend_last(video: Video, last: Scene, container: Container) -> list[object
 
 def _correct_metadata(video: Video, own: Stream, container: Container) -> list[object]:
     """Make ffmpeg's arguments that keep all of the file's metadata, and drop those of old data."""
-    names, names_of_stream = _read_names(video, own)
+    of_file, of_stream = _read_metadata(video, own)
     words: list[object] = []
-    for name in filter(_STATISTICS.fullmatch, names_of_stream):
+    for name in filter(_STATISTICS.fullmatch, of_stream):
         words += ["-metadata:s:0", f"{name}="]
-    if container.muxer in ("mp4", "mov") and any("." in name for name in names):
-        # Names of phones and cameras, such as com.apple.quicktime.make.
+    # The metadata of phones take a form that excludes covers.
+    covered = container.covers and any(each.cover for each in video.streams)
+    if container.muxer in ("mp4", "mov") and not covered and any(map(_PHONES.match, of_file)):
         words += ["-movflags", "use_metadata_tags"]
+        # ffmpeg would write these twice, and joins what it reads twice by a semicolon.
+        created = of_file.get("creation_time", "").partition(r"\;")[0]
+        for name in ("major_brand", "minor_version", "compatible_brands"):
+            words += ["-metadata", f"{name}="]
+        words += ["-metadata", f"creation_time={created}"] if created else []
     return words
 
 
-def _read_names(video: Video, stream: Stream) -> tuple[list[str], list[str]]:
-    """Read the names of the metadata of a video and of one of its streams."""
+def _read_metadata(video: Video, stream: Stream) -> tuple[dict[str, str], dict[str, str]]:
+    """Read the metadata of a video and of one of its streams, by name; values stay escaped."""
     words = [*input_arguments(video.path), "-map", f"0:{stream.number}", "-c", "copy", "-t", 0]
+    words += ["-map_metadata", 0]  # or the creation time would be left out
     try:
         text = run([*words, "-f", "ffmetadata", "-"]).decode(errors="replace")
     except FFmpegError:
-        return [], []
-    of_file, _, of_stream = text.partition("\n[STREAM]")
-    # Chapters may follow.
-    parts = (each.partition("\n[")[0].splitlines() for each in (of_file, of_stream))
-    names, names_of_stream = (
-        [line.partition("=")[0] for line in lines if "=" in line] for lines in parts
-    )
-    return names, names_of_stream
+        return {}, {}
+    of_file, *others = _SECTIONS.split(text)
+    of_stream = next((each for each in others if each.startswith("[STREAM]")), "")
+    return dict(_METADATA.findall(of_file)), dict(_METADATA.findall(of_stream))
 
 
 def _attach(

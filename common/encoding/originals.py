@@ -1,6 +1,5 @@
 """Pictures as they are encoded: pixels as viewers see them, transparency, colours and metadata."""
 
-import contextlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +22,8 @@ _DESCRIPTIVE_TAGS = (
     Base.Copyright,
 )
 _IPTC = 0x0404  # the resource of Photoshop that holds it
+_IPTC_TAGS = (33723, 34377)  # of TIFF: its own, and Photoshop's
+_LEAST_DPI, _MOST_DPI = 2, 65535
 _EXIF_HEAD = b"Exif\0\0"
 # The colour space is stated in these bytes of an ICC profile; the others hold "acsp" in each.
 _SPACE, _MARK = slice(16, 20), slice(36, 40)
@@ -64,10 +65,12 @@ def read_original(path: Path) -> Original:
         image.load()
         had_exif = "exif" in image.info
         turn_upright(image)
-        alpha = _read_alpha(image)
+        alpha, has_iptc = _read_alpha(image), _has_iptc(image)
         grey = image.mode.partition(";")[0] in _GREY_MODES
         info, form = dict(image.info), str(image.format)
-        exif = _copy_tiff_exif(image) if form == "TIFF" else info.get("exif") or b""
+        exif, lost = info.get("exif") or b"", ""
+        if form == "TIFF":
+            exif, lost = _copy_tiff_exif(image)
     profile = info.get("icc_profile") or b""
     grey = grey and profile[_SPACE] in (b"", _SPACES[True])
     notes = [note for note in picture.notes if note != TRANSPARENT]
@@ -79,8 +82,9 @@ def read_original(path: Path) -> Original:
         notes.append(f"its {space} colours are converted to sRGB without its profile")
         profile = b""
     if had_exif and "exif" not in info:
-        notes.append("its EXIF and XMP are left out, since EXIF is damaged")
-    if _IPTC in info.get("photoshop", ()):
+        lost = "its EXIF and XMP are left out, since EXIF is damaged"
+    notes += [lost] if lost else []
+    if has_iptc:
         notes.append("its IPTC metadata is left out")
     xmp = next((info[name] for name in XMP if info.get(name)), b"")
     return Original(
@@ -90,26 +94,47 @@ def read_original(path: Path) -> Original:
         icc_profile=profile,
         exif=_EXIF_HEAD + exif.removeprefix(_EXIF_HEAD) if exif else b"",
         xmp=xmp.encode() if isinstance(xmp, str) else xmp,
-        jpeg_options={name: info[name] for name in ("dpi", "comment") if info.get(name)},
+        jpeg_options=_select_jpeg_options(info, form),
         format=form,
         notes=notes,
     )
 
 
-def _copy_tiff_exif(image: Image.Image) -> bytes:
+def _copy_tiff_exif(image: Image.Image) -> tuple[bytes, str]:
     """Copy EXIF from a TIFF, in which it lies among the tags that describe how pixels are stored.
 
     Returns:
-        EXIF; empty if there is none or it is damaged.
+        EXIF, empty if there is none; a note if a part is damaged and left out.
     """
-    found, copied = image.getexif(), Image.Exif()
-    with contextlib.suppress(Exception):  # of any type, from Pillow
-        copied.update({tag: found[tag] for tag in _DESCRIPTIVE_TAGS if tag in found})
-        for tag in (IFD.Exif, IFD.GPSInfo):
-            if part := found.get_ifd(tag):
-                copied[tag] = dict(part)
-        return copied.tobytes() if len(copied) else b""
-    return b""
+    found, copied, lost = image.getexif(), Image.Exif(), ""
+    for tag in (*_DESCRIPTIVE_TAGS, IFD.Exif, IFD.GPSInfo):
+        try:
+            value = dict(found.get_ifd(tag)) if tag in IFD.__members__.values() else found.get(tag)
+            if value:
+                copied[tag] = value
+                copied.tobytes()
+        except Exception:  # of any type, from Pillow
+            lost = "a damaged part of its EXIF is left out"
+            del copied[tag]
+    return copied.tobytes() if len(copied) else b"", lost
+
+
+def _has_iptc(image: Image.Image) -> bool:
+    """Check for IPTC metadata: in a TIFF's tags, or in Photoshop's part of a JPEG."""
+    if image.format == "TIFF":
+        return any(tag in image.getexif() for tag in _IPTC_TAGS)
+    return _IPTC in image.info.get("photoshop", ())
+
+
+def _select_jpeg_options(info: dict[Any, Any], form: str) -> dict[str, Any]:
+    """Select the resolution and the comment that a JPEG can hold, as Pillow's options."""
+    options, dpi, comment = {}, info.get("dpi"), info.get("comment")
+    # Pillow gives 1 for a TIFF without a resolution, and text for some PNGs.
+    if isinstance(dpi, tuple) and all(_LEAST_DPI <= each <= _MOST_DPI for each in dpi):
+        options["dpi"] = dpi
+    if form == "JPEG" and comment:
+        options["comment"] = comment
+    return options
 
 
 def _read_alpha(image: Image.Image) -> np.ndarray | None:

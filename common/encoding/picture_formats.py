@@ -39,7 +39,7 @@ JPEG = PictureFormat(
     1,
 )
 _WEBP = PictureFormat("WEBP", 16383, SUBSAMPLINGS[:1], True, {"method": 4}, range(1, 101), 40, 1)
-_AVIF = PictureFormat("AVIF", 65536, SUBSAMPLINGS, True, {"speed": 6}, range(1, 101), 45, 0.6)
+_AVIF = PictureFormat("AVIF", 32768, SUBSAMPLINGS, True, {"speed": 6}, range(1, 101), 45, 0.6)
 FORMATS = {".jpg": JPEG, ".jpeg": JPEG, ".webp": _WEBP, ".avif": _AVIF}  # by suffix
 
 

@@ -53,24 +53,27 @@ def select_trial(
 ) -> tuple[Trial, list[str]]:
     """Select the trial to use, and make a note if it misses the wanted VMAF by far.
 
-    Where VMAF jumps from one quality to the next, as with JPEGs that are encoded again, that is
-    the better one.
+    Where VMAF jumps from one quality to the next, as with JPEGs that are encoded again, it is the
+    lowest better one.
 
     Args:
         lowest_counts: whether the lowest quality is used if even that is better than wanted, rather
             than the first trial. VMAF is blind to what happens to flat pictures, so it alone is no
             reason to go that low.
     """
-    better = [trial for trial in trials if trial.vmaf >= wanted]
     best = min(trials, key=lambda trial: abs(trial.vmaf - wanted))
     if abs(best.vmaf - wanted) <= _FAR:
         return best, []
+    better = [trial for trial in trials if trial.vmaf > wanted]
     if not better:
-        return best, [f"VMAF is {best.vmaf:.1f} even at the highest quality, not {wanted:g}"]
-    best = min(better, key=lambda trial: trial.vmaf)
+        best = max(trials, key=lambda trial: trial.vmaf)
+        return best, [
+            f"no quality that was tried has VMAF {wanted:g}; the best has {best.vmaf:.1f}"
+        ]
+    best = min(better, key=lambda trial: trial.quality)
     if len(better) < len(trials):
-        return best, [f"VMAF is {best.vmaf:.1f}; at the next lower quality it is below {wanted:g}"]
-    note = f"VMAF is {best.vmaf:.1f} even at the lowest quality"
+        return best, [f"VMAF is {best.vmaf:.1f}, as it jumps past {wanted:g} between qualities"]
+    note = f"VMAF is {best.vmaf:.1f} even at quality {best.quality}"
     return (best, [note]) if lowest_counts else (trials[0], [f"{note}; the first is taken"])
 
 

@@ -66,10 +66,10 @@ def binary(needs: str | None = None) -> str:
         path = system
     missing = find_missing(path)  # also checks that it runs
     if _OPTION in missing:
-        raise UserError(
-            f"{path} is older than ffmpeg 5.1: pip install --upgrade imageio-ffmpeg brings a newer "
-            "one"
-        )
+        newer = "pip install --upgrade imageio-ffmpeg brings a newer one"
+        if "IMAGEIO_FFMPEG_EXE" in os.environ:
+            newer = "let IMAGEIO_FFMPEG_EXE name a newer one, or unset it"
+        raise UserError(f"{path} is older than ffmpeg 5.1: {newer}")
     if needs and needs in missing:
         raise UserError(
             f"{path} was built without {needs}, which {_PURPOSES[needs]} needs: "

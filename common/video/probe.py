@@ -11,6 +11,7 @@ import numpy as np
 from ..base.errors import UserError
 from ..base.files import check_regular
 from .cuts import HEIGHT, THUMBNAILS, WIDTH, find_cuts
+from .damage import find_loss
 from .ffmpeg import (
     FFmpegError,
     binary,
@@ -41,11 +42,6 @@ _DISPOSITIONS = re.compile(
     r"|clean_effects|captions|descriptions|dependent)\)"
 )
 _DOLBY_VISION = re.compile(r" {4,}(DOVI configuration record:.*)")
-# Messages of demuxers that leave out packets, while ffmpeg goes on and succeeds.
-_LOSS = re.compile(
-    r"(?P<end>File ended prematurely)|exceeds containing master element|EBML number|CRC mismatch"
-    r"|Packet mismatch|packet_obj_size"
-)
 _UNKNOWN = ("unknown", "unspecified", "reserved", "N/A")
 _LINES_KEPT = 200  # of ffmpeg's log, to find the reason of a failure
 
@@ -138,13 +134,13 @@ def probe(path: Path, framerate: int | None = None) -> Video:
     words += ["-f", "rawvideo", "-"]
     # All streams are mapped, since in some formats time begins with the first one in use.
     words += ["-map", 0, "-c", "copy", "-copy_unknown", "-f", "null", "-"]
-    found, log, loss = _Parser(), deque[str](maxlen=_LINES_KEPT), None
+    found, log, loss = _Parser(), deque[str](maxlen=_LINES_KEPT), ""
     with unnamed_file() as thumbnails:
         try:
             with open_reader(words, "stderr", loglevel="info", stdout=thumbnails) as messages:
                 for line in messages:
                     text = line.decode(errors="replace").rstrip("\n")
-                    loss = loss or _LOSS.search(text)  # two threads may share a line
+                    loss = loss or find_loss(path, text)  # two threads may share a line
                     if not found.parse(text):
                         log.append(text)
         except FFmpegError:
@@ -155,8 +151,7 @@ def probe(path: Path, framerate: int | None = None) -> Video:
         if not any(each.is_video for each in found.streams.values()):
             raise UserError(f"{path}: {binary()} lists its streams in an unknown format; update it")
         if loss:
-            why = "cut short: its end is missing" if loss["end"] else f"damaged: {loss[0]}"
-            raise UserError(f"{path}: cannot be read as a video ({why})")
+            raise UserError(f"{path}: cannot be read as a video ({loss})")
         thumbnails.seek(0)
         pixels = np.frombuffer(thumbnails.read(), np.uint8).reshape(-1, HEIGHT * WIDTH)
     return found.video(path, find_cuts(pixels, found.times))
