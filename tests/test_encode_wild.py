@@ -18,6 +18,7 @@ from common.encoding.raw import choose_raw
 from common.encoding.scores import Measure
 from common.encoding.windows import read_scenes
 from common.video.ffmpeg import open_reader
+from common.video.frames import read_raw
 from common.video.probe import probe
 from common.video.scenes import Scene, find_scenes
 from tests.videos import ffmpeg, frames_by_ffmpeg, pixels, plan_scene, streams, times
@@ -94,6 +95,19 @@ def test_mastering_metadata_of_hdr_are_kept(tmp_path, encoder):
     assert np.allclose(kept.primaries, before.primaries, atol=1e-3)
     assert np.allclose(kept.luminance, before.luminance, atol=1e-3) and kept.light == before.light
     assert after.format[4:8] == ("tv", "bt2020nc", "bt2020", "smpte2084")
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv411p", "yuv410p"])
+def test_coarse_chroma_takes_no_columns(tmp_path, pixel_format):
+    """98 columns and 66 rows are even, but no multiples of its 4."""
+    path = tmp_path / "in.mkv"
+    source = ("-f", "lavfi", "-i", "testsrc2=s=98x66:d=0.08")
+    ffmpeg(*source, "-pix_fmt", pixel_format, "-c:v", "ffv1", path)
+    raw = choose_raw(probe(path), "x264")
+    name = raw.pixel_format.name
+    read = [*read_raw(raw.video, raw.graph, name, raw.frame_bytes, [0, 1])]
+    shown = ffmpeg("-loglevel", "error", "-i", path, "-pix_fmt", name, "-f", "rawvideo", "-")
+    assert b"".join(data for _, data in read) == shown
 
 
 def test_colour_tags_that_ffmpeg_does_not_convert_are_kept(tmp_path):

@@ -10,8 +10,9 @@ from ..video.pixel_formats import UNTAG, UNTAG_ALL, PixelFormat, choose_coded, d
 from ..video.probe import FrameFormat, Video
 from .encoders import ENCODERS, Mastering, find_mastering
 
-# 4:2:0 has one chroma sample per 2x2 pixels, so an odd last row or column is cropped.
-EVEN = "crop=trunc(iw/2)*2:trunc(ih/2)*2"
+# 4:2:0 has one chroma sample per 2x2 pixels, so an odd last row or column is cropped. Of 4:1:1 and
+# 4:1:0, ffmpeg would crop more if it were not told to be exact.
+EVEN = "crop=trunc(iw/2)*2:trunc(ih/2)*2:exact=1"
 # Frames are tagged as limited range at first, so that no filter converts them; see `RawVideo.tags`.
 _CALLED_LIMITED = "setparams=range=tv"
 # Keeps the values of full-range frames of 8 bits, which ffmpeg would convert to limited range.
