@@ -240,7 +240,7 @@ def _correct_metadata(video: Video, own: Stream, container: Container) -> list[o
     words: list[object] = []
     for name in filter(_STATISTICS.fullmatch, of_stream):
         words += ["-metadata:s:0", f"{name}="]
-    # The metadata of phones take a form that excludes covers.
+    # Phones' metadata takes a form that excludes covers.
     covered = container.covers and any(each.cover for each in video.streams)
     if container.muxer in ("mp4", "mov") and not covered and any(map(_PHONES.match, of_file)):
         words += ["-movflags", "use_metadata_tags"]

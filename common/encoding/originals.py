@@ -115,7 +115,7 @@ def _copy_tiff_exif(image: Image.Image) -> tuple[bytes, str]:
                 copied.tobytes()
         except Exception:  # of any type, from Pillow
             lost = "a damaged part of its EXIF is left out"
-            del copied[tag]
+            copied.pop(tag, None)
     return copied.tobytes() if len(copied) else b"", lost
 
 
