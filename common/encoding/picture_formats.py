@@ -29,17 +29,18 @@ class PictureFormat(NamedTuple):
 
 # Progressive files with their own Huffman codes have the pixels of plain ones in fewer bytes.
 JPEG = PictureFormat(
-    "JPEG",
-    65500,
-    SUBSAMPLINGS,
-    False,
-    {"optimize": True, "progressive": True},
-    range(10, 101),
-    31,
-    1,
-)
-_WEBP = PictureFormat("WEBP", 16383, SUBSAMPLINGS[:1], True, {"method": 4}, range(1, 101), 40, 1)
-_AVIF = PictureFormat("AVIF", 32768, SUBSAMPLINGS, True, {"speed": 6}, range(1, 101), 45, 0.6)
+    name="JPEG", longest_side=65500, subsamplings=SUBSAMPLINGS, has_alpha=False,
+    options={"optimize": True, "progressive": True},
+    qualities=range(10, 101), usual=31, per_level=1,
+)  # fmt: skip
+_WEBP = PictureFormat(
+    name="WEBP", longest_side=16383, subsamplings=SUBSAMPLINGS[:1], has_alpha=True,
+    options={"method": 4}, qualities=range(1, 101), usual=40, per_level=1,
+)  # fmt: skip
+_AVIF = PictureFormat(  # the longest side is the default limit of AVIF's decoder
+    name="AVIF", longest_side=32768, subsamplings=SUBSAMPLINGS, has_alpha=True,
+    options={"speed": 6}, qualities=range(1, 101), usual=45, per_level=0.6,
+)  # fmt: skip
 FORMATS = {".jpg": JPEG, ".jpeg": JPEG, ".webp": _WEBP, ".avif": _AVIF}  # by suffix
 
 
