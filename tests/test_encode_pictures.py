@@ -416,7 +416,7 @@ def test_the_search_finds_the_nearest_quality(curve, wanted, first):
         ({40: 92.0, 30: 88.4, 31: 90.1}, False, 30, ""),
         ({40: 97.0, 17: 81.5, 18: 96.1}, False, 18, "it jumps past 88.5"),  # farther, but better
         ({40: 93.3, 11: 77.3, 17: 89.6, 16: 89.7, 15: 84.2}, False, 16, "it jumps past 88.5"),
-        ({60: 80.0, 100: 86.0, 99: 86.1}, False, 99, "the best has 86.1"),
+        ({60: 80.0, 100: 86.0, 99: 86.1}, False, 99, "the best is 86.1"),
         ({36: 98.0, 18: 97.0, 10: 96.5}, False, 36, "even at quality 10; the first is taken"),
         ({36: 98.0, 18: 97.0, 10: 96.5}, True, 10, "even at quality 10"),
     ],

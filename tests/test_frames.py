@@ -196,13 +196,13 @@ def test_rows_come_in_the_given_order_and_bad_ones_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("name", "chunk", "said"),
     [
-        ("hdr.png", b"cICP\x09\x10\0\1", ["its colours (BT.2020, PQ) are taken for those of sRGB"]),
-        ("p3.png", b"cICP\x0c\x0d\0\1", ["its colours (Display P3) are taken for those of sRGB"]),
+        ("hdr.png", b"cICP\x09\x10\0\1", ["its colours (BT.2020, PQ) are treated as sRGB"]),
+        ("p3.png", b"cICP\x0c\x0d\0\1", ["its colours (Display P3) are treated as sRGB"]),
         ("srgb.png", b"cICP\1\x0d\0\1", []),
         (
             "hlg.avif",
             b"colrnclx\0\x09\0\x12",
-            ["its colours (BT.2020, HLG) are taken for those of sRGB"],
+            ["its colours (BT.2020, HLG) are treated as sRGB"],
         ),
         ("plain.avif", b"", []),
     ],

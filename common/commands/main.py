@@ -40,7 +40,7 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
     words = [*filter(None, [command]), *(sys.argv[1:] if arguments is None else arguments)]
     options, excess = _parser().parse_known_args(words)
     if excess:
-        # argparse takes the files of `inputs` in one run only.
+        # argparse accepts the files of `inputs` only if they stand together.
         split = hasattr(options, "inputs") and not excess[0].startswith("-")
         remedy = "; put options before or after all files" if split else ""
         options.parser.error(f"unrecognized arguments: {' '.join(excess)}{remedy}")

@@ -166,7 +166,7 @@ def _describe_colours(path: Path, image: ImageFile.ImageFile) -> list[str]:
         return []
     primaries, transfer = (part[0] for part in stated.groups() if part)
     names = [name for name in (_PRIMARIES.get(primaries), _TRANSFERS.get(transfer)) if name]
-    return [f"its colours ({', '.join(names)}) are taken for those of sRGB"] if names else []
+    return [f"its colours ({', '.join(names)}) are treated as sRGB"] if names else []
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:

@@ -25,7 +25,7 @@ _IPTC = 0x0404  # the resource of Photoshop that holds it
 _IPTC_TAGS = (33723, 34377)  # of TIFF: its own, and Photoshop's
 _LEAST_DPI, _MOST_DPI = 2, 65535
 _EXIF_HEAD = b"Exif\0\0"
-# The colour space is stated in these bytes of an ICC profile; the others hold "acsp" in each.
+# Bytes of an ICC profile that state its colour space, and those that are "acsp" in every profile.
 _SPACE, _MARK = slice(16, 20), slice(36, 40)
 _SPACES = {True: b"GRAY", False: b"RGB "}  # by whether the picture is grey
 
@@ -109,7 +109,8 @@ def _copy_tiff_exif(image: Image.Image) -> tuple[bytes, str]:
     found, copied, lost = image.getexif(), Image.Exif(), ""
     for tag in (*_DESCRIPTIVE_TAGS, IFD.Exif, IFD.GPSInfo):
         try:
-            value = dict(found.get_ifd(tag)) if tag in IFD.__members__.values() else found.get(tag)
+            is_part = tag in (IFD.Exif, IFD.GPSInfo)
+            value = dict(found.get_ifd(tag)) if is_part else found.get(tag)
             if value:
                 copied[tag] = value
                 copied.tobytes()

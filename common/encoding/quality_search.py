@@ -53,8 +53,8 @@ def select_trial(
 ) -> tuple[Trial, list[str]]:
     """Select the trial to use, and make a note if it misses the wanted VMAF by far.
 
-    Where VMAF jumps from one quality to the next, as with JPEGs that are encoded again, it is the
-    lowest better one.
+    Where VMAF jumps from one quality to the next, as with JPEGs that are encoded again, this is the
+    lowest quality whose VMAF is above the wanted one.
 
     Args:
         lowest_counts: whether the lowest quality is used if even that is better than wanted, rather
@@ -67,9 +67,7 @@ def select_trial(
     better = [trial for trial in trials if trial.vmaf > wanted]
     if not better:
         best = max(trials, key=lambda trial: trial.vmaf)
-        return best, [
-            f"no quality that was tried has VMAF {wanted:g}; the best has {best.vmaf:.1f}"
-        ]
+        return best, [f"no quality tried reaches VMAF {wanted:g}; the best is {best.vmaf:.1f}"]
     best = min(better, key=lambda trial: trial.quality)
     if len(better) < len(trials):
         return best, [f"VMAF is {best.vmaf:.1f}, as it jumps past {wanted:g} between qualities"]

@@ -1,9 +1,9 @@
-"""Damage of videos that ffmpeg survives: its demuxers leave packets out, and it succeeds."""
+"""Detection of damage that ffmpeg passes over: its demuxers skip packets, and it succeeds."""
 
 import re
 from pathlib import Path
 
-# What the demuxers of Matroska and Ogg say of it.
+# Messages of the demuxers of Matroska and Ogg.
 _LOSS = re.compile(
     r"\[(?:in#\d+/?)?(?:matroska,webm|ogg)? @ \w+\] (?:(?P<end>File ended prematurely)"
     r"|0x00 at pos (?P<zero>\d+)|.*(?:exceeds containing master|EBML number|CRC mismatch))"

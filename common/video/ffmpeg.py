@@ -19,7 +19,7 @@ import imageio_ffmpeg
 from ..base.errors import UserError, explain
 from ..base.parallel import register_child
 
-# An option that ffmpeg has since 5.1, the oldest version that will do.
+# An option that ffmpeg has since 5.1, the oldest version supported here.
 _OPTION = "fps_mode"
 _PURPOSES = {"libx264": "encoding frames (x264)", "libvmaf": "measuring VMAF"}
 # Demuxers of video containers and elementary streams. Playlists, manifests and file lists (DASH,
