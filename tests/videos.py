@@ -6,13 +6,16 @@ import subprocess
 import numpy as np
 
 from common.base.temporary import temporary_folder
-from common.encoding.encoders import ENCODERS, Coding
+from common.encoding.containers import check_container
+from common.encoding.delivery import deliver
+from common.encoding.encoders import CONSTANT_QP, ENCODERS, Coding
 from common.encoding.planning import ScenePlan, choose_windows, needs_trials, plan_scenes
-from common.encoding.raw import RawVideo
+from common.encoding.raw import RawVideo, choose_raw
 from common.encoding.scores import Measure
 from common.encoding.windows import write_windows
 from common.video.ffmpeg import binary
-from common.video.scenes import Scene
+from common.video.probe import probe
+from common.video.scenes import Scene, find_scenes
 from tests.synthetic import SCALE
 
 
@@ -68,3 +71,13 @@ def streams(path) -> str:
     """What ffmpeg says of a file."""
     command = [binary("libvmaf"), "-hide_banner", "-i", str(path)]
     return subprocess.run(command, capture_output=True, text=True).stderr
+
+
+def deliver_plainly(path, target, encoder="x264", qp=20):
+    """Encode a video at one QP, without a model; its notes."""
+    raw = choose_raw(probe(path), encoder)
+    coding = Coding(ENCODERS[encoder], CONSTANT_QP)
+    notes = [*raw.notes, *check_container(raw, target, coding)]
+    plans = [ScenePlan(scene=scene, level=qp, quantizer=qp) for scene in find_scenes(raw.video)]
+    deliver(raw, target, plans, coding, None)
+    return notes
