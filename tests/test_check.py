@@ -172,6 +172,8 @@ def test_what_may_be_meant_is_a_warning(root):
     assert "jnd1train: 1 names differ from their images'" in text
     assert "origin unknown (no manifest.csv)" in report.there[0]
     assert read_labels(root) is None
+    (root / "manifest.csv").write_text("a,b\n1,2\n")
+    assert "origin unknown (damaged manifest.csv)" in check(root).there[0]
 
 
 def test_quality_factors_must_fall(root):

@@ -1,5 +1,6 @@
 """The six scripts as a user runs them: processes, files, exit codes."""
 
+import argparse
 import fcntl
 import os
 import pty
@@ -10,6 +11,7 @@ import sys
 import termios
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +19,7 @@ from PIL import Image
 
 from common import __version__
 from common.base.constants import QP
+from common.commands.options import fraction, rate
 from common.data.manifest import COLUMNS, write_manifest
 from common.inference.runtime import choose_runtime
 from common.models.descriptions import MODELS
@@ -295,6 +298,33 @@ def test_limit_takes_the_first_inputs_alone(in_process, data, lat_weights, tmp_p
     assert re.findall(r"frame\d+", finished.stdout) == ["frame2", "frame3", "frame4"]
 
 
+def test_weights_of_another_codec_are_refused(in_process, data, lat_weights, tmp_path):
+    """Errors of JPEG qualities against QPs would mean nothing."""
+    weights = tmp_path / "LATJND1.h5"
+    weights.write_bytes((lat_weights / "LATJND1.h5").read_bytes())
+    with h5py.File(weights, "a") as file:
+        file.attrs["labels_codec"] = "JPEG quality"
+    words = ("has levels in H.264 QP, but", weights, "predicts levels in JPEG quality")
+    one_line(in_process(*lat_test(data, weights, tmp_path / "out")), 1, *words)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "text, number", [("0.00", 0), ("0", 0), ("1.00", 1), ("1", 1), ("5e-1", 0.5), (" 0.25 ", 0.25)]
+)
+def test_fractions(text, number):
+    assert fraction(text) == number
+    if number < 1:
+        assert rate(text) == number
+
+
+@pytest.mark.parametrize("text", ["1.01", "-0.5", "nan", "half", "inf", ""])
+def test_numbers_that_are_no_fractions(text):
+    for convert in (fraction, rate):
+        with pytest.raises(argparse.ArgumentTypeError):
+            convert(text)
+
+
 def test_the_log_is_told_unless_quiet(in_process, data, lat_weights, tmp_path):
     """A process logs once what it runs on."""
     choose_runtime.cache_clear()
@@ -302,7 +332,6 @@ def test_the_log_is_told_unless_quiet(in_process, data, lat_weights, tmp_path):
     assert re.fullmatch(PREDICTS, in_process(*asked).stderr)
     choose_runtime.cache_clear()
     assert in_process(*asked, "--quiet", "--overwrite").stderr == ""
-    one_line(in_process(*asked, "--quiet", "--verbose"), 2, "--verbose: not allowed with")
 
 
 @pytest.mark.parametrize(

@@ -132,3 +132,41 @@ def test_a_second_time_is_refused(whole, tmp_path):
     before = (tmp_path / "small.h5").read_bytes()
     one_line(run("-m", "common.compact", whole, tmp_path / "small.h5"), 1, "already exists")
     assert (tmp_path / "small.h5").read_bytes() == before
+
+
+@pytest.mark.tensorflow
+def test_entropy_models_are_copied_whosever_they_are(tmp_path):
+    from common.codec.entropy_model import EntropyModel
+    from common.models.backbone import build_backbone
+    from common.models.build import build_model
+    from common.models.descriptions import MODELS
+    from common.models.weights import read_weights
+
+    for name, model, targets in (
+        ("JND1Reconstruction", "Backbone", [""]),
+        ("MJLAT", "MJLAT", [".JND2", ".JND3"]),  # that of JND1 is missing
+        ("LATJND1", "LAT", [""]),
+    ):
+        golden.write_weights(model, tmp_path / f"{name}.h5")
+        for target in targets:
+            made = tmp_path / f"{name}{target}.entropy.npz"
+            EntropyModel().write(made, build_backbone().whole)
+        main("compact", [str(tmp_path / f"{name}.h5"), str(tmp_path / "out" / f"{name}.h5")])
+        copies = [tmp_path / "out" / f"{name}{target}.entropy.npz" for target in targets]
+        assert all(copy.exists() for copy in copies)
+    backbone = build_backbone()
+    read_weights(backbone.whole, tmp_path / "out" / "JND1Reconstruction.h5")
+    EntropyModel().read(tmp_path / "out" / "JND1Reconstruction.entropy.npz", backbone.whole)
+    model = build_model(MODELS["MJLAT"])
+    read_weights(model.whole, tmp_path / "out" / "MJLAT.h5")
+    for target, own in zip(("JND2", "JND3"), model.backbones[1:]):
+        EntropyModel().read(tmp_path / "out" / f"MJLAT.{target}.entropy.npz", own.analysis)
+
+
+def test_entropy_models_of_another_file_are_told(tmp_path, capsys):
+    golden.write_weights("LAT", tmp_path / "a.h5")
+    (tmp_path / "a.JND1.entropy.npz").touch()  # LAT's has no level in its name
+    with pytest.raises(SystemExit):
+        main("compact", [str(tmp_path / "a.h5"), str(tmp_path / "b.h5")])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path}/a.JND1.entropy.npz: no entropy model of {tmp_path}/a.h5" in line

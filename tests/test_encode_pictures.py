@@ -353,6 +353,33 @@ def test_the_search_begins_with_the_models_level(in_process, jpeg_weights, photo
     assert row["vmaf"] == pytest.approx(wanted, abs=1)
 
 
+def test_a_folder_of_qps_leaves_pictures_to_the_search(encode, photo, weights, tmp_path):
+    """As one without any model of JPEG qualities, so that videos beside them are encoded."""
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    golden.write_weights("MJLAT", folder / "BestModel.h5")
+    with h5py.File(folder / "BestModel.h5", "a") as file:
+        file.attrs["labels_codec"] = "H.264 QP"
+    done = encode(photo, tmp_path / "out.jpg", "--json", "--model_weights_path", folder)
+    document = tell(done)
+    (row,) = document["pictures"]
+    assert document["weights"] is None and row["level"] is None and abs(row["vmaf"] - WANTED) < 1
+
+
+def test_a_phones_jpeg_is_a_jpeg(encode, pixels, tmp_path):
+    """Its format is MPO: a JPEG with further pictures behind it."""
+    image, path = Image.fromarray(pixels), tmp_path / "phone.jpg"
+    image.save(path, "MPO", save_all=True, append_images=[image], quality=8, comment=b"ours")
+    with Image.open(path) as phone:
+        assert phone.format == "MPO"
+    (row,) = tell(encode(path, tmp_path / "out.jpg", "--json"))["pictures"]
+    assert row["quality"] is None and (tmp_path / "out.jpg").read_bytes() == path.read_bytes()
+    image.save(path, "MPO", save_all=True, append_images=[image], quality=98, comment=b"ours")
+    tell(encode(path, tmp_path / "b.jpg", "--json"))
+    with Image.open(tmp_path / "b.jpg") as made:
+        assert (made.format, made.info["comment"]) == ("JPEG", b"ours")
+
+
 def test_qps_are_no_qualities(in_process, weights, photo, tmp_path):
     given = ("--jnd_value", "JND1", "--model_weights_path", weights)
     with h5py.File(tmp_path / "qp.h5", "w"):

@@ -9,11 +9,13 @@ import h5py
 import numpy as np
 import pytest
 
+from common.base.errors import UserError
 from common.base.framework import layers, tf
 from common.models.backbone import build_backbone
-from common.models.build import Parts, build_model, start_from
+from common.models.build import Parts, build_model, count_most_frames, start_from
 from common.models.descriptions import MODELS
 from common.models.weights import read_weights, write_weights
+from common.training.predictor import check_batch
 from tests import golden
 
 pytestmark = pytest.mark.tensorflow
@@ -173,3 +175,12 @@ def test_names_that_keras_keeps_for_itself():
     model.compiled_metrics.build(model.outputs, model.outputs)
     # report.complexity
     assert [len(each["inbound_nodes"]) for each in model.get_config()["layers"]][:2] == [0, 1]
+
+
+def test_frames_that_a_gpu_takes():
+    """2^31 values at most of a layer: 512 channels of 640x352, 128 of 320x176, 192 of 40x22."""
+    for name, whole, head in (("REC", 18, 18), ("MJREC", 18, 18), ("E2ELAT", 297, 12710)):
+        model = build_model(MODELS[name])
+        assert count_most_frames(model.whole) == whole and count_most_frames(model.head) == head
+    with pytest.raises(UserError, match="takes at most 18 frames of REC per step"):
+        check_batch(MODELS["REC"], build_model(MODELS["REC"]).head, 19)

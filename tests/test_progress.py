@@ -1,5 +1,6 @@
 """Progress where there is no terminal: a line after ten seconds, and then one per minute."""
 
+import io
 import logging
 
 from common.base import progress
@@ -23,3 +24,16 @@ def test_a_line_after_ten_seconds_and_one_per_minute(caplog, monkeypatch):
         "encoding: 7 of 8 frames",
         "training: 90 of 200 steps",
     ]
+
+
+def test_quiet_commands_have_no_bar(monkeypatch, caplog):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for level, shows in ((logging.INFO, True), (logging.ERROR, False)):
+        terminal = Terminal()
+        monkeypatch.setattr("sys.stderr", terminal)
+        with caplog.at_level(level, progress.__name__):
+            assert [*Progress(range(3), "frames")] == [0, 1, 2]
+        assert ("frames" in terminal.getvalue()) == shows

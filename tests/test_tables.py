@@ -3,6 +3,7 @@
 import re
 import shutil
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -402,3 +403,34 @@ def test_a_bad_image_is_named(labelled_root, tmp_path):
     half.write_bytes((labelled_root / "test" / "1.png").read_bytes()[:9000])
     with pytest.raises(UserError, match=r"half.png: cannot be read as an image"):
         predict_all(find_candidates(tmp_path), [half], tmp_path / "cache")
+
+
+def test_weights_of_another_codec_are_refused(labelled_root, mj_weights, tmp_path, capsys):
+    """Also if their levels are known from a run on data of their own codec."""
+    weights, out = tmp_path / "MJLAT-jpeg.h5", tmp_path / "out"
+    weights.write_bytes((mj_weights / "BestModel.h5").read_bytes())
+    with h5py.File(weights, "a") as file:
+        file.attrs["labels_codec"] = "JPEG quality"
+    given = ("--data_dir", labelled_root, "--model_weights_path", weights, "--out", out)
+    with pytest.raises(SystemExit) as stopped:
+        main("tables", [str(each) for each in given])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == 1 and not out.exists()
+    assert "has levels in H.264 QP, but" in line and "predicts levels in JPEG quality" in line
+
+
+def test_one_file_of_any_name_may_be_a_multitask_models(tmp_path):
+    from common.evaluation.report.candidates import find_candidates
+
+    for name, titles, certain in (
+        ("MJLAT-jpeg.h5", ["MJ-LAT"], True),
+        ("LATJND2-jpeg.h5", ["LAT"], True),
+        ("refined.h5", ["MJ-LAT", "MJ-REC"], False),
+    ):
+        (tmp_path / name).touch()
+        found = find_candidates(tmp_path / name)
+        assert [each.description.title for each in found] == titles
+        assert all(each.certain == certain for each in found)
+    assert (
+        found[0].level is None and find_candidates(tmp_path / "LATJND2-jpeg.h5")[0].level == "JND2"
+    )

@@ -12,7 +12,10 @@ _log = logging.getLogger(__name__)
 
 
 class Progress(tqdm):
-    """A tqdm bar on a terminal; elsewhere a line in the log after 10 seconds and every minute."""
+    """A tqdm bar on a terminal; elsewhere a line in the log after 10 seconds and every minute.
+
+    With --quiet, there is neither.
+    """
 
     def __init__(
         self,
@@ -23,7 +26,8 @@ class Progress(tqdm):
     ):
         if total is None and isinstance(items, Sized):
             total = len(items)
-        super().__init__(items, desc, total, unit=unit, leave=False, disable=None)
+        disable = None if _log.isEnabledFor(logging.WARNING) else True  # None: if no terminal
+        super().__init__(items, desc, total, unit=unit, leave=False, disable=disable)
         self._name, self._whole = desc, f"{'?' if total is None else total} {unit}s"
         self._next_line = time.monotonic() + _FIRST
 

@@ -22,9 +22,10 @@ from ..base.constants import ENTROPY_SUFFIX, LATENT_FILTERS, LEVELS
 from ..base.errors import UserError
 from ..base.files import check_regular, checksum
 from ..base.framework import tf
+from ..models.backbone import build_backbone
 from ..models.build import build_model
 from ..models.descriptions import MODELS
-from ..models.weight_paths import entropy_file
+from ..models.weight_paths import entropy_file, find_entropy_files, name_copy
 from ..models.weights import read_weights
 from .deep_factorized import NoisyDeepFactorized
 from .range_coding import ConstrictionCoder, RangeCoder, TensorFlowCompressionCoder
@@ -144,14 +145,36 @@ def copy_entropy_model(source: Path, backbone: tf.keras.Model, path: Path, overw
 
 
 def adapt_entropy_models(source: Path, target: Path, overwrite: bool) -> None:
-    """Copy the entropy models beside the weight file `source`, for its rounded copy `target`."""
+    """Copy the entropy models beside the weight file `source`, for its rounded copy `target`.
+
+    Raises:
+        UserError: one is damaged, or belongs to none of the backbones in the weight file.
+    """
+    backbones = _find_backbones(target)
+    for path in find_entropy_files(source):
+        copied = name_copy(path, source, target)
+        if copied not in backbones:
+            raise UserError(f"{path}: no entropy model of {source}, so it was not copied")
+        copy_entropy_model(path, backbones[copied], copied, overwrite)
+
+
+def _find_backbones(weights: Path) -> dict[Path, tf.keras.Model]:
+    """Read what a weight file contains of backbones, by the file of each one's entropy model.
+
+    A model on latents contains analysis transforms only.
+    """
     for description in (each for each in MODELS.values() if each.sees == "latent"):
         model = build_model(description)
-        with contextlib.suppress(UserError):  # `target` belongs to another model
-            read_weights(model.whole, target)
-            for level, own in zip(LEVELS if description.multitask else [None], model.backbones):
-                copied = entropy_file(target, level)
-                copy_entropy_model(entropy_file(source, level), own.analysis, copied, overwrite)
+        with contextlib.suppress(UserError):  # the file belongs to another model
+            read_weights(model.whole, weights)
+            targets = LEVELS if description.multitask else [None]
+            files = [entropy_file(weights, target) for target in targets]
+            return {file: own.analysis for file, own in zip(files, model.backbones)}
+    backbone = build_backbone()
+    with contextlib.suppress(UserError):
+        read_weights(backbone.whole, weights)
+        return {entropy_file(weights): backbone.whole}
+    return {}
 
 
 def find_entropy_model(wanted: str, folders: Iterable[Path]) -> EntropyModel:

@@ -81,10 +81,7 @@ def load_codecs(
 def add_output_options(command: argparse.ArgumentParser) -> None:
     """Add options for the output."""
     command.add_argument("--out", type=path, required=True, metavar="DIR", help="output folder")
-    command.add_argument(
-        "--json", action="store_true", help="print a JSON document, and nothing else"
-    )
-    add_options(command, "overwrite")
+    add_options(command, "json overwrite")
 
 
 def write_all(

@@ -9,7 +9,7 @@ from ..encoding.encoders import AIMS, CRF, ENCODERS, MEAN, RATE_CONTROLS
 from ..encoding.picture_formats import FORMATS, SUBSAMPLINGS
 from ..models.descriptions import Description
 from .model_options import add_model_options, describe_levels
-from .options import path, positive, positive_real
+from .options import add_options, path, positive, positive_real
 
 
 def add_parser(commands: argparse._SubParsersAction, description: Description) -> None:
@@ -55,8 +55,8 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     dry = "only print the plan and the expected size, after the trial encodes"
     add("--dry_run", action="store_true", help=dry)
     _add_picture_options(add)
-    add("--json", action="store_true", help="print a JSON document, and nothing else")
-    add("--overwrite", action="store_true", help="replace OUTPUT if it exists; never INPUT")
+    overwrite = "replace OUTPUT if it exists; never INPUT"
+    add_options(command, "json overwrite", overwrite={"help": overwrite})
 
 
 def _add_coding(add: Callable[..., object]) -> None:

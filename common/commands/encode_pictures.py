@@ -120,9 +120,7 @@ def _make_text(made: Sequence[EncodedPicture], document: dict[str, Any], verifie
     lines.append(f"{count}: {describe_sizes(before, after)}.")
     wanted = document["vmaf_wanted"]
     target = f"VMAF {wanted:g}" if wanted else "the VMAF of JPEG at the level"
-    weights = (
-        document["weights"] or "no model of JPEG qualities, so the search begins in the middle"
-    )
+    weights = document["weights"] or "no model of JPEG qualities"
     aim = f"Target: {target}. " if verified else ""
     lines.append(printable(f"{aim}Labels: {document['labels']}. Weights: {weights}."))
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from ..encoding.outputs import Pair
 from ..encoding.scores import Score
 from ..inference.predictor import Predictor
 from ..models.labels import UNKNOWN
+from ..video.quality import VMAF, VMAF_NEG
 from .encode_reports import Report
 from .model_options import find_model_weights, load_predictor
 
@@ -101,7 +102,7 @@ def _make_document(
         "level": options.jnd_value,
         "encoder": options.encoder,
         "rate_control": options.rate_control,
-        "vmaf_model": "vmaf_v0.6.1neg" if options.vmaf_neg else "vmaf_v0.6.1",
+        "vmaf_model": VMAF_NEG if options.vmaf_neg else VMAF,
         "vmaf_wanted": encoded.target_vmaf,
         "aim": options.aim,
         "input_bytes": encoded.input_bytes,

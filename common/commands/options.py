@@ -1,6 +1,7 @@
 """Shared parts of command lines: the parser, argument types and common options."""
 
 import argparse
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Collection
@@ -28,22 +29,20 @@ class Parser(argparse.ArgumentParser):
     """An argparse parser with defaults and examples in its help, and with errors of one line.
 
     Parsed options have the attributes `parser`, so that checks can call its `error`, and
-    `log_level` if --quiet or --verbose is given.
+    `log_level` if --quiet is given.
     """
 
     def __init__(self, **options: Any):
         super().__init__(formatter_class=_Formatter, **options)
         self.set_defaults(parser=self)
-        volume = self.add_mutually_exclusive_group()
-        # Without defaults, they work both before and after a subcommand's name.
-        level: dict[str, Any] = {"action": "store_const", "dest": "log_level"}
-        for name, const, help_text in (
-            ("quiet", logging.ERROR, "print only results and errors"),
-            ("verbose", logging.DEBUG, "print details of the progress to stderr"),
-        ):
-            volume.add_argument(
-                f"--{name}", const=const, default=argparse.SUPPRESS, help=help_text, **level
-            )
+        self.add_argument(
+            "--quiet",
+            action="store_const",
+            dest="log_level",
+            const=logging.ERROR,
+            default=argparse.SUPPRESS,  # so that it works both before and after a subcommand
+            help="print only results and errors",
+        )
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {printable(message)} (see --help)\n")
@@ -102,15 +101,21 @@ def positive_real(text: str) -> float:
 
 def rate(text: str) -> float:
     """Convert an argument to a number of at least 0 and below 1."""
-    number = 0.0 if text.strip() in ("0", "0.0") else positive_real(text)
-    if number >= 1:
+    number = fraction(text)
+    if number == 1:
         raise argparse.ArgumentTypeError(f"{text} is not below 1")
     return number
 
 
 def fraction(text: str) -> float:
     """Convert an argument to a number from 0 to 1."""
-    return 1.0 if text.strip() in ("1", "1.0") else rate(text)
+    with contextlib.suppress(ValueError):  # which `positive_real` reports
+        if float(text) == 0:
+            return 0.0
+    number = positive_real(text)
+    if number > 1:
+        raise argparse.ArgumentTypeError(f"{text} is above 1")
+    return number
 
 
 def _folder(help_text: str, **more: Any) -> dict[str, Any]:

@@ -54,9 +54,8 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
     add("--codec", choices=CODEC_NAMES, default="h264", help=kind)
     unit = "unit of the levels, if the weight file does not record it (the published ones do not)"
     add("--unit", choices=UNITS, help=unit)
-    add("--json", action="store_true", help="print a JSON document, and nothing else")
     add("--csv", type=path, metavar="FILE", help="also write a table")
-    add_options(command, "limit overwrite scheduler")
+    add_options(command, "json limit overwrite scheduler")
     command.set_defaults(run=run)
 
 

@@ -22,8 +22,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         prog=start,
         help="reproduce the paper's tables with your weights and data",
         usage=f"{start} --data_dir ROOT --model_weights_path PATH --out DIR\n"
-        "           [--labels PATH] [--cache_dir DIR] [--overwrite] [--quiet | --verbose]\n"
-        f"       {start} --complexity [--out DIR] [--overwrite] [--quiet | --verbose]",
+        "           [--labels PATH] [--cache_dir DIR] [--overwrite] [--quiet]\n"
+        f"       {start} --complexity [--out DIR] [--overwrite] [--quiet]",
         description="Measure trained models on ROOT/test/ and write the paper's tables, plots and\n"
         "a page, report.html. Encodes and predictions are cached, so you can continue an\n"
         "interrupted run with the same command.",

@@ -63,13 +63,14 @@ def add_parser(commands: argparse._SubParsersAction, description: Description) -
         f"{program(description.name, 'train')} {level}--data_dir data/ --checkpoint_path "
         f"checkpoints/ --csv_log_path logs/ --{description.backbone_option} backbones/"
     )
+    batch = 32 if description.sees == "latent" else 16
     train: Parser = commands.add_parser(
         "train",
         help="train on your own dataset",
         description=f"Train {description.title} to predict {what} of the images in DIR/train/,\n"
         "and keep the epoch that is best on those in DIR/valid/. Both contain a JND-Levels.txt.",
         epilog=f"examples:\n  {start}\n  {start} \\\n"
-        "      --recipe robust --epochs 16 --batch_size 32 --learning_rate 1e-3",
+        f"      --recipe robust --epochs 16 --batch_size {batch} --learning_rate 1e-3",
     )
     best = "level whose validation error selects the best epoch (default: sum of all three)"
     add_options(

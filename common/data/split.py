@@ -69,6 +69,20 @@ class Split:
         """The codec that the levels belong to."""
         return CODECS[self.codec_name]
 
+    def check_codec(self, codec: str, weights: Path) -> None:
+        """Check that the levels that a model predicts are of this split's codec.
+
+        Args:
+            codec: that of the model's levels; empty if its weight file does not record it.
+
+        Raises:
+            UserError: this split's levels are known to be of another codec.
+        """
+        known = self.labels is not None or self.levels is not None
+        if codec and known and codec != self.codec_name:
+            has = f"has levels in {self.codec_name}"
+            raise UserError(f"{self.root}: {has}, but {weights} predicts levels in {codec}")
+
     @property
     def proxy_labels(self) -> str:
         """A description of the labels if they are not viewers' judgements; else empty."""

@@ -60,7 +60,7 @@ def check(root: Path) -> Report:
         _compare_with_manifest(root, splits, report)
     else:
         codec = infer_codec(np.concatenate(known)) if known else QP
-        unknown = f"origin unknown (no {MANIFEST})"
+        unknown = f"origin unknown ({'damaged' if labels else 'no'} {MANIFEST})"
         report.there.append(f"levels: {codec}, inferred from their order; {unknown}")
         if labels or (root / HIDDEN).is_dir():
             unfinished = f"{root}: unfinished; run the same common.prepare command again"

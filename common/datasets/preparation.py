@@ -31,6 +31,7 @@ from ..data.side_by_side import CONTACT_SHEET, write_contact_sheet
 from ..data.split import LEVELS_FILE
 from ..data.statistics import COUNT, STATISTICS, write_statistics
 from ..models.labels import Labels
+from ..video import jpeg
 from ..video.quality import versions
 from .contents import Content, Dataset
 from .splitting import Division, split_contents
@@ -246,9 +247,10 @@ def _make(root: Path, splits: dict[str, str], keep_size: bool, portion: _Portion
 
 
 def _fingerprint(root: Path) -> dict[str, Any]:
-    """Describe what must be the same on every worker: ffmpeg, and the root as they see it."""
+    """Describe what must be the same on every worker: tools, and the root as they see it."""
     options = root / HIDDEN / "options.json"
-    return {"ffmpeg": versions(), str(options): checksum([options.read_bytes()])[:16]}
+    tools = {"ffmpeg": versions(), "jpeg": jpeg.encoder()}
+    return {**tools, str(options): checksum([options.read_bytes()])[:16]}
 
 
 def _write_tables(root: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:

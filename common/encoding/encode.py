@@ -75,7 +75,7 @@ class EncodedVideo:
     """The result of `encode_video`."""
 
     labels: Labels  # of the levels
-    target_vmaf: float | None  # of each scene; None: that of x264 at the level
+    target_vmaf: float | None  # of each scene; None: that of x264 at the level, or not verified
     notes: list[str]  # on what was changed or lost
     scenes: list[ScenePlan]
     input_bytes: int
@@ -167,7 +167,7 @@ def _plan(
     sizes = [each.expected_bytes for each in plans if each.expected_bytes is not None]
     return EncodedVideo(
         labels=predictor.labels,
-        target_vmaf=target_vmaf,
+        target_vmaf=target_vmaf if options.verify else None,
         notes=notes,
         scenes=plans,
         input_bytes=raw.video.path.stat().st_size,

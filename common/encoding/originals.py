@@ -67,7 +67,8 @@ def read_original(path: Path) -> Original:
         turn_upright(image)
         alpha, has_iptc = _read_alpha(image), _has_iptc(image)
         grey = image.mode.partition(";")[0] in _GREY_MODES
-        info, form = dict(image.info), str(image.format)
+        # Phones' MPO is a JPEG with further pictures behind it, which are not read.
+        info, form = dict(image.info), str(image.format).replace("MPO", "JPEG")
         exif, lost = info.get("exif") or b"", ""
         if form == "TIFF":
             exif, lost = _copy_tiff_exif(image)

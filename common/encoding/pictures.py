@@ -78,7 +78,8 @@ def encode_pictures(
         if not is_available(form):
             raise UserError(f"this Pillow was built without {form.name}; choose another format")
     if predictor and predictor.labels.codec != QUALITY:
-        raise UserError(f"{predictor.weights}: predicts QPs; pictures need JPEG qualities")
+        predicts = "QPs" if predictor.labels.codec else "levels of an unknown codec"
+        raise UserError(f"{predictor.weights}: predicts {predicts}; pictures need JPEG qualities")
 
     def encode(pair: tuple[Path, Path]) -> EncodedPicture | UserError:
         return as_result(_encode, *pair, options, predictor)

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..base.constants import QP, SCALES
 from ..base.progress import Progress
 from ..video.quality import LEAST_SIDE, score_video
 from ..video.scenes import Scene
@@ -195,9 +194,7 @@ def _try(plan: ScenePlan, windows: Windows, coding: Coding, target: float | None
     if target is None and (coding.encoder, coding.rate_control) == OF_LEVELS[:2]:
         return replace(plan, trials=(first,), expected_vmaf=first.vmaf, expected_bytes=first.bytes)
     if target is None:
-        finest, coarsest = SCALES[QP][1], SCALES[QP][-1]
-        level = OF_LEVELS.fit(min(max(plan.level, finest), coarsest))
-        target = windows.encode(OF_LEVELS, level).score.mean
+        target = windows.encode(OF_LEVELS, OF_LEVELS.fit(plan.level)).score.mean
     trials = [first]
     for _ in range(_MOST_ADJUSTMENTS):
         miss = min(abs(trial.vmaf - target) for trial in trials)

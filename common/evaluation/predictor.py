@@ -52,9 +52,10 @@ def evaluate_predictor(
     the first predicted level. Earlier results are replaced, but other files only with `overwrite`.
 
     Raises:
-        UserError: an image cannot be read and `skip_bad` is false; or as `check_results` or
-            `Predictor.predict`.
+        UserError: the split's levels are of another codec than the predictor's, or an image cannot
+            be read and `skip_bad` is false; or as `check_results` or `Predictor.predict`.
     """
+    split.check_codec(predictor.labels.codec, predictor.weights)
     names = predictor.names
     prefix = "" if predictor.description.multitask else names[0]
     files = result_path, OF_PREDICTOR, overwrite, prefix

@@ -11,7 +11,7 @@ from ..base.device import precision_policy
 from ..base.framework import tf
 from ..codec.entropy_model import quantize, weights_checksum
 from ..codec.latent_codec import load_analysis as load_analysis  # each runtime has one
-from ..models.build import build_model
+from ..models.build import build_model, count_most_frames
 from ..models.descriptions import Description
 from ..models.labels import Labels
 from ..models.regression import Regression
@@ -90,11 +90,17 @@ def load(description: Description, weights: Path, precision: str, cache: Path | 
     levels = tf.function(lambda frames: tf.concat(graph.head(graph.features(frames)), 1), signature)
     head = tf.function(lambda latents: tf.concat(graph.head(latents), 1))
 
+    most = count_most_frames(graph.model)
+
+    def levels_of_frames(frames: np.ndarray) -> np.ndarray:
+        starts = range(0, len(frames), most)
+        return np.concatenate([levels(frames[start : start + most]).numpy() for start in starts])
+
     def levels_of_latents(latents: Sequence[np.ndarray]) -> np.ndarray:
         return head([tf.constant(latent[np.newaxis]) for latent in latents]).numpy()[0]
 
     return Runtime(
-        lambda frames: levels(tf.constant(frames)).numpy(),
+        levels_of_frames,
         levels_of_latents,
         graph.analyses,
         graph.labels,

@@ -2,14 +2,16 @@
 
 from ..base.framework import layers, tf
 
+_RATIO = 8  # of the channels before and after the squeeze
 
-def channel_attention(features: tf.Tensor, ratio: int = 8) -> tf.Tensor:
+
+def channel_attention(features: tf.Tensor) -> tf.Tensor:
     """Scale each channel by a weight computed from the whole feature map.
 
         features ─┬─ global average ─┐
-                  │                  ├─ Dense(C/ratio, ReLU) ─ Dense(C) ─ sum ─ sigmoid ─┐
-                  ├─ global maximum ─┘  (the same two layers for both)                   │
-                  └──────────────────────────────────────────────────────── times ───────┴─ out
+                  │                  ├─ Dense(C/8, ReLU) ─ Dense(C) ─ sum ─ sigmoid ─┐
+                  ├─ global maximum ─┘  (the same two layers for both)               │
+                  └──────────────────────────────────────────────────── times ───────┴─ out
 
     Input and output are [batch, height, width, C]. Source: Hu et al., "Squeeze-and-Excitation
     Networks", CVPR 2018, with the second squeeze of Woo et al., "CBAM", ECCV 2018.
@@ -20,7 +22,7 @@ def channel_attention(features: tf.Tensor, ratio: int = 8) -> tf.Tensor:
         layers.GlobalMaxPooling2D()(features),
     ]
     squeezed = [layers.Reshape((1, 1, channels))(squeeze) for squeeze in squeezed]
-    reduce = layers.Dense(channels // ratio, activation="relu", kernel_initializer="he_normal")
+    reduce = layers.Dense(channels // _RATIO, activation="relu", kernel_initializer="he_normal")
     expand = layers.Dense(channels, kernel_initializer="he_normal")
     excitation = layers.Add()([expand(reduce(squeeze)) for squeeze in squeezed])
     return layers.Multiply()([features, layers.Activation("sigmoid")(excitation)])

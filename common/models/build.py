@@ -1,5 +1,6 @@
 """Building of Keras models, and their parts, from descriptions."""
 
+import math
 from typing import NamedTuple
 
 from ..base.constants import LEVELS
@@ -78,3 +79,13 @@ def start_from(model: Parts, backbones: list[Backbone]) -> None:
             pairs += zip(own.synthesis.layers[:end], given.synthesis.layers)
         for layer, source in pairs:
             layer.set_weights(source.get_weights())
+
+
+def count_most_frames(model: tf.keras.Model) -> int:
+    """Count the most frames that a GPU can take at a time.
+
+    TensorFlow counts the values of a layer's output in 32 bits there, and aborts the process if
+    there are more (tensorflow/tensorflow#99894).
+    """
+    outputs = tf.nest.flatten([layer.output for layer in model.layers])
+    return (2**31 - 1) // max(math.prod(output.shape[1:]) for output in outputs)

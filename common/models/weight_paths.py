@@ -30,8 +30,7 @@ def find_weights(path: Path, names: list[str]) -> Path:
 
 def find_entropy_files(weights: Path) -> list[Path]:
     """Find the entropy models next to a weight file, whichever model it belongs to."""
-    targets = ("", *(f".{level}" for level in LEVELS))
-    paths = [weights.with_suffix(f"{target}{ENTROPY_SUFFIX}") for target in targets]
+    paths = [entropy_file(weights, target) for target in (None, *LEVELS)]
     return [path for path in paths if path.exists()]
 
 

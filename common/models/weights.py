@@ -94,6 +94,12 @@ def read_weights(model: "tf.keras.Model", path: Path) -> WeightFile:
     return weight_file
 
 
+def read_recorded_labels(path: Path) -> Labels:
+    """Read the labels on which the model in a weight file was trained; raises as `open_weights`."""
+    with open_weights(path) as file:
+        return _read_labels(file)
+
+
 def _read_labels(file: "h5py.File") -> Labels:
     names = [name for name in file.attrs if name.startswith(LABELS_PREFIX)]
     return Labels.from_fields(

@@ -17,12 +17,13 @@ import numpy as np
 
 from ..base.constants import LEVELS
 from ..base.device import choose_device, choose_strategy, use_precision, writes_files
+from ..base.errors import UserError
 from ..base.framework import tf
 from ..base.progress import Progress
 from ..base.temporary import temporary_folder
 from ..models.backbone import build_backbone
-from ..models.build import JND_FRAME, Parts, build_model, start_from
-from ..models.descriptions import MODELS
+from ..models.build import JND_FRAME, Parts, build_model, count_most_frames, start_from
+from ..models.descriptions import MODELS, Description
 from ..models.weights import read_weights, write_weights
 from .augmentation import add_mirrored_copies, draw_moves
 from .checkpoint import identity
@@ -173,10 +174,13 @@ def _set_up(
     strategy = choose_strategy()
     with strategy.scope():
         model, offsets = _build(settings, data.backbones, medians)
-        trained = model.whole
-        if data.cache_dir and not model.description.end_to_end:
-            trained = model.head
-            how = data.cache_dir, settings.cache_precision
+        cache_dir = None if model.description.end_to_end else data.cache_dir
+        trained = model.head if cache_dir else model.whole
+        if device == "GPU":
+            of_each = settings.batch_size // strategy.num_replicas_in_sync
+            check_batch(model.description, trained, of_each)
+        if cache_dir:
+            how = cache_dir, settings.cache_precision
             train, valid = (cache_split(model.features, split, *how) for split in (train, valid))
             if settings.soft_targets:
                 train = blend_targets(train, settings.soft_targets)
@@ -204,6 +208,16 @@ def _set_up(
     )
 
 
+def check_batch(description: Description, trained: tf.keras.Model, frames: int) -> None:
+    """Raise a UserError if a GPU cannot take that many frames per step."""
+    most = count_most_frames(trained)
+    if frames > most:
+        raise UserError(
+            f"--batch_size: a GPU takes at most {most} frames of {description.title} per step, "
+            "since TensorFlow counts the values of a layer there in 32 bits"
+        )
+
+
 def _build(
     settings: PredictorSettings, backbone_files: list[Path], medians: np.ndarray
 ) -> tuple[Parts, list[np.ndarray] | None]:
@@ -229,7 +243,9 @@ def _build_optimizer(settings: PredictorSettings, steps: int) -> tf.keras.optimi
     rate = settings.learning_rate
     if settings.cosine:
         rate = tf.keras.optimizers.schedules.CosineDecay(rate, settings.cosine * steps)
-    optimizer = tf.keras.optimizers.Adam(rate, weight_decay=settings.weight_decay or None)
+    decay = settings.weight_decay or None
+    # XLA would compile a program for each variable, and need CUDA's assembler.
+    optimizer = tf.keras.optimizers.Adam(rate, weight_decay=decay, jit_compile=False)
     if settings.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimizer

@@ -44,9 +44,7 @@ def refine(predictor: Predictor, root: Path, out: Path, overwrite: bool = False)
     if predictor.regression:
         raise UserError(f"{weights}: already refined; give the weight file that it was made of")
     splits = [read_split(root, name, levels_needed=True) for name in ("train", "valid")]
-    codec, own = splits[0].codec_name, predictor.labels.codec or QP
-    if codec != own:
-        raise UserError(f"{root}: its levels are of {codec}, but {weights} predicts {own}")
+    splits[0].check_codec(predictor.labels.codec or QP, weights)
     statistics = [read_statistics(split) for split in splits]
     contents = [split.contents for split in splits]
     columns = [LEVELS.index(name) for name in predictor.names]

@@ -223,7 +223,7 @@ def metric() -> str:
     pair = yuv_input(grey).filter_multi_output("split")
     words = _measuring_arguments(ffmpeg.filter([pair[0], pair[1]], "libvmaf", **_LOG))
     log = json.loads(run(words, grey.tobytes(), needs="libvmaf"))
-    return f"libvmaf {log.get('version', 'of unknown version')}, vmaf_v0.6.1"
+    return f"libvmaf {log.get('version', 'of unknown version')}, {VMAF}"
 
 
 @functools.cache

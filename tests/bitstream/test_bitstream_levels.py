@@ -204,16 +204,16 @@ def test_the_table_from_the_bitstream(folder, root, tmp_path, monkeypatch):
             errors[way].append(abs(np.asarray(level).item() - true))
     for way, found in errors.items():
         assert rows.JND1[way] == pytest.approx(np.mean(found), abs=2e-3)
-    assert rows.JND1["strings"] == rows.JND1["rounded latents"]
-    assert rows.bits_per_pixel["strings"] == pytest.approx(np.mean(sizes))
+    assert rows.JND1["bitstreams"] == rows.JND1["rounded latents"]
+    assert rows.bits_per_pixel["bitstreams"] == pytest.approx(np.mean(sizes))
     # Kernels of 5x5: outputs of half the size each time, and transposed the other way round.
     quarters = [176 * 320, 88 * 160, 44 * 80, 22 * 40]
     shapes = [3 * 128, 128 * 128, 128 * 128, 128 * 192]
     analysis = sum(25 * places * weights for places, weights in zip(quarters, shapes))
     counts = rows.multiply_accumulates
-    assert counts["pixels"] - counts["strings"] == analysis
+    assert counts["pixels"] - counts["bitstreams"] == analysis
     synthesis = sum(25 * places * weights for places, weights in zip(quarters, shapes))
-    assert counts["the picture decoded from a string"] - counts["pixels"] == synthesis
+    assert counts["the picture decoded from a bitstream"] - counts["pixels"] == synthesis
     assert "| LAT" in markdown(table) and "JND1, QP" in markdown(table)
     assert bitstream.tabulate_bitstream(split, [], tmp_path) == []
     monkeypatch.setattr(bitstream, "_predict_levels", lambda *_: pytest.fail("all are cached"))

@@ -32,8 +32,8 @@ from .table import Table
 PIXELS, ROUNDED, STRINGS, DECODED = WAYS = (
     "pixels",
     "rounded latents",
-    "strings",
-    "the picture decoded from a string",
+    "bitstreams",
+    "the picture decoded from a bitstream",
 )
 TIMED = 8  # number of frames, after one to warm up; timed anew in every run
 
@@ -63,8 +63,9 @@ def tabulate_bitstream(split: Split, candidates: list[Candidate], cache: Path) -
     table = Table(
         "bitstream",
         "From the bitstream",
-        "Mean absolute errors of the levels predicted from pixels, from quantized latents, from "
-        "the range coder's strings, and from the picture that the first string decodes to. "
+        "Mean absolute errors of the levels that the heads predict from pixels, from quantized "
+        "latents, from the range coder's strings, and from the picture that the first string "
+        "decodes to. "
         "Multiply-accumulates per frame. CPU seconds per frame, from that input to levels: the "
         f"mean of {TIMED} frames, measured in this run on {describe_machine()}. Entropy decoding "
         f"is the range coder's part of them, without multiply-accumulates. {split.caption}",
@@ -116,10 +117,12 @@ def _make_rows(split: Split, candidate: Candidate, cache: Path) -> list[dict]:
 def _load(candidate: Candidate) -> _Coding:
     """Load a candidate and its codecs, all for the same runtime.
 
-    The decoder is the backbone beside the weights, if it has the first codec's analysis transform.
+    A regression beside the head is left out, since bitstream files have no pixels for it. The
+    decoder is the backbone beside the weights, if it has the first codec's analysis transform.
     """
     description, file, level = candidate.description, candidate.file, candidate.level
     predictor = Predictor(description.name, file, level)
+    predictor.regression = None
     load = functools.partial(load_analysis, predictor.choice)
     codecs = LatentCodec.from_model(description, file, level, load)
     decoder, target = None, codecs[0].target
@@ -138,7 +141,7 @@ def _cached_levels(
     inputs = candidate.description.name, weights, bool(coding.decoder)
     levels, bits = [], []
     for image in Progress(split.images, "from strings", unit="frame"):
-        file = cache_file(cache, "strings", *inputs, image)
+        file = cache_file(cache, "heads", *inputs, image)
         predict = functools.partial(_predict_levels, coding, image)
         of_image = fetch(file, ("levels", "bits"), predict)
         levels.append(of_image[0])

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ...base.errors import UserError
 from ...base.files import atomic_write
-from ...base.framework import tf
 from ...data.split import Split
+from ...inference.runtime import AUTO, choose_runtime, fingerprint
+from ...models.weights import read_recorded_labels, read_weight_file
 from ..results import Results, check_results, clear_results, write_csv
 from ..speed import describe_machine
 from . import bitstream, paper
@@ -60,12 +62,17 @@ def build_report(
         overwrite: whether to replace files in `out` that this program did not write.
 
     Raises:
-        UserError: as `check_results` or `predict_all`, or an image cannot be read.
+        UserError: as `check_results`, `Split.check_codec` or `predict_all`, or an image cannot be
+            read.
     """
     check_results(out, RESULTS, overwrite)
+    _check_codecs(split, candidates)
     _log.info("Predicting the levels of %s images.", len(split.images))
     predictions, candidates = predict_all(candidates, split.images, cache)
-    tables = _make_tables(split, train, predictions, viewers, cache)
+    refined = {
+        each.description.title for each in candidates if read_weight_file(each.file).regression
+    }
+    tables = _make_tables(split, train, predictions, refined, viewers, cache)
     tables += bitstream.tabulate_bitstream(split, candidates, cache)
     at_median = measure_encodes(split, np.median(split.true("JND1")), cache, "median JND1")
     model = choose_model(tables[0].values, {title for title, _ in predictions})
@@ -78,19 +85,36 @@ def build_report(
     return tables[0]
 
 
+def _check_codecs(split: Split, candidates: list[Candidate]) -> None:
+    """Check that the candidates predict levels of the split's codec, as far as they record it."""
+    for candidate in candidates:
+        try:
+            codec = read_recorded_labels(candidate.file).codec
+        except UserError:
+            continue  # `predict_all` reports it
+        split.check_codec(codec, candidate.file)
+
+
 def _make_tables(
     split: Split,
     train: Split | None,
     predictions: Predictions,
+    refined: set[str],
     viewers: Viewers | None,
     cache: Path,
 ) -> list[Table]:
-    """Make the paper's tables, the prediction errors first."""
+    """Make the paper's tables, the prediction errors first.
+
+    The CPU time of a network is not that of the `refined` models, whose regressions measure the
+    whole picture.
+    """
     _log.info("Measuring the cost of a prediction.")
     costs = measure_complexity({title for title, _ in predictions}, split, cache)
     _log.info("Fitting the baselines.")
     baselines = predict_baselines(train, split, cache)
-    cpu_seconds = dict(zip(costs.values.model, costs.values.cpu_seconds)) | baselines.cpu_seconds
+    of_networks = dict(zip(costs.values.model, costs.values.cpu_seconds))
+    cpu_seconds = {title: each for title, each in of_networks.items() if title not in refined}
+    cpu_seconds |= baselines.cpu_seconds
     all_predictions = predictions | baselines.predictions
     _log.info("Encoding at the predicted levels, and measuring.")
     return [
@@ -110,7 +134,7 @@ def _list_facts(command: str, split: Split, candidates: list[Candidate]) -> dict
         "Data": split.caption,
         "Weights": ", ".join(dict.fromkeys(str(candidate.file) for candidate in candidates)),
         "Encoded and measured with": split.codec.version(),
-        "Predicted with": f"TensorFlow {tf.__version__}",
+        "Predicted with": fingerprint(choose_runtime(AUTO, "float32")),
     }
 
 

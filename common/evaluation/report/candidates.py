@@ -20,20 +20,23 @@ class Candidate(NamedTuple):
     @property
     def certain(self) -> bool:
         """Whether its name identifies the model; a BestModel.h5 may be any model's."""
-        return self.file.name == self.description.weight_files(self.level)[0]
+        return self.file.name in _published_names(self.description, self.level)
 
 
 def find_candidates(path: Path) -> list[Candidate]:
     """Find the weight files at `path`, a folder or one file, model by model and level by level.
 
     As in `test`, a model's published name takes precedence over the one that training writes. If
-    the folder itself has no files, those in its subfolders are taken.
+    the folder itself has no files, those in its subfolders are taken. One file of another name may
+    be any multitask model's.
 
     Raises:
         UserError: there is none; the message lists the possible names.
     """
     if path.is_file():
-        candidates = _find_in(path.parent, path.name)
+        candidates = _find_in(path.parent, path.name) or [
+            Candidate(model, None, path) for model in MODELS.values() if model.multitask
+        ]
     else:
         subfolders = sorted(each for each in path.glob("*") if each.is_dir())
         candidates = _find_in(path) or [each for below in subfolders for each in _find_in(below)]
@@ -43,8 +46,7 @@ def find_candidates(path: Path) -> list[Candidate]:
             for model in MODELS.values()
             for name in model.weight_files(None if model.multitask else "JNDk")
         )
-        absent = "has none of" if path.is_dir() else "no such file or folder; expected"
-        what = "is none of" if path.is_file() else absent
+        what = "has none of" if path.is_dir() else "no such file or folder; expected"
         raise UserError(f"{path}: {what} {', '.join(names)}; train a model, or {PUBLISHED}")
     return candidates
 
@@ -54,7 +56,14 @@ def _find_in(folder: Path, only: str | None = None) -> list[Candidate]:
     candidates = []
     for model in MODELS.values():
         for level in (None,) if model.multitask else LEVELS:
-            names = [name for name in model.weight_files(level) if only in (None, name)]
+            names = model.weight_files(level)
+            if only:
+                names = [name for name in {*names, *_published_names(model, level)} if name == only]
             files = [folder / name for name in names if (folder / name).is_file()]
             candidates += [Candidate(model, level, file) for file in files[:1]]
     return candidates
+
+
+def _published_names(model: Description, level: str | None) -> list[str]:
+    """Name the files that identify a model: of QPs, and of JPEG qualities."""
+    return [model.weight_files(level, jpeg)[0] for jpeg in (False, True)]
