@@ -298,14 +298,14 @@ def test_limit_takes_the_first_inputs_alone(in_process, data, lat_weights, tmp_p
     assert re.findall(r"frame\d+", finished.stdout) == ["frame2", "frame3", "frame4"]
 
 
-def test_weights_of_another_codec_are_refused(in_process, data, lat_weights, tmp_path):
+def test_weights_of_another_codec_are_refused(in_process, labelled_root, lat_weights, tmp_path):
     """Errors of JPEG qualities against QPs would mean nothing."""
     weights = tmp_path / "LATJND1.h5"
     weights.write_bytes((lat_weights / "LATJND1.h5").read_bytes())
     with h5py.File(weights, "a") as file:
         file.attrs["labels_codec"] = "JPEG quality"
     words = ("has levels in H.264 QP, but", weights, "predicts levels in JPEG quality")
-    one_line(in_process(*lat_test(data, weights, tmp_path / "out")), 1, *words)
+    one_line(in_process(*lat_test(labelled_root, weights, tmp_path / "out")), 1, *words)
     assert not (tmp_path / "out").exists()
 
 

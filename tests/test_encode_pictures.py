@@ -369,12 +369,13 @@ def test_a_folder_of_qps_leaves_pictures_to_the_search(encode, photo, weights, t
 def test_a_phones_jpeg_is_a_jpeg(encode, pixels, tmp_path):
     """Its format is MPO: a JPEG with further pictures behind it."""
     image, path = Image.fromarray(pixels), tmp_path / "phone.jpg"
-    image.save(path, "MPO", save_all=True, append_images=[image], quality=8, comment=b"ours")
+    more = {"save_all": True, "append_images": [image.resize((40, 22))], "comment": b"ours"}
+    image.save(path, "MPO", quality=8, **more)
     with Image.open(path) as phone:
         assert phone.format == "MPO"
     (row,) = tell(encode(path, tmp_path / "out.jpg", "--json"))["pictures"]
     assert row["quality"] is None and (tmp_path / "out.jpg").read_bytes() == path.read_bytes()
-    image.save(path, "MPO", save_all=True, append_images=[image], quality=98, comment=b"ours")
+    image.save(path, "MPO", quality=98, **more)
     tell(encode(path, tmp_path / "b.jpg", "--json"))
     with Image.open(tmp_path / "b.jpg") as made:
         assert (made.format, made.info["comment"]) == ("JPEG", b"ours")

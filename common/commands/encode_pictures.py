@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..base.constants import QP
 from ..base.errors import UserError, printable
 from ..data.text import readable
 from ..encoding.outputs import Outputs, Pair
@@ -50,6 +51,8 @@ def encode(
             options.parser.error(f"--subsampling: {form.name} has only {form.subsamplings[0]}")
     weights = find_jpeg_weights(options)
     predictor = load_predictor(options, weights) if weights else None
+    if predictor and predictor.labels.codec == QP and options.model_weights_path.is_dir():
+        predictor = None  # the folder's model is for videos
     how = PictureOptions(
         level=options.jnd_value,
         vmaf=options.vmaf,

@@ -4,11 +4,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.constants import PRECISIONS, QP
+from ..base.constants import PRECISIONS
 from ..base.errors import UserError
 from ..models.descriptions import Description
 from ..models.weight_paths import find_weights
-from ..models.weights import read_recorded_labels
 from .options import add_options, add_view, bundled_path, path
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def find_codec_weights(options: argparse.Namespace) -> Path:
 
 
 def find_jpeg_weights(options: argparse.Namespace) -> Path | None:
-    """Find the weight file of JPEG qualities; None if a folder of weights has only one of QPs.
+    """Find the weight file of JPEG qualities; None if the default folder of weights has none.
 
     Raises:
         UserError: the options name another file or folder, and there is no weight file.
@@ -105,10 +104,7 @@ def find_jpeg_weights(options: argparse.Namespace) -> Path | None:
         return path / published
     if path == options.parser.get_default("model_weights_path"):
         return None
-    weights = find_model_weights(options)
-    if path.is_dir() and read_recorded_labels(weights).codec == QP:
-        return None
-    return weights
+    return find_model_weights(options)
 
 
 def load_predictor(options: argparse.Namespace, weights: Path) -> "Predictor":

@@ -191,8 +191,7 @@ def _set_up(
             trained = training_form(trained, model.blocks)
         optimizer = _build_optimizer(settings, -(-len(train.images) // settings.batch_size))
         if settings.dropout:
-            step = optimizer.iterations
-            trained = add_dropout(trained, settings.dropout, settings.seed, step)
+            trained = add_dropout(trained, settings.dropout, settings.seed, optimizer.iterations)
         _compile(trained, optimizer)
     return _Training(
         settings=settings,
