@@ -87,16 +87,22 @@ def _train(name: str, count: int, precision: str) -> float:
     return count / _time_epoch(lambda: train(name, precision))
 
 
-def write_data(name: str, count: int) -> None:
+def write_data(name: str, count: int, noise: Path | None = None) -> None:
     """Write what `train` needs to a new folder, and make it the working directory.
 
     Args:
         name: a model, or the target of a backbone.
         count: number of frames to train on.
+        noise: folder of at least that many frames, to be linked; None: they are written.
     """
     os.chdir(tempfile.mkdtemp())
     for split, frames in (("train", count), ("valid", 1)):
-        write_noise(Path(split), frames)
+        if noise:
+            Path(split).mkdir()
+            for path in sorted(noise.iterdir())[:frames]:
+                Path(split, path.name).symlink_to(path)
+        else:
+            write_noise(Path(split), frames)
         Path(split, LEVELS_FILE).write_text("27 31 35\n" * frames)
         Path(f"{LEVELS[0].lower()}{split}").symlink_to(split)
     for file in MODELS[name].backbone_files(LEVELS[0]) if name in MODELS else ():
@@ -135,11 +141,19 @@ def _time_epoch(train: Callable[[], object]) -> float:
     return min(end - start for start, end in itertools.pairwise(clock.ends))
 
 
+def make_tensor(count: int, size: int | None = None) -> tf.Tensor:
+    """Make frames of noise, float32 [count, 352, 640, 3] or cropped to `size`, in main memory.
+
+    Keras would copy an array of NumPy to the GPU as a whole, and anew in every pass.
+    """
+    with tf.device("CPU:0"):
+        return tf.constant(make_noise(count)[:, :size, :size].astype("float32"))
+
+
 def predict_with_keras(name: str, count: int, precision: str) -> float:
     """Measure the frames/s of Keras from frames in memory to levels, in the fastest pass."""
     use_precision(precision)
-    model = build_model(MODELS[name]).whole
-    frames = make_noise(count).astype("float32")
+    model, frames = build_model(MODELS[name]).whole, make_tensor(count)
     return count / time_fastest(lambda: model.predict(frames, batch_size=8, verbose=0))[0]
 
 
@@ -151,13 +165,12 @@ def _train_keras(name: str, count: int, precision: str) -> float:
 def train_with_keras(name: str, count: int, precision: str, batch_size: int = 8) -> None:
     """Train the graph of `train` for three epochs by `fit`, a backbone's without entropy model."""
     use_precision(precision)
-    size = None if name in MODELS else _CROP
-    frames = make_noise(count)[:, :size, :size].astype("float32")
+    frames = make_tensor(count, None if name in MODELS else _CROP)
     targets: Any = frames
     if name in MODELS:
         model = build_model(MODELS[name]).whole
         of_frame = frames, "mse", FRAME_WEIGHT
-        of_level = frames[:, 0, 0, :1] / 8, "mae", LEVEL_WEIGHT
+        of_level = frames.numpy()[:, 0, 0, :1] / 8, "mae", LEVEL_WEIGHT
         of_outputs = [of_frame if each == JND_FRAME else of_level for each in model.output_names]
         targets, losses, weights = map(list, zip(*of_outputs))
         model.compile(tf.keras.optimizers.Adam(1e-5), losses, loss_weights=weights)

@@ -22,12 +22,16 @@
 #
 #   run(carry=[".gpu/site.000"], timeout_s=60, command="bash tools/gpu_check.sh join .gpu/site.000")
 #   ... likewise each site.NNN: about 90 s for the first, which starts the machine, then some 15 s
-#   each; the last one takes some 40 s more
-#   run(timeout_s=120, command="bash tools/gpu_check.sh check LAT"): 60 s
-#   if a library is missing or golden fails: cuda.NNN likewise, and check LAT again
+#   each; the last one takes some 40 s more. The first one fails if Python has another version, and
+#   names the CUDA libraries that are missing: that should be libcudart.so.12 alone, which is sent
+#   run(timeout_s=180, command="bash tools/gpu_check.sh check golden LAT"): 90 s
+#   if a library is missing or golden fails: cuda.NNN likewise, and check golden LAT again
 #   run(timeout_s=360, command="bash tools/gpu_check.sh check Img REC MJLAT MJREC E2ELAT E2EREC"):
 #   at most 340 s; parts that were out of time, in a call of their own
 #   give_back
+#
+# After each `check`, copy its files away: only those of the last call can be fetched. One table of
+# all, for docs/speed.md, is then made here: python -m tools.gpu_check table FILE.jsonl...
 #
 # `check [PART...]` measures the given parts, by default all. It writes gpu_check.md (the table),
 # gpu_check.jsonl and log to $OUT; a part that fails or is out of time does not stop the others.
@@ -105,7 +109,10 @@ pack_wheels() {
 
 # join FOLDER: keep the slice in FOLDER, and unpack once all of its name are here.
 join() {
-  local name
+  local name found
+  found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  [ "$found" = "$version" ] || { echo "gpu_check: Python $found, packed for $version" >&2; exit 1; }
+  "$python" -m tools.gpu_libraries link "$(mktemp -d)" > /dev/null || true # tells what is missing
   slice=$(basename "$(grep -F "$(sha256sum < "$1/part" | cut -d ' ' -f 1)" "$1/all" |
     cut -c 67- | xargs -r dirname)")
   [ -n "$slice" ] || { echo "gpu_check: $1/part is damaged: send it again" >&2; exit 1; }
@@ -132,8 +139,11 @@ check() {
   if [ -n "${CUDA_VISIBLE_DEVICES-all}" ]; then
     paths=$("$python" -m tools.gpu_libraries link "$place/cuda")
     export LD_LIBRARY_PATH=$paths:${LD_LIBRARY_PATH:-}
+    "$python" -m tools.gpu_libraries load
   fi
-  [ $# -gt 0 ] || set -- LAT Img REC MJLAT E2EREC MJREC E2ELAT
+  [ $# -gt 0 ] || set -- golden LAT Img REC MJLAT E2EREC MJREC E2ELAT
+  export GPU_CHECK_PLACE=$place
+  "$python" -m tools.gpu_check noise &
   : > "$OUT/gpu_check.jsonl"
   for part in "$@"; do
     run_part "$part" >> "$OUT/log" 2>&1 || { failed=1; echo "$part failed: see $OUT/log"; }
@@ -146,6 +156,7 @@ check() {
 # Run a part for at most PART_SECONDS, and all for at most 330 s.
 run_part() {
   local left=$((${ALL_SECONDS:-330} - SECONDS))
+  [ "$1" = golden ] || wait # for the noise
   echo "== $1, after $SECONDS s"
   [ $left -gt 10 ] || { echo "out of time"; return 1; }
   timeout -k 5 $((left < ${PART_SECONDS:-90} ? left : ${PART_SECONDS:-90})) \

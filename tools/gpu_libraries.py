@@ -1,5 +1,6 @@
 """TensorFlow's and CUDA's libraries, for tools/gpu_check.sh: made small, and found."""
 
+import ctypes
 import mmap
 import os
 import struct
@@ -93,7 +94,23 @@ def link_libraries(folder: Path) -> None:
     print(os.pathsep.join(map(str, [folder, *places])))
 
 
+def load_libraries() -> None:
+    """Load all of `LIBRARIES`, as TensorFlow will; exit with a line about the first that fails.
+
+    TensorFlow itself names none of them.
+    """
+    for name in LIBRARIES:
+        try:
+            ctypes.CDLL(name)
+        except OSError as error:
+            sys.exit(
+                f"gpu_check: {name} stands for {LIBRARIES[name]}, but cannot be loaded: {error}"
+            )
+
+
 if __name__ == "__main__":
     command, *paths = sys.argv[1:]
+    if command == "load":
+        load_libraries()
     for each in map(Path, paths):
         {"prune": prune, "link": link_libraries}[command](each)
