@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+import timeit
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -34,8 +35,8 @@ FULL = Sizes(
 )
 SMALL = Sizes({"latent": 2, "reconstruction": 1, "": 2}, dict.fromkeys(FULL.batches, (1,)))
 SIZES = SMALL if os.environ.get("GPU_CHECK_SMALL") else FULL
-PLACE = Path(os.environ.get("GPU_CHECK_PLACE", "/tmp/gpu_check"))
-NOISE, FLOAT32, TF32, BFLOAT16 = PLACE / "noise", "float32", "TF32", "bfloat16"
+NOISE = Path(os.environ.get("GPU_CHECK_PLACE", "/tmp/gpu_check"), "noise")
+FLOAT32, TF32, BFLOAT16 = "float32", "TF32", "bfloat16"
 GOLDEN, PREDICT, TRAIN, MACHINE = "golden", "predict", "train", "machine"
 ROWS = Path(os.environ.get("OUT", "."), "gpu_check.jsonl").absolute()
 
@@ -51,15 +52,12 @@ def check_golden() -> None:
     from common.evaluation.speed import describe_machine
     from common.models.descriptions import MODELS
 
-    # Before any memory is taken.
-    cards = describe_gpus()
+    cards = describe_gpus()  # before any memory is taken
     if not cards and os.environ.get("CUDA_VISIBLE_DEVICES") != "":
         sys.exit("gpu_check: TensorFlow sees no GPU; why is said above")
-    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    driver = "no driver"
-    with contextlib.suppress(OSError):
-        driver = f"driver {subprocess.run(query, capture_output=True, text=True).stdout.strip()}"
-    about = [*(cards or ["CPU"]), driver, f"TensorFlow {tf.__version__}", describe_machine()]
+    query = "nvidia-smi --query-gpu=driver_version --format=csv,noheader"
+    driver = f"driver {subprocess.getoutput(query)}" if cards else "no GPU"
+    about = [*cards, driver, f"TensorFlow {tf.__version__}", describe_machine()]
     _write_row({"what": MACHINE, "about": "; ".join(about)})
     tf.config.experimental.enable_tensor_float_32_execution(False)
     for name in MODELS:
@@ -79,8 +77,8 @@ def check(name: str) -> None:
     sees = MODELS[name].sees if name in MODELS else ""
     count = SIZES.frames[sees]
     if name in MODELS:
-        for mode in (TF32, BFLOAT16):
-            _record({"what": GOLDEN, "model": name, "mode": mode}, _check_golden, name)
+        for each in (TF32, BFLOAT16):
+            _record({"what": GOLDEN, "model": name, "mode": each}, _check_golden, name)
     write_data(name, count, NOISE)
     for batch in (None, *SIZES.batches[sees]):
         for precision in (FLOAT32, BFLOAT16):
@@ -161,18 +159,16 @@ def _measure_prediction(row: dict[str, Any], name: str, count: int, precision: s
 
 def _time_passes(make: Callable[[], Callable[[], object]]) -> list[float]:
     run, ends = make(), []
-    for number in range(4):
+    for _ in range(4):
         run()
         ends.append(time.perf_counter())
-        if not number:
+        if len(ends) == 1:
             _forget_peak()
     return ends
 
 
 def _time(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+    return timeit.timeit(run, number=1)
 
 
 def _measure_training(
@@ -235,10 +231,10 @@ def _measure(run: Callable[[], list[float]], count: int) -> dict[str, float]:
     start = time.perf_counter()
     ends = run()
     fastest = min(np.diff(ends))
-    gpu = bool(tf.config.list_physical_devices("GPU"))
-    peak = tf.config.experimental.get_memory_info("GPU:0")["peak"] if gpu else 0
-    speed, starting = float(count / fastest), float(ends[0] - start - fastest)
-    return {"speed": speed, "start": starting, "memory": peak / 1e9}
+    gpus = tf.config.list_physical_devices("GPU")
+    peak = tf.config.experimental.get_memory_info("GPU:0")["peak"] if gpus else 0
+    first = float(ends[0] - start - fastest)
+    return {"speed": float(count / fastest), "start": first, "memory": peak / 1e9}
 
 
 def _forget_peak() -> None:
@@ -262,10 +258,10 @@ def write_noise_once(count: int) -> None:
     from common.evaluation.speed import make_noise
 
     NOISE.mkdir(parents=True, exist_ok=True)
-    images = map(Image.fromarray, make_noise(count))
+    save = functools.partial(Image.Image.save, compress_level=1)
     paths = [NOISE / f"{number:06}.png" for number in range(count)]
     with concurrent.futures.ProcessPoolExecutor() as pool:
-        list(pool.map(functools.partial(Image.Image.save, compress_level=1), images, paths))
+        list(pool.map(save, map(Image.fromarray, make_noise(count)), paths))
 
 
 def write_table(paths: list[Path]) -> None:
@@ -284,8 +280,8 @@ def write_table(paths: list[Path]) -> None:
     with ROWS.with_suffix(".md").open("w") as file:
         file.writelines(f"{date.today()}: {machine}\n" for machine in machines)
         for _, part in table.groupby("what", sort=False):
-            shown = part.dropna(axis="columns", how="all").fillna("")
-            file.write(f"\n{shown.to_markdown(index=False, floatfmt='.4g')}\n")
+            part = part.dropna(axis="columns", how="all").fillna("")
+            file.write(f"\n{part.to_markdown(index=False, floatfmt='.4g')}\n")
     golden = [row for row in rows if (row["what"], row["mode"]) == (GOLDEN, FLOAT32)]
     bad = [row for row in rows if "error" in row]
     bad += [row for row in golden if not row.get("error_of_levels", 0) < 1e-3]

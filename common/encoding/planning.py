@@ -19,7 +19,7 @@ from ..video.scenes import Scene
 from .clips import encode_clip, packet_bytes
 from .encoders import CONSTANT_QP, CRF, MEAN, OF_LEVELS, Coding
 from .raw import RawVideo
-from .scores import Measure, Score
+from .scores import Measure, Score, log_loss
 
 # Frames of a window. With a CRF, an encoder spends bits on what later frames copy, so trials are
 # worse than the scene (`Encoder.trial_loss`), the more so the shorter they are. Of pans over
@@ -82,7 +82,7 @@ class ScenePlan:
         """
         if self.promised_vmaf is None or abs(score.aimed - self.promised_vmaf) <= _TOLERANCE:
             return None
-        loss, frames = _loss(score.aimed), self.scene.frames
+        loss, frames = log_loss(score.aimed), self.scene.frames
         encoded = Trial(self.quantizer, score, loss, size, frames)
         # Windows tell less of the scene than the scene itself; the last trial at a CRF counts.
         trials = *self.trials, encoded
@@ -122,7 +122,7 @@ class Windows(NamedTuple):
         # In bits, too, a trial is like the scene at a slightly coarser CRF.
         more = coding.encoder.trial_loss * min(later, 1)
         size *= math.exp(more / _RISE * _FALL)
-        return Trial(quantizer, score, _loss(score.aimed) - more, float(size), total)
+        return Trial(quantizer, score, log_loss(score.aimed) - more, float(size), total)
 
 
 def choose_windows(scenes: Iterable[Scene], coding: Coding) -> list[list[range]]:
@@ -172,7 +172,7 @@ def plan_scenes(
     """
     shift = 0.0
     if target_vmaf is not None and level_vmaf is not None:
-        shift = (_loss(target_vmaf) - _loss(level_vmaf)) / _RISE
+        shift = (log_loss(target_vmaf) - log_loss(level_vmaf)) / _RISE
     target, plans = target_vmaf if verify else None, []
     corrections = [0.0]  # of the predicted CRFs or QPs
     for scene, (level, clips) in zip(scenes, Progress(rows, "scenes", len(scenes), unit="scene")):
@@ -228,7 +228,7 @@ def _choose(plan: ScenePlan, trials: Sequence[Trial], target: float, coding: Cod
 def _aim(trials: Sequence[Trial], target: float, coding: Coding) -> float:
     """Choose the CRF or QP that should reach the target VMAF, by the trials so far."""
     nearest = _sort(trials, target)[0]
-    step = (_loss(target) - nearest.loss) / _rise(trials, target, coding)
+    step = (log_loss(target) - nearest.loss) / _rise(trials, target, coding)
     return coding.fit(nearest.quantizer + min(max(step, -_FARTHEST), _FARTHEST))
 
 
@@ -246,7 +246,3 @@ def _rise(trials: Sequence[Trial], target: float, coding: Coding) -> float:
 
 def _sort(trials: Sequence[Trial], target: float) -> list[Trial]:
     return sorted(trials, key=lambda trial: abs(trial.vmaf - target))
-
-
-def _loss(vmaf: float) -> float:
-    return math.log(max(100 - vmaf, 0.01))

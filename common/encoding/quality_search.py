@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .scores import log_loss
+
 # A trial this near to the wanted VMAF is good enough.
 CLOSE = 0.5
 _FAR = 1.0  # a VMAF that misses the wanted one by more is noted
@@ -85,12 +87,13 @@ def _choose_next(trials: list[Trial], wanted: float, allowed: range) -> int:
             return low.quality
         share = 0.5
         if len(trials) <= _INTERPOLATED:
-            share = (_loss(low.vmaf) - _loss(wanted)) / (_loss(low.vmaf) - _loss(high.vmaf))
+            at_low, at_high = log_loss(low.vmaf), log_loss(high.vmaf)
+            share = (at_low - log_loss(wanted)) / (at_low - at_high)
         between = range(low.quality + 1, high.quality)
         return clamp(low.quality + share * (high.quality - low.quality), between)
     nearest = min(trials, key=lambda trial: abs(trial.vmaf - wanted))
     fall = max(_LEAST_FALL, _FALL / nearest.quality)
-    step = (_loss(nearest.vmaf) - _loss(wanted)) / fall
+    step = (log_loss(nearest.vmaf) - log_loss(wanted)) / fall
     # At least one step, and at most to the double or the half.
     step = float(np.clip(step, -nearest.quality / 2, nearest.quality))
     quality = nearest.quality + (max(step, 1) if step > 0 else min(step, -1))
@@ -100,10 +103,6 @@ def _choose_next(trials: list[Trial], wanted: float, allowed: range) -> int:
     if not worse:
         quality = min(quality, trials[0].quality - 1)
     return clamp(quality, allowed)
-
-
-def _loss(vmaf: float) -> float:
-    return float(np.log(max(100 - vmaf, 0.01)))
 
 
 def clamp(quality: float, allowed: range) -> int:

@@ -1,5 +1,6 @@
-"""VMAF of scenes: which figure of its frames is aimed at, and by which model of libvmaf."""
+"""VMAF of scenes and pictures: which figure of a scene's frames is aimed at, by which model."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -29,3 +30,8 @@ class Measure(NamedTuple):
         """Summarise the VMAF of each frame."""
         figures = {"mean": float(np.mean(vmaf)), "p5": float(np.percentile(vmaf, _LOW))}
         return Score(**figures, aimed=figures[self.aim])
+
+
+def log_loss(vmaf: float) -> float:
+    """Compute log(100 - VMAF), which is nearly linear in a CRF, QP or quality."""
+    return math.log(max(100 - vmaf, 0.01))
