@@ -297,5 +297,5 @@ def test_refine_refuses_levels_of_another_codec(in_process, weights, root, tmp_p
         file.attrs["labels_codec"] = "JPEG quality"
     given = ("--jnd_value", "JND1", "--data_dir", root, "--model_weights_path", of_jpeg)
     done = in_process("LAT", "refine", *given, "--out", tmp_path / "refined.h5")
-    one_line(done, 1, root, "of H.264 QP", "predicts JPEG quality")
+    one_line(done, 1, root, "has levels in H.264 QP", "predicts levels in JPEG quality")
     assert not (tmp_path / "refined.h5").exists()

@@ -355,9 +355,6 @@ def test_what_is_missing_is_named_before_tensorflow(
     single = [f"{name}JNDk.h5" for name in MODELS if not name.startswith("MJ")]
     failing(labelled_root, empty, empty, *single, "MJREC.h5", "BestModelJNDk.h5")
     failing(labelled_root, empty / "no", "no such file or folder", "LATJNDk.h5", "BestModel.h5")
-    other = tmp_path / "mine.h5"
-    other.touch()
-    failing(labelled_root, other, other, "is none of", "LATJNDk.h5")
 
     failing(empty, mj_weights, empty / "test: no such folder")
     (empty / "test").mkdir()
@@ -392,6 +389,10 @@ def test_a_file_named_after_another_model_is_refused(labelled_root, tmp_path):
     (tmp_path / "MJLAT.h5").rename(tmp_path / "BestModelJND1.h5")  # of no model at all
     with pytest.raises(UserError, match=r"BestModelJND1.h5: holds another model"):
         predict_all(find_candidates(tmp_path), images, tmp_path / "cache")
+    other = tmp_path / "mine.h5"
+    other.write_text("no weights")
+    with pytest.raises(UserError, match=r"mine.h5: not a complete Keras HDF5 weight file"):
+        predict_all(find_candidates(other), images, tmp_path / "cache")
 
 
 def test_a_bad_image_is_named(labelled_root, tmp_path):
