@@ -24,10 +24,13 @@ done
 ln -sf "$work/data/manifest.csv" "$root/data/manifest.csv"
 
 for model in ${@:-LAT E2ELAT MJLAT REC E2EREC MJREC}; do
-    case $model in E2E*) rate=1e-4 ;; *) rate=1e-3 ;; esac
+    case $model in
+        E2E*) rate=1e-4 backbones=--ImgReconstruction_Model_Path ;;
+        *) rate=1e-3 backbones=--JND_Recon_Models_Path ;;
+    esac
     case $model in MJ*) level= ;; *) level="--jnd_value JND1" ;; esac
     run $model.py train --data_dir "$root/data" $level --checkpoint_path "$root/$model" --csv_log_path "$root/$model" \
-        --JND_Recon_Models_Path "$work/backbones" --recipe robust --epochs 8 --batch_size 16 --learning_rate $rate \
+        $backbones "$work/backbones" --recipe robust --epochs 8 --batch_size 16 --learning_rate $rate \
         --precision bfloat16 --resume
     run $model.py test --data_dir "$root/data" $level --model_weights_path "$root/$model" --result_path "$root/$model"
 done
