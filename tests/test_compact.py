@@ -169,4 +169,4 @@ def test_entropy_models_of_another_file_are_told(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main("compact", [str(tmp_path / "a.h5"), str(tmp_path / "b.h5")])
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{tmp_path}/a.JND1.entropy.npz: no entropy model of {tmp_path}/a.h5" in line
+    assert f"{tmp_path}/a.JND1.entropy.npz: belongs to no backbone in {tmp_path}/a.h5" in line

@@ -154,7 +154,7 @@ def adapt_entropy_models(source: Path, target: Path, overwrite: bool) -> None:
     for path in find_entropy_files(source):
         copied = name_copy(path, source, target)
         if copied not in backbones:
-            raise UserError(f"{path}: no entropy model of {source}, so it was not copied")
+            raise UserError(f"{path}: belongs to no backbone in {source}, so it was not copied")
         copy_entropy_model(path, backbones[copied], copied, overwrite)
 
 

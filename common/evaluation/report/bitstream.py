@@ -140,7 +140,7 @@ def _cached_levels(
     weights = checksum(map(Path.read_bytes, [candidate.file, *_entropy_files(candidate)]))
     inputs = candidate.description.name, weights, bool(coding.decoder)
     levels, bits = [], []
-    for image in Progress(split.images, "from strings", unit="frame"):
+    for image in Progress(split.images, "from bitstreams", unit="frame"):
         file = cache_file(cache, "heads", *inputs, image)
         predict = functools.partial(_predict_levels, coding, image)
         of_image = fetch(file, ("levels", "bits"), predict)
